@@ -1,0 +1,1 @@
+"""Bounties with escrowed credits on a Nexus server, with provable outcomes for every write."""

@@ -1,0 +1,127 @@
+"""Keys, fingerprints, and the history that a document carries as evidence of its operations.
+
+Every write of a document adds one record under the extra key `nexusBounty`:
+
+    {"schema": 1, "seq": 3, "ops": [{"key", "kind", "fingerprint", "seq", "at", "aborted"?}, …]}
+
+`seq` counts our writes of the document. Because it and the key are in the bytes, no two writes
+have the same bytes, hence never the same content etag: a stray request can never match a
+precondition again once another write has landed (no ABA).
+
+Records are kept for at least `RETENTION`; a document with more than `KEPT_RECORDS` drops older
+ones. What may have been dropped is never taken for "did not happen".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final, Self
+
+import msgspec
+
+from nexus_bounty.models import Wire, utc_now
+
+EVIDENCE_KEY: Final = "nexusBounty"
+SCHEMA: Final = 1
+RETENTION: Final = timedelta(hours=24)
+KEPT_RECORDS: Final = 64
+MOST_RECORDS: Final = 512
+"""No document takes more operations than this within `RETENTION`."""
+
+
+def new_key(random: Random | None = None) -> str:
+    """A fresh idempotency key; `random` makes it reproducible."""
+    return uuid.UUID(int=random.getrandbits(128), version=4).hex if random else uuid.uuid4().hex
+
+
+def derived_key(key: str, step: str) -> str:
+    """The key of one step of a larger operation: the same step always gets the same key."""
+    return f"{key}:{step}"
+
+
+def derived_id(prefix: str, key: str) -> str:
+    """An id that follows from an idempotency key, so that a repeat meets its own record."""
+    return f"{prefix}-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}"
+
+
+def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
+    """A digest of what an operation asks for: equal requests have equal fingerprints."""
+    canonical = msgspec.json.encode([kind, parameters], order="deterministic")
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+class OperationRecord(Wire, frozen=True, kw_only=True):
+    """One operation in a document's history; `aborted` ones are fences and did not happen."""
+
+    key: str
+    kind: str
+    fingerprint: str
+    seq: int
+    at: datetime = msgspec.field(default_factory=utc_now)
+    aborted: bool = False
+
+
+class History(Wire, frozen=True, kw_only=True):
+    """The operations that a document remembers, oldest first.
+
+    `marker_seq` is set while the bounty's status marker carries a generation (see
+    `nexus_bounty.nexus.status_index`).
+    """
+
+    schema: int = SCHEMA
+    seq: int = 0
+    marker_seq: int | None = None
+    ops: Sequence[OperationRecord] = ()
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """The history that `document` carries; an empty one if another program wrote it.
+
+        Raises:
+            msgspec.ValidationError: The evidence is there but cannot be understood.
+        """
+        return msgspec.convert(document.get(EVIDENCE_KEY, {}), cls)
+
+    def find(self, key: str) -> OperationRecord | None:
+        """The newest record of `key`, or `None` if this history does not name it."""
+        return next((record for record in reversed(self.ops) if record.key == key), None)
+
+    def covers(self, seq: int) -> bool:
+        """Whether the record with sequence number `seq` would still be here, had it been made."""
+        return bool(self.ops) and self.ops[0].seq <= seq <= self.seq
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another record would push out evidence that must still be kept."""
+        recent = len(self.ops) - self._first_kept(utc_now())
+        return recent >= MOST_RECORDS
+
+    def _first_kept(self, now: datetime) -> int:
+        droppable = max(len(self.ops) + 1 - KEPT_RECORDS, 0)
+        oldest_to_keep = now - RETENTION
+        for index, record in enumerate(self.ops[:droppable]):
+            if record.at > oldest_to_keep:
+                return index
+        return droppable
+
+
+def with_record(
+    document: Mapping[str, Any], record: OperationRecord, *, marker_seq: int | None = None
+) -> dict[str, Any]:
+    """A copy of `document` whose history has `record` as its newest operation.
+
+    What other writers keep under the evidence key survives, as the rest of the document does.
+    """
+    evidence = dict(document.get(EVIDENCE_KEY, {}))
+    first = History.of(document)._first_kept(record.at)  # noqa: SLF001 - same concept, same module
+    ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]
+    evidence |= {"schema": SCHEMA, "seq": record.seq, "ops": ops}
+    if marker_seq is None:
+        evidence.pop("markerSeq", None)
+    else:
+        evidence["markerSeq"] = marker_seq
+    return {**document, EVIDENCE_KEY: evidence}

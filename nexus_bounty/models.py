@@ -1,0 +1,234 @@
+"""What a bounty is: the wire structs shared with every other program that uses the zone.
+
+Field names are camelCase on the wire and snake_case here. The structs are typed *views*: a
+document's unknown keys, nested ones included, live on in the stored document, because
+transitions change only the keys they own (see `nexus_bounty.nexus.documents`).
+
+Amounts are integers in the smallest unit of credit. Times are aware and in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+import msgspec
+
+FROM_IDEMPOTENCY_KEY: Final = "<from-idempotency-key>"
+"""A bounty created with this id gets one that derives from its idempotency key."""
+
+
+def utc_now() -> datetime:
+    """The current time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+class BountyStatus(StrEnum):
+    """Where a bounty stands in its life. `nexus_bounty.lifecycle` has the legal transitions."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    CLAIMED = "claimed"
+    PENDING_SETTLEMENT = "pending_settlement"
+    COMPLETED = "completed"
+    SETTLED = "settled"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class RewardType(StrEnum):
+    """What a reward was given for."""
+
+    FRONTIER_ADVANCE = "frontier_advance"
+    ADOPTION_BONUS = "adoption_bonus"
+    REPRODUCTION_REWARD = "reproduction_reward"
+    REVIEW_REWARD = "review_reward"
+    BOUNTY_PAYOUT = "bounty_payout"
+
+
+class ClaimStatus(StrEnum):
+    """Where a claim stands: only an `active` one holds its target."""
+
+    ACTIVE = "active"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    COMPLETED = "completed"
+
+
+MetricDirection = Literal["minimize", "maximize"]
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Base of everything that travels: frozen, camelCase, defaults left out."""
+
+    def __post_init__(self) -> None:
+        """Bring every aware time to UTC, so that equal moments compare and print alike."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime) and value.tzinfo is not None:
+                msgspec.structs.force_setattr(self, name, value.astimezone(UTC))
+
+
+class AgentIdentity(Wire, frozen=True, kw_only=True):
+    """Who acts. Only `agent_id` is required, and only it is compared."""
+
+    agent_id: str
+    agent_name: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    platform: str | None = None
+    version: str | None = None
+    toolchain: str | None = None
+    runtime: str | None = None
+    role: str | None = None
+
+
+class BountyCriteria(Wire, frozen=True, kw_only=True):
+    """What a contribution must achieve. A criterion that is not given is met."""
+
+    description: str
+    metric_name: str | None = None
+    metric_threshold: float | None = None
+    metric_direction: MetricDirection | None = None
+    required_tags: Sequence[str] | None = None
+
+
+class Bounty(Wire, frozen=True, kw_only=True):
+    """An offer of `amount` credits for work that meets `criteria` before `deadline`.
+
+    Instances are snapshots: they never change, a transition returns a new one.
+    """
+
+    title: str
+    creator: AgentIdentity
+    amount: int
+    criteria: BountyCriteria
+    deadline: datetime
+    bounty_id: str = FROM_IDEMPOTENCY_KEY
+    description: str = ""
+    status: BountyStatus = BountyStatus.OPEN
+    zone_id: str | None = None
+    claimed_by: AgentIdentity | None = None
+    claim_id: str | None = None
+    fulfilled_by_cid: str | None = None
+    reservation_id: str | None = None
+    context: dict[str, Any] | None = None
+    created_at: datetime = msgspec.field(default_factory=utc_now)
+    updated_at: datetime = msgspec.field(default_factory=utc_now)
+
+
+class BountyQuery(Wire, frozen=True, kw_only=True):
+    """Which bounties to list; what is not given does not restrict.
+
+    `limit` and `offset` count bounties of the filtered listing, newest first.
+    """
+
+    status: BountyStatus | Sequence[BountyStatus] | None = None
+    creator_agent_id: str | None = None
+    claimed_by_agent_id: str | None = None
+    zone_id: str | None = None
+    limit: int | None = None
+    offset: int = 0
+
+    @property
+    def statuses(self) -> tuple[BountyStatus, ...] | None:
+        """The wanted statuses, or `None` for all of them."""
+        if self.status is None:
+            return None
+        if isinstance(self.status, str):
+            return (BountyStatus(self.status),)
+        return tuple(BountyStatus(status) for status in self.status)
+
+    def matches(self, bounty: Bounty) -> bool:
+        """Whether `bounty` passes every filter of this query."""
+        claimer = bounty.claimed_by.agent_id if bounty.claimed_by else None
+        return (
+            (self.statuses is None or bounty.status in self.statuses)
+            and self.creator_agent_id in (None, bounty.creator.agent_id)
+            and self.claimed_by_agent_id in (None, claimer)
+            and self.zone_id in (None, bounty.zone_id)
+        )
+
+
+class RewardRecord(Wire, frozen=True, kw_only=True):
+    """Credits given for one contribution: immutable, and one per `reward_id`."""
+
+    reward_id: str
+    reward_type: RewardType
+    recipient: AgentIdentity
+    amount: int
+    contribution_cid: str
+    bounty_id: str | None = None
+    transfer_id: str | None = None
+    created_at: datetime = msgspec.field(default_factory=utc_now)
+
+
+class RewardQuery(Wire, frozen=True, kw_only=True):
+    """Which rewards to list; what is not given does not restrict."""
+
+    reward_type: RewardType | None = None
+    recipient_agent_id: str | None = None
+    bounty_id: str | None = None
+    contribution_cid: str | None = None
+    limit: int | None = None
+
+    def matches(self, reward: RewardRecord) -> bool:
+        """Whether `reward` passes every filter of this query."""
+        return (
+            self.reward_type in (None, reward.reward_type)
+            and self.recipient_agent_id in (None, reward.recipient.agent_id)
+            and self.bounty_id in (None, reward.bounty_id)
+            and self.contribution_cid in (None, reward.contribution_cid)
+        )
+
+
+class Claim(Wire, frozen=True, kw_only=True):
+    """A lease on a target: while it is active and unexpired, nobody else may claim the target."""
+
+    claim_id: str
+    target_ref: str
+    agent: AgentIdentity
+    intent_summary: str
+    heartbeat_at: datetime
+    lease_expires_at: datetime
+    status: ClaimStatus = ClaimStatus.ACTIVE
+    created_at: datetime = msgspec.field(default_factory=utc_now)
+    revision: int = 1
+
+    def holds(self, now: datetime) -> bool:
+        """Whether this claim keeps others off its target at `now`."""
+        return self.status is ClaimStatus.ACTIVE and self.lease_expires_at >= now
+
+
+class Contribution(Wire, frozen=True, kw_only=True):
+    """A piece of delivered work, as far as criteria look at it."""
+
+    cid: str
+    agent: AgentIdentity | None = None
+    tags: Sequence[str] = ()
+    scores: dict[str, float] = {}
+
+
+class IndexStatus(Wire, frozen=True, kw_only=True):
+    """How one status index compares with the documents.
+
+    `missing` and `stale` are bounty ids: without a marker although in the status, and with a
+    marker although not in it.
+    """
+
+    status: BountyStatus
+    markers: int
+    missing: Sequence[str] = ()
+    stale: Sequence[str] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the index says exactly what the documents say."""
+        return not (self.missing or self.stale)
+
+
+def reward_id(reward_type: RewardType, source_id: str, contribution_cid: str) -> str:
+    """The deterministic id of a reward, which makes recording it twice the same as once."""
+    return f"reward:{reward_type.value}:{source_id}:{contribution_cid}"

@@ -1,0 +1,320 @@
+"""How a mutation can end: the error tree, and the evidence each error carries.
+
+    returns a snapshot             committed: go on
+    OutcomeError
+    ├── PreCommitError             did not happen and can no longer happen: compensate, or retry
+    │   │                          with a new key
+    │   ├── InvalidInputError      the input is wrong; nothing was sent (also a ValueError)
+    │   ├── BountyNotFoundError    there is no such bounty (also a LookupError)
+    │   ├── BountyExistsError      the id is taken by somebody else's bounty
+    │   ├── BountyStateError       the bounty's state does not allow it
+    │   ├── ClaimConflictError     another agent holds the target's lease
+    │   ├── ClaimNotFoundError     there is no such claim (also a LookupError)
+    │   ├── ClaimStateError        the claim is no longer active
+    │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
+    │   ├── IdempotencyMismatchError   the key was used before with other parameters
+    │   ├── UnsupportedServerError no safe way to commit on this server is known
+    │   └── PaymentError           the credits service refused
+    │       └── InsufficientCreditsError
+    ├── PostCommitError            happened (snapshot attached); named steps are still owed: go
+    │                              forward, never compensate
+    └── CommitUnknownError         neither could be proven in the time given: do neither, hand it
+                                   to the reconciler, or ask again with the same key
+
+`except PreCommitError` is the one place where compensation is allowed. No error ever says
+"failed" of a commit that may have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import msgspec
+
+from nexus_bounty.models import Wire, utc_now
+
+if TYPE_CHECKING:
+    from nexus_bounty.models import Bounty
+
+
+class Outcome(StrEnum):
+    """What is known of a mutation."""
+
+    COMMITTED = "committed"
+    PRE_COMMIT = "pre_commit"
+    POST_COMMIT = "post_commit"
+    UNKNOWN = "unknown"
+
+
+class Proof(StrEnum):
+    """By what an outcome is known."""
+
+    LOCAL_CHECK = "local_check"
+    """The input was refused before anything was sent."""
+    NEVER_SENT = "never_sent"
+    """No request that could commit left this process."""
+    REFUSED = "refused"
+    """The first and only attempt was definitely refused."""
+    ACKNOWLEDGED = "acknowledged"
+    """The acknowledgement carries the etag of exactly the bytes that were sent."""
+    IN_HISTORY = "in_history"
+    """The document's history names the operation."""
+    DOCUMENT = "document"
+    """The document, as it stands, rules the operation out."""
+    SUPERSEDED = "superseded"
+    """Another write took the place this one needed: its precondition can never match again."""
+    FENCED = "fenced"
+    """A fence is in the document: a stray request can no longer match it."""
+    NONE = "none"
+    """Nothing proves either way."""
+
+
+class Observation(Wire, frozen=True, kw_only=True):
+    """One thing that was done and what came of it."""
+
+    action: str
+    target: str
+    answer: str
+    at: datetime = msgspec.field(default_factory=utc_now)
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.action} {self.target}: {self.answer}"
+
+
+class Evidence(Wire, frozen=True, kw_only=True):
+    """Why an outcome is believed: the proof, and every observation in order."""
+
+    proof: Proof
+    observations: Sequence[Observation] = ()
+
+    def to_json(self) -> str:
+        """This evidence as one JSON object."""
+        return msgspec.json.encode(self).decode()
+
+    def __str__(self) -> str:
+        """A short list for people, the proof first."""
+        lines = [f"proof: {self.proof.value}", *(f"  - {seen}" for seen in self.observations)]
+        return "\n".join(lines)
+
+
+class OutcomeError(Exception):
+    """Base of every error of a mutation: it knows what became of the commit.
+
+    Attributes:
+        outcome: What is known of the commit.
+        operation: The name of the mutation, such as `claim_bounty`.
+        bounty_id: The bounty (or other record) it was about, where known.
+        idempotency_key: Repeat the call with this key to find out, or to finish.
+        evidence: What was sent, what came back, what the read or the fence showed.
+    """
+
+    outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        bounty_id: str | None = None,
+        idempotency_key: str | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.operation = operation
+        self.bounty_id = bounty_id
+        self.idempotency_key = idempotency_key
+        self.evidence = evidence or Evidence(proof=Proof.NONE)
+
+    def __str__(self) -> str:
+        """What happened, what it means, and what to do next."""
+        where = f"{self.operation}: " if self.operation else ""
+        key = f" [idempotency key {self.idempotency_key}]" if self.idempotency_key else ""
+        return f"{where}{self.message}{key}. {self.advice}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state, keeping the cause, so that errors cross processes whole."""
+        return _rebuild, (type(self), self.args, dict(self.__dict__), self.__cause__)
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, ready for JSON."""
+        return {
+            "error": type(self).__name__,
+            "outcome": self.outcome.value,
+            "message": self.message,
+            "operation": self.operation,
+            "bountyId": self.bounty_id,
+            "idempotencyKey": self.idempotency_key,
+            "advice": self.advice,
+            "evidence": msgspec.to_builtins(self.evidence),
+        }
+
+    def to_json(self) -> str:
+        """The error as one JSON object."""
+        return msgspec.json.encode(self.details()).decode()
+
+    def about(self, operation: str, bounty_id: str | None, idempotency_key: str | None) -> Self:
+        """Fill in what the raiser could not know; returns the same error."""
+        self.operation = self.operation or operation
+        self.bounty_id = self.bounty_id or bounty_id
+        self.idempotency_key = self.idempotency_key or idempotency_key
+        return self
+
+
+def _rebuild(
+    kind: type[OutcomeError],
+    args: tuple[Any, ...],
+    state: dict[str, Any],
+    cause: BaseException | None,
+) -> OutcomeError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    error.__cause__ = cause
+    return error
+
+
+class PreCommitError(OutcomeError):
+    """It did not happen and can no longer happen; the evidence says how that is known."""
+
+    outcome = Outcome.PRE_COMMIT
+    advice = "Nothing was committed and nothing can be any more: compensate or retry with a new key"
+
+
+class InvalidInputError(PreCommitError, ValueError):
+    """The input is wrong; nothing was sent.
+
+    Attributes:
+        field: The name of the offending field.
+        value: What was given, shortened to 80 characters of its repr.
+    """
+
+    advice = "Nothing was sent; correct the input"
+
+    def __init__(self, field: str, value: object, problem: str, **context: Any) -> None:
+        shown = repr(value)
+        self.field = field
+        self.value = shown if len(shown) <= 80 else f"{shown[:77]}..."
+        context.setdefault("evidence", Evidence(proof=Proof.LOCAL_CHECK))
+        super().__init__(f"{field} {problem}, got {self.value}", **context)
+
+
+class BountyNotFoundError(PreCommitError, LookupError):
+    """There is no such bounty."""
+
+    advice = "Check the bounty id and the zone"
+
+
+class BountyExistsError(PreCommitError):
+    """The bounty id is taken by a bounty that this operation did not create."""
+
+    advice = "The existing bounty was left as it is; use another bounty id"
+
+
+class BountyStateError(PreCommitError):
+    """The bounty's state does not allow the transition.
+
+    Attributes:
+        current_status: The status that the document is in.
+    """
+
+    advice = "The bounty was left as it is"
+
+    def __init__(self, message: str, *, current_status: str = "", **context: Any) -> None:
+        super().__init__(message, **context)
+        self.current_status = current_status
+
+
+class ClaimConflictError(PreCommitError):
+    """Another agent holds an active claim on the target."""
+
+    advice = "Wait for the lease to end or choose another target"
+
+
+class ClaimNotFoundError(PreCommitError, LookupError):
+    """There is no such claim."""
+
+
+class ClaimStateError(PreCommitError):
+    """The claim is not active any more, so that it can be neither renewed nor ended."""
+
+    advice = "The claim was left as it is"
+
+
+class CriteriaNotMetError(PreCommitError):
+    """The contribution does not fulfil the bounty's criteria."""
+
+    advice = "Nothing was paid and the bounty is still claimed; settle with another contribution"
+
+
+class IdempotencyMismatchError(PreCommitError):
+    """The key was used before for something else; what it did then is left as it is."""
+
+    advice = "Use a new key for a new operation"
+
+
+class UnsupportedServerError(PreCommitError):
+    """No strategy can commit safely on this server; nothing was written and no money moved."""
+
+    advice = "Use a server release with atomic conditional writes"
+
+
+class PaymentError(PreCommitError):
+    """The credits service refused; no credits moved."""
+
+    advice = "No credits moved"
+
+
+class InsufficientCreditsError(PaymentError):
+    """The account does not have the credits.
+
+    Attributes:
+        available: What the account has, in the smallest unit.
+        required: What was asked of it.
+    """
+
+    advice = "No credits moved; top up the account or offer less"
+
+    def __init__(self, message: str, *, available: int, required: int, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.available = available
+        self.required = required
+
+
+class PostCommitError(OutcomeError):
+    """It happened; the named follow-up steps are still owed.
+
+    Attributes:
+        bounty: The committed snapshot.
+        pending: The steps still owed, such as `remove_stale_marker`.
+    """
+
+    outcome = Outcome.POST_COMMIT
+    advice = "It is committed: go forward, never compensate; the reconciler does what is owed"
+
+    def __init__(
+        self, message: str, *, bounty: Bounty | None, pending: Sequence[str], **context: Any
+    ) -> None:
+        super().__init__(message, **context)
+        self.bounty = bounty
+        self.pending = tuple(pending)
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, the snapshot and the owed steps included."""
+        snapshot = msgspec.to_builtins(self.bounty)
+        return super().details() | {"pending": list(self.pending), "bounty": snapshot}
+
+
+class CommitUnknownError(OutcomeError):
+    """Neither the commit nor its absence could be proven in the time given."""
+
+    outcome = Outcome.UNKNOWN
+    advice = (
+        "It may have happened or may still: do not compensate and do not repeat it with a new key; "
+        "repeat it with the same key to find out, or leave it to the reconciler"
+    )

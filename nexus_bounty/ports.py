@@ -1,0 +1,326 @@
+"""The protocols between bounties and the systems they live on.
+
+Every mutation of every port ends in one of the four ways of `nexus_bounty.outcomes`, takes an
+idempotency key or a deterministic id, and is harmless to repeat with it.
+`nexus_bounty.testing` has a contract suite for each port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from nexus_bounty.models import (
+    AgentIdentity,
+    Bounty,
+    BountyQuery,
+    Claim,
+    Contribution,
+    IndexStatus,
+    RewardQuery,
+    RewardRecord,
+    Wire,
+    utc_now,
+)
+
+
+@runtime_checkable
+class BountyStore(Protocol):
+    """Keeps bounties and rewards. The methods are the peer's, in snake_case.
+
+    Mutations raise `PreCommitError`, `PostCommitError` or `CommitUnknownError` and return the
+    committed snapshot otherwise. A repeat with the same `idempotency_key` and parameters returns
+    the bounty as it stands; with other parameters it is an `IdempotencyMismatchError`.
+    """
+
+    @property
+    def store_identity(self) -> str:
+        """Which persistent state this store works on: equal identities, equal state."""
+        ...
+
+    async def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
+        """Store a new bounty in the status it carries."""
+        ...
+
+    async def get_bounty(self, bounty_id: str) -> Bounty | None:
+        """The bounty as it stands, or `None`."""
+        ...
+
+    async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
+        """The bounties that match, newest first."""
+        ...
+
+    async def count_bounties(self, query: BountyQuery | None = None) -> int:
+        """How many bounties match, `limit` and `offset` aside."""
+        ...
+
+    async def fund_bounty(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`draft → open`, naming the reservation that holds its credits."""
+        ...
+
+    async def claim_bounty(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
+        """`open → claimed`; `claimed → claimed` renews for the same agent."""
+        ...
+
+    async def release_bounty(
+        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → open`, by the agent that claimed it."""
+        ...
+
+    async def begin_settlement(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → pending_settlement`, the pivot: from here only forward."""
+        ...
+
+    async def complete_bounty(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed` or `pending_settlement` `→ completed`."""
+        ...
+
+    async def settle_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`pending_settlement` or `completed` `→ settled`."""
+        ...
+
+    async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`open` or `claimed` `→ expired`."""
+        ...
+
+    async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`draft`, `open` or `claimed` `→ cancelled`."""
+        ...
+
+    async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
+        """The open and claimed bounties whose deadline has passed."""
+        ...
+
+    async def record_reward(
+        self, reward: RewardRecord, *, idempotency_key: str | None = None
+    ) -> RewardRecord:
+        """Keep a reward; the same `reward_id` again is a no-op."""
+        ...
+
+    async def has_reward(self, reward_id: str) -> bool:
+        """Whether the reward is recorded."""
+        ...
+
+    async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
+        """The rewards that match, newest first."""
+        ...
+
+    async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
+        """Make the status markers of one bounty, or of all, say what the documents say."""
+        ...
+
+    async def list_index_statuses(self) -> list[IndexStatus]:
+        """How each status index compares with the documents, without changing anything."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the store itself opened."""
+        ...
+
+
+@runtime_checkable
+class ClaimStore(Protocol):
+    """Keeps leases: at most one active claim per target."""
+
+    async def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        Raises:
+            ClaimConflictError: Another agent holds it (pre-commit).
+        """
+        ...
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        ...
+
+    async def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+        """
+        ...
+
+    async def release(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """Give the target back; a claim already released stays so."""
+        ...
+
+    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so."""
+        ...
+
+    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        ...
+
+    async def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the store itself opened."""
+        ...
+
+
+class ReservationStatus(StrEnum):
+    """Where escrowed credits are: held, with the payee, or back with the payer."""
+
+    HELD = "held"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+class Reservation(Wire, frozen=True, kw_only=True):
+    """Credits of `account` set aside under an id of the caller's choosing.
+
+    `reference` says what they are for (a bounty id). `amount` is in the smallest unit.
+    """
+
+    reservation_id: str
+    account: str
+    amount: int
+    status: ReservationStatus = ReservationStatus.HELD
+    reference: str = ""
+    captured_to: str | None = None
+    expires_at: datetime | None = None
+    created_at: datetime = msgspec.field(default_factory=utc_now)
+
+
+class Transfer(Wire, frozen=True, kw_only=True):
+    """Credits moved from one account to another, under an id of the caller's choosing."""
+
+    transfer_id: str
+    from_account: str
+    to_account: str
+    amount: int
+    memo: str = ""
+    created_at: datetime = msgspec.field(default_factory=utc_now)
+
+
+class Balance(Wire, frozen=True, kw_only=True):
+    """What an account has, in the smallest unit: free to use, and set aside."""
+
+    account: str
+    available: int
+    reserved: int
+
+
+@runtime_checkable
+class CreditsService(Protocol):
+    """Holds the money. Every mutation is idempotent by its id.
+
+    Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
+    input, `IdempotencyMismatchError` when the id was used before with other parameters, and
+    `CommitUnknownError` when the answer was lost: ask again with the same id.
+    """
+
+    async def reserve(
+        self,
+        reservation_id: str,
+        *,
+        account: str,
+        amount: int,
+        reference: str = "",
+        expires_at: datetime | None = None,
+    ) -> Reservation:
+        """Set `amount` of `account` aside.
+
+        A reservation with `expires_at` returns to its account by itself from that moment on.
+
+        Raises:
+            InsufficientCreditsError: `account` does not have it (pre-commit).
+        """
+        ...
+
+    async def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
+        """Pay a held reservation to `to_account`; again to the same account is a no-op.
+
+        Raises:
+            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
+        """
+        ...
+
+    async def void(self, reservation_id: str) -> Reservation:
+        """Give a held reservation back to its account; again is a no-op.
+
+        Raises:
+            PaymentError: It is unknown or captured (pre-commit).
+        """
+        ...
+
+    async def transfer(
+        self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
+    ) -> Transfer:
+        """Move free credits; the same id again is a no-op.
+
+        Raises:
+            InsufficientCreditsError: `from_account` does not have it (pre-commit).
+        """
+        ...
+
+    async def balance(self, account: str) -> Balance:
+        """What the account has; an account never heard of has nothing."""
+        ...
+
+    async def get_reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation as it stands, or `None`."""
+        ...
+
+    def reservations(self, status: ReservationStatus | None = None) -> AsyncIterator[Reservation]:
+        """Every reservation (in `status`), oldest first, without loading them all."""
+        ...
+
+    async def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
+        """Bring new credits into the system: the only way its total ever changes.
+
+        Raises:
+            PaymentError: This service does not let its clients do that (pre-commit).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the service itself opened."""
+        ...
+
+
+@runtime_checkable
+class ContributionStore(Protocol):
+    """Where delivered work is looked up."""
+
+    async def get(self, cid: str) -> Contribution | None:
+        """The contribution with content id `cid`, or `None`."""
+        ...
