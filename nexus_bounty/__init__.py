@@ -1,1 +1,103 @@
-"""Bounties with escrowed credits on a Nexus server, with provable outcomes for every write."""
+"""Bounties with escrowed credits on a Nexus server, with provable outcomes for every write.
+
+    async with NexusClient("http://127.0.0.1:2026", api_key="…") as client:
+        store = NexusBountyStore(client, zone_id="default")
+        bounty = await store.create_bounty(bounty, idempotency_key="…")
+
+How a mutation can end is drawn in `nexus_bounty.outcomes`.
+"""
+
+from nexus_bounty.models import (
+    FROM_IDEMPOTENCY_KEY,
+    AgentIdentity,
+    Bounty,
+    BountyCriteria,
+    BountyQuery,
+    BountyStatus,
+    Claim,
+    ClaimStatus,
+    Contribution,
+    IndexStatus,
+    RewardQuery,
+    RewardRecord,
+    RewardType,
+    reward_id,
+)
+from nexus_bounty.nexus.bounty_store import NexusBountyStore
+from nexus_bounty.nexus.classification import Disposition, Reason
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.documents import UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.outcomes import (
+    BountyExistsError,
+    BountyNotFoundError,
+    BountyStateError,
+    ClaimConflictError,
+    ClaimNotFoundError,
+    ClaimStateError,
+    CommitUnknownError,
+    CriteriaNotMetError,
+    Evidence,
+    IdempotencyMismatchError,
+    InsufficientCreditsError,
+    InvalidInputError,
+    Observation,
+    Outcome,
+    OutcomeError,
+    PaymentError,
+    PostCommitError,
+    PreCommitError,
+    Proof,
+    Resolution,
+    UnsupportedServerError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FROM_IDEMPOTENCY_KEY",
+    "AgentIdentity",
+    "Bounty",
+    "BountyCriteria",
+    "BountyExistsError",
+    "BountyNotFoundError",
+    "BountyQuery",
+    "BountyStateError",
+    "BountyStatus",
+    "Claim",
+    "ClaimConflictError",
+    "ClaimNotFoundError",
+    "ClaimStateError",
+    "ClaimStatus",
+    "CommitUnknownError",
+    "ConditionalCommit",
+    "Contribution",
+    "CriteriaNotMetError",
+    "Disposition",
+    "Evidence",
+    "IdempotencyMismatchError",
+    "IndexStatus",
+    "InsufficientCreditsError",
+    "InvalidInputError",
+    "NexusBountyStore",
+    "NexusClient",
+    "NexusError",
+    "NexusSettings",
+    "Observation",
+    "Outcome",
+    "OutcomeError",
+    "PaymentError",
+    "PostCommitError",
+    "PreCommitError",
+    "Proof",
+    "Reason",
+    "Resolution",
+    "RewardQuery",
+    "RewardRecord",
+    "RewardType",
+    "UnreadableDocumentError",
+    "UnsupportedServerError",
+    "reward_id",
+]

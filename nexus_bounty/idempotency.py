@@ -94,13 +94,12 @@ class History(Wire, frozen=True, kw_only=True):
         """Whether the record with sequence number `seq` would still be here, had it been made."""
         return bool(self.ops) and self.ops[0].seq <= seq <= self.seq
 
-    @property
-    def is_full(self) -> bool:
-        """Whether another record would push out evidence that must still be kept."""
-        recent = len(self.ops) - self._first_kept(utc_now())
-        return recent >= MOST_RECORDS
+    def is_full(self, now: datetime) -> bool:
+        """Whether another record would need room that evidence still to be kept takes."""
+        return len(self.ops) - self.first_kept(now) >= MOST_RECORDS
 
-    def _first_kept(self, now: datetime) -> int:
+    def first_kept(self, now: datetime) -> int:
+        """The index of the oldest record that stays when another is added at `now`."""
         droppable = max(len(self.ops) + 1 - KEPT_RECORDS, 0)
         oldest_to_keep = now - RETENTION
         for index, record in enumerate(self.ops[:droppable]):
@@ -117,7 +116,7 @@ def with_record(
     What other writers keep under the evidence key survives, as the rest of the document does.
     """
     evidence = dict(document.get(EVIDENCE_KEY, {}))
-    first = History.of(document)._first_kept(record.at)  # noqa: SLF001 - same concept, same module
+    first = History.of(document).first_kept(record.at)
     ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]
     evidence |= {"schema": SCHEMA, "seq": record.seq, "ops": ops}
     if marker_seq is None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 FROM_IDEMPOTENCY_KEY: Final = "<from-idempotency-key>"
 """A bounty created with this id gets one that derives from its idempotency key."""
@@ -23,6 +25,11 @@ FROM_IDEMPOTENCY_KEY: Final = "<from-idempotency-key>"
 def utc_now() -> datetime:
     """The current time, aware and in UTC."""
     return datetime.now(UTC)
+
+
+def always_written(value: T) -> T:
+    """A default that is written out all the same, because other readers need it there."""
+    return msgspec.field(default_factory=lambda: value)
 
 
 class BountyStatus(StrEnum):
@@ -107,8 +114,8 @@ class Bounty(Wire, frozen=True, kw_only=True):
     criteria: BountyCriteria
     deadline: datetime
     bounty_id: str = FROM_IDEMPOTENCY_KEY
-    description: str = ""
-    status: BountyStatus = BountyStatus.OPEN
+    description: str = always_written("")
+    status: BountyStatus = always_written(BountyStatus.OPEN)
     zone_id: str | None = None
     claimed_by: AgentIdentity | None = None
     claim_id: str | None = None
@@ -193,9 +200,9 @@ class Claim(Wire, frozen=True, kw_only=True):
     intent_summary: str
     heartbeat_at: datetime
     lease_expires_at: datetime
-    status: ClaimStatus = ClaimStatus.ACTIVE
+    status: ClaimStatus = always_written(ClaimStatus.ACTIVE)
     created_at: datetime = msgspec.field(default_factory=utc_now)
-    revision: int = 1
+    revision: int = always_written(1)
 
     def holds(self, now: datetime) -> bool:
         """Whether this claim keeps others off its target at `now`."""

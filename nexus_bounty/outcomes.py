@@ -30,14 +30,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 
-from nexus_bounty.models import Wire, utc_now
-
-if TYPE_CHECKING:
-    from nexus_bounty.models import Bounty
+from nexus_bounty.models import Bounty, Wire, utc_now
 
 
 class Outcome(StrEnum):
@@ -99,6 +96,19 @@ class Evidence(Wire, frozen=True, kw_only=True):
         """A short list for people, the proof first."""
         lines = [f"proof: {self.proof.value}", *(f"  - {seen}" for seen in self.observations)]
         return "\n".join(lines)
+
+
+class Resolution(Wire, frozen=True, kw_only=True):
+    """What became of an operation: `committed`, or `pre_commit` when it never will be.
+
+    `bounty` is the bounty as it stands, where there is one.
+    """
+
+    bounty_id: str
+    idempotency_key: str
+    outcome: Outcome
+    evidence: Evidence
+    bounty: Bounty | None = None
 
 
 class OutcomeError(Exception):

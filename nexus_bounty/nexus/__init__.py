@@ -1,0 +1,1 @@
+"""Everything that speaks Nexus: client, classification, commit strategies, stores."""

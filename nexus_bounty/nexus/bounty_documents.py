@@ -1,0 +1,117 @@
+"""Bounties and rewards as documents: the typed view, and what a tombstone looks like."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from nexus_bounty.idempotency import EVIDENCE_KEY
+from nexus_bounty.models import (
+    AgentIdentity,
+    Bounty,
+    BountyCriteria,
+    BountyStatus,
+    RewardRecord,
+    Wire,
+)
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+W = TypeVar("W", bound=Wire)
+
+
+def to_value(record: Wire) -> dict[str, Any]:
+    """A wire struct as the JSON object to be stored."""
+    value: dict[str, Any] = msgspec.to_builtins(record)
+    return value
+
+
+def to_bounty(document: Document) -> Bounty:
+    """The bounty that `document` is.
+
+    Raises:
+        UnreadableDocumentError: It is not one.
+    """
+    return _view(document, Bounty)
+
+
+def to_reward(document: Document) -> RewardRecord:
+    """The reward that `document` is.
+
+    Raises:
+        UnreadableDocumentError: It is not one.
+    """
+    return _view(document, RewardRecord)
+
+
+def changed(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `value` with the top-level `changes`; `None` removes a key."""
+    merged = {**value, **changes}
+    return {key: item for key, item in merged.items() if key not in changes or item is not None}
+
+
+def new_value(record: Wire, base: Document | None) -> dict[str, Any]:
+    """What to store for a new record: over a tombstone, it keeps the tombstone's history."""
+    kept = {EVIDENCE_KEY: base.value[EVIDENCE_KEY]} if base else {}
+    return to_value(record) | kept
+
+
+def bounty_tombstone(bounty: Bounty) -> dict[str, Any]:
+    """What stands where a bounty was fenced off: to other programs, a cancelled bounty."""
+    return to_value(bounty) | {"status": BountyStatus.CANCELLED.value}
+
+
+def anonymous_tombstone(bounty_id: str, now: datetime) -> dict[str, Any]:
+    """A tombstone for a bounty of which nothing but the id is known."""
+    return bounty_tombstone(
+        Bounty(
+            bounty_id=bounty_id,
+            title="(never created)",
+            creator=AgentIdentity(agent_id="nexus-bounty"),
+            amount=1,
+            criteria=BountyCriteria(description="none: this id was fenced off"),
+            deadline=now,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def is_tombstone(document: Document) -> bool:
+    """Whether `document` only says that nothing was ever created in its place."""
+    ops = document.history.ops
+    return bool(ops) and ops[0].seq == 1 and all(record.aborted for record in ops)
+
+
+def listed(document: Document | UnreadableDocumentError, view: Callable[[Document], W]) -> W | None:
+    """What a listing shows of `document`: no tombstone, and of an unreadable one a warning."""
+    try:
+        if isinstance(document, UnreadableDocumentError):
+            raise document
+        return None if is_tombstone(document) else view(document)
+    except UnreadableDocumentError as error:
+        logger.warning("left out of the listing: %s", error)
+        return None
+
+
+def _view(document: Document, kind: type[W]) -> W:
+    try:
+        record = msgspec.convert(document.value, kind)
+    except msgspec.ValidationError as error:
+        raise UnreadableDocumentError(document.path, str(error)) from error
+    return _aware(record)
+
+
+def _aware(record: W) -> W:
+    """`record` with the times of writers who leave the zone out taken as UTC."""
+    naive = {
+        name: value.replace(tzinfo=UTC)
+        for name in record.__struct_fields__
+        if isinstance(value := getattr(record, name), datetime) and value.tzinfo is None
+    }
+    return msgspec.structs.replace(record, **naive) if naive else record

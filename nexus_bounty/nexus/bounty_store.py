@@ -1,0 +1,452 @@
+"""NexusBountyStore: bounties as documents on Nexus, every mutation with a provable outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from nexus_bounty.idempotency import derived_id, new_key
+from nexus_bounty.models import (
+    FROM_IDEMPOTENCY_KEY,
+    AgentIdentity,
+    Bounty,
+    BountyQuery,
+    BountyStatus,
+    IndexStatus,
+    RewardQuery,
+    RewardRecord,
+    utc_now,
+)
+from nexus_bounty.nexus import transitions
+from nexus_bounty.nexus.bounty_documents import (
+    anonymous_tombstone,
+    bounty_tombstone,
+    changed,
+    is_tombstone,
+    new_value,
+    to_bounty,
+    to_value,
+)
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.index_repair import IndexRepair
+from nexus_bounty.nexus.listing import BountyListing
+from nexus_bounty.nexus.memory import DocumentMemory
+from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.rewards import RewardBook
+from nexus_bounty.nexus.status_index import StatusIndex, generation_after, left_behind
+from nexus_bounty.nexus.transitions import Transition
+from nexus_bounty.nexus.writer import DocumentWriter, Operation
+from nexus_bounty.outcomes import (
+    BountyExistsError,
+    BountyNotFoundError,
+    BountyStateError,
+    Outcome,
+    PostCommitError,
+    Proof,
+    Resolution,
+)
+from nexus_bounty.validation import check_agent, check_bounty, check_id, check_key, check_text
+
+REMOVE_STALE_MARKER = "remove_stale_marker"
+
+
+class NexusBountyStore:
+    """A `BountyStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+        commit: How documents are committed; `ConditionalCommit` if not given.
+        clock: The current time, aware.
+
+    Every mutation returns a committed snapshot or raises one of:
+
+    - `PreCommitError`: it did not happen and can no longer happen;
+    - `PostCommitError`: it happened, and removing a stale marker is still owed;
+    - `CommitUnknownError`: neither could be proven. Repeat the call with the error's
+      `idempotency_key`, or ask `resolve_operation`.
+
+    A mutation that is cancelled may still land: repeat it with its key to find out.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone_id: str | None = None,
+        *,
+        commit: CommitStrategy | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        zone_id = zone_id if zone_id is not None else client.settings.zone_id
+        check_id("zone_id", zone_id)
+        self._client = client
+        self._clock = clock
+        self._zone = ZonePaths(zone_id)
+        strategy = commit or ConditionalCommit(client)
+        self._writer = DocumentWriter(client, strategy, clock)
+        self._index = StatusIndex(client, self._zone)
+        self._listing = BountyListing(client, self._zone, self._index)
+        self._repair = IndexRepair(client, self._zone, self._index, self._writer)
+        self._rewards = RewardBook(client, self._zone, self._writer)
+        self._strategy = strategy
+        self._memory = DocumentMemory(client.settings.remembered_documents)
+
+    @property
+    def store_identity(self) -> str:
+        """Which zone of which kind of store this is."""
+        return f"nexus:{self._zone.zone_id}:bounties"
+
+    async def close(self) -> None:
+        """Forget what was remembered; the client stays open, whoever opened it closes it."""
+        self._memory.clear()
+
+    # Reading
+
+    async def get_bounty(self, bounty_id: str) -> Bounty | None:
+        """The bounty as it stands, or `None`.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a bounty.
+        """
+        check_id("bounty_id", bounty_id)
+        path = self._zone.bounty(bounty_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        if document is None or is_tombstone(document):
+            return None
+        self._memory.remember(bounty_id, document)
+        return to_bounty(document)
+
+    async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
+        """The bounties that match, newest first; none that was committed before is missed."""
+        return await self._listing.select(query or BountyQuery())
+
+    async def count_bounties(self, query: BountyQuery | None = None) -> int:
+        """How many bounties match, `limit` and `offset` aside."""
+        return await self._listing.count(query or BountyQuery())
+
+    async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
+        """The open and claimed bounties whose deadline has passed, newest first."""
+        moment = now or self._clock()
+        alive = BountyQuery(status=(BountyStatus.OPEN, BountyStatus.CLAIMED))
+        return [each for each in await self.list_bounties(alive) if each.deadline < moment]
+
+    # Creating
+
+    async def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
+        """Store a new bounty in the status it carries.
+
+        Without a `bounty_id` of its own it gets one that derives from the key, so that a repeat
+        with the same key meets its own document.
+
+        Raises:
+            InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
+            BountyExistsError: The id is taken (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            PreCommitError: It was not stored and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        check_bounty(bounty)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+        key = idempotency_key or new_key(self._client.random)
+        if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
+            bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
+        bounty = msgspec.structs.replace(bounty, updated_at=self._clock())
+        parameters = to_value(bounty)
+        for moving in ("createdAt", "updatedAt"):
+            del parameters[moving]
+        operation = self._writer.operation(
+            "create_bounty", "create", bounty.bounty_id, parameters, key
+        )
+        return await self._create(operation, bounty)
+
+    async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
+        base: Document | None = None
+        while True:
+            intent = self._creation(operation, bounty, base)
+            await self._announce(operation, bounty.status, intent)
+            result = await self._writer.commit(operation, intent)
+            document = result.document
+            if isinstance(result, Committed) or self._writer.recall(operation, document.history):
+                self._memory.remember(bounty.bounty_id, document)
+                return to_bounty(document)
+            if not is_tombstone(document):
+                raise operation.error(
+                    BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
+                )
+            base = document
+
+    def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
+        """The intent to store `bounty`, over the tombstone `base` if there is one."""
+        seq = base.history.seq + 1 if base else 1
+        return self._writer.intend(
+            operation,
+            self._zone.bounty(bounty.bounty_id),
+            base,
+            new_value(bounty, base),
+            tombstone=bounty_tombstone(bounty),
+            marker_seq=seq if base else None,
+        )
+
+    # Transitions
+
+    async def fund_bounty(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`draft → open`, naming the reservation that holds its credits.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_text("reservation_id", reservation_id)
+        transition = transitions.fund(reservation_id)
+        return await self._transition("fund_bounty", bounty_id, transition, idempotency_key)
+
+    async def claim_bounty(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
+        """`open → claimed`; `claimed → claimed` renews for the same agent.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            BountyNotFoundError: There is no such bounty (pre-commit).
+            BountyStateError: Its state does not allow it (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            PostCommitError: It happened; removing the old marker is still owed.
+            CommitUnknownError: Neither could be proven.
+        """
+        check_agent("claimed_by", claimed_by)
+        check_text("claim_id", claim_id)
+        transition = transitions.claim(claimed_by, claim_id)
+        return await self._transition("claim_bounty", bounty_id, transition, idempotency_key)
+
+    async def release_bounty(
+        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → open`, by the agent that claimed it.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_agent("claimed_by", claimed_by)
+        transition = transitions.release(claimed_by)
+        return await self._transition("release_bounty", bounty_id, transition, idempotency_key)
+
+    async def begin_settlement(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_text("fulfilled_by_cid", fulfilled_by_cid)
+        transition = transitions.begin_settlement(fulfilled_by_cid)
+        return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
+
+    async def complete_bounty(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed` or `pending_settlement` `→ completed`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_text("fulfilled_by_cid", fulfilled_by_cid)
+        transition = transitions.complete(fulfilled_by_cid)
+        return await self._transition("complete_bounty", bounty_id, transition, idempotency_key)
+
+    async def settle_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`pending_settlement` or `completed` `→ settled`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.settle()
+        return await self._transition("settle_bounty", bounty_id, transition, idempotency_key)
+
+    async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`open` or `claimed` `→ expired`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.expire()
+        return await self._transition("expire_bounty", bounty_id, transition, idempotency_key)
+
+    async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`draft`, `open` or `claimed` `→ cancelled`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.cancel()
+        return await self._transition("cancel_bounty", bounty_id, transition, idempotency_key)
+
+    async def _transition(
+        self, name: str, bounty_id: str, transition: Transition, key: str | None
+    ) -> Bounty:
+        check_id("bounty_id", bounty_id)
+        operation = self._writer.operation(
+            name, transition.kind, bounty_id, transition.parameters, key
+        )
+        remembered = self._memory.recall(bounty_id)
+        document = remembered or await self._fetch(operation)
+        while True:
+            bounty = self._view(operation, document)
+            done = self._writer.recall(operation, document.history)
+            refusal = transition.refusal(bounty)
+            if document is remembered and (done or refusal):  # it may be out of date
+                document = await self._fetch(operation)
+                continue
+            if done:
+                return bounty
+            if refusal:
+                raise operation.error(
+                    BountyStateError,
+                    Proof.DOCUMENT,
+                    f"bounty {bounty_id!r}: {refusal}",
+                    current_status=bounty.status.value,
+                )
+            intent = self._step(operation, document, bounty, transition)
+            if transition.target is not bounty.status:
+                await self._announce(operation, transition.target, intent)
+            result = await self._writer.commit(operation, intent)
+            self._memory.remember(bounty_id, result.document)
+            if isinstance(result, Committed):
+                return await self._finish(operation, document, bounty.status, result.document)
+            document = result.document
+
+    async def _fetch(self, operation: Operation) -> Document:
+        document = await self._writer.read(operation, self._zone.bounty(operation.record_id))
+        if document is None or is_tombstone(document):
+            raise operation.error(
+                BountyNotFoundError, Proof.DOCUMENT, f"there is no bounty {operation.record_id!r}"
+            )
+        self._memory.remember(operation.record_id, document)
+        return document
+
+    def _view(self, operation: Operation, document: Document) -> Bounty:
+        try:
+            return to_bounty(document)
+        except UnreadableDocumentError as error:
+            raise operation.stopped_by(error, "read the document") from error
+
+    def _step(
+        self, operation: Operation, document: Document, bounty: Bounty, transition: Transition
+    ) -> Intent:
+        """The intent to take the bounty in `document` through `transition`."""
+        moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
+        history = document.history
+        return self._writer.intend(
+            operation,
+            document.path,
+            document,
+            changed(document.value, {**transition.changes, **moved}),
+            marker_seq=generation_after(history, bounty.status, transition.target, history.seq + 1),
+        )
+
+    def _now_after(self, bounty: Bounty) -> datetime:
+        """The current time, but never before the bounty's last update (clocks differ)."""
+        return max(self._clock(), bounty.updated_at)
+
+    async def _announce(self, operation: Operation, status: BountyStatus, intent: Intent) -> None:
+        generation = intent.value["nexusBounty"].get("markerSeq")
+        try:
+            await self._index.announce(operation.record_id, status, generation, operation.deadline)
+        except NexusError as error:
+            raise operation.stopped_by(error, "write the status marker") from error
+
+    async def _finish(
+        self, operation: Operation, before: Document, old: BountyStatus, now: Document
+    ) -> Bounty:
+        """Remove the markers that the bounty left behind."""
+        bounty = to_bounty(now)
+        behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
+        try:
+            await self._index.retire(behind, operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", error.path, error.answer)
+            raise PostCommitError(
+                f"bounty {operation.record_id!r} is {bounty.status.value}, and its old status "
+                "marker is still to be removed",
+                bounty=bounty,
+                pending=[REMOVE_STALE_MARKER],
+                evidence=operation.evidence(Proof.ACKNOWLEDGED),
+            ).about(operation.name, operation.record_id, operation.key) from error
+        return bounty
+
+    async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
+        """Make it definite what became of the operation with this key on this bounty.
+
+        One that is not found is fenced off, so that it can never land: three requests at most
+        when the network is well. A key that was never used is used up by asking.
+
+        Raises:
+            CommitUnknownError: Still neither could be proven.
+        """
+        check_id("bounty_id", bounty_id)
+        operation = self._writer.operation(
+            "resolve_operation", "resolve", bounty_id, {}, idempotency_key
+        )
+        path = self._zone.bounty(bounty_id)
+        document = await self._writer.read(operation, path)
+        record = document.history.find(idempotency_key) if document else None
+        if record is None:
+            tombstone = anonymous_tombstone(bounty_id, self._clock())
+            fence = self._writer.fence(operation, path, document, tombstone)
+            landed = await self._writer.abort(operation, fence)
+            document = landed.document if landed else document
+        committed = record is not None and not record.aborted if record else landed is not None
+        proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
+        alive = document is not None and not is_tombstone(document)
+        return Resolution(
+            bounty_id=bounty_id,
+            idempotency_key=idempotency_key,
+            outcome=Outcome.COMMITTED if committed else Outcome.PRE_COMMIT,
+            evidence=operation.evidence(proof),
+            bounty=to_bounty(document) if document and alive else None,
+        )
+
+    # Rewards and the index
+
+    async def record_reward(
+        self, reward: RewardRecord, *, idempotency_key: str | None = None
+    ) -> RewardRecord:
+        """Keep a reward; the same `reward_id` with the same content again is a no-op.
+
+        Raises:
+            InvalidInputError: The reward cannot be stored; nothing was sent (pre-commit).
+            IdempotencyMismatchError: The id stands for another reward (pre-commit).
+            PreCommitError: It was not recorded and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        return await self._rewards.record(reward, idempotency_key)
+
+    async def has_reward(self, reward_id: str) -> bool:
+        """Whether the reward is recorded."""
+        return await self._rewards.has(reward_id)
+
+    async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
+        """The rewards that match, newest first."""
+        return await self._rewards.select(query or RewardQuery())
+
+    async def list_index_statuses(self) -> list[IndexStatus]:
+        """How each status index compares with the documents; changes nothing."""
+        return await self._repair.inspect()
+
+    async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
+        """Write missing markers and remove stale ones, of one bounty or of all.
+
+        Returns what was found, and so was repaired. A marker that may announce a commit still to
+        come is left alone until no request can be under way any more.
+        """
+        if bounty_id is not None:
+            check_id("bounty_id", bounty_id)
+        return await self._repair.repair(bounty_id)

@@ -1,0 +1,158 @@
+"""What an answer proves about the request: the one closed table.
+
+Every way in which a request can end is looked up here and nowhere else. What is not listed is
+ambiguous: it may have been applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import httpx
+
+
+class Disposition(StrEnum):
+    """What is proven of one attempt."""
+
+    NEVER_SENT = "never_sent"
+    REFUSED = "refused"
+    AMBIGUOUS = "ambiguous"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class Reason(StrEnum):
+    """Why an attempt ended as it did, for people and for the few decisions that need it."""
+
+    OK = "ok"
+    NO_CONNECTION = "no connection"
+    NO_FREE_CONNECTION = "no free connection"
+    CLIENT_CLOSED = "client closed"
+    BAD_URL = "bad URL"
+    OUT_OF_TIME = "no time left"
+    TIMEOUT = "no answer in time"
+    CONNECTION_LOST = "connection lost"
+    UNREADABLE = "unreadable answer"
+    AUTHENTICATION = "not authenticated"
+    PERMISSION = "not permitted"
+    NO_SUCH_ROUTE = "no such route: is this a Nexus server?"
+    NOT_FOUND = "no such file"
+    BAD_PATH = "bad path"
+    BAD_REQUEST = "bad request or parameters"
+    TOO_LARGE = "too large"
+    RATE_LIMITED = "rate limited"
+    SERVER_ERROR = "server error"
+    CONFLICT = "conflict"
+    EXISTS = "already exists"
+    REDIRECTED = "redirected"
+    UNLISTED = "unlisted answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one attempt proves, and why."""
+
+    disposition: Disposition
+    reason: Reason
+
+
+def _never_sent(reason: Reason) -> Verdict:
+    return Verdict(Disposition.NEVER_SENT, reason)
+
+
+def _refused(reason: Reason) -> Verdict:
+    return Verdict(Disposition.REFUSED, reason)
+
+
+def _ambiguous(reason: Reason) -> Verdict:
+    return Verdict(Disposition.AMBIGUOUS, reason)
+
+
+ACKNOWLEDGED: Final = Verdict(Disposition.ACKNOWLEDGED, Reason.OK)
+CLIENT_CLOSED: Final = _never_sent(Reason.CLIENT_CLOSED)
+OUT_OF_TIME: Final = _never_sent(Reason.OUT_OF_TIME)
+LATE: Final = _ambiguous(Reason.TIMEOUT)
+UNREADABLE: Final = _ambiguous(Reason.UNREADABLE)
+RATE_LIMITED: Final = _ambiguous(Reason.RATE_LIMITED)
+UNLISTED: Final = _ambiguous(Reason.UNLISTED)
+
+# httpx's exceptions by how far the request had come when they are raised (httpcore's sources).
+TRANSPORT: Final[Mapping[type[Exception], Verdict]] = {
+    httpx.ConnectError: _never_sent(Reason.NO_CONNECTION),
+    httpx.ConnectTimeout: _never_sent(Reason.NO_CONNECTION),
+    httpx.ProxyError: _never_sent(Reason.NO_CONNECTION),
+    httpx.PoolTimeout: _never_sent(Reason.NO_FREE_CONNECTION),
+    httpx.InvalidURL: _never_sent(Reason.BAD_URL),
+    httpx.UnsupportedProtocol: _never_sent(Reason.BAD_URL),
+    httpx.WriteTimeout: _ambiguous(Reason.TIMEOUT),
+    httpx.ReadTimeout: _ambiguous(Reason.TIMEOUT),
+    httpx.WriteError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.ReadError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.CloseError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.RemoteProtocolError: _ambiguous(Reason.CONNECTION_LOST),
+    # h11 raises it for a request that breaks the protocol, part of which may be on the wire
+    httpx.LocalProtocolError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.DecodingError: UNREADABLE,
+    httpx.TooManyRedirects: _ambiguous(Reason.REDIRECTED),
+    httpx.HTTPStatusError: UNLISTED,
+    httpx.CookieConflict: UNREADABLE,
+    httpx.StreamConsumed: UNREADABLE,
+    httpx.StreamClosed: UNREADABLE,
+    httpx.ResponseNotRead: UNREADABLE,
+    httpx.RequestNotRead: UNREADABLE,
+}
+
+STATUSES: Final[Mapping[int, Verdict]] = {
+    200: ACKNOWLEDGED,
+    401: _refused(Reason.AUTHENTICATION),
+    403: _refused(Reason.PERMISSION),
+    404: _refused(Reason.NO_SUCH_ROUTE),
+    413: _refused(Reason.TOO_LARGE),
+    422: _refused(Reason.BAD_REQUEST),
+    408: _ambiguous(Reason.TIMEOUT),
+    409: _ambiguous(Reason.CONFLICT),
+    412: _ambiguous(Reason.CONFLICT),
+    425: _ambiguous(Reason.RATE_LIMITED),
+    429: RATE_LIMITED,
+    500: _ambiguous(Reason.SERVER_ERROR),
+    501: _ambiguous(Reason.SERVER_ERROR),
+    502: _ambiguous(Reason.SERVER_ERROR),
+    503: _ambiguous(Reason.SERVER_ERROR),
+    504: _ambiguous(Reason.TIMEOUT),
+}
+
+# Nexus 0.5.6 to 0.9.18 and 0.10.1 number some errors differently (-32000/-32007, -32002/-32004);
+# the numbers of one that collide with the other mean a definite refusal in both.
+RPC_CODES: Final[Mapping[int, Verdict]] = {
+    -32700: _refused(Reason.BAD_REQUEST),
+    -32600: _refused(Reason.BAD_REQUEST),
+    -32601: _refused(Reason.BAD_REQUEST),
+    -32602: _refused(Reason.BAD_REQUEST),
+    -32603: _ambiguous(Reason.SERVER_ERROR),
+    -32000: _refused(Reason.NOT_FOUND),
+    -32001: _ambiguous(Reason.EXISTS),
+    -32002: _refused(Reason.BAD_PATH),
+    -32003: _refused(Reason.PERMISSION),
+    -32004: _refused(Reason.PERMISSION),
+    -32005: _refused(Reason.BAD_REQUEST),
+    -32006: _ambiguous(Reason.CONFLICT),
+    -32007: _refused(Reason.NOT_FOUND),
+    -32018: _refused(Reason.PERMISSION),
+}
+
+
+def of_exception(error: BaseException) -> Verdict:
+    """The verdict on an attempt that ended in `error`: its most specific listed class."""
+    return next((TRANSPORT[kind] for kind in type(error).__mro__ if kind in TRANSPORT), UNLISTED)
+
+
+def of_status(status: int) -> Verdict:
+    """The verdict on an HTTP status, the body aside."""
+    return STATUSES.get(status, UNLISTED)
+
+
+def of_rpc_code(code: int) -> Verdict:
+    """The verdict on the code of a JSON-RPC error."""
+    return RPC_CODES.get(code, UNLISTED)

@@ -1,0 +1,1 @@
+"""How a document is committed: strategies, and what each attempt ends in."""

@@ -1,0 +1,104 @@
+"""Where everything lives in a zone. The layout is shared with the peer (Grove).
+
+A segment is encoded `%` → `%25`, then `/` → `%2F`. Our status markers of a later generation end
+in `%@` and a number, which no encoded segment can contain, so that the peer passes over them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nexus_bounty.models import BountyStatus
+
+_GENERATION = "%@"
+
+
+def encode_segment(segment: str) -> str:
+    """`segment` as one path segment."""
+    return segment.replace("%", "%25").replace("/", "%2F")
+
+
+def decode_segment(segment: str) -> str:
+    """The inverse of `encode_segment`."""
+    return segment.replace("%2F", "/").replace("%25", "%")
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePaths:
+    """The paths of one zone."""
+
+    zone_id: str
+
+    @property
+    def root(self) -> str:
+        """The zone's own directory."""
+        return f"/zones/{encode_segment(self.zone_id)}"
+
+    @property
+    def bounties(self) -> str:
+        """The directory of bounty documents."""
+        return f"{self.root}/bounties"
+
+    def bounty(self, bounty_id: str) -> str:
+        """The document of a bounty."""
+        return f"{self.bounties}/{encode_segment(bounty_id)}.json"
+
+    def statuses(self, status: BountyStatus) -> str:
+        """The directory of the markers of one status."""
+        return f"{self.root}/indexes/bounties/status/{status.value}"
+
+    def marker(self, status: BountyStatus, bounty_id: str, generation: int | None = None) -> str:
+        """The marker that says a bounty may be in `status`."""
+        suffix = "" if generation is None else f"{_GENERATION}{generation}"
+        return f"{self.statuses(status)}/{encode_segment(bounty_id)}{suffix}"
+
+    @property
+    def rewards(self) -> str:
+        """The directory of reward records."""
+        return f"{self.root}/rewards"
+
+    def reward(self, reward_id: str) -> str:
+        """The record of a reward."""
+        return f"{self.rewards}/{encode_segment(reward_id)}.json"
+
+    @property
+    def claims(self) -> str:
+        """The directory of claims."""
+        return f"{self.root}/claims"
+
+    def claim(self, claim_id: str) -> str:
+        """The document of a claim."""
+        return f"{self.claims}/{encode_segment(claim_id)}.json"
+
+    @property
+    def active_claims(self) -> str:
+        """The directory of the directories of active claim markers, one a target."""
+        return f"{self.root}/indexes/claims/active"
+
+    def active_claim(self, target_ref: str, claim_id: str) -> str:
+        """The marker that says a claim may be active on a target."""
+        return f"{self.active_claims}/{encode_segment(target_ref)}/{encode_segment(claim_id)}"
+
+    def target_lock(self, target_ref: str) -> str:
+        """The file that names the one claim that holds a target."""
+        return f"{self.root}/indexes/claims/target-lock/{encode_segment(target_ref)}"
+
+    def contribution(self, cid: str) -> str:
+        """The manifest of a contribution."""
+        return f"{self.root}/contributions/{encode_segment(cid)}.json"
+
+
+def document_id(path: str) -> str:
+    """The id of the document at `path`."""
+    return decode_segment(path.rsplit("/", 1)[-1].removesuffix(".json"))
+
+
+def marked_id(path: str) -> str:
+    """The id of the record that the marker at `path` points to, of whatever generation."""
+    return decode_segment(path.rsplit("/", 1)[-1].split(_GENERATION, 1)[0])
+
+
+def marker_generation(path: str) -> int | None:
+    """The generation of the marker at `path`; `None` for a plain one."""
+    _, found, generation = path.rsplit("/", 1)[-1].partition(_GENERATION)
+    return int(generation) if found and generation.isdecimal() else None

@@ -1,0 +1,80 @@
+"""Reward records: one document each, immutable, found by a deterministic id."""
+
+from __future__ import annotations
+
+from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
+from nexus_bounty.nexus.bounty_documents import is_tombstone, listed, new_value, to_reward, to_value
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.results import Committed
+from nexus_bounty.nexus.documents import Document, DocumentReader
+from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.writer import DocumentWriter, Operation
+from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
+from nexus_bounty.validation import check_id, check_limit, check_reward
+
+
+class RewardBook:
+    """The rewards of one zone."""
+
+    def __init__(self, client: NexusClient, zone: ZonePaths, writer: DocumentWriter) -> None:
+        self._client = client
+        self._zone = zone
+        self._writer = writer
+        self._reader = DocumentReader(client)
+
+    async def record(self, reward: RewardRecord, key: str | None) -> RewardRecord:
+        """Keep `reward`; its id is its idempotency key where none is given."""
+        check_reward(reward)
+        parameters = to_value(reward)
+        del parameters["createdAt"]
+        operation = self._writer.operation(
+            "record_reward", "reward", reward.reward_id, parameters, key or reward.reward_id
+        )
+        base: Document | None = None
+        while True:
+            path = self._zone.reward(reward.reward_id)
+            tombstone = to_value(reward) | {"status": BountyStatus.CANCELLED.value}
+            intent = self._writer.intend(
+                operation, path, base, new_value(reward, base), tombstone=tombstone
+            )
+            result = await self._writer.commit(operation, intent)
+            if isinstance(result, Committed):
+                return to_reward(result.document)
+            if not is_tombstone(result.document):
+                return self._same(operation, reward, result.document)
+            self._writer.recall(operation, result.document.history)
+            base = result.document
+
+    def _same(self, operation: Operation, reward: RewardRecord, document: Document) -> RewardRecord:
+        """The reward that is recorded already, if it is the same."""
+        recorded = to_reward(document)
+        differing = [
+            name
+            for name in ("reward_type", "amount", "contribution_cid", "bounty_id")
+            if getattr(recorded, name) != getattr(reward, name)
+        ]
+        if differing or recorded.recipient.agent_id != reward.recipient.agent_id:
+            raise operation.error(
+                IdempotencyMismatchError,
+                Proof.DOCUMENT,
+                f"reward {reward.reward_id!r} is recorded with other contents",
+            )
+        return recorded
+
+    async def has(self, reward_id: str) -> bool:
+        """Whether the reward is recorded."""
+        check_id("reward_id", reward_id)
+        path = self._zone.reward(reward_id)
+        document = await self._reader.read(path, self._client.deadline())
+        return document is not None and not is_tombstone(document)
+
+    async def select(self, query: RewardQuery) -> list[RewardRecord]:
+        """The rewards that match, newest first, cut to `limit`."""
+        check_limit("limit", query.limit)
+        deadline = self._client.deadline()
+        paths = await self._client.list(self._zone.rewards, deadline=deadline)
+        documents = await self._reader.read_many(paths, deadline)
+        rewards = [reward for each in documents if (reward := listed(each, to_reward)) is not None]
+        found = [reward for reward in rewards if query.matches(reward)]
+        found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)
+        return found[: query.limit]

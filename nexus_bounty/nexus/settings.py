@@ -1,0 +1,49 @@
+"""Everything about talking to Nexus that can be set, from `NEXUS_*` variables or by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+StorageEncoding = Literal["raw", "base64"]
+
+
+class NexusSettings(BaseSettings):
+    """Settings of a `NexusClient` and of the stores on it; times are in seconds.
+
+    Every field `name` is also read from the environment variable `NEXUS_NAME`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NEXUS_", frozen=True, extra="forbid")
+
+    url: str = "http://127.0.0.1:2026"
+    api_key: SecretStr | None = None
+    zone_id: str = "default"
+
+    connect_timeout: float = Field(default=5.0, gt=0)
+    request_timeout: float = Field(default=10.0, gt=0)
+    operation_timeout: float = Field(default=60.0, gt=0)
+    """The deadline of one whole operation, every retry, read-back and fence included."""
+
+    max_connections: int = Field(default=32, ge=1)
+    bulk_size: int = Field(default=500, ge=1)
+    """How many documents one bulk read asks for."""
+    page_size: int = Field(default=1000, ge=1)
+    """How many names one page of a listing holds."""
+
+    retry_attempts: int = Field(default=8, ge=1)
+    """How often one request is sent at most, where a repeat is harmless."""
+    retry_base: float = Field(default=0.05, ge=0)
+    retry_cap: float = Field(default=2.0, ge=0)
+    """Back-off is uniform between 0 and `retry_base * 2**n`, at most `retry_cap` (full jitter)."""
+
+    storage_encoding: StorageEncoding = "raw"
+    """How new documents are stored: JSON text, or base64 of it as Grove's clients do."""
+    max_document_bytes: int = Field(default=1_000_000, ge=1)
+    tombstone_retention: timedelta = timedelta(hours=24)
+    """How long a tombstone stays; it must outlive every request that may still be under way."""
+    remembered_documents: int = Field(default=1024, ge=0)
+    """How many documents a store remembers to spare reads; a stale memory costs one round."""

@@ -1,0 +1,137 @@
+"""Status markers: empty files that say in which status a bounty may be found.
+
+A marker is written *before* the commit that it announces, so a listing never misses a committed
+bounty; it is removed after the commit that leaves its status, so it may be stale, and listings
+re-check the document. What makes that safe although deletes cannot be conditional and may arrive
+late:
+
+- `open` can be entered twice (`claimed → open` releases). A re-entry has a marker of its own
+  generation, named after the sequence number of its write, which no late delete of an older one
+  can hit. The plain marker is written besides, for the peer.
+- `claimed` can be entered twice, too. Its marker is kept through a release and removed only when
+  the bounty leaves `open` and `claimed` for good, so that no delete of it is ever under way while
+  it may be needed, and a listing of `open` before `claimed` sees a bounty that moves meanwhile.
+- A document written over a tombstone has markers of its own generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from nexus_bounty.idempotency import History
+from nexus_bounty.lifecycle import TRANSITIONS
+from nexus_bounty.models import BountyStatus
+from nexus_bounty.nexus import paths
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.retry import Deadline
+
+_OPEN, _CLAIMED = BountyStatus.OPEN, BountyStatus.CLAIMED
+
+
+class Standing(Enum):
+    """How a marker relates to the document it points to."""
+
+    CURRENT = "current"
+    AHEAD = "ahead"
+    """It may announce a commit that is still to come."""
+    STALE = "stale"
+    """Nothing can make it needed again."""
+
+
+def generation_after(
+    history: History, before: BountyStatus | None, target: BountyStatus, seq: int
+) -> int | None:
+    """The generation of the marker of a bounty that enters `target` with write `seq`.
+
+    `before` is the status it leaves; `None` for a new document, also one over a tombstone.
+    """
+    if before is None:
+        return seq if seq > 1 else None
+    if target is before:
+        return history.marker_seq
+    if before is _CLAIMED and target is _OPEN:
+        return seq
+    return None
+
+
+def left_behind(
+    bounty_id: str, before: BountyStatus, target: BountyStatus, history: History, zone: ZonePaths
+) -> list[str]:
+    """The marker paths that a bounty leaves behind when it goes from `before` to `target`."""
+    if target is before or (before, target) == (_CLAIMED, _OPEN):
+        return []
+    behind = [zone.marker(before, bounty_id)]
+    if history.marker_seq is not None:
+        behind.append(zone.marker(before, bounty_id, history.marker_seq))
+        if before is _OPEN and target is not _CLAIMED:
+            behind.append(zone.marker(_CLAIMED, bounty_id))
+    return behind
+
+
+def standing(
+    marked: BountyStatus, generation: int | None, status: BountyStatus | None, history: History
+) -> Standing:
+    """How a marker stands to a document in `status`; `None` for a tombstone."""
+    if generation is not None and generation > history.seq:
+        return Standing.AHEAD
+    if status is None:
+        return Standing.STALE
+    if marked is status and generation in (None, history.marker_seq):
+        return Standing.CURRENT
+    ahead = generation is None and _plain_marker_may_be_needed(marked, status)
+    return Standing.AHEAD if ahead else Standing.STALE
+
+
+def _plain_marker_may_be_needed(marked: BountyStatus, status: BountyStatus) -> bool:
+    """Whether a bounty in `status` may yet enter `marked`, needing its plain marker."""
+    reentry = marked is _OPEN and status is not BountyStatus.DRAFT
+    return not reentry and marked in _reachable(status)
+
+
+def _reachable(status: BountyStatus) -> set[BountyStatus]:
+    found: set[BountyStatus] = set()
+    frontier = {status}
+    while frontier:
+        frontier = {after for each in frontier for after in TRANSITIONS[each]} - found
+        found |= frontier
+    return found
+
+
+class StatusIndex:
+    """The markers of one zone."""
+
+    def __init__(self, client: NexusClient, zone: ZonePaths) -> None:
+        self._client = client
+        self._zone = zone
+
+    async def announce(
+        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
+    ) -> None:
+        """Write the marker of `status`; repeats are harmless, since a marker never lies."""
+        for each in (None,) if generation is None else (None, generation):
+            marker = self._zone.marker(status, bounty_id, each)
+            await self._client.write(marker, b"", idempotent=True, deadline=deadline)
+
+    async def retire(self, markers: Iterable[str], deadline: Deadline) -> None:
+        """Remove markers that nothing can make needed again."""
+        for marker in markers:
+            await self._client.delete(marker, deadline=deadline)
+
+    async def ids(self, statuses: Sequence[BountyStatus], deadline: Deadline) -> list[str]:
+        """The ids of all bounties that may be in one of `statuses`, each once.
+
+        The statuses are listed in the order of a bounty's life, so that a bounty that moves on
+        from one to the next meanwhile is in at least one of the two listings.
+        """
+        found: dict[str, None] = {}
+        for status in BountyStatus:
+            if status in statuses:
+                for path in await self.markers(status, deadline):
+                    found[paths.marked_id(path)] = None
+        return list(found)
+
+    async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:
+        """The paths of all markers of `status`."""
+        return await self._client.list(self._zone.statuses(status), deadline=deadline)

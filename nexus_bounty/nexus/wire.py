@@ -1,0 +1,139 @@
+"""JSON-RPC as Nexus speaks it: one pass to encode a request, one to decode an answer.
+
+The dialects of 0.5.6, 0.7.0, 0.9.x and 0.10.x differ in the shapes of results; each decoder here
+takes all of them. Bytes travel as `{"__type__": "bytes", "data": "<base64>"}`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+_encoder = msgspec.json.Encoder()
+
+
+class RpcError(msgspec.Struct):
+    """The error of a JSON-RPC answer."""
+
+    code: int
+    message: str = ""
+
+
+class Envelope(msgspec.Struct):
+    """Any JSON body a Nexus server or a gateway before it answers with."""
+
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: RpcError | str | None = None
+    detail: Any = None
+    retry_after: float | None = None
+
+
+class Blob(msgspec.Struct):
+    """Bytes on the wire."""
+
+    data: bytes
+
+
+class FileReply(msgspec.Struct):
+    """A file with its metadata; 0.10.x says `content_id` where the others say `etag`."""
+
+    content: Blob | str
+    etag: str | None = None
+    content_id: str | None = None
+    encoding: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The stored bytes."""
+        if isinstance(self.content, Blob):
+            return self.content.data
+        if self.encoding == "base64":
+            return b64decode(self.content)
+        return self.content.encode()
+
+    @property
+    def version_tag(self) -> str | None:
+        """What a conditional write of the file has to match."""
+        return self.etag or self.content_id
+
+
+class WriteMetadata(msgspec.Struct):
+    """What 0.7.0 nests under `bytes_written`."""
+
+    etag: str | None = None
+    content_id: str | None = None
+
+
+class WriteReply(msgspec.Struct):
+    """The acknowledgement of a write; the etag may be at either level, or missing."""
+
+    etag: str | None = None
+    content_id: str | None = None
+    bytes_written: WriteMetadata | int | None = None
+
+    @property
+    def version_tag(self) -> str | None:
+        """The etag of what was stored, where the server says it."""
+        nested = self.bytes_written if isinstance(self.bytes_written, WriteMetadata) else None
+        return (
+            self.etag or self.content_id or (nested and (nested.etag or nested.content_id)) or None
+        )
+
+
+class Moment(msgspec.Struct):
+    """A time on the wire; releases differ in whether they say that it is UTC."""
+
+    data: datetime
+
+
+class Entry(msgspec.Struct):
+    """One file of a detailed listing."""
+
+    path: str
+    modified_at: Moment | datetime | None = None
+    etag: str | None = None
+    content_id: str | None = None
+    is_directory: bool = False
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the file was last written, in UTC."""
+        moment = self.modified_at.data if isinstance(self.modified_at, Moment) else self.modified_at
+        return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+class ListReply(msgspec.Struct):
+    """One page of a listing; 0.5.6 has no pages."""
+
+    files: Sequence[str | Entry]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+class ExistsReply(msgspec.Struct):
+    """Whether a file is there."""
+
+    exists: bool
+
+
+envelopes = msgspec.json.Decoder(Envelope)
+files = msgspec.json.Decoder(FileReply)
+bulk_files = msgspec.json.Decoder(dict[str, FileReply | None])
+writes = msgspec.json.Decoder(WriteReply)
+listings = msgspec.json.Decoder(ListReply)
+existence = msgspec.json.Decoder(ExistsReply)
+anything = msgspec.json.Decoder()
+
+
+def encode_request(method: str, params: Mapping[str, Any], request_id: int) -> bytes:
+    """The body of one JSON-RPC request."""
+    return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def encode_bytes(content: bytes) -> dict[str, Any]:
+    """`content` in the form in which Nexus takes bytes."""
+    return {"__type__": "bytes", "data": content}

@@ -1,0 +1,295 @@
+"""Carries operations on documents to a definite end, or says plainly that there is none.
+
+Shared by every store on Nexus. It turns the results of a commit strategy into the outcome errors,
+and remembers which keys may still have a request under way: for those a later "never sent" proves
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from nexus_bounty.idempotency import (
+    History,
+    OperationRecord,
+    fingerprint,
+    new_key,
+    with_record,
+)
+from nexus_bounty.models import utc_now
+from nexus_bounty.nexus import documents
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.results import (
+    Aborted,
+    CommitStrategy,
+    Committed,
+    Intent,
+    Superseded,
+    Trail,
+    Unknown,
+)
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Evidence,
+    IdempotencyMismatchError,
+    InvalidInputError,
+    OutcomeError,
+    PreCommitError,
+    Proof,
+)
+from nexus_bounty.validation import check_key
+
+_WHY_ABORTED: Final = {
+    Proof.NEVER_SENT: "the request could not be sent",
+    Proof.REFUSED: "the server refused",
+    Proof.FENCED: "it had not landed in time, and was fenced off so that it never will",
+}
+
+
+@dataclass(slots=True)
+class Operation:
+    """One call of a mutation: what it is, how long it may take, what it has seen so far."""
+
+    name: str
+    kind: str
+    record_id: str
+    key: str
+    fingerprint: str
+    deadline: Deadline
+    in_doubt: bool
+    trail: Trail = field(default_factory=Trail)
+
+    def record(self, seq: int, at: datetime, *, aborted: bool = False) -> OperationRecord:
+        """This operation's entry in a document's history."""
+        return OperationRecord(
+            key=self.key,
+            kind=self.kind,
+            fingerprint=self.fingerprint,
+            seq=seq,
+            at=at,
+            aborted=aborted,
+        )
+
+    def error(
+        self, kind: type[PreCommitError], proof: Proof, message: str, **fields: Any
+    ) -> PreCommitError:
+        """A pre-commit error about this operation."""
+        error = kind(message, evidence=self.trail.proves(proof), **fields)
+        return error.about(self.name, self.record_id, self.key)
+
+    def unknown(self, why: str) -> CommitUnknownError:
+        """The error that says nothing could be proven."""
+        error = CommitUnknownError(why, evidence=self.evidence(Proof.NONE))
+        return error.about(self.name, self.record_id, self.key)
+
+    def evidence(self, proof: Proof) -> Evidence:
+        """What was seen so far, under the proof it amounts to."""
+        return self.trail.proves(proof)
+
+    def stopped_by(self, error: Exception, doing: str) -> OutcomeError:
+        """The error for a failure before anything that could commit was sent."""
+        answer = error.answer if isinstance(error, NexusError) else str(error)
+        self.trail.saw(doing, getattr(error, "path", ""), answer)
+        if self.in_doubt:
+            return self.unknown(f"could not {doing} ({answer}), and an earlier attempt is open")
+        return self.error(PreCommitError, Proof.NEVER_SENT, f"could not {doing}: {answer}")
+
+
+class DocumentWriter:
+    """Runs operations on documents through one commit strategy.
+
+    Args:
+        client: Where the documents are.
+        strategy: How they are committed.
+        clock: The current time, aware.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        strategy: CommitStrategy,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._strategy = strategy
+        self.clock = clock
+        self._maybe_under_way: set[tuple[str, str]] = set()
+
+    def operation(
+        self,
+        name: str,
+        kind: str,
+        record_id: str,
+        parameters: Mapping[str, Any],
+        key: str | None,
+    ) -> Operation:
+        """Start an operation; a fresh key is made when none is given.
+
+        Raises:
+            InvalidInputError: The key is not usable (pre-commit).
+        """
+        if key is not None:
+            check_key(key)
+        key = key or new_key(self._client.random)
+        return Operation(
+            name=name,
+            kind=kind,
+            record_id=record_id,
+            key=key,
+            fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
+            deadline=self._client.deadline(),
+            in_doubt=(record_id, key) in self._maybe_under_way,
+        )
+
+    async def read(self, operation: Operation, path: str) -> Document | None:
+        """The document that `operation` is about.
+
+        Raises:
+            PreCommitError: It could not be read, so that nothing was sent.
+            CommitUnknownError: The same, but an earlier attempt may be under way.
+        """
+        try:
+            return await self._strategy.read(path, operation.deadline)
+        except (NexusError, UnreadableDocumentError) as error:
+            raise operation.stopped_by(error, "read the document") from error
+
+    def recall(self, operation: Operation, history: History) -> bool:
+        """Whether `history` says that `operation` was committed before.
+
+        Raises:
+            IdempotencyMismatchError: Its key stands for another operation (pre-commit).
+            PreCommitError: It was aborted before; its key is used up.
+        """
+        record = history.find(operation.key)
+        if record is None:
+            return False
+        if record.fingerprint != operation.fingerprint:
+            raise operation.error(
+                IdempotencyMismatchError,
+                Proof.IN_HISTORY,
+                f"the key stands for an earlier {record.kind!r} with other parameters",
+            )
+        if record.aborted:
+            raise operation.error(
+                PreCommitError, Proof.FENCED, "this key's operation was aborted earlier"
+            )
+        return True
+
+    def intend(
+        self,
+        operation: Operation,
+        path: str,
+        base: Document | None,
+        value: Mapping[str, Any],
+        *,
+        tombstone: Mapping[str, Any] | None = None,
+        marker_seq: int | None = None,
+    ) -> Intent:
+        """The intent to write `value` over `base`, with the fence to put in its place.
+
+        `tombstone` is what fences a document that does not exist yet.
+
+        Raises:
+            InvalidInputError: The document would be too large (pre-commit).
+            PreCommitError: Its history is full of recent operations.
+        """
+        self._check_room(operation, base)
+        seq = base.history.seq + 1 if base else 1
+        now = self.clock()
+        record = operation.record(seq, now)
+        aborted = operation.record(seq, now, aborted=True)
+        under = base.value if base else (tombstone or {})
+        old_marker = base.history.marker_seq if base else None
+        intent = Intent(
+            path=path,
+            base=base,
+            value=with_record(value, record, marker_seq=marker_seq),
+            fence=with_record(under, aborted, marker_seq=old_marker),
+            record=record,
+            encoding=base.encoding if base else self._client.settings.storage_encoding,
+        )
+        self._check_size(operation, intent)
+        return intent
+
+    def fence(
+        self,
+        operation: Operation,
+        path: str,
+        base: Document | None,
+        tombstone: Mapping[str, Any] | None = None,
+    ) -> Intent:
+        """The intent that is only there to be aborted: it keeps `operation` out for good."""
+        value = base.value if base else (tombstone or {})
+        marker_seq = base.history.marker_seq if base else None
+        return self.intend(operation, path, base, value, tombstone=tombstone, marker_seq=marker_seq)
+
+    async def commit(self, operation: Operation, intent: Intent) -> Committed | Superseded:
+        """Commit `intent`.
+
+        Raises:
+            IdempotencyMismatchError: The key stands for another operation (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        this = (operation.record_id, operation.key)
+        self._maybe_under_way.add(this)  # stays if this task is cancelled
+        result = await self._strategy.commit(
+            intent, operation.deadline, operation.trail, in_doubt=operation.in_doubt
+        )
+        return self._concluded(operation, result)
+
+    async def abort(self, operation: Operation, intent: Intent) -> Committed | None:
+        """Find out what became of `operation`; `None` if it never happened and never will.
+
+        Raises:
+            CommitUnknownError: Neither could be proven.
+        """
+        while True:
+            result = await self._strategy.abort(intent, operation.deadline, operation.trail)
+            if isinstance(result, Unknown):
+                raise operation.unknown(result.why)
+            if not isinstance(result, Superseded):
+                break
+            # whatever took the fence's place keeps out what was written over the same base, but
+            # not a request that was based on an earlier or later state: fence that, too
+            intent = self.fence(operation, intent.path, result.document)
+        self._maybe_under_way.discard((operation.record_id, operation.key))
+        return result if isinstance(result, Committed) else None
+
+    def _concluded(
+        self, operation: Operation, result: Committed | Superseded | Aborted | Unknown
+    ) -> Committed | Superseded:
+        if isinstance(result, Unknown):
+            raise operation.unknown(result.why)
+        self._maybe_under_way.discard((operation.record_id, operation.key))
+        operation.in_doubt = False
+        if isinstance(result, Aborted):
+            raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
+        self.recall(operation, result.document.history)  # the key may stand for something else
+        return result
+
+    def _check_room(self, operation: Operation, base: Document | None) -> None:
+        if base and base.history.schema > 1:
+            raise operation.error(
+                PreCommitError, Proof.DOCUMENT, "a newer version of this library wrote the document"
+            )
+        if base and base.history.is_full(self.clock()):
+            raise operation.error(
+                PreCommitError,
+                Proof.DOCUMENT,
+                "the document has had too many operations in the last 24 hours; wait",
+            )
+
+    def _check_size(self, operation: Operation, intent: Intent) -> None:
+        size = len(documents.encode(intent.value, intent.encoding))
+        most = self._client.settings.max_document_bytes
+        if size > most:
+            raise InvalidInputError("document size", size, f"must be at most {most} bytes").about(
+                operation.name, operation.record_id, operation.key
+            )

@@ -1,0 +1,189 @@
+"""Checks of input before any request: each error names the field and the value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from nexus_bounty.models import (
+    FROM_IDEMPOTENCY_KEY,
+    AgentIdentity,
+    Bounty,
+    BountyCriteria,
+    BountyStatus,
+    RewardRecord,
+    RewardType,
+)
+from nexus_bounty.outcomes import InvalidInputError
+
+MOST_ID_BYTES: Final = 200
+"""With its suffix an id has to fit a file name of 255 bytes."""
+MOST_AMOUNT: Final = 2**53 - 1
+"""The largest integer that every JSON reader, JavaScript's too, takes exactly."""
+MOST_NESTING: Final = 64
+
+
+def check_id(field: str, value: object) -> None:
+    """Refuse what cannot be a file name on every server and for every client."""
+    text = check_text(field, value)
+    if text != text.strip() or text in (".", ".."):
+        raise InvalidInputError(
+            field, value, "must not start or end with a space, or be '.' or '..'"
+        )
+    if bad := next((sign for sign in text if sign in "/%" or not sign.isprintable()), None):
+        raise InvalidInputError(field, value, f"must not contain {bad!r}")
+    if len(text.encode("utf-8", "surrogatepass")) > MOST_ID_BYTES:
+        raise InvalidInputError(field, value, f"must be at most {MOST_ID_BYTES} bytes long")
+
+
+def check_key(value: object) -> None:
+    """Refuse an idempotency key that is empty, over-long or unprintable."""
+    text = check_text("idempotency_key", value)
+    if not text.isprintable() or len(text) > MOST_ID_BYTES:
+        raise InvalidInputError(
+            "idempotency_key", value, f"must be at most {MOST_ID_BYTES} printable characters"
+        )
+
+
+def check_text(field: str, value: object) -> str:
+    """Refuse anything but text with something in it."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInputError(field, value, "must be text and not empty")
+    _check_encodable(field, value)
+    return value
+
+
+def check_amount(field: str, value: object) -> None:
+    """Refuse anything but a positive `int` that every peer reads exactly."""
+    if type(value) is not int:
+        raise InvalidInputError(field, value, "must be an integer, in the smallest unit of credit")
+    if not 0 < value <= MOST_AMOUNT:
+        raise InvalidInputError(field, value, f"must be between 1 and {MOST_AMOUNT}")
+
+
+def check_time(field: str, value: object) -> None:
+    """Refuse anything but a time that knows its zone."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(field, value, "must be a datetime")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidInputError(field, value, "must have a time zone, such as datetime.UTC")
+
+
+def check_duration(field: str, value: object) -> None:
+    """Refuse anything but a positive length of time."""
+    if not isinstance(value, timedelta) or value <= timedelta():
+        raise InvalidInputError(field, value, "must be a positive timedelta")
+
+
+def check_agent(field: str, value: object) -> None:
+    """Refuse an identity without a usable agent id."""
+    if not isinstance(value, AgentIdentity):
+        raise InvalidInputError(field, value, "must be an AgentIdentity")
+    check_id(f"{field}.agent_id", value.agent_id)
+    for name in value.__struct_fields__:
+        part = getattr(value, name)
+        if part is not None:
+            check_optional_text(f"{field}.{name}", part)
+
+
+def check_optional_text(field: str, value: object) -> None:
+    """Refuse what is given and is not text."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise InvalidInputError(field, value, "must be text")
+    _check_encodable(field, value)
+
+
+def check_limit(field: str, value: object) -> None:
+    """Refuse a count that is given and is not a non-negative `int`."""
+    if value is not None and (type(value) is not int or value < 0):
+        raise InvalidInputError(field, value, "must be a non-negative integer")
+
+
+def check_json(field: str, value: Any, depth: int = 0) -> None:
+    """Refuse what would not come back from JSON as it went in."""
+    if depth > MOST_NESTING:
+        raise InvalidInputError(field, value, f"must not nest deeper than {MOST_NESTING} levels")
+    if isinstance(value, Mapping) and type(value) is dict:
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidInputError(field, key, "must have text as every key")
+            _check_encodable(field, key)
+            check_json(f"{field}.{key}", item, depth + 1)
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            check_json(f"{field}[{index}]", item, depth + 1)
+    elif isinstance(value, str):
+        _check_encodable(field, value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(field, value, "must be a finite number")
+    elif not (value is None or type(value) in (bool, int, float)):
+        raise InvalidInputError(
+            field, value, "must be JSON: null, bool, number, text, list or dict"
+        )
+
+
+def check_criteria(field: str, value: object) -> None:
+    """Refuse criteria that nothing could be held against."""
+    if not isinstance(value, BountyCriteria):
+        raise InvalidInputError(field, value, "must be BountyCriteria")
+    check_optional_text(f"{field}.description", value.description)
+    check_optional_text(f"{field}.metric_name", value.metric_name)
+    check_json(f"{field}.metric_threshold", value.metric_threshold)
+    if value.metric_threshold is not None and value.metric_name is None:
+        raise InvalidInputError(f"{field}.metric_name", None, "is needed with a metric_threshold")
+    if value.metric_direction not in (None, "minimize", "maximize"):
+        raise InvalidInputError(
+            f"{field}.metric_direction", value.metric_direction, "must be minimize or maximize"
+        )
+    for tag in value.required_tags or ():
+        check_text(f"{field}.required_tags", tag)
+
+
+def check_bounty(bounty: object) -> None:
+    """Refuse a bounty that could not be stored, found again, or paid."""
+    if not isinstance(bounty, Bounty):
+        raise InvalidInputError("bounty", bounty, "must be a Bounty")
+    if bounty.bounty_id != FROM_IDEMPOTENCY_KEY:
+        check_id("bounty_id", bounty.bounty_id)
+    check_text("title", bounty.title)
+    check_optional_text("description", bounty.description)
+    check_agent("creator", bounty.creator)
+    check_amount("amount", bounty.amount)
+    check_criteria("criteria", bounty.criteria)
+    for field in ("deadline", "created_at", "updated_at"):
+        check_time(field, getattr(bounty, field))
+    if bounty.status not in set(BountyStatus):
+        raise InvalidInputError("status", bounty.status, "must be a BountyStatus")
+    if bounty.claimed_by is not None:
+        check_agent("claimed_by", bounty.claimed_by)
+    for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "zone_id"):
+        check_optional_text(field, getattr(bounty, field))
+    if bounty.context is not None and not isinstance(bounty.context, dict):
+        raise InvalidInputError("context", bounty.context, "must be a dict")
+    check_json("context", bounty.context)
+
+
+def check_reward(reward: object) -> None:
+    """Refuse a reward that could not be stored or found again."""
+    if not isinstance(reward, RewardRecord):
+        raise InvalidInputError("reward", reward, "must be a RewardRecord")
+    check_id("reward_id", reward.reward_id)
+    check_agent("recipient", reward.recipient)
+    check_amount("amount", reward.amount)
+    check_text("contribution_cid", reward.contribution_cid)
+    check_time("created_at", reward.created_at)
+    if reward.reward_type not in set(RewardType):
+        raise InvalidInputError("reward_type", reward.reward_type, "must be a RewardType")
+
+
+def _check_encodable(field: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(field, value, "must be encodable as UTF-8") from error
+    if "\x00" in value:
+        raise InvalidInputError(field, value, "must not contain NUL")
