@@ -1,0 +1,64 @@
+"""Credits services and claim stores, chosen by the scheme of a URL.
+
+    memory:                     gone with the process
+    sqlite:///ledger.db         a file (four slashes for a path from the root)
+    nexuspay+http://host:port   NexusPay
+
+Adapters register a callable `(url, **options)` under their scheme, in the entry point groups
+`nexus_bounty.credits` and `nexus_bounty.claims`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
+
+from nexus_bounty.memory import MemoryClaimStore, MemoryCredits
+from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.ports import ClaimStore, CreditsService
+
+CREDITS_GROUP: Final = "nexus_bounty.credits"
+CLAIMS_GROUP: Final = "nexus_bounty.claims"
+
+Opener = Callable[..., Any]
+
+
+def open_credits(url: str, **options: Any) -> CreditsService:
+    """The credits service at `url`; `options` go to its adapter.
+
+    Raises:
+        InvalidInputError: No installed adapter has the scheme, or the adapter refuses the URL.
+    """
+    built_in = {"memory": lambda _url, **given: MemoryCredits(**given)}
+    return cast("CreditsService", _opener(CREDITS_GROUP, built_in, url)(url, **options))
+
+
+def open_claims(url: str, **options: Any) -> ClaimStore:
+    """The claim store at `url`; `options` go to its adapter.
+
+    Raises:
+        InvalidInputError: No installed adapter has the scheme, or the adapter refuses the URL.
+    """
+    built_in = {"memory": lambda _url, **given: MemoryClaimStore(**given)}
+    return cast("ClaimStore", _opener(CLAIMS_GROUP, built_in, url)(url, **options))
+
+
+def _opener(group: str, built_in: Mapping[str, Opener], url: str) -> Opener:
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        raise InvalidInputError("url", url, "must start with a scheme, such as memory:")
+    if scheme in built_in:
+        return built_in[scheme]
+    installed = entry_points(group=group)
+    for entry_point in installed.select(name=scheme):
+        return cast("Opener", entry_point.load())
+    known = ", ".join(sorted(installed.names | built_in.keys()))
+    extra = scheme.partition("+")[0]
+    # Only the scheme is shown: the rest of a URL may hold a password.
+    raise InvalidInputError(
+        "url",
+        scheme,
+        f"must have a scheme of an installed adapter ({known}); if nexus-bounty has one for it, "
+        f"pip install 'nexus-bounty[{extra}]'",
+    )
