@@ -46,8 +46,8 @@ class BountyStore(Protocol):
         """Store a new bounty in the status it carries."""
         ...
 
-    async def get_bounty(self, bounty_id: str) -> Bounty | None:
-        """The bounty as it stands, or `None`."""
+    async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
+        """The bounty as it stands, or `None`; if not `fresh`, it may be as it was last seen."""
         ...
 
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:

@@ -18,7 +18,7 @@ from nexus_bounty.models import (
     RewardRecord,
     Wire,
 )
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
@@ -80,12 +80,6 @@ def anonymous_tombstone(bounty_id: str, now: datetime) -> dict[str, Any]:
             updated_at=now,
         )
     )
-
-
-def is_tombstone(document: Document) -> bool:
-    """Whether `document` only says that nothing was ever created in its place."""
-    ops = document.history.ops
-    return bool(ops) and ops[0].seq == 1 and all(record.aborted for record in ops)
 
 
 def listed(document: Document | UnreadableDocumentError, view: Callable[[Document], W]) -> W | None:

@@ -24,7 +24,6 @@ from nexus_bounty.nexus.bounty_documents import (
     anonymous_tombstone,
     bounty_tombstone,
     changed,
-    is_tombstone,
     new_value,
     to_bounty,
     to_value,
@@ -32,7 +31,7 @@ from nexus_bounty.nexus.bounty_documents import (
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.index_repair import IndexRepair
 from nexus_bounty.nexus.listing import BountyListing
@@ -108,8 +107,8 @@ class NexusBountyStore:
 
     # Reading
 
-    async def get_bounty(self, bounty_id: str) -> Bounty | None:
-        """The bounty as it stands, or `None`.
+    async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
+        """The bounty as it stands, or `None`; if not `fresh`, as it was last seen.
 
         Raises:
             NexusError: It could not be read.
@@ -117,10 +116,11 @@ class NexusBountyStore:
         """
         check_id("bounty_id", bounty_id)
         path = self._zone.bounty(bounty_id)
-        document = await self._strategy.read(path, self._client.deadline())
+        remembered = None if fresh else self._memory.recall(path)
+        document = remembered or await self._strategy.read(path, self._client.deadline())
         if document is None or is_tombstone(document):
             return None
-        self._memory.remember(bounty_id, document)
+        self._memory.remember(document)
         return to_bounty(document)
 
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
@@ -175,7 +175,7 @@ class NexusBountyStore:
             result = await self._writer.commit(operation, intent)
             document = result.document
             if isinstance(result, Committed) or self._writer.recall(operation, document.history):
-                self._memory.remember(bounty.bounty_id, document)
+                self._memory.remember(document)
                 return to_bounty(document)
             if not is_tombstone(document):
                 raise operation.error(
@@ -296,41 +296,34 @@ class NexusBountyStore:
         operation = self._writer.operation(
             name, transition.kind, bounty_id, transition.parameters, key
         )
-        remembered = self._memory.recall(bounty_id)
-        document = remembered or await self._fetch(operation)
-        while True:
-            bounty = self._view(operation, document)
-            done = self._writer.recall(operation, document.history)
-            refusal = transition.refusal(bounty)
-            if document is remembered and (done or refusal):  # it may be out of date
-                document = await self._fetch(operation)
-                continue
-            if done:
-                return bounty
-            if refusal:
-                raise operation.error(
-                    BountyStateError,
-                    Proof.DOCUMENT,
-                    f"bounty {bounty_id!r}: {refusal}",
-                    current_status=bounty.status.value,
-                )
-            intent = self._step(operation, document, bounty, transition)
-            if transition.target is not bounty.status:
-                await self._announce(operation, transition.target, intent)
-            result = await self._writer.commit(operation, intent)
-            self._memory.remember(bounty_id, result.document)
-            if isinstance(result, Committed):
-                return await self._finish(operation, document, bounty.status, result.document)
-            document = result.document
 
-    async def _fetch(self, operation: Operation) -> Document:
-        document = await self._writer.read(operation, self._zone.bounty(operation.record_id))
-        if document is None or is_tombstone(document):
+        async def prepare(document: Document) -> Intent:
+            return await self._prepare(operation, document, transition)
+
+        path = self._zone.bounty(bounty_id)
+        change = await self._writer.change(
+            operation, path, self._memory, BountyNotFoundError, prepare
+        )
+        if change.before is None:
+            return self._view(operation, change.after)
+        return await self._finish(operation, change.before, change.after)
+
+    async def _prepare(
+        self, operation: Operation, document: Document, transition: Transition
+    ) -> Intent:
+        """Refuse the transition, or announce it and say what to write."""
+        bounty = self._view(operation, document)
+        if refusal := transition.refusal(bounty):
             raise operation.error(
-                BountyNotFoundError, Proof.DOCUMENT, f"there is no bounty {operation.record_id!r}"
+                BountyStateError,
+                Proof.DOCUMENT,
+                f"bounty {bounty.bounty_id!r}: {refusal}",
+                current_status=bounty.status.value,
             )
-        self._memory.remember(operation.record_id, document)
-        return document
+        intent = self._step(operation, document, bounty, transition)
+        if transition.target is not bounty.status:
+            await self._announce(operation, transition.target, intent)
+        return intent
 
     def _view(self, operation: Operation, document: Document) -> Bounty:
         try:
@@ -363,11 +356,10 @@ class NexusBountyStore:
         except NexusError as error:
             raise operation.stopped_by(error, "write the status marker") from error
 
-    async def _finish(
-        self, operation: Operation, before: Document, old: BountyStatus, now: Document
-    ) -> Bounty:
+    async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
         """Remove the markers that the bounty left behind."""
-        bounty = to_bounty(now)
+        bounty = to_bounty(after)
+        old = to_bounty(before).status
         behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
         try:
             await self._index.retire(behind, operation.deadline)

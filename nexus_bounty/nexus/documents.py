@@ -70,6 +70,12 @@ def encode(value: Mapping[str, Any], encoding: StorageEncoding) -> bytes:
     return text if encoding == "raw" else b64encode(text)
 
 
+def is_tombstone(document: Document) -> bool:
+    """Whether `document` only says that nothing was ever created in its place."""
+    ops = document.history.ops
+    return bool(ops) and ops[0].seq == 1 and all(record.aborted for record in ops)
+
+
 def _unwrap(content: bytes) -> tuple[StorageEncoding, bytes]:
     if content.lstrip()[:1] == b"{":
         return "raw", content

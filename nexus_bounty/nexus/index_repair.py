@@ -10,9 +10,14 @@ from datetime import datetime
 from nexus_bounty.idempotency import History, derived_key, new_key
 from nexus_bounty.models import BountyStatus, IndexStatus
 from nexus_bounty.nexus import paths
-from nexus_bounty.nexus.bounty_documents import anonymous_tombstone, is_tombstone, listed, to_bounty
+from nexus_bounty.nexus.bounty_documents import anonymous_tombstone, listed, to_bounty
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
+from nexus_bounty.nexus.documents import (
+    Document,
+    DocumentReader,
+    UnreadableDocumentError,
+    is_tombstone,
+)
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.status_index import Standing, StatusIndex, standing

@@ -8,7 +8,7 @@ from nexus_bounty.nexus.documents import Document
 
 
 class DocumentMemory:
-    """The last seen version of the most recently used documents, by id.
+    """The last seen version of the most recently used documents, by path.
 
     A memory may be out of date: whoever acts on it has to find out by a conditional write, and
     has to read again before refusing anything.
@@ -18,23 +18,19 @@ class DocumentMemory:
         self._capacity = capacity
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
-    def remember(self, record_id: str, document: Document) -> None:
+    def remember(self, document: Document) -> None:
         """Keep `document`, forgetting the least recently used one if there is no room."""
-        self._documents[record_id] = document
-        self._documents.move_to_end(record_id)
+        self._documents[document.path] = document
+        self._documents.move_to_end(document.path)
         if len(self._documents) > self._capacity:
             self._documents.popitem(last=False)
 
-    def recall(self, record_id: str) -> Document | None:
+    def recall(self, path: str) -> Document | None:
         """The document as last seen, or `None`."""
-        document = self._documents.get(record_id)
+        document = self._documents.get(path)
         if document is not None:
-            self._documents.move_to_end(record_id)
+            self._documents.move_to_end(path)
         return document
-
-    def forget(self, record_id: str) -> None:
-        """Drop what is known of one document."""
-        self._documents.pop(record_id, None)
 
     def clear(self) -> None:
         """Drop everything."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
-from nexus_bounty.nexus.bounty_documents import is_tombstone, listed, new_value, to_reward, to_value
+from nexus_bounty.nexus.bounty_documents import listed, new_value, to_reward, to_value
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.results import Committed
-from nexus_bounty.nexus.documents import Document, DocumentReader
+from nexus_bounty.nexus.documents import Document, DocumentReader, is_tombstone
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import IdempotencyMismatchError, Proof

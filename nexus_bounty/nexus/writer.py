@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -31,8 +31,9 @@ from nexus_bounty.nexus.commit.results import (
     Trail,
     Unknown,
 )
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.memory import DocumentMemory
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.outcomes import (
     CommitUnknownError,
@@ -99,6 +100,14 @@ class Operation:
         if self.in_doubt:
             return self.unknown(f"could not {doing} ({answer}), and an earlier attempt is open")
         return self.error(PreCommitError, Proof.NEVER_SENT, f"could not {doing}: {answer}")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document after an operation, and before it: `None` if it had been done by then."""
+
+    before: Document | None
+    after: Document
 
 
 class DocumentWriter:
@@ -228,6 +237,53 @@ class DocumentWriter:
         value = base.value if base else (tombstone or {})
         marker_seq = base.history.marker_seq if base else None
         return self.intend(operation, path, base, value, tombstone=tombstone, marker_seq=marker_seq)
+
+    async def change(
+        self,
+        operation: Operation,
+        path: str,
+        memory: DocumentMemory,
+        missing: type[PreCommitError],
+        prepare: Callable[[Document], Awaitable[Intent]],
+    ) -> Change:
+        """Take the document at `path` through one change, however others change it meanwhile.
+
+        `prepare` makes the intent for the document as it stands, or refuses. A refusal based on
+        a remembered document is checked against a fresh one.
+
+        Raises:
+            PreCommitError: `missing` or what `prepare` raises, or it can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        remembered = memory.recall(path)
+        document = remembered or await self._fetch(operation, path, missing)
+        while True:
+            try:
+                done = self.recall(operation, document.history)
+                intent = None if done else await prepare(document)
+            except PreCommitError:
+                if document is not remembered:
+                    raise
+                intent = None
+            if intent is not None:
+                result = await self.commit(operation, intent)
+                memory.remember(result.document)
+                if isinstance(result, Committed):
+                    return Change(document, result.document)
+                document = result.document
+            elif document is remembered:
+                document = await self._fetch(operation, path, missing)
+            else:
+                memory.remember(document)
+                return Change(None, document)
+
+    async def _fetch(
+        self, operation: Operation, path: str, missing: type[PreCommitError]
+    ) -> Document:
+        document = await self.read(operation, path)
+        if document is None or is_tombstone(document):
+            raise operation.error(missing, Proof.DOCUMENT, f"there is no {operation.record_id!r}")
+        return document
 
     async def commit(self, operation: Operation, intent: Intent) -> Committed | Superseded:
         """Commit `intent`.
