@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from nexus_bounty.models import Bounty, Wire, utc_now
+from nexus_bounty.models import Bounty, Claim, Wire, utc_now
 
 
 class Outcome(StrEnum):
@@ -300,7 +300,8 @@ class PostCommitError(OutcomeError):
     """It happened; the named follow-up steps are still owed.
 
     Attributes:
-        bounty: The committed snapshot.
+        bounty: The committed snapshot, if it was a bounty that was changed.
+        claim: The committed snapshot, if it was a claim.
         pending: The steps still owed, such as `remove_stale_marker`.
     """
 
@@ -308,16 +309,24 @@ class PostCommitError(OutcomeError):
     advice = "It is committed: go forward, never compensate; the reconciler does what is owed"
 
     def __init__(
-        self, message: str, *, bounty: Bounty | None, pending: Sequence[str], **context: Any
+        self,
+        message: str,
+        *,
+        bounty: Bounty | None = None,
+        claim: Claim | None = None,
+        pending: Sequence[str],
+        **context: Any,
     ) -> None:
         super().__init__(message, **context)
         self.bounty = bounty
+        self.claim = claim
         self.pending = tuple(pending)
 
     def details(self) -> dict[str, Any]:
         """The error as plain values, the snapshot and the owed steps included."""
-        snapshot = msgspec.to_builtins(self.bounty)
-        return super().details() | {"pending": list(self.pending), "bounty": snapshot}
+        snapshots = {"bounty": self.bounty, "claim": self.claim}
+        shown = {name: msgspec.to_builtins(value) for name, value in snapshots.items() if value}
+        return super().details() | {"pending": list(self.pending)} | shown
 
 
 class CommitUnknownError(OutcomeError):

@@ -15,6 +15,7 @@ from nexus_bounty.models import (
     Bounty,
     BountyCriteria,
     BountyStatus,
+    Claim,
     RewardRecord,
     Wire,
 )
@@ -47,6 +48,15 @@ def to_reward(document: Document) -> RewardRecord:
         UnreadableDocumentError: It is not one.
     """
     return _view(document, RewardRecord)
+
+
+def to_claim(document: Document) -> Claim:
+    """The claim that `document` is.
+
+    Raises:
+        UnreadableDocumentError: It is not one.
+    """
+    return _view(document, Claim)
 
 
 def changed(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

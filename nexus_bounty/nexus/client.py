@@ -238,20 +238,29 @@ class NexusClient:
         return await self._harmless("list", directory, params, wire.listings, deadline)
 
     async def _read_batch(self, paths: Sequence[str], deadline: Deadline) -> list[File | None]:
+        found: dict[str, File | None] = {}
         if len(paths) > 1 and self.dialect.reads_in_bulk is not False:
-            params = {"paths": list(paths), "return_metadata": True, "skip_errors": True}
-            try:
-                replies = await self._harmless(
-                    "read_bulk", paths[0], params, wire.bulk_files, deadline
-                )
-            except NexusError as error:
-                if self.dialect.reads_in_bulk or error.reason is not Reason.BAD_REQUEST:
-                    raise
-                self.dialect.reads_in_bulk = False  # 0.5.6 has no bulk read
-            else:
-                self.dialect.reads_in_bulk = True
-                return [_file(path, replies.get(path)) for path in paths]
-        return await asyncio.gather(*(self.read(path, deadline=deadline) for path in paths))
+            found = await self._read_bulk(paths, deadline)
+        # 0.9.x answers a bulk read with null for every path: what it misses is looked for singly
+        missed = [path for path in paths if found.get(path) is None]
+        singly = await asyncio.gather(*(self.read(path, deadline=deadline) for path in missed))
+        if found and any(singly):
+            self.dialect.reads_in_bulk = False
+        found |= dict(zip(missed, singly, strict=True))
+        return [found[path] for path in paths]
+
+    async def _read_bulk(self, paths: Sequence[str], deadline: Deadline) -> dict[str, File | None]:
+        """What one bulk read finds; nothing on a server that has none."""
+        params = {"paths": list(paths), "return_metadata": True, "skip_errors": True}
+        try:
+            replies = await self._harmless("read_bulk", paths[0], params, wire.bulk_files, deadline)
+        except NexusError as error:
+            if self.dialect.reads_in_bulk or error.reason is not Reason.BAD_REQUEST:
+                raise
+            self.dialect.reads_in_bulk = False  # 0.5.6 has no bulk read
+            return {}
+        self.dialect.reads_in_bulk = True
+        return {path: _file(path, replies.get(path)) for path in paths}
 
     async def _harmless(
         self,

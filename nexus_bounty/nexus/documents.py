@@ -39,6 +39,15 @@ class UnreadableDocumentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class BelievedFile:
+    """A file whose `etag` is known to speak for its `content`."""
+
+    path: str
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A JSON object as stored: `etag` speaks for `content`, and `value` is what it says."""
 
@@ -99,6 +108,15 @@ class DocumentReader:
             NexusError: It could not be read, or no etag ever spoke for its content.
             UnreadableDocumentError: It is not a document.
         """
+        file = await self.read_file(path, deadline)
+        return decode(file.path, file.content, file.etag) if file else None
+
+    async def read_file(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The file at `path`, whatever it contains, or `None` if there is none.
+
+        Raises:
+            NexusError: It could not be read, or no etag ever spoke for its content.
+        """
         file = await self._client.read(path, deadline=deadline)
         return None if file is None else await self._believe(file, deadline)
 
@@ -108,27 +126,22 @@ class DocumentReader:
         """The documents that exist among `paths`; an unreadable one is its error."""
         found: list[Document | UnreadableDocumentError] = []
         for file in await self._client.read_many(paths, deadline=deadline):
-            if file is None:
-                continue
-            try:
-                document = await self._believe(file, deadline)
-            except UnreadableDocumentError as error:
-                found.append(error)
-            else:
-                found += [document] if document else []
+            believed = file and await self._believe(file, deadline)
+            if believed:
+                found.append(_decoded_or_error(believed))
         return found
 
-    async def _believe(self, file: File, deadline: Deadline) -> Document | None:
+    async def _believe(self, file: File, deadline: Deadline) -> BelievedFile | None:
         for _ in range(READS_TO_BELIEVE):
             if file.etag is not None and etags.speaks_for(file.etag, file.content):
-                return decode(file.path, file.content, file.etag)
+                return BelievedFile(file.path, file.content, file.etag)
             again = await self._client.read(file.path, deadline=deadline)
             if again is None:
                 return None
             # an etag that is no content hash: the second read began after the first had seen the
             # etag, so the same content and etag once more cannot be old bytes with a new etag
             if again == file and file.etag is not None:
-                return decode(file.path, file.content, file.etag)
+                return BelievedFile(file.path, file.content, file.etag)
             file = again
         raise NexusError(
             classification.UNREADABLE,
@@ -136,3 +149,10 @@ class DocumentReader:
             path=file.path,
             detail="its etag never spoke for its content",
         )
+
+
+def _decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
+    try:
+        return decode(file.path, file.content, file.etag)
+    except UnreadableDocumentError as error:
+        return error

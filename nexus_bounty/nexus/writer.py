@@ -244,12 +244,12 @@ class DocumentWriter:
         path: str,
         memory: DocumentMemory,
         missing: type[PreCommitError],
-        prepare: Callable[[Document], Awaitable[Intent]],
+        prepare: Callable[[Document], Awaitable[Intent | None]],
     ) -> Change:
         """Take the document at `path` through one change, however others change it meanwhile.
 
-        `prepare` makes the intent for the document as it stands, or refuses. A refusal based on
-        a remembered document is checked against a fresh one.
+        `prepare` makes the intent for the document as it stands, `None` if nothing is to be
+        changed, or refuses. What it says of a remembered document is checked against a fresh one.
 
         Raises:
             PreCommitError: `missing` or what `prepare` raises, or it can no longer happen.

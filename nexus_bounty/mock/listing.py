@@ -1,0 +1,98 @@
+"""The `list` method: recursive or not, with details or not, in pages or not."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from itertools import islice
+from typing import Any
+
+from nexus_bounty.mock.call import Call
+from nexus_bounty.mock.paths import normalise
+from nexus_bounty.mock.personality import Paging, blake3_hex
+from nexus_bounty.mock.problems import Problem, Refusal
+from nexus_bounty.mock.wire import decode_json, encode_json
+
+
+async def list_files(call: Call) -> Any:
+    """List what is beneath a directory; a missing one is empty."""
+    path = normalise(call.params.get("path", "/"), root=True)
+    recursive = call.flag("recursive", default=True)
+    found = _beneath(call, path) if recursive else _children(call, path)
+    limit = call.params.get("limit")
+    if limit is not None:
+        return _page(call, _pageable(call, found), int(limit))
+    files = _worded(call, found)
+    if call.personality.paging is Paging.NONE:
+        return {"files": files}
+    return {"files": files, "has_more": False, "next_cursor": None}
+
+
+def _beneath(call: Call, directory: str) -> list[str]:
+    table = call.core.table
+    files = table.beneath(directory)
+    made = list(table.directories_beneath(directory))
+    return sorted([*files, *made]) if made else files
+
+
+def _children(call: Call, directory: str) -> list[str]:
+    start = len(directory.rstrip("/")) + 1
+    children: dict[str, None] = {}
+    for path in _beneath(call, directory):
+        end = path.find("/", start)
+        children[path if end < 0 else path[:end]] = None
+    return list(children)
+
+
+def _worded(call: Call, paths: list[str]) -> list[Any]:
+    if not call.flag("details"):
+        return list(paths)
+    table, worded = call.core.table, call.personality.listed
+    return [worded(path, table.get(path)) for path in paths]
+
+
+def _pageable(call: Call, paths: list[str]) -> list[str]:
+    """Pages are made of entries in the table, so directories that only exist beneath are out."""
+    table = call.core.table
+    known = [path for path in paths if path in table.files or path in table.directories]
+    if call.personality.paging is Paging.UNORDERED:
+        known.sort(key=lambda path: blake3_hex(path.encode()))
+    return known
+
+
+def _page(call: Call, paths: list[str], limit: int) -> dict[str, Any]:
+    if limit <= 0:
+        return {"files": [], "next_cursor": None, "has_more": True, "total_count": None}
+    after = _decode_cursor(call, call.params.get("cursor"))
+    rest = paths if after is None else [path for path in paths if path > after]
+    page = list(islice(rest, limit))
+    more = len(rest) > limit
+    total = len(rest) if _counts_rest(call) else None
+    return {
+        "files": _worded(call, page),
+        "next_cursor": _encode_cursor(call, page[-1]) if more else None,
+        "has_more": more,
+        "total_count": total,
+    }
+
+
+def _counts_rest(call: Call) -> bool:
+    return call.personality.paging is Paging.PATH and call.flag("recursive", default=True)
+
+
+def _encode_cursor(call: Call, path: str) -> str:
+    if call.personality.paging is Paging.PATH:
+        return path
+    scope = blake3_hex(str(call.params.get("path")).encode())[:16]
+    return base64.urlsafe_b64encode(encode_json({"p": path, "i": None, "h": scope})).decode()
+
+
+def _decode_cursor(call: Call, cursor: str | None) -> str | None:
+    if not cursor or call.personality.paging is Paging.PATH:
+        return cursor or None
+    try:
+        return str(decode_json(base64.urlsafe_b64decode(cursor))["p"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as exc:
+        if call.personality.paging is Paging.UNORDERED:  # 0.9 starts again from the beginning
+            return None
+        raise Refusal(Problem.INTERNAL, f"Malformed cursor: {exc}") from exc

@@ -1,0 +1,275 @@
+"""What tells the releases of Nexus apart, as data.
+
+Measured on released servers 0.5.6, 0.7.0 and 0.9.18; "0.10" follows the public source of 0.10.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import blake3
+
+from nexus_bounty.mock import shapes
+from nexus_bounty.mock.files import FileEntry
+from nexus_bounty.mock.problems import Problem
+
+
+class Preconditions(Enum):
+    """What a release makes of `if_match` and `if_none_match`."""
+
+    ATOMIC = auto()
+    """Checked and applied in one step."""
+    RACING = auto()
+    """Checked, and applied a little later: writers that race all win."""
+    DROPPED = auto()
+    """Checked and acknowledged, but never stored."""
+
+
+class Paging(Enum):
+    """How a release pages its listings."""
+
+    NONE = auto()
+    """No `limit`; asking for it is a bad parameter."""
+    OPAQUE = auto()
+    """Pages in path order, with an encoded cursor."""
+    UNORDERED = auto()
+    """Pages in no order, with a cursor that assumes path order: entries are lost."""
+    PATH = auto()
+    """Pages in path order; the cursor is the last path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Personality:
+    """One release as clients see it."""
+
+    name: str
+    digest: Callable[[bytes], str]
+    etag_key: str = "etag"
+    preconditions: Preconditions
+    paging: Paging
+    methods: frozenset[str]
+    strict: Mapping[str, str]
+    """Methods that refuse unknown and missing parameters, with the class that complains."""
+    errors: Mapping[Problem, tuple[int, str]]
+    missing_data: bool = False
+    """Whether a missing file's error repeats its message as data."""
+    error_keeps_id: bool = False
+    plain_http_server: bool = False
+    """Python's http.server instead of FastAPI: no id where there is none, no 405, empty 404s."""
+    bare_params: bool = False
+    """Whether parameters may stand in the body without `params` around them."""
+    write_result: Callable[[FileEntry, bool], Any]
+    batch_write_result: Callable[[FileEntry], Any] = shapes.batch_write_etag
+    read_result: Callable[[bytes, FileEntry], Any]
+    bulk_read_result: Callable[[bytes, FileEntry], Any] | None = None
+    """How `read_bulk` words what `read` words otherwise; its stat has the same dates."""
+    stat_result: Callable[[str, FileEntry | None], Any]
+    stat_wrapped: bool = True
+    """Whether stat answers `{"metadata": …}`."""
+    metadata_result: Callable[[str, FileEntry], Any] = shapes.metadata_local
+    listed: Callable[[str, FileEntry | None], Any]
+    done: Mapping[str, str]
+    """The word for success of delete, rename, mkdir and rmdir."""
+    implicit_parents: bool = True
+    """Whether mkdir accepts a parent that exists only because files are beneath it."""
+    deletes_full_directories: bool = False
+    removes_implicit_directories: bool = False
+    files_pass_for_directories: bool = False
+    bulk_read_works: bool = True
+    rename_keeps_content: bool = True
+    rename_delay: float = 0.0
+    """Seconds that a winning rename blocks its answer and every other write."""
+    rename_race_loser: tuple[Problem, str] = (Problem.INTERNAL, "")
+    create_race_loser: str | None = None
+    """What half of the racing creators hear, where a unique index stops them."""
+    unlock_wrapped: bool = False
+    keeps_versions: bool = False
+    health: Mapping[str, Any]
+    unauthorized_status: int = 401
+    rest: bool = False
+    rest_preconditions: bool = False
+    pay: bool = False
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def blake3_hex(content: bytes) -> str:
+    """BLAKE3 in hex."""
+    return blake3.blake3(content).hexdigest()
+
+
+_BASE = frozenset(
+    (
+        *("read", "write", "delete", "exists", "is_directory", "list", "rename", "mkdir", "rmdir"),
+        *("get_version", "list_versions"),
+    )
+)
+_BULK = frozenset(
+    (
+        *("read_bulk", "write_batch", "exists_batch", "metadata_batch"),
+        *("stat", "get_etag", "stat_bulk"),
+    )
+)
+_KERNEL = frozenset(
+    (
+        *("sys_read", "sys_write", "sys_stat", "sys_readdir", "sys_unlink", "sys_rename"),
+        *("lock_acquire", "sys_lock", "sys_unlock", "delete_batch", "rename_batch", "access"),
+    )
+)
+
+_OLD_CODES: dict[Problem, tuple[int, str]] = {
+    Problem.NOT_FOUND: (-32000, "{}"),
+    Problem.EXISTS: (-32603, "Internal error: {}"),
+    Problem.BAD_PATH: (-32002, "{}"),
+    Problem.CONFLICT: (-32006, "{}"),
+    Problem.BAD_PARAMS: (-32602, "Invalid parameters: {}"),
+    Problem.UNREADABLE: (-32602, "Invalid parameters: {}"),
+    Problem.BACKEND: (-32603, "Nexus error: {}"),
+    Problem.INTERNAL: (-32603, "Internal error: {}"),
+}
+_HIDDEN = (-32603, "Internal server error")
+_HIDING_CODES = _OLD_CODES | dict.fromkeys(
+    (Problem.EXISTS, Problem.BACKEND, Problem.INTERNAL), _HIDDEN
+)
+
+_UNIQUE = "(sqlite3.IntegrityError) UNIQUE constraint failed: file_paths.virtual_path"
+
+
+def _classes(methods: frozenset[str]) -> dict[str, str]:
+    return {method: method.title().replace("_", "") + "Params" for method in methods}
+
+
+V0_5_6 = Personality(
+    name="0.5.6",
+    digest=sha256,
+    preconditions=Preconditions.RACING,
+    paging=Paging.NONE,
+    methods=_BASE | {"get_metadata"},
+    strict=_classes(_BASE | {"get_metadata"}),
+    errors=_OLD_CODES
+    | {Problem.EXISTS: (-32001, "{}"), Problem.UNREADABLE: (-32700, "Failed to parse request: {}")},
+    missing_data=True,
+    error_keeps_id=True,
+    plain_http_server=True,
+    write_result=shapes.write_flat,
+    read_result=shapes.read_naive,
+    stat_result=shapes.stat_full,
+    listed=shapes.listed_naive,
+    done=dict.fromkeys(("delete", "rename", "mkdir", "rmdir"), "success"),
+    implicit_parents=False,
+    deletes_full_directories=True,
+    removes_implicit_directories=True,
+    # A real server takes 30 s here; a thousandth of it keeps tests short and still shows.
+    rename_delay=0.03,
+    rename_race_loser=(Problem.BACKEND, "Destination path already exists: {0}: {0}"),
+    create_race_loser=f"Failed to store metadata: {_UNIQUE}",
+    keeps_versions=True,
+    health={"status": "healthy", "service": "nexus-rpc"},
+    unauthorized_status=200,
+)
+
+_DONE = {"delete": "deleted", "rename": "renamed", "mkdir": "created", "rmdir": "removed"}
+_HEALTH = {"status": "healthy", "service": "nexus-rpc", "enforce_permissions": False}
+
+V0_7_0 = Personality(
+    name="0.7.0",
+    digest=blake3_hex,
+    preconditions=Preconditions.RACING,
+    paging=Paging.OPAQUE,
+    methods=_BASE | _BULK | {"get_metadata"},
+    strict=_classes(_BASE | _BULK | {"get_metadata"}),
+    errors=_OLD_CODES,
+    write_result=shapes.write_nested,
+    read_result=shapes.read_aware,
+    bulk_read_result=shapes.read_naive,
+    stat_result=shapes.stat_posix,
+    listed=shapes.listed_aware,
+    done=_DONE,
+    implicit_parents=False,
+    deletes_full_directories=True,
+    removes_implicit_directories=True,
+    rename_race_loser=(Problem.BACKEND, "Destination path already exists: {0}: {0}"),
+    create_race_loser=f"Failed to store metadata: {_UNIQUE}",
+    keeps_versions=True,
+    health=_HEALTH | {"enforce_tenant_isolation": True, "has_auth": False},
+)
+
+V0_9 = Personality(
+    name="0.9",
+    digest=blake3_hex,
+    preconditions=Preconditions.DROPPED,
+    paging=Paging.UNORDERED,
+    methods=_BASE | _BULK | _KERNEL,
+    strict={
+        "delete": "SysUnlinkParams",
+        "exists": "SysAccessParams",
+        "rename": "SysRenameParams",
+    },
+    errors=_HIDING_CODES,
+    write_result=shapes.write_counted,
+    read_result=shapes.read_plain_date,
+    stat_result=shapes.stat_kernel,
+    metadata_result=shapes.metadata_path_local,
+    listed=shapes.listed_aware,
+    done=_DONE,
+    files_pass_for_directories=True,
+    bulk_read_works=False,
+    rename_keeps_content=False,
+    health=_HEALTH | {"enforce_zone_isolation": True, "has_auth": True},
+    bare_params=True,
+    rest=True,
+    pay=True,
+)
+
+_BULK_0_10 = (_BULK - {"get_etag"}) | {"read_batch", "get_content_id"}
+
+V0_10 = Personality(
+    name="0.10",
+    digest=blake3_hex,
+    etag_key="content_id",
+    preconditions=Preconditions.ATOMIC,
+    paging=Paging.PATH,
+    methods=_BASE | _BULK_0_10 | _KERNEL,
+    strict=_classes(_BULK_0_10 | {"delete_batch", "rename_batch", "get_version", "list_versions"}),
+    errors=_HIDING_CODES | {Problem.NOT_FOUND: (-32007, "{}"), Problem.BAD_PATH: (-32004, "{}")},
+    write_result=shapes.write_content_id,
+    batch_write_result=shapes.batch_write_content_id,
+    read_result=shapes.read_content_id,
+    stat_result=shapes.stat_content_id,
+    stat_wrapped=False,
+    metadata_result=shapes.metadata_content_id,
+    listed=shapes.listed_content_id,
+    done=_DONE,
+    unlock_wrapped=True,
+    health=_HEALTH | {"enforce_zone_isolation": True, "has_auth": True},
+    bare_params=True,
+    rest=True,
+    rest_preconditions=True,
+    pay=True,
+)
+
+PERSONALITIES: dict[str, Personality] = {
+    personality.name: personality for personality in (V0_5_6, V0_7_0, V0_9, V0_10)
+}
+
+
+def find_personality(name: str | Personality) -> Personality:
+    """Look a personality up by name.
+
+    Raises:
+        ValueError: There is no such personality.
+    """
+    if isinstance(name, Personality):
+        return name
+    try:
+        return PERSONALITIES[name]
+    except KeyError:
+        known = ", ".join(PERSONALITIES)
+        raise ValueError(f"unknown personality {name!r}: known are {known}") from None

@@ -1,0 +1,414 @@
+"""NexusClaimStore: leases in the peer's files, with the commit rules of the bounty store.
+
+A claim holds its target while the target's lock names it and its document is active. The lock is
+won first; creating the document is the commit. Whoever takes a lock over first makes sure that
+the claim it named has ended, by a commit of its document: a fence in its place if it was never
+written, `expired` if its lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from nexus_bounty.leases import rules
+from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus, utc_now
+from nexus_bounty.nexus import paths
+from nexus_bounty.nexus.bounty_documents import changed, listed, to_claim, to_value
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
+from nexus_bounty.nexus.documents import Document, DocumentReader, is_tombstone
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.memory import DocumentMemory
+from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.target_lock import LockState, TargetLock
+from nexus_bounty.nexus.writer import DocumentWriter, Operation
+from nexus_bounty.outcomes import (
+    ClaimConflictError,
+    ClaimNotFoundError,
+    PostCommitError,
+    PreCommitError,
+    Proof,
+)
+from nexus_bounty.validation import (
+    check_agent,
+    check_duration,
+    check_id,
+    check_optional_text,
+    check_text,
+)
+
+REMOVE_ACTIVE_MARKER: Final = "remove_active_marker"
+LOOKS_AT_AN_UNWRITTEN_CLAIM: Final = 6
+"""How often a claim that holds the lock is looked for before it is fenced off."""
+
+
+class NexusClaimStore:
+    """A `ClaimStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+        commit: How documents are committed; `ConditionalCommit` if not given.
+        clock: Says when leases run out; aware.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone_id: str | None = None,
+        *,
+        commit: CommitStrategy | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        zone_id = zone_id if zone_id is not None else client.settings.zone_id
+        check_id("zone_id", zone_id)
+        self._client = client
+        self._clock = clock
+        self._zone = ZonePaths(zone_id)
+        self._strategy = commit or ConditionalCommit(client)
+        self._writer = DocumentWriter(client, self._strategy, clock)
+        self._reader = DocumentReader(client)
+        self._memory = DocumentMemory(client.settings.remembered_documents)
+
+    async def __aenter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Forget what was remembered; the client stays open, whoever opened it closes it."""
+        self._memory.clear()
+
+    # Claiming
+
+    async def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        A renewal keeps the id of the claim that it renews, whatever `claim_id` says.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            ClaimConflictError: Another agent holds the target (pre-commit).
+            ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven; ask again with the same key.
+        """
+        check_agent("agent", agent)
+        check_id("claim_id", claim_id)
+        check_duration("lease", lease)
+        check_optional_text("intent_summary", intent_summary)
+        wish = rules.Wish(
+            target_ref=check_text("target_ref", target_ref),
+            agent=agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+        )
+        parameters = {
+            "agentId": agent.agent_id,
+            "claimId": claim_id,
+            "lease": lease.total_seconds(),
+            "intentSummary": intent_summary,
+        }
+        operation = self._writer.operation(
+            "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
+        )
+        return await self._claim(operation, wish)
+
+    async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+        lock = TargetLock(self._client, self._zone.target_lock(wish.target_ref))
+        named: LockState | None = None
+        looks = 0
+        while operation.deadline.remaining:
+            if await lock.move(operation, named, wish.claim_id):
+                return await self._write_claim(operation, wish)
+            named = await lock.read(operation)
+            if named is None:
+                continue
+            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
+            if document is not None:
+                if claim := await self._renew(operation, wish, document):
+                    return claim
+            elif named.claim_id == wish.claim_id:
+                return await self._write_claim(operation, wish)
+            elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
+                looks += 1
+                await asyncio.sleep(self._client.retries.pause(looks))
+                named = await lock.read(operation)
+            else:
+                await self._fence_off(operation, wish.target_ref, named.claim_id)
+        raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
+
+    async def _renew(
+        self, operation: Operation, wish: rules.Wish, document: Document
+    ) -> Claim | None:
+        """The claim that the lock names, renewed if it is the agent's; `None` if it has ended.
+
+        One that has merely run out is ended first, so that it cannot be renewed meanwhile.
+        """
+        if self._writer.recall(operation, document.history):
+            return to_claim(document)
+        if is_tombstone(document):
+            return None
+        claim, now = to_claim(document), self._clock()
+        holds = claim.target_ref == wish.target_ref and claim.holds(now)
+        if not holds:
+            await self._pass_on(wish, claim)
+            return None
+        if claim.agent.agent_id != wish.agent.agent_id:
+            await self._refuse(operation, wish, claim)
+
+        def rule(standing: Claim, now: datetime) -> Claim:
+            return rules.taken(wish, standing, None, now)
+
+        return await self._change(operation, claim.claim_id, rule)
+
+    async def _pass_on(self, wish: rules.Wish, claim: Claim) -> None:
+        """End what has run out, so that the lock may be taken from it."""
+        if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
+            rules.taken(wish, None, claim, self._clock())
+        if claim.status is ClaimStatus.ACTIVE and claim.target_ref == wish.target_ref:
+            await self._expire(claim)
+
+    async def _refuse(self, operation: Operation, wish: rules.Wish, holder: Claim) -> None:
+        """Raise the conflict, unless our own claim was committed and has been taken over since."""
+        own = await self._writer.read(operation, self._zone.claim(wish.claim_id))
+        namesake = None
+        if own is not None and not self._writer.recall(operation, own.history):
+            namesake = to_claim(own) if not is_tombstone(own) else None
+        rules.taken(wish, holder, namesake, self._clock())
+
+    async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+        """Commit the claim, the lock being won."""
+        claim = rules.taken(wish, None, None, self._clock())
+        await self._mark_active(operation, claim)
+        value = to_value(claim)
+        tombstone = value | {"status": ClaimStatus.RELEASED.value}
+        path = self._zone.claim(claim.claim_id)
+        intent = self._writer.intend(operation, path, None, value, tombstone=tombstone)
+        result = await self._writer.commit(operation, intent)
+        document = result.document
+        self._memory.remember(document)
+        if isinstance(result, Committed) or self._writer.recall(operation, document.history):
+            return to_claim(document)
+        if is_tombstone(document):
+            raise operation.error(
+                ClaimConflictError, Proof.FENCED, "another agent took the target meanwhile"
+            )
+        rules.taken(wish, None, to_claim(document), self._clock())
+        raise AssertionError("a namesake is always refused")  # pragma: no cover
+
+    async def _mark_active(self, operation: Operation, claim: Claim) -> None:
+        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        try:
+            await self._client.write(marker, b"", idempotent=True, deadline=operation.deadline)
+        except NexusError as error:
+            raise operation.stopped_by(error, "write the active claim marker") from error
+
+    async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
+        """Make sure that a claim which won the lock and was never written never will be."""
+        fence = self._writer.operation("claim_or_renew", "fence", claim_id, {}, None)
+        now = self._clock()
+        tombstone = to_value(
+            Claim(
+                claim_id=claim_id,
+                target_ref=target_ref,
+                agent=AgentIdentity(agent_id="nexus-bounty"),
+                intent_summary="(never made)",
+                heartbeat_at=now,
+                lease_expires_at=now,
+                created_at=now,
+                status=ClaimStatus.RELEASED,
+            )
+        )
+        intent = self._writer.fence(fence, self._zone.claim(claim_id), None, tombstone)
+        operation.trail.saw("fence", intent.path, "it holds the lock and was never written")
+        await self._writer.abort(fence, intent)
+
+    # Keeping and ending
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        check_id("claim_id", claim_id)
+        path = self._zone.claim(claim_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        return None if document is None else listed(document, to_claim)
+
+    async def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            PreCommitError, CommitUnknownError: As every mutation.
+        """
+        check_duration("lease", lease)
+        return await self._end_or_extend(
+            "heartbeat",
+            claim_id,
+            {"lease": lease.total_seconds()},
+            idempotency_key,
+            lambda claim, now: rules.renewed(claim, lease, now),
+        )
+
+    async def release(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """Give the target back; a claim that has given it back already stays as it is.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was completed (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return await self._end_or_extend("release", claim_id, {}, idempotency_key, rules.released)
+
+    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return await self._end_or_extend("complete", claim_id, {}, idempotency_key, rules.completed)
+
+    async def _end_or_extend(
+        self,
+        name: str,
+        claim_id: str,
+        parameters: dict[str, Any],
+        key: str | None,
+        rule: Callable[[Claim, datetime], Claim],
+    ) -> Claim:
+        check_id("claim_id", claim_id)
+        operation = self._writer.operation(name, name, claim_id, parameters, key)
+        return await self._change(operation, claim_id, rule)
+
+    async def _change(
+        self, operation: Operation, claim_id: str, rule: Callable[[Claim, datetime], Claim]
+    ) -> Claim:
+        """Take a claim through `rule`, and remove its marker if that ends it."""
+
+        async def prepare(document: Document) -> Intent | None:
+            return self._step(operation, document, rule)
+
+        path = self._zone.claim(claim_id)
+        change = await self._writer.change(
+            operation, path, self._memory, ClaimNotFoundError, prepare
+        )
+        claim = to_claim(change.after)
+        if change.before is not None and claim.status is not ClaimStatus.ACTIVE:
+            await self._unmark(operation, claim)
+        return claim
+
+    def _step(
+        self, operation: Operation, document: Document, rule: Callable[[Claim, datetime], Claim]
+    ) -> Intent | None:
+        before = to_claim(document)
+        try:
+            after = rule(before, self._clock())
+        except PreCommitError as refusal:
+            raise refusal.about(operation.name, operation.record_id, operation.key) from None
+        if after == before:
+            return None
+        changes = {
+            key: value for key, value in to_value(after).items() if value != document.value.get(key)
+        }
+        return self._writer.intend(
+            operation, document.path, document, changed(document.value, changes)
+        )
+
+    async def _unmark(self, operation: Operation, claim: Claim) -> None:
+        """Remove the active marker of a claim that has ended, and so is never active again."""
+        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        try:
+            await self._client.delete(marker, deadline=operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", marker, error.answer)
+            raise PostCommitError(
+                f"claim {claim.claim_id!r} is {claim.status.value}, and its active marker is "
+                "still to be removed",
+                claim=claim,
+                pending=[REMOVE_ACTIVE_MARKER],
+                evidence=operation.evidence(Proof.ACKNOWLEDGED),
+            ).about(operation.name, operation.record_id, operation.key) from error
+
+    # Sweeping and listing
+
+    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        moment = now or self._clock()
+        ended = []
+        for claim in await self._marked():
+            if claim.status is not ClaimStatus.ACTIVE:
+                await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
+            elif not claim.holds(moment) and (swept := await self._expire(claim, moment)):
+                ended.append(swept)
+        return ended
+
+    async def _expire(self, claim: Claim, now: datetime | None = None) -> Claim | None:
+        """End one claim if its lease has still run out; `None` if it was renewed or ended."""
+        operation = self._writer.operation("expire_stale", "expire", claim.claim_id, {}, None)
+
+        def rule(standing: Claim, clock: datetime) -> Claim:
+            return standing if standing.holds(now or clock) else rules.expired(standing)
+
+        try:
+            after = await self._change(operation, claim.claim_id, rule)
+        except PostCommitError as error:
+            after = error.claim or claim
+        ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
+        return after if ours else None
+
+    async def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`, oldest first."""
+        moment = now or self._clock()
+        claims = await (self._marked() if target_ref is None else self._named_by(target_ref))
+        held = [claim for claim in claims if claim.holds(moment)]
+        return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
+
+    async def _named_by(self, target_ref: str) -> list[Claim]:
+        """The claim that the lock of `target_ref` names, if it is one on that target."""
+        check_text("target_ref", target_ref)
+        lock = TargetLock(self._client, self._zone.target_lock(target_ref))
+        operation = self._writer.operation("active_claims", "read", target_ref, {}, None)
+        named = await lock.read(operation)
+        if named is None:
+            return []
+        document = await self._writer.read(operation, self._zone.claim(named.claim_id))
+        claim = listed(document, to_claim) if document else None
+        return [claim] if claim and claim.target_ref == target_ref else []
+
+    async def _marked(self) -> list[Claim]:
+        """The claims with a marker in the index of active ones, ended or not."""
+        deadline = self._client.deadline()
+        walk = self._client.walk(self._zone.active_claims, recursive=True, deadline=deadline)
+        names = {self._zone.claim(paths.marked_id(entry.path)): None async for entry in walk}
+        documents = await self._reader.read_many(list(names), deadline)
+        return [claim for each in documents if (claim := listed(each, to_claim)) is not None]

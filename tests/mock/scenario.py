@@ -1,0 +1,193 @@
+"""One conversation with a server, to be held with a real one and with the mock.
+
+`python tests/mock/scenario.py URL > tests/mock/recorded/RELEASE.json` records a real server. The
+API key, where a server wants one, is `sk-test`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+
+Params = dict[str, Any]
+Step = tuple[str, Params]
+Ask = Callable[[str, Params], Awaitable[httpx.Response]]
+
+ZONE = "$Z"
+
+
+def packed(text: str) -> Params:
+    """Typed bytes of base64 text."""
+    return {"__type__": "bytes", "data": text}
+
+
+def _single_files() -> Iterator[Step]:
+    yield "write", {"path": "$Z/a", "content": "hello"}
+    yield "write", {"path": "$Z/a", "content": packed("aGVsbG8y")}
+    yield "read", {"path": "$Z/a"}
+    yield "read", {"path": "$Z/a", "return_metadata": True}
+    yield "read", {"path": "$Z/none"}
+    yield "write", {"path": "$Z/a", "content": "x", "if_none_match": True}
+    yield "write", {"path": "$Z/a", "content": "x", "if_match": "bad"}
+    yield "write", {"path": "$Z/none", "content": "x", "if_match": "bad"}
+    yield "write", {"path": "$Z/a", "content": "x", "if_match": "bad", "if_none_match": True}
+    yield "write", {"path": "$Z/a", "content": "good", "if_match": "$ETAG"}
+    yield "read", {"path": "$Z/a"}
+    yield "write", {"path": "$Z/new", "content": "good", "if_none_match": True}
+    yield "read", {"path": "$Z/new"}
+    yield "write", {"path": "$Z/a", "content": "forced", "if_match": "bad", "force": True}
+    yield "delete", {"path": "$Z/none"}
+    yield "delete", {"path": "$Z/a", "if_match": "bad"}
+    for method in ("exists", "is_directory", "get_metadata", "sys_stat", "stat", "get_etag"):
+        yield method, {"path": "$Z/a"}
+    for method in ("exists", "get_metadata", "sys_stat", "stat"):
+        yield method, {"path": "$Z/none"}
+    for method in ("exists", "is_directory", "get_metadata", "sys_stat", "stat"):
+        yield method, {"path": "$Z"}
+    yield "sys_read", {"path": "$Z/a"}
+    yield "sys_write", {"path": "$Z/a", "buf": "x"}
+
+
+def _bad_requests() -> Iterator[Step]:
+    for path in ("$Z/../x", "$Z/a\0b", "", "   ", "$Z/a\tb", "$Z/ a/b"):
+        yield "write", {"path": path, "content": "x"}
+        yield "exists", {"path": path}
+    for method in ("read", "list", "get_metadata", "sys_stat", "delete", "mkdir"):
+        yield method, {"path": "$Z/../x"}
+    yield "read", {"path": "/"}
+    yield "rename", {"old_path": "$Z/a", "new_path": "$Z/../x"}
+    yield "nope", {}
+    for method in ("read", "write", "delete", "exists", "rename", "mkdir", "sys_stat", "read_bulk"):
+        yield method, {}
+    for method in ("read", "exists", "delete", "is_directory"):
+        yield method, {"path": "$Z/none", "bogus": 1}
+    yield "list", {"path": "$Z/none", "bogus": 1}
+    yield "write", {"path": "$Z/bad64", "content": packed("not base64!")}
+
+
+def _renames() -> Iterator[Step]:
+    yield "write", {"path": "$Z/from", "content": "moved"}
+    yield "write", {"path": "$Z/taken", "content": "stays"}
+    yield "rename", {"old_path": "$Z/from", "new_path": "$Z/taken"}
+    yield "rename", {"old_path": "$Z/none", "new_path": "$Z/free"}
+    yield "rename", {"old_path": "$Z/from", "new_path": "$Z/to"}
+    yield "read", {"path": "$Z/to"}
+    yield "read", {"path": "$Z/from"}
+    yield "exists", {"path": "$Z/to"}
+    yield "write", {"path": "$Z/to", "content": "again"}
+    yield "read", {"path": "$Z/to"}
+    yield "get_version", {"path": "$Z/taken", "version": 1}
+    yield "get_version", {"path": "$Z/taken", "version": 9}
+
+
+def _directories() -> Iterator[Step]:
+    yield "write", {"path": "$Z/dir/one", "content": "1"}
+    yield "write", {"path": "$Z/dir/sub/two", "content": "2"}
+    yield "mkdir", {"path": "$Z/no/parent"}
+    yield "mkdir", {"path": "$Z/made/deep", "parents": True}
+    yield "mkdir", {"path": "$Z/made/deep"}
+    yield "mkdir", {"path": "$Z/made/deep", "exist_ok": True}
+    for details in (False, True):
+        for recursive in (False, True):
+            yield "list", {"path": "$Z/dir", "recursive": recursive, "details": details}
+    yield "list", {"path": "$Z/missing"}
+    yield "list", {"path": "$Z/dir/one"}
+    yield "list", {"path": "$Z/dir/", "recursive": False}
+    yield "list", {"path": "$Z/dir/sub", "limit": 10**6}
+    yield "list", {"path": "$Z/dir", "limit": 0}
+    yield "rmdir", {"path": "$Z/dir"}
+    yield "rmdir", {"path": "$Z/dir", "recursive": True}
+    yield "list", {"path": "$Z/dir"}
+
+
+def _bulk() -> Iterator[Step]:
+    files = [["$Z/b1", packed("b25l")], ["$Z/b2", packed("dHdv")]]
+    yield "write_batch", {"files": files}
+    yield "write_batch", {"files": []}
+    yield "write_batch", {"files": [["$Z/b3", packed("b25l")], ["$Z/../x", packed("dHdv")]]}
+    paths = {"paths": ["$Z/b1", "$Z/b3"]}
+    yield "read_bulk", paths
+    yield "read_bulk", paths | {"return_metadata": True}
+    yield "read_bulk", paths | {"skip_errors": False}
+    for method in ("read_batch", "exists_batch", "metadata_batch", "stat_bulk", "delete_batch"):
+        yield method, paths
+    yield "list", {"path": "$Z/none", "limit": 2}
+    yield "rename_batch", {"renames": [["$Z/b2", "$Z/b4"]]}
+
+
+def _locks() -> Iterator[Step]:
+    yield "lock_acquire", {"path": "$Z/lock", "ttl": 30}
+    yield "lock_acquire", {"path": "$Z/lock", "ttl": 30}
+    yield "sys_lock", {"path": "$Z/lock", "ttl": 30}
+    yield "sys_lock", {"path": "$Z/lock", "ttl": 30, "lock_id": "$LOCK"}
+    yield "sys_unlock", {"path": "$Z/lock", "lock_id": "wrong"}
+    yield "sys_unlock", {"path": "$Z/lock"}
+    yield "sys_unlock", {"path": "$Z/lock", "lock_id": "$LOCK"}
+    yield "sys_unlock", {"path": "$Z/lock", "lock_id": "$LOCK"}
+    yield "lock_release", {"path": "$Z/lock", "lock_id": "$LOCK"}
+
+
+def steps() -> Iterator[Step]:
+    """The whole conversation."""
+    for part in (_single_files, _bad_requests, _renames, _directories, _bulk, _locks):
+        yield from part()
+
+
+async def converse(ask: Ask, zone: str) -> list[Any]:
+    """Hold the conversation; every step with its HTTP status and its answer, normalised."""
+    known = {"$Z": zone, "$ETAG": "?", "$LOCK": "?"}
+    record = []
+    for method, params in steps():
+        response = await ask(method, _replaced(params, known))
+        answer = response.json()
+        _learn(answer.get("result"), known)
+        record.append([method, params, response.status_code, _normal(answer, known)])
+    return record
+
+
+def _replaced(value: Any, known: dict[str, str]) -> Any:
+    text = json.dumps(value)
+    for placeholder, actual in known.items():
+        text = text.replace(placeholder, actual)
+    return json.loads(text)
+
+
+def _learn(result: Any, known: dict[str, str]) -> None:
+    if isinstance(result, dict) and "content" in result:
+        known["$ETAG"] = str(result.get("etag") or result.get("content_id"))
+    if isinstance(result, dict) and result.get("lock_id"):
+        known["$LOCK"] = result["lock_id"]
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _normal(answer: Any, known: dict[str, str]) -> Any:
+    text = json.dumps(answer).replace(known["$Z"], "$Z").replace(known["$Z"].lstrip("/"), "Z")
+    return json.loads(_ID.sub("<id>", _TIME.sub("<time>", text)))
+
+
+async def _record(url: str) -> None:
+    headers = {"Authorization": "Bearer sk-test"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as client:
+
+        async def ask(method: str, params: Params) -> httpx.Response:
+            body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+            return await client.post(f"/api/nfs/{method}", json=body)
+
+        record = await converse(ask, f"/zones/rec{uuid.uuid4().hex[:8]}")
+    lines = ",\n".join(json.dumps(step, sort_keys=True) for step in record)
+    sys.stdout.write(f"[\n{lines}\n]\n")
+
+
+if __name__ == "__main__":
+    import asyncio
+
+    asyncio.run(_record(sys.argv[1]))
