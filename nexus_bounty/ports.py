@@ -26,6 +26,7 @@ from nexus_bounty.models import (
     Wire,
     utc_now,
 )
+from nexus_bounty.outcomes import Resolution
 
 
 @runtime_checkable
@@ -103,6 +104,14 @@ class BountyStore(Protocol):
 
     async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
         """`draft`, `open` or `claimed` `→ cancelled`."""
+        ...
+
+    async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
+        """Make it definite what became of an operation: one that is not found never will land."""
+        ...
+
+    def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
+        """Every bounty that matches, in no order, without loading them all."""
         ...
 
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:

@@ -18,14 +18,16 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.outcomes import InvalidInputError
 
-MOST_ID_BYTES: Final = 200
-"""With its suffix an id has to fit a file name of 255 bytes."""
+MOST_ID_BYTES: Final = 100
+"""A reward's id holds a bounty's and a contribution's, and has to fit a file name of 255 bytes."""
+MOST_REWARD_ID_BYTES: Final = 240
+MOST_KEY_CHARACTERS: Final = 255
 MOST_AMOUNT: Final = 2**53 - 1
 """The largest integer that every JSON reader, JavaScript's too, takes exactly."""
 MOST_NESTING: Final = 64
 
 
-def check_id(field: str, value: object) -> None:
+def check_id(field: str, value: object, most: int = MOST_ID_BYTES) -> None:
     """Refuse what cannot be a file name on every server and for every client."""
     text = check_text(field, value)
     if text != text.strip() or text in (".", ".."):
@@ -34,16 +36,16 @@ def check_id(field: str, value: object) -> None:
         )
     if bad := next((sign for sign in text if sign in "/%" or not sign.isprintable()), None):
         raise InvalidInputError(field, value, f"must not contain {bad!r}")
-    if len(text.encode("utf-8", "surrogatepass")) > MOST_ID_BYTES:
-        raise InvalidInputError(field, value, f"must be at most {MOST_ID_BYTES} bytes long")
+    if len(text.encode()) > most:
+        raise InvalidInputError(field, value, f"must be at most {most} bytes long")
 
 
 def check_key(value: object) -> None:
     """Refuse an idempotency key that is empty, over-long or unprintable."""
     text = check_text("idempotency_key", value)
-    if not text.isprintable() or len(text) > MOST_ID_BYTES:
+    if not text.isprintable() or len(text) > MOST_KEY_CHARACTERS:
         raise InvalidInputError(
-            "idempotency_key", value, f"must be at most {MOST_ID_BYTES} printable characters"
+            "idempotency_key", value, f"must be at most {MOST_KEY_CHARACTERS} printable characters"
         )
 
 
@@ -171,7 +173,7 @@ def check_reward(reward: object) -> None:
     """Refuse a reward that could not be stored or found again."""
     if not isinstance(reward, RewardRecord):
         raise InvalidInputError("reward", reward, "must be a RewardRecord")
-    check_id("reward_id", reward.reward_id)
+    check_id("reward_id", reward.reward_id, MOST_REWARD_ID_BYTES)
     check_agent("recipient", reward.recipient)
     check_amount("amount", reward.amount)
     check_text("contribution_cid", reward.contribution_cid)

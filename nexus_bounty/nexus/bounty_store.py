@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 import msgspec
@@ -126,6 +126,10 @@ class NexusBountyStore:
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
         """The bounties that match, newest first; none that was committed before is missed."""
         return await self._listing.select(query or BountyQuery())
+
+    def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
+        """Every bounty that matches, in no order, holding one batch of documents at a time."""
+        return self._listing.walk(query or BountyQuery())
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside."""

@@ -10,7 +10,7 @@ from nexus_bounty.nexus.documents import Document, DocumentReader, is_tombstone
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
-from nexus_bounty.validation import check_id, check_limit, check_reward
+from nexus_bounty.validation import MOST_REWARD_ID_BYTES, check_id, check_limit, check_reward
 
 
 class RewardBook:
@@ -63,7 +63,7 @@ class RewardBook:
 
     async def has(self, reward_id: str) -> bool:
         """Whether the reward is recorded."""
-        check_id("reward_id", reward_id)
+        check_id("reward_id", reward_id, MOST_REWARD_ID_BYTES)
         path = self._zone.reward(reward_id)
         document = await self._reader.read(path, self._client.deadline())
         return document is not None and not is_tombstone(document)

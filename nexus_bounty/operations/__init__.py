@@ -1,0 +1,161 @@
+"""The operations that people call: each is several writes on several systems, and none leaks.
+
+Every operation is restartable with the same idempotency key from any point, and compensates only
+when a failure is provably pre-commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+
+from nexus_bounty.models import AgentIdentity, Bounty, utc_now
+from nexus_bounty.operations import cancel, claim, create, expire, settle
+from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
+from nexus_bounty.operations.services import Services
+from nexus_bounty.ports import BountyStore, ClaimStore, ContributionStore, CreditsService
+
+__all__ = ["BountyOperations", "ExpiryFailure", "ExpiryResult", "OperationResult", "Services"]
+
+
+class BountyOperations:
+    """Posts, claims, settles, cancels and expires bounties, with the money in escrow.
+
+    Args:
+        store: Where bounties are.
+        credits: Where the money is.
+        claims: Where leases are.
+        contributions: Where delivered work is looked up.
+        lease: How long a claim holds a bounty unless renewed.
+        allow_self_claims: Whether creators may be paid from their own bounties.
+        clock: The current time, aware.
+        random: The source of keys, to make runs reproducible.
+
+    Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
+    whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
+    `PreCommitError` says so of the calls made through this process; whoever takes over a key from
+    a process that died should let the reconciler run first.
+    """
+
+    def __init__(
+        self,
+        store: BountyStore,
+        *,
+        credits: CreditsService,  # noqa: A002 - the word for it
+        claims: ClaimStore,
+        contributions: ContributionStore,
+        lease: timedelta = timedelta(minutes=30),
+        allow_self_claims: bool = False,
+        clock: Callable[[], datetime] = utc_now,
+        random: Random | None = None,
+    ) -> None:
+        self.services = Services(
+            store=store,
+            credits=credits,
+            claims=claims,
+            contributions=contributions,
+            lease=lease,
+            allow_self_claims=allow_self_claims,
+            clock=clock,
+            random=random or Random(),  # noqa: S311 - ids, not secrets
+        )
+
+    async def create(
+        self, bounty: Bounty, *, idempotency_key: str | None = None
+    ) -> OperationResult:
+        """Post a bounty, its credits held in escrow: draft → reserve → open.
+
+        Raises:
+            InvalidInputError: The bounty cannot be posted; nothing was sent (pre-commit).
+            InsufficientCreditsError: The creator has too little; nothing is posted (pre-commit).
+            PreCommitError: It is not posted and can no longer be; no credits are held.
+            CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
+        """
+        return await create.create(self.services, bounty, idempotency_key)
+
+    async def claim(
+        self,
+        bounty_id: str,
+        agent: AgentIdentity,
+        *,
+        lease: timedelta | None = None,
+        idempotency_key: str | None = None,
+    ) -> OperationResult:
+        """Claim an open bounty, or renew one's own claim: lease → commit.
+
+        Raises:
+            BountyNotFoundError: There is no such bounty (pre-commit).
+            BountyStateError: It is not open, past its deadline, or the agent's own (pre-commit).
+            ClaimConflictError: Another agent holds its lease (pre-commit).
+            PreCommitError: It is not claimed by this call and can no longer be.
+            CommitUnknownError: Repeat with the same key; the lease is kept meanwhile.
+        """
+        return await claim.claim(self.services, bounty_id, agent, lease, idempotency_key)
+
+    async def renew(
+        self, bounty_id: str, agent: AgentIdentity, *, lease: timedelta | None = None
+    ) -> OperationResult:
+        """Extend the lease on a bounty that the agent has claimed.
+
+        Raises:
+            BountyStateError: The agent does not hold the bounty (pre-commit).
+            ClaimStateError: The lease has ended (pre-commit).
+            PreCommitError, CommitUnknownError: As every operation.
+        """
+        return await claim.renew(self.services, bounty_id, agent, lease)
+
+    async def release(
+        self, bounty_id: str, agent: AgentIdentity, *, idempotency_key: str | None = None
+    ) -> OperationResult:
+        """Give a claimed bounty back, so that others can claim it: commit `open` → end the lease.
+
+        Raises:
+            BountyStateError: The agent does not hold the bounty (pre-commit).
+            PreCommitError, CommitUnknownError: As every operation.
+        """
+        return await claim.release(self.services, bounty_id, agent, idempotency_key)
+
+    async def settle(
+        self, bounty_id: str, contribution_cid: str, *, idempotency_key: str | None = None
+    ) -> OperationResult:
+        """Pay the claimer for a contribution: pivot → capture → settled → reward.
+
+        Raises:
+            CriteriaNotMetError: The contribution does not fulfil the bounty (pre-commit).
+            BountyStateError: It is not claimed, or settled with another one (pre-commit).
+            PreCommitError: Nothing was paid and nothing will be.
+            PostCommitError: It is being paid and will be; the named steps are still owed.
+            CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
+        """
+        return await settle.settle(self.services, bounty_id, contribution_cid, idempotency_key)
+
+    async def cancel(
+        self, bounty_id: str, *, idempotency_key: str | None = None
+    ) -> OperationResult:
+        """Withdraw a bounty and give its credits back: commit `cancelled` → void.
+
+        Raises:
+            BountyStateError: It is being paid already, or ended (pre-commit).
+            PreCommitError: It is not cancelled and can no longer be, by this call.
+            PostCommitError: It is cancelled; giving the credits back is still owed.
+            CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
+        """
+        return await cancel.cancel(self.services, bounty_id, idempotency_key)
+
+    async def expire(
+        self, bounty_id: str, *, idempotency_key: str | None = None
+    ) -> OperationResult:
+        """End a bounty that is past its deadline: commit `expired` → void.
+
+        Raises: as `cancel`; also `BountyStateError` before the deadline.
+        """
+        return await expire.expire(self.services, bounty_id, idempotency_key)
+
+    async def expire_due(self, now: datetime | None = None) -> ExpiryResult:
+        """End every bounty that is past its deadline; one that resists stops none of the others.
+
+        Raises:
+            NexusError: The bounties could not be listed.
+        """
+        return await expire.expire_due(self.services, now)

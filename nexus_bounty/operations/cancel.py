@@ -1,0 +1,58 @@
+"""Cancel: commit `cancelled` → void the reservation. Never after the pivot."""
+
+from __future__ import annotations
+
+from nexus_bounty.idempotency import derived_key
+from nexus_bounty.models import Bounty
+from nexus_bounty.operations.claim import RELEASE_LEASE, end_leases
+from nexus_bounty.operations.results import OperationResult
+from nexus_bounty.operations.services import (
+    Services,
+    committed,
+    give_back,
+    operation,
+    owing,
+    still_owed,
+)
+from nexus_bounty.validation import check_id
+
+VOID = "void_reservation"
+
+
+async def cancel(
+    services: Services, bounty_id: str, idempotency_key: str | None
+) -> OperationResult:
+    """Withdraw a bounty and give its credits back; see `BountyOperations.cancel`."""
+    check_id("bounty_id", bounty_id)
+    key = services.key(idempotency_key)
+    with operation("cancel", bounty_id, key):
+        owed: list[str] = []
+        step = services.store.cancel_bounty(bounty_id, idempotency_key=derived_key(key, "cancel"))
+        return await unwind(services, "cancel", await committed(step, owed), key, owed)
+
+
+async def unwind(
+    services: Services, name: str, bounty: Bounty, key: str, owed: list[str]
+) -> OperationResult:
+    """Give back what a cancelled or expired bounty held: first its credits, then its lease.
+
+    Raises:
+        PostCommitError: The credits are still to be given back.
+    """
+    try:
+        reservation = await give_back(services, bounty)
+    except Exception as error:
+        raise still_owed(bounty, [VOID, RELEASE_LEASE, *owed], error) from error
+    async with owing(RELEASE_LEASE, owed):
+        if bounty.claim_id is not None:
+            await end_leases(services, bounty.bounty_id, None, bounty.claim_id)
+    steps = (f"commit_{bounty.status.value}", VOID, RELEASE_LEASE)
+    return OperationResult(
+        operation=name,
+        idempotency_key=key,
+        bounty=bounty,
+        done=tuple(step for step in steps if step not in owed),
+        owed=owed,
+        credits_with=bounty.creator.agent_id,
+        reservation=reservation,
+    )

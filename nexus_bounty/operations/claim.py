@@ -1,0 +1,220 @@
+"""Claim: take the lease → commit `claimed`. Release: commit `open` → give the lease back.
+
+The lease is given back only when the commit provably did not happen *and* the document says that
+the agent does not hold the bounty.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
+from nexus_bounty.operations.results import OperationResult
+from nexus_bounty.operations.services import (
+    Services,
+    committed,
+    known_bounty,
+    operation,
+    owing,
+    target_of,
+)
+from nexus_bounty.outcomes import (
+    BountyStateError,
+    ClaimNotFoundError,
+    ClaimStateError,
+    Evidence,
+    Outcome,
+    PreCommitError,
+    Proof,
+)
+from nexus_bounty.validation import check_agent, check_duration, check_id
+
+RELEASE_LEASE = "release_lease"
+
+
+async def claim(
+    services: Services,
+    bounty_id: str,
+    agent: AgentIdentity,
+    lease: timedelta | None,
+    idempotency_key: str | None,
+) -> OperationResult:
+    """Claim a bounty, or renew one's claim; see `BountyOperations.claim`."""
+    check_id("bounty_id", bounty_id)
+    check_agent("agent", agent)
+    lease = services.lease if lease is None else lease
+    check_duration("lease", lease)
+    key = services.key(idempotency_key)
+    with operation("claim", bounty_id, key):
+        bounty = await _claimable(services, bounty_id, agent, derived_id("claim", key))
+        return await _claim(services, bounty, agent, lease, key)
+
+
+async def _claim(
+    services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str
+) -> OperationResult:
+    owed: list[str] = []
+    held = await services.claims.claim_or_renew(
+        target_of(bounty.bounty_id),
+        agent,
+        claim_id=derived_id("claim", key),
+        lease=lease,
+        intent_summary=f"Claiming bounty: {bounty.title}"[:200],
+        idempotency_key=derived_key(key, "lease"),
+    )
+    commit_key = derived_key(key, "claim")
+    if not held.holds(services.clock()):
+        await _was_committed(services, bounty.bounty_id, commit_key, held)
+    try:
+        step = services.store.claim_bounty(
+            bounty.bounty_id, agent, held.claim_id, idempotency_key=commit_key
+        )
+        bounty = await committed(step, owed)
+    except PreCommitError as refusal:
+        await _let_go(services, bounty.bounty_id, held, refusal)
+        raise
+    return OperationResult(
+        operation="claim",
+        idempotency_key=key,
+        bounty=bounty,
+        done=("take_lease", "commit_claim"),
+        owed=owed,
+        claim=held,
+        credits_with=f"escrow for {bounty.bounty_id}",
+    )
+
+
+async def _claimable(
+    services: Services, bounty_id: str, agent: AgentIdentity, claim_id: str
+) -> Bounty:
+    """The bounty, if `agent` may claim it: what was seen before will do, unless it says no."""
+    remembered = await services.store.get_bounty(bounty_id, fresh=False)
+    if remembered is not None and not _objection(services, remembered, agent, claim_id):
+        return remembered
+    bounty = await known_bounty(services, bounty_id)
+    if objection := _objection(services, bounty, agent, claim_id):
+        raise BountyStateError(
+            f"bounty {bounty_id!r} {objection}",
+            current_status=bounty.status.value,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
+    return bounty
+
+
+def _objection(
+    services: Services, bounty: Bounty, agent: AgentIdentity, claim_id: str
+) -> str | None:
+    if bounty.claim_id == claim_id:
+        return None  # it is this very operation that claimed it
+    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
+    renewal = bounty.status is BountyStatus.CLAIMED and holder == agent.agent_id
+    if bounty.status is not BountyStatus.OPEN and not renewal:
+        by = f" by {holder!r}" if bounty.status is BountyStatus.CLAIMED else ""
+        return f"is {bounty.status.value}{by}"
+    if bounty.deadline <= services.clock():
+        return f"is past its deadline {bounty.deadline.isoformat()}"
+    if bounty.creator.agent_id == agent.agent_id and not services.allow_self_claims:
+        return f"was created by {agent.agent_id!r}, who cannot be paid from it"
+    return None
+
+
+async def _was_committed(services: Services, bounty_id: str, commit_key: str, held: Claim) -> None:
+    """Go on with a lease that has ended only if the claim was committed while it lasted.
+
+    Raises:
+        ClaimStateError: It was not, and is fenced off now (pre-commit).
+    """
+    resolution = await services.store.resolve_operation(bounty_id, commit_key)
+    if resolution.outcome is not Outcome.COMMITTED:
+        raise ClaimStateError(
+            f"the lease taken with this key is {held.status.value}; claim with a new key",
+            evidence=resolution.evidence,
+        )
+
+
+async def _let_go(services: Services, bounty_id: str, held: Claim, refusal: PreCommitError) -> None:
+    """Give the lease back, unless the document says that its agent holds the bounty."""
+    try:
+        bounty = await services.store.get_bounty(bounty_id)
+        holder = bounty.claimed_by.agent_id if bounty and bounty.claimed_by else None
+        if holder != held.agent.agent_id or (bounty and bounty.status is not BountyStatus.CLAIMED):
+            await services.claims.release(held.claim_id)
+    except Exception as failure:  # noqa: BLE001 - the lease ends by itself
+        refusal.add_note(f"still owed: {RELEASE_LEASE} of {held.claim_id} ({failure})")
+
+
+async def renew(
+    services: Services, bounty_id: str, agent: AgentIdentity, lease: timedelta | None
+) -> OperationResult:
+    """Extend the lease on a claimed bounty; see `BountyOperations.renew`."""
+    check_id("bounty_id", bounty_id)
+    check_agent("agent", agent)
+    key = services.key(None)
+    with operation("renew", bounty_id, key):
+        bounty = await known_bounty(services, bounty_id)
+        _check_holder(bounty, agent)
+        held = await services.claims.heartbeat(
+            bounty.claim_id or "", lease=services.lease if lease is None else lease
+        )
+    return OperationResult(
+        operation="renew",
+        idempotency_key=key,
+        bounty=bounty,
+        done=("extend_lease",),
+        claim=held,
+        credits_with=f"escrow for {bounty_id}",
+    )
+
+
+async def release(
+    services: Services, bounty_id: str, agent: AgentIdentity, idempotency_key: str | None
+) -> OperationResult:
+    """Give a claimed bounty back; see `BountyOperations.release`."""
+    check_id("bounty_id", bounty_id)
+    check_agent("agent", agent)
+    key = services.key(idempotency_key)
+    with operation("release", bounty_id, key):
+        owed: list[str] = []
+        before = await services.store.get_bounty(bounty_id, fresh=False)
+        step = services.store.release_bounty(
+            bounty_id, agent, idempotency_key=derived_key(key, "release")
+        )
+        bounty = await committed(step, owed)
+        claim_id = before.claim_id if before else None
+        async with owing(RELEASE_LEASE, owed):
+            await end_leases(services, bounty_id, agent.agent_id, claim_id)
+    return OperationResult(
+        operation="release",
+        idempotency_key=key,
+        bounty=bounty,
+        done=("commit_open", *(() if RELEASE_LEASE in owed else (RELEASE_LEASE,))),
+        owed=owed,
+        credits_with=f"escrow for {bounty_id}",
+    )
+
+
+async def end_leases(
+    services: Services, bounty_id: str, agent_id: str | None, claim_id: str | None
+) -> None:
+    """Release the lease on a bounty that its document no longer gives to `agent_id`."""
+    if claim_id is None:
+        held = await services.claims.active_claims(target_of(bounty_id))
+        ids = [each.claim_id for each in held if agent_id in (None, each.agent.agent_id)]
+    else:
+        ids = [claim_id]
+    for each in ids:
+        try:
+            await services.claims.release(each)
+        except (ClaimNotFoundError, ClaimStateError):
+            continue  # it has ended already, or was never kept here
+
+
+def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:
+    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
+    if bounty.status is not BountyStatus.CLAIMED or holder != agent.agent_id:
+        raise BountyStateError(
+            f"bounty {bounty.bounty_id!r} is not claimed by {agent.agent_id!r}",
+            current_status=bounty.status.value,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )

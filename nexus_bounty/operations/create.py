@@ -1,0 +1,145 @@
+"""Create: draft naming its reservation → reserve → open.
+
+    draft     committed under `<key>:draft`, naming the reservation
+    reserve   the amount, under an id that derives from the key
+    open      committed under `<key>:open`
+
+A crash anywhere leaves a draft that says what to look for. Giving up is a commit, too: credits go
+back only once the draft is cancelled, and so can no longer be opened by anybody.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
+from nexus_bounty.operations.results import OperationResult
+from nexus_bounty.operations.services import (
+    Services,
+    asked_until_told,
+    committed,
+    give_back,
+    operation,
+)
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    InvalidInputError,
+    OutcomeError,
+    PaymentError,
+    PreCommitError,
+)
+from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.validation import check_bounty
+
+
+async def create(
+    services: Services, bounty: Bounty, idempotency_key: str | None
+) -> OperationResult:
+    """Post a bounty with its credits in escrow; see `BountyOperations.create`."""
+    check_bounty(bounty)
+    if bounty.status is not BountyStatus.OPEN:
+        raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
+    if bounty.deadline <= services.clock():
+        raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
+    key = services.key(idempotency_key)
+    draft = _draft(bounty, key)
+    with operation("create", draft.bounty_id, key):
+        return await _create(services, draft, key)
+
+
+def _draft(bounty: Bounty, key: str) -> Bounty:
+    given = bounty.bounty_id
+    return msgspec.structs.replace(
+        bounty,
+        bounty_id=derived_id("bounty", key) if given == FROM_IDEMPOTENCY_KEY else given,
+        status=BountyStatus.DRAFT,
+        reservation_id=derived_id("reservation", key),
+    )
+
+
+async def _create(services: Services, draft: Bounty, key: str) -> OperationResult:
+    owed: list[str] = []
+    step = services.store.create_bounty(draft, idempotency_key=derived_key(key, "draft"))
+    bounty = await committed(step, owed)
+    reservation = None
+    try:
+        if bounty.status is BountyStatus.DRAFT:
+            reservation = await _reserve(services, bounty)
+        opening = services.store.fund_bounty(
+            bounty.bounty_id,
+            draft.reservation_id or "",
+            idempotency_key=derived_key(key, "open"),
+        )
+        bounty = await committed(opening, owed)
+    except PreCommitError as refusal:
+        await _give_up(services, bounty, key, refusal)
+        raise
+    return OperationResult(
+        operation="create",
+        idempotency_key=key,
+        bounty=bounty,
+        done=("write_draft", "reserve_credits", "open_bounty"),
+        owed=owed,
+        credits_with=f"escrow for {bounty.bounty_id}",
+        reservation=reservation,
+    )
+
+
+async def _reserve(services: Services, draft: Bounty) -> Reservation:
+    """Set the credits aside.
+
+    Raises:
+        PaymentError: The service refused, or the reservation was given back (pre-commit).
+        CommitUnknownError: The answer was lost every time.
+    """
+    reservation = await asked_until_told(
+        lambda: services.credits.reserve(
+            draft.reservation_id or "",
+            account=draft.creator.agent_id,
+            amount=draft.amount,
+            reference=draft.bounty_id,
+        )
+    )
+    if reservation.status is not ReservationStatus.HELD:
+        raise PaymentError(
+            f"the reservation {reservation.reservation_id!r} is {reservation.status.value}"
+        )
+    return reservation
+
+
+async def _give_up(services: Services, draft: Bounty, key: str, refusal: PreCommitError) -> None:
+    """Cancel the draft, then give its credits back.
+
+    Raises:
+        CommitUnknownError: The draft could not be cancelled, so that it may yet be opened.
+    """
+    try:
+        await committed(
+            services.store.cancel_bounty(
+                draft.bounty_id, idempotency_key=derived_key(key, "give-up")
+            ),
+            [],
+        )
+    except OutcomeError as failure:
+        bounty = await _seen_cancelled(services, draft)
+        if bounty is None:
+            raise CommitUnknownError(
+                f"{refusal.message}; and the draft could not be cancelled: {failure.message}",
+                evidence=failure.evidence,
+            ) from refusal
+    bounty = await services.store.get_bounty(draft.bounty_id, fresh=False)
+    if bounty is not None and bounty.status is BountyStatus.CANCELLED:
+        try:
+            await give_back(services, bounty)
+        except OutcomeError as failure:  # the reconciler finds it by the cancelled document
+            refusal.add_note(f"still owed: void the reservation ({failure.message})")
+
+
+async def _seen_cancelled(services: Services, draft: Bounty) -> Bounty | None:
+    """The bounty, if a fresh look says that somebody else has cancelled the draft."""
+    try:
+        bounty = await services.store.get_bounty(draft.bounty_id)
+    except Exception:  # noqa: BLE001 - nothing was learnt
+        return None
+    return bounty if bounty and bounty.status is BountyStatus.CANCELLED else None

@@ -1,0 +1,49 @@
+"""Expire: commit `expired` → void the reservation, for bounties past their deadline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from nexus_bounty.idempotency import derived_key
+from nexus_bounty.operations.cancel import unwind
+from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
+from nexus_bounty.operations.services import Services, committed, known_bounty, operation
+from nexus_bounty.outcomes import BountyStateError, Evidence, OutcomeError, Proof
+from nexus_bounty.validation import check_id, check_time
+
+
+async def expire(
+    services: Services, bounty_id: str, idempotency_key: str | None, now: datetime | None = None
+) -> OperationResult:
+    """End a bounty that is past its deadline; see `BountyOperations.expire`."""
+    check_id("bounty_id", bounty_id)
+    key = services.key(idempotency_key)
+    with operation("expire", bounty_id, key):
+        bounty = await known_bounty(services, bounty_id)
+        if bounty.deadline > (now or services.clock()):
+            raise BountyStateError(
+                f"bounty {bounty_id!r} may be worked on until {bounty.deadline.isoformat()}",
+                current_status=bounty.status.value,
+                evidence=Evidence(proof=Proof.DOCUMENT),
+            )
+        owed: list[str] = []
+        step = services.store.expire_bounty(bounty_id, idempotency_key=derived_key(key, "expire"))
+        return await unwind(services, "expire", await committed(step, owed), key, owed)
+
+
+async def expire_due(services: Services, now: datetime | None) -> ExpiryResult:
+    """End every bounty that is past its deadline; see `BountyOperations.expire_due`."""
+    if now is not None:
+        check_time("now", now)
+    expired: list[OperationResult] = []
+    failed: list[ExpiryFailure] = []
+    for bounty in await services.store.find_expired_bounties(now):
+        try:
+            expired.append(await expire(services, bounty.bounty_id, None, now))
+        except OutcomeError as error:
+            failed.append(
+                ExpiryFailure(
+                    bounty_id=bounty.bounty_id, outcome=error.outcome.value, reason=str(error)
+                )
+            )
+    return ExpiryResult(expired=expired, failed=failed)

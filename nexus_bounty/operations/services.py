@@ -1,0 +1,174 @@
+"""What every operation works with, and the three things they all do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final, TypeVar
+
+from nexus_bounty.idempotency import new_key
+from nexus_bounty.models import Bounty, BountyStatus, utc_now
+from nexus_bounty.outcomes import (
+    BountyNotFoundError,
+    CommitUnknownError,
+    Evidence,
+    InvalidInputError,
+    Observation,
+    OutcomeError,
+    PostCommitError,
+    Proof,
+)
+from nexus_bounty.ports import (
+    BountyStore,
+    ClaimStore,
+    ContributionStore,
+    CreditsService,
+    Reservation,
+    ReservationStatus,
+)
+from nexus_bounty.validation import check_key
+
+logger = logging.getLogger("nexus_bounty.operations")
+
+T = TypeVar("T")
+
+MOST_CALLER_KEY: Final = 200
+"""The steps of an operation lengthen its key."""
+TIMES_TO_ASK: Final = 3
+"""How often a credits service is asked again what became of a call."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The systems that operations work on.
+
+    Attributes:
+        store: Where bounties are.
+        credits: Where the money is.
+        claims: Where leases are.
+        contributions: Where delivered work is looked up.
+        lease: How long a claim holds a bounty unless renewed.
+        allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
+        clock: The current time, aware.
+        random: The source of keys, to make runs reproducible.
+    """
+
+    store: BountyStore
+    credits: CreditsService
+    claims: ClaimStore
+    contributions: ContributionStore
+    lease: timedelta = timedelta(minutes=30)
+    allow_self_claims: bool = False
+    clock: Callable[[], datetime] = utc_now
+    random: Random = field(default_factory=Random)
+
+    def key(self, given: str | None) -> str:
+        """The operation's key: `given`, checked, or a new one."""
+        if given is None:
+            return new_key(self.random)
+        check_key(given)
+        if len(given) > MOST_CALLER_KEY:
+            raise InvalidInputError(
+                "idempotency_key", given, f"must be at most {MOST_CALLER_KEY} characters"
+            )
+        return given
+
+
+def target_of(bounty_id: str) -> str:
+    """What a claim on a bounty names as its target."""
+    return f"bounty:{bounty_id}"
+
+
+@contextmanager
+def operation(name: str, bounty_id: str | None, key: str) -> Iterator[None]:
+    """Make the errors of steps speak of the whole operation, whose key the caller holds."""
+    try:
+        yield
+    except OutcomeError as error:
+        error.operation = name
+        error.bounty_id = bounty_id or error.bounty_id
+        error.idempotency_key = key
+        raise
+
+
+async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
+    """The bounty after `step`, which may leave markers to be removed by the reconciler."""
+    try:
+        return await step
+    except PostCommitError as error:
+        if error.bounty is None:
+            raise
+        owed += error.pending
+        return error.bounty
+
+
+async def asked_until_told(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call`, which is idempotent by id, ends in: asked again while its answer is lost.
+
+    Raises:
+        CommitUnknownError: The answer was lost every time.
+    """
+    for attempt in range(1, TIMES_TO_ASK):
+        try:
+            return await call()
+        except CommitUnknownError:
+            await asyncio.sleep(0.05 * 2**attempt)
+    return await call()
+
+
+async def known_bounty(services: Services, bounty_id: str) -> Bounty:
+    """The bounty as it stands.
+
+    Raises:
+        BountyNotFoundError: There is none (pre-commit).
+    """
+    bounty = await services.store.get_bounty(bounty_id)
+    if bounty is None:
+        raise BountyNotFoundError(f"there is no bounty {bounty_id!r}", bounty_id=bounty_id)
+    return bounty
+
+
+async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
+    """Void the reservation of a bounty whose document rules out that it is ever needed again.
+
+    Returns `None` if there is nothing to give back.
+    """
+    if bounty.status not in (BountyStatus.CANCELLED, BountyStatus.EXPIRED):
+        raise AssertionError(f"a bounty that is {bounty.status} may need its credits")
+    reservation_id = bounty.reservation_id
+    if reservation_id is None:
+        return None
+    held = await services.credits.get_reservation(reservation_id)
+    if held is None or held.status is not ReservationStatus.HELD:
+        return held
+    return await asked_until_told(lambda: services.credits.void(reservation_id))
+
+
+@asynccontextmanager
+async def owing(step: str, owed: list[str]) -> AsyncIterator[None]:
+    """Do a clean-up step after a commit: if it fails, it is owed, and the operation stands."""
+    try:
+        yield
+    except PostCommitError as error:
+        owed += error.pending
+    except Exception as error:  # noqa: BLE001 - whatever it is, the commit stands
+        logger.warning("still owed: %s (%s)", step, error)
+        owed.append(step)
+
+
+def still_owed(bounty: Bounty, pending: Sequence[str], error: Exception) -> PostCommitError:
+    """The error for a step, needed for the money to be right, that did not come through."""
+    said = f"{type(error).__name__}: {error}"
+    seen = Observation(action=pending[0], target=bounty.bounty_id, answer=said)
+    return PostCommitError(
+        f"bounty {bounty.bounty_id!r} is {bounty.status.value}; still owed: {', '.join(pending)}",
+        bounty=bounty,
+        pending=pending,
+        bounty_id=bounty.bounty_id,
+        evidence=Evidence(proof=Proof.IN_HISTORY, observations=(seen,)),
+    )

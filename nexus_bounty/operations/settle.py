@@ -1,0 +1,166 @@
+"""Settle: commit `pending_settlement` (the pivot) → capture → commit `settled` → record the reward.
+
+Criteria are checked before the pivot. After it there is only forward: whatever fails is owed, and
+the reconciler finishes it from the document alone.
+"""
+
+from __future__ import annotations
+
+from nexus_bounty import criteria
+from nexus_bounty.idempotency import derived_key
+from nexus_bounty.lifecycle import PAST_THE_PIVOT
+from nexus_bounty.models import Bounty, BountyStatus, RewardRecord, RewardType, reward_id
+from nexus_bounty.operations.results import OperationResult
+from nexus_bounty.operations.services import (
+    Services,
+    asked_until_told,
+    committed,
+    known_bounty,
+    operation,
+    owing,
+    still_owed,
+)
+from nexus_bounty.outcomes import (
+    ClaimNotFoundError,
+    ClaimStateError,
+    CriteriaNotMetError,
+    Evidence,
+    Observation,
+    PaymentError,
+    Proof,
+)
+from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.validation import check_id
+
+CAPTURE, SETTLED, REWARD, END_CLAIM = (
+    "capture_payment",
+    "commit_settled",
+    "record_reward",
+    "complete_claim",
+)
+
+
+async def settle(
+    services: Services, bounty_id: str, contribution_cid: str, idempotency_key: str | None
+) -> OperationResult:
+    """Pay the claimer of a bounty; see `BountyOperations.settle`."""
+    check_id("bounty_id", bounty_id)
+    check_id("contribution_cid", contribution_cid)
+    key = services.key(idempotency_key)
+    with operation("settle", bounty_id, key):
+        owed: list[str] = []
+        bounty = await _fulfilled(services, bounty_id, contribution_cid)
+        if bounty.status is not BountyStatus.COMPLETED:
+            pivot = services.store.begin_settlement(
+                bounty_id, contribution_cid, idempotency_key=derived_key(key, "begin")
+            )
+            bounty = await committed(pivot, owed)
+        return await finish(services, bounty, key, owed)
+
+
+async def finish(
+    services: Services, bounty: Bounty, key: str, owed: list[str] | None = None
+) -> OperationResult:
+    """Take a bounty that is past the pivot to its end; from any process, as often as needed.
+
+    Raises:
+        PostCommitError: A step is still owed.
+    """
+    owed = [] if owed is None else owed
+    pending = [CAPTURE, SETTLED, REWARD]
+    try:
+        reservation = await _capture(services, bounty)
+        pending.remove(CAPTURE)
+        if bounty.status is not BountyStatus.SETTLED:
+            step = services.store.settle_bounty(
+                bounty.bounty_id, idempotency_key=derived_key(key, "settle")
+            )
+            bounty = await committed(step, owed)
+        pending.remove(SETTLED)
+        reward = await _reward(services, bounty)
+    except Exception as error:
+        raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error
+    async with owing(END_CLAIM, owed):
+        await _end_claim(services, bounty)
+    steps = ("commit_pending_settlement", CAPTURE, SETTLED, REWARD, END_CLAIM)
+    return OperationResult(
+        operation="settle",
+        idempotency_key=key,
+        bounty=bounty,
+        done=tuple(step for step in steps if step not in owed),
+        owed=owed,
+        credits_with=bounty.claimed_by.agent_id if bounty.claimed_by else None,
+        reservation=reservation,
+        reward=reward,
+    )
+
+
+async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
+    """The bounty, with a contribution that meets its criteria, or past the pivot already.
+
+    Raises:
+        CriteriaNotMetError: It does not (pre-commit).
+    """
+    bounty = await services.store.get_bounty(bounty_id, fresh=False)
+    if bounty is None or bounty.status is not BountyStatus.CLAIMED:
+        bounty = await known_bounty(services, bounty_id)
+    if bounty.status is not BountyStatus.CLAIMED:
+        return bounty  # past the pivot, or the store refuses it
+    contribution = await services.contributions.get(cid)
+    lacking = (
+        ["to exist: there is no such contribution"]
+        if contribution is None
+        else criteria.unmet(bounty.criteria, contribution)
+    )
+    if lacking:
+        seen = Observation(action="read", target=cid, answer=f"it lacks {', '.join(lacking)}")
+        raise CriteriaNotMetError(
+            f"contribution {cid!r} does not fulfil bounty {bounty_id!r}: it lacks "
+            + ", ".join(lacking),
+            evidence=Evidence(proof=Proof.LOCAL_CHECK, observations=(seen,)),
+        )
+    return bounty
+
+
+async def _capture(services: Services, bounty: Bounty) -> Reservation | None:
+    """Pay the claimer out of escrow; a bounty without one was never funded by us."""
+    reservation_id, payee = bounty.reservation_id, bounty.claimed_by
+    if bounty.status not in PAST_THE_PIVOT:
+        raise AssertionError(f"a bounty that is {bounty.status} is not to be paid yet")
+    if reservation_id is None:
+        return None
+    if payee is None:
+        raise PaymentError(f"bounty {bounty.bounty_id!r} does not say who claimed it")
+    reservation = await asked_until_told(
+        lambda: services.credits.capture(reservation_id, to_account=payee.agent_id)
+    )
+    if reservation.status is not ReservationStatus.CAPTURED:
+        raise PaymentError(f"the reservation {reservation_id!r} is {reservation.status.value}")
+    return reservation
+
+
+async def _reward(services: Services, bounty: Bounty) -> RewardRecord | None:
+    cid, payee = bounty.fulfilled_by_cid, bounty.claimed_by
+    if cid is None or payee is None:
+        return None
+    return await services.store.record_reward(
+        RewardRecord(
+            reward_id=reward_id(RewardType.BOUNTY_PAYOUT, bounty.bounty_id, cid),
+            reward_type=RewardType.BOUNTY_PAYOUT,
+            recipient=payee,
+            amount=bounty.amount,
+            contribution_cid=cid,
+            bounty_id=bounty.bounty_id,
+            transfer_id=bounty.reservation_id,
+            created_at=bounty.updated_at,
+        )
+    )
+
+
+async def _end_claim(services: Services, bounty: Bounty) -> None:
+    if bounty.claim_id is None:
+        return
+    try:
+        await services.claims.complete(bounty.claim_id)
+    except (ClaimNotFoundError, ClaimStateError):
+        return  # its lease has ended already, or it was never kept here
