@@ -4,6 +4,8 @@ Every write of a document adds one record under the extra key `nexusBounty`:
 
     {"schema": 1, "seq": 3, "ops": [{"key", "kind", "fingerprint", "seq", "at", "aborted"?}, …]}
 
+Where nothing was ever created and a fence stands, there is `"tombstone": true` besides.
+
 `seq` counts our writes of the document. Because it and the key are in the bytes, no two writes
 have the same bytes, hence never the same content etag: a stray request can never match a
 precondition again once another write has landed (no ABA).
@@ -75,6 +77,7 @@ class History(Wire, frozen=True, kw_only=True):
     schema: int = SCHEMA
     seq: int = 0
     marker_seq: int | None = None
+    tombstone: bool = False
     ops: Sequence[OperationRecord] = ()
 
     @classmethod
@@ -109,7 +112,11 @@ class History(Wire, frozen=True, kw_only=True):
 
 
 def with_record(
-    document: Mapping[str, Any], record: OperationRecord, *, marker_seq: int | None = None
+    document: Mapping[str, Any],
+    record: OperationRecord,
+    *,
+    marker_seq: int | None = None,
+    tombstone: bool = False,
 ) -> dict[str, Any]:
     """A copy of `document` whose history has `record` as its newest operation.
 
@@ -119,8 +126,8 @@ def with_record(
     first = History.of(document).first_kept(record.at)
     ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]
     evidence |= {"schema": SCHEMA, "seq": record.seq, "ops": ops}
-    if marker_seq is None:
-        evidence.pop("markerSeq", None)
-    else:
-        evidence["markerSeq"] = marker_seq
+    for key, value in (("markerSeq", marker_seq), ("tombstone", tombstone or None)):
+        evidence.pop(key, None)
+        if value is not None:
+            evidence[key] = value
     return {**document, EVIDENCE_KEY: evidence}

@@ -213,6 +213,10 @@ class InvalidInputError(PreCommitError, ValueError):
         context.setdefault("evidence", Evidence(proof=Proof.LOCAL_CHECK))
         super().__init__(f"{field} {problem}, got {self.value}", **context)
 
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, the field and what was given included."""
+        return super().details() | {"field": self.field, "value": self.value}
+
 
 class BountyNotFoundError(PreCommitError, LookupError):
     """There is no such bounty."""
@@ -238,6 +242,10 @@ class BountyStateError(PreCommitError):
     def __init__(self, message: str, *, current_status: str = "", **context: Any) -> None:
         super().__init__(message, **context)
         self.current_status = current_status
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, the bounty's status included."""
+        return super().details() | {"currentStatus": self.current_status}
 
 
 class ClaimConflictError(PreCommitError):
@@ -294,6 +302,10 @@ class InsufficientCreditsError(PaymentError):
         super().__init__(message, **context)
         self.available = available
         self.required = required
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, both amounts included."""
+        return super().details() | {"available": self.available, "required": self.required}
 
 
 class PostCommitError(OutcomeError):

@@ -7,13 +7,14 @@ idempotency key or a deterministic id, and is harmless to repeat with it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import (
     AgentIdentity,
     Bounty,
@@ -104,6 +105,14 @@ class BountyStore(Protocol):
 
     async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
         """`draft`, `open` or `claimed` `→ cancelled`."""
+        ...
+
+    async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+        """The operations that the bounty remembers, oldest first, fences included."""
+        ...
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what nothing can need any more; returns the ids it removed."""
         ...
 
     async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from nexus_bounty.models import (
@@ -12,6 +13,7 @@ from nexus_bounty.models import (
     AgentIdentity,
     Bounty,
     BountyCriteria,
+    BountyQuery,
     BountyStatus,
     RewardRecord,
     RewardType,
@@ -132,8 +134,12 @@ def check_criteria(field: str, value: object) -> None:
     """Refuse criteria that nothing could be held against."""
     if not isinstance(value, BountyCriteria):
         raise InvalidInputError(field, value, "must be BountyCriteria")
-    check_optional_text(f"{field}.description", value.description)
+    _check_string(f"{field}.description", value.description)
     check_optional_text(f"{field}.metric_name", value.metric_name)
+    if value.metric_threshold is not None and type(value.metric_threshold) not in (int, float):
+        raise InvalidInputError(
+            f"{field}.metric_threshold", value.metric_threshold, "must be a number"
+        )
     check_json(f"{field}.metric_threshold", value.metric_threshold)
     if value.metric_threshold is not None and value.metric_name is None:
         raise InvalidInputError(f"{field}.metric_name", None, "is needed with a metric_threshold")
@@ -141,7 +147,10 @@ def check_criteria(field: str, value: object) -> None:
         raise InvalidInputError(
             f"{field}.metric_direction", value.metric_direction, "must be minimize or maximize"
         )
-    for tag in value.required_tags or ():
+    tags = value.required_tags
+    if tags is not None and not isinstance(tags, list | tuple):
+        raise InvalidInputError(f"{field}.required_tags", tags, "must be a list of text")
+    for tag in tags or ():
         check_text(f"{field}.required_tags", tag)
 
 
@@ -152,14 +161,13 @@ def check_bounty(bounty: object) -> None:
     if bounty.bounty_id != FROM_IDEMPOTENCY_KEY:
         check_id("bounty_id", bounty.bounty_id)
     check_text("title", bounty.title)
-    check_optional_text("description", bounty.description)
+    _check_string("description", bounty.description)
     check_agent("creator", bounty.creator)
     check_amount("amount", bounty.amount)
     check_criteria("criteria", bounty.criteria)
     for field in ("deadline", "created_at", "updated_at"):
         check_time(field, getattr(bounty, field))
-    if bounty.status not in set(BountyStatus):
-        raise InvalidInputError("status", bounty.status, "must be a BountyStatus")
+    check_member("status", bounty.status, BountyStatus)
     if bounty.claimed_by is not None:
         check_agent("claimed_by", bounty.claimed_by)
     for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "zone_id"):
@@ -177,9 +185,34 @@ def check_reward(reward: object) -> None:
     check_agent("recipient", reward.recipient)
     check_amount("amount", reward.amount)
     check_text("contribution_cid", reward.contribution_cid)
+    check_optional_text("bounty_id", reward.bounty_id)
+    check_optional_text("transfer_id", reward.transfer_id)
     check_time("created_at", reward.created_at)
-    if reward.reward_type not in set(RewardType):
-        raise InvalidInputError("reward_type", reward.reward_type, "must be a RewardType")
+    check_member("reward_type", reward.reward_type, RewardType)
+
+
+def check_query(query: BountyQuery) -> None:
+    """Refuse a query that could match nothing by mistake."""
+    check_limit("limit", query.limit)
+    check_limit("offset", query.offset)
+    if query.status is None:
+        return
+    statuses = query.status if isinstance(query.status, list | tuple) else [query.status]
+    for status in statuses:
+        check_member("status", status, BountyStatus)
+
+
+def check_member(field: str, value: object, kind: type[StrEnum]) -> None:
+    """Refuse what is not one of the values of `kind`."""
+    if not isinstance(value, str) or value not in set(kind):
+        known = ", ".join(kind)
+        raise InvalidInputError(field, value, f"must be one of {known}")
+
+
+def _check_string(field: str, value: object) -> None:
+    if value is None:
+        raise InvalidInputError(field, value, "must be text")
+    check_optional_text(field, value)
 
 
 def _check_encodable(field: str, value: str) -> None:

@@ -60,9 +60,24 @@ def to_claim(document: Document) -> Claim:
 
 
 def changed(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `value` with the top-level `changes`; `None` removes a key."""
+    """A copy of `value` with the top-level `changes`; `None` removes a key.
+
+    An agent that stays the same keeps what other writers said of it.
+    """
     merged = {**value, **changes}
+    for key, item in changes.items():
+        if _same_agent(value.get(key), item):
+            merged[key] = {**value[key], **item}
     return {key: item for key, item in merged.items() if key not in changes or item is not None}
+
+
+def _same_agent(before: object, after: object) -> bool:
+    return (
+        isinstance(before, dict)
+        and isinstance(after, dict)
+        and "agentId" in after
+        and before.get("agentId") == after["agentId"]
+    )
 
 
 def new_value(record: Wire, base: Document | None) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
-from nexus_bounty.idempotency import derived_id, new_key
+from nexus_bounty.idempotency import OperationRecord, derived_id, new_key
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -38,7 +39,13 @@ from nexus_bounty.nexus.listing import BountyListing
 from nexus_bounty.nexus.memory import DocumentMemory
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.rewards import RewardBook
-from nexus_bounty.nexus.status_index import StatusIndex, generation_after, left_behind
+from nexus_bounty.nexus.status_index import (
+    Standing,
+    StatusIndex,
+    generation_after,
+    left_behind,
+    standing,
+)
 from nexus_bounty.nexus.transitions import Transition
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import (
@@ -47,10 +54,18 @@ from nexus_bounty.outcomes import (
     BountyStateError,
     Outcome,
     PostCommitError,
+    PreCommitError,
     Proof,
     Resolution,
 )
-from nexus_bounty.validation import check_agent, check_bounty, check_id, check_key, check_text
+from nexus_bounty.validation import (
+    check_agent,
+    check_bounty,
+    check_id,
+    check_key,
+    check_text,
+    check_time,
+)
 
 REMOVE_STALE_MARKER = "remove_stale_marker"
 
@@ -90,9 +105,9 @@ class NexusBountyStore:
         strategy = commit or ConditionalCommit(client)
         self._writer = DocumentWriter(client, strategy, clock)
         self._index = StatusIndex(client, self._zone)
-        self._listing = BountyListing(client, self._zone, self._index)
-        self._repair = IndexRepair(client, self._zone, self._index, self._writer)
-        self._rewards = RewardBook(client, self._zone, self._writer)
+        self._listing = BountyListing(client, self._zone, self._index, strategy)
+        self._repair = IndexRepair(client, self._zone, self._index, strategy)
+        self._rewards = RewardBook(client, self._zone, self._writer, strategy)
         self._strategy = strategy
         self._memory = DocumentMemory(client.settings.remembered_documents)
 
@@ -123,6 +138,18 @@ class NexusBountyStore:
         self._memory.remember(document)
         return to_bounty(document)
 
+    async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+        """The operations that the bounty remembers, oldest first, fences included.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a document.
+        """
+        check_id("bounty_id", bounty_id)
+        path = self._zone.bounty(bounty_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        return document.history.ops if document else ()
+
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
         """The bounties that match, newest first; none that was committed before is missed."""
         return await self._listing.select(query or BountyQuery())
@@ -137,6 +164,8 @@ class NexusBountyStore:
 
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
         """The open and claimed bounties whose deadline has passed, newest first."""
+        if now is not None:
+            check_time("now", now)
         moment = now or self._clock()
         alive = BountyQuery(status=(BountyStatus.OPEN, BountyStatus.CLAIMED))
         return [each for each in await self.list_bounties(alive) if each.deadline < moment]
@@ -178,25 +207,42 @@ class NexusBountyStore:
             await self._announce(operation, bounty.status, intent)
             result = await self._writer.commit(operation, intent)
             document = result.document
-            if isinstance(result, Committed) or self._writer.recall(operation, document.history):
+            if isinstance(result, Committed):
                 self._memory.remember(document)
                 return to_bounty(document)
             if not is_tombstone(document):
-                raise operation.error(
-                    BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
-                )
+                return await self._existing(operation, bounty, document)
+            self._writer.recall(operation, document.history)
             base = document
+
+    async def _existing(self, operation: Operation, bounty: Bounty, document: Document) -> Bounty:
+        """The bounty that is there already, if this operation created it.
+
+        Raises:
+            BountyExistsError: It did not, and its marker is removed again (pre-commit).
+        """
+        try:
+            if self._writer.recall(operation, document.history):
+                return self._view(operation, document)
+            raise operation.error(
+                BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
+            )
+        except PreCommitError:
+            status = self._view(operation, document).status
+            if standing(bounty.status, None, status, document.history) is Standing.STALE:
+                marker = self._zone.marker(bounty.status, bounty.bounty_id)
+                with suppress(NexusError):  # the reconciler repairs it
+                    await self._index.retire([marker], operation.deadline)
+            raise
 
     def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
         """The intent to store `bounty`, over the tombstone `base` if there is one."""
-        seq = base.history.seq + 1 if base else 1
         return self._writer.intend(
             operation,
             self._zone.bounty(bounty.bounty_id),
             base,
             new_value(bounty, base),
             tombstone=bounty_tombstone(bounty),
-            marker_seq=seq if base else None,
         )
 
     # Transitions
@@ -254,7 +300,7 @@ class NexusBountyStore:
 
         Raises: as every transition, see `claim_bounty`.
         """
-        check_text("fulfilled_by_cid", fulfilled_by_cid)
+        check_id("fulfilled_by_cid", fulfilled_by_cid)
         transition = transitions.begin_settlement(fulfilled_by_cid)
         return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
 
@@ -265,7 +311,7 @@ class NexusBountyStore:
 
         Raises: as every transition, see `claim_bounty`.
         """
-        check_text("fulfilled_by_cid", fulfilled_by_cid)
+        check_id("fulfilled_by_cid", fulfilled_by_cid)
         transition = transitions.complete(fulfilled_by_cid)
         return await self._transition("complete_bounty", bounty_id, transition, idempotency_key)
 
@@ -354,6 +400,7 @@ class NexusBountyStore:
         return max(self._clock(), bounty.updated_at)
 
     async def _announce(self, operation: Operation, status: BountyStatus, intent: Intent) -> None:
+        await self._writer.ready(operation)
         generation = intent.value["nexusBounty"].get("markerSeq")
         try:
             await self._index.announce(operation.record_id, status, generation, operation.deadline)
@@ -436,6 +483,17 @@ class NexusBountyStore:
     async def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents; changes nothing."""
         return await self._repair.inspect()
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what commits left behind and no request can need any more; returns the paths.
+
+        Tombstones stay: no delete on Nexus can be conditional, and one that arrives late would
+        take whatever was created in the tombstone's place.
+        """
+        deadline = self._client.deadline()
+        before = self._clock() - self._client.settings.tombstone_retention
+        bounties = await self._strategy.collect(self._zone.bounties, before, deadline)
+        return bounties + await self._strategy.collect(self._zone.rewards, before, deadline)
 
     async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
         """Write missing markers and remove stale ones, of one bounty or of all.

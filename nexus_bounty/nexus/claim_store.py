@@ -21,7 +21,7 @@ from nexus_bounty.nexus.bounty_documents import changed, listed, to_claim, to_va
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
-from nexus_bounty.nexus.documents import Document, DocumentReader, is_tombstone
+from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.memory import DocumentMemory
 from nexus_bounty.nexus.paths import ZonePaths
@@ -72,7 +72,6 @@ class NexusClaimStore:
         self._zone = ZonePaths(zone_id)
         self._strategy = commit or ConditionalCommit(client)
         self._writer = DocumentWriter(client, self._strategy, clock)
-        self._reader = DocumentReader(client)
         self._memory = DocumentMemory(client.settings.remembered_documents)
 
     async def __aenter__(self) -> Self:
@@ -139,7 +138,8 @@ class NexusClaimStore:
         return await self._claim(operation, wish)
 
     async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
-        lock = TargetLock(self._client, self._zone.target_lock(wish.target_ref))
+        await self._writer.ready(operation)
+        lock = self._lock(wish.target_ref)
         named: LockState | None = None
         looks = 0
         while operation.deadline.remaining:
@@ -161,6 +161,10 @@ class NexusClaimStore:
             else:
                 await self._fence_off(operation, wish.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
+
+    def _lock(self, target_ref: str) -> TargetLock:
+        encoding = self._client.settings.storage_encoding
+        return TargetLock(self._strategy, self._zone.target_lock(target_ref), encoding)
 
     async def _renew(
         self, operation: Operation, wish: rules.Wish, document: Document
@@ -396,7 +400,7 @@ class NexusClaimStore:
     async def _named_by(self, target_ref: str) -> list[Claim]:
         """The claim that the lock of `target_ref` names, if it is one on that target."""
         check_text("target_ref", target_ref)
-        lock = TargetLock(self._client, self._zone.target_lock(target_ref))
+        lock = self._lock(target_ref)
         operation = self._writer.operation("active_claims", "read", target_ref, {}, None)
         named = await lock.read(operation)
         if named is None:
@@ -410,5 +414,5 @@ class NexusClaimStore:
         deadline = self._client.deadline()
         walk = self._client.walk(self._zone.active_claims, recursive=True, deadline=deadline)
         names = {self._zone.claim(paths.marked_id(entry.path)): None async for entry in walk}
-        documents = await self._reader.read_many(list(names), deadline)
+        documents = await self._strategy.read_many(list(names), deadline)
         return [claim for each in documents if (claim := listed(each, to_claim)) is not None]

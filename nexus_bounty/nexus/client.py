@@ -48,6 +48,7 @@ class Dialect:
 
     pages_listings: bool | None = None
     reads_in_bulk: bool | None = None
+    checks_in_bulk: bool | None = None
 
 
 class NexusClient:
@@ -187,6 +188,15 @@ class NexusClient:
         reply = await self._harmless("exists", path, {"path": path}, wire.existence, deadline)
         return reply.exists
 
+    async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
+        """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
+        deadline = deadline or self.deadline()
+        size = self.settings.bulk_size
+        found: list[bool] = []
+        for start in range(0, len(paths), size):
+            found += await self._exist_batch(paths[start : start + size], deadline)
+        return found
+
     async def rename(self, source: str, target: str, *, deadline: Deadline | None = None) -> None:
         """Move a file onto a name that must be free."""
         params = {"old_path": source, "new_path": target}
@@ -233,8 +243,10 @@ class NexusClient:
                     raise
                 self.dialect.pages_listings = False  # 0.5.6 knows no `limit`
             else:
-                self.dialect.pages_listings = True
-                return page
+                # 0.9.x orders its pages by nothing and its cursor by path: pages lose entries
+                self.dialect.pages_listings = not page.has_more or _is_ordered(page)
+                if self.dialect.pages_listings or cursor:
+                    return page
         return await self._harmless("list", directory, params, wire.listings, deadline)
 
     async def _read_batch(self, paths: Sequence[str], deadline: Deadline) -> list[File | None]:
@@ -261,6 +273,22 @@ class NexusClient:
             return {}
         self.dialect.reads_in_bulk = True
         return {path: _file(path, replies.get(path)) for path in paths}
+
+    async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[bool]:
+        if len(paths) > 1 and self.dialect.checks_in_bulk is not False:
+            params = {"paths": list(paths)}
+            try:
+                found = await self._harmless(
+                    "exists_batch", paths[0], params, wire.existences, deadline
+                )
+            except NexusError as error:
+                if self.dialect.checks_in_bulk or error.reason is not Reason.BAD_REQUEST:
+                    raise
+                self.dialect.checks_in_bulk = False  # 0.5.6 has no bulk check
+            else:
+                self.dialect.checks_in_bulk = True
+                return [found[path] for path in paths]
+        return await asyncio.gather(*(self.exists(path, deadline=deadline) for path in paths))
 
     async def _harmless(
         self,
@@ -445,6 +473,11 @@ def _wait_asked(envelope: wire.Envelope | None, response: httpx.Response) -> flo
 
 def _file(path: str, reply: wire.FileReply | None) -> File | None:
     return None if reply is None else File(path, reply.body, reply.version_tag)
+
+
+def _is_ordered(page: wire.ListReply) -> bool:
+    paths = [each if isinstance(each, str) else each.path for each in page.files]
+    return paths == sorted(paths)
 
 
 def _is_passing(error: NexusError) -> bool:

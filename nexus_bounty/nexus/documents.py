@@ -81,8 +81,7 @@ def encode(value: Mapping[str, Any], encoding: StorageEncoding) -> bytes:
 
 def is_tombstone(document: Document) -> bool:
     """Whether `document` only says that nothing was ever created in its place."""
-    ops = document.history.ops
-    return bool(ops) and ops[0].seq == 1 and all(record.aborted for record in ops)
+    return document.history.tombstone
 
 
 def _unwrap(content: bytes) -> tuple[StorageEncoding, bytes]:

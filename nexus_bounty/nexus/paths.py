@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from nexus_bounty.models import BountyStatus
 
 _GENERATION = "%@"
+_LEVELS_OF_DOCUMENTS = 3  # /zones/{zone}/{kind}
 
 
 def encode_segment(segment: str) -> str:
@@ -79,13 +80,62 @@ class ZonePaths:
         """The marker that says a claim may be active on a target."""
         return f"{self.active_claims}/{encode_segment(target_ref)}/{encode_segment(claim_id)}"
 
+    @property
+    def target_locks(self) -> str:
+        """The directory of the locks."""
+        return f"{self.root}/indexes/claims/target-lock"
+
     def target_lock(self, target_ref: str) -> str:
         """The file that names the one claim that holds a target."""
-        return f"{self.root}/indexes/claims/target-lock/{encode_segment(target_ref)}"
+        return f"{self.target_locks}/{encode_segment(target_ref)}"
 
     def contribution(self, cid: str) -> str:
         """The manifest of a contribution."""
         return f"{self.root}/contributions/{encode_segment(cid)}.json"
+
+
+def commit_slots(path: str) -> str:
+    """The directory of the slots that decide what the file at `path` becomes, one after another.
+
+    That of a document is `indexes/{kind}/commits/{id}`; that of a file which lies in an index
+    already is beside its own directory.
+    """
+    return _beside(path, "commits")
+
+
+def staged(path: str) -> str:
+    """The directory of what may yet become the file at `path`, or might have."""
+    return _beside(path, "staged")
+
+
+def _beside(path: str, what: str) -> str:
+    directory, _, name = path.rpartition("/")
+    return f"{_index(directory, what)}/{name.removesuffix('.json')}"
+
+
+def all_commit_slots(directory: str) -> str:
+    """The directory of the slots of all files in `directory`, each in a directory of its own."""
+    return _index(directory, "commits")
+
+
+def all_staged(directory: str) -> str:
+    """The directory of what is staged for all files in `directory`."""
+    return _index(directory, "staged")
+
+
+def _index(directory: str, what: str) -> str:
+    zone, _, kind = directory.rpartition("/")
+    return f"{directory}-{what}" if is_index(directory) else f"{zone}/indexes/{kind}/{what}"
+
+
+def is_index(directory: str) -> bool:
+    """Whether `directory` is one of an index, not one of documents."""
+    return directory.count("/") > _LEVELS_OF_DOCUMENTS
+
+
+def committed_id(slot: str) -> str:
+    """The encoded id of the file that the slot or staged file at `slot` is for."""
+    return slot.rsplit("/", 2)[-2]
 
 
 def document_id(path: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
 from nexus_bounty.nexus.bounty_documents import listed, new_value, to_reward, to_value
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.results import Committed
-from nexus_bounty.nexus.documents import Document, DocumentReader, is_tombstone
+from nexus_bounty.nexus.commit.results import CommitStrategy, Committed
+from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
@@ -16,19 +16,28 @@ from nexus_bounty.validation import MOST_REWARD_ID_BYTES, check_id, check_limit,
 class RewardBook:
     """The rewards of one zone."""
 
-    def __init__(self, client: NexusClient, zone: ZonePaths, writer: DocumentWriter) -> None:
+    def __init__(
+        self,
+        client: NexusClient,
+        zone: ZonePaths,
+        writer: DocumentWriter,
+        strategy: CommitStrategy,
+    ) -> None:
         self._client = client
         self._zone = zone
         self._writer = writer
-        self._reader = DocumentReader(client)
+        self._strategy = strategy
 
     async def record(self, reward: RewardRecord, key: str | None) -> RewardRecord:
-        """Keep `reward`; its id is its idempotency key where none is given."""
+        """Keep `reward`; its id makes a repeat a no-op, whatever the key."""
         check_reward(reward)
         parameters = to_value(reward)
         del parameters["createdAt"]
         operation = self._writer.operation(
-            "record_reward", "reward", reward.reward_id, parameters, key or reward.reward_id
+            "record_reward",
+            "reward",
+            reward.reward_id,
+            parameters, key,
         )
         base: Document | None = None
         while True:
@@ -65,15 +74,15 @@ class RewardBook:
         """Whether the reward is recorded."""
         check_id("reward_id", reward_id, MOST_REWARD_ID_BYTES)
         path = self._zone.reward(reward_id)
-        document = await self._reader.read(path, self._client.deadline())
+        document = await self._strategy.read(path, self._client.deadline())
         return document is not None and not is_tombstone(document)
 
     async def select(self, query: RewardQuery) -> list[RewardRecord]:
         """The rewards that match, newest first, cut to `limit`."""
         check_limit("limit", query.limit)
         deadline = self._client.deadline()
-        paths = await self._client.list(self._zone.rewards, deadline=deadline)
-        documents = await self._reader.read_many(paths, deadline)
+        paths = await self._strategy.names(self._zone.rewards, deadline)
+        documents = await self._strategy.read_many(paths, deadline)
         rewards = [reward for each in documents if (reward := listed(each, to_reward)) is not None]
         found = [reward for reward in rewards if query.matches(reward)]
         found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)

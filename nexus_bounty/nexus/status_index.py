@@ -11,7 +11,8 @@ late:
 - `claimed` can be entered twice, too. Its marker is kept through a release and removed only when
   the bounty leaves `open` and `claimed` for good, so that no delete of it is ever under way while
   it may be needed, and a listing of `open` before `claimed` sees a bounty that moves meanwhile.
-- A document written over a tombstone has markers of its own generation.
+- The markers of a bounty that was announced and never created are left alone: it may yet be
+  created, and nothing could tell a delete that arrives then from one that is due.
 """
 
 from __future__ import annotations
@@ -41,14 +42,9 @@ class Standing(Enum):
 
 
 def generation_after(
-    history: History, before: BountyStatus | None, target: BountyStatus, seq: int
+    history: History, before: BountyStatus, target: BountyStatus, seq: int
 ) -> int | None:
-    """The generation of the marker of a bounty that enters `target` with write `seq`.
-
-    `before` is the status it leaves; `None` for a new document, also one over a tombstone.
-    """
-    if before is None:
-        return seq if seq > 1 else None
+    """The generation of the marker of a bounty that enters `target` by write `seq`."""
     if target is before:
         return history.marker_seq
     if before is _CLAIMED and target is _OPEN:
@@ -71,13 +67,11 @@ def left_behind(
 
 
 def standing(
-    marked: BountyStatus, generation: int | None, status: BountyStatus | None, history: History
+    marked: BountyStatus, generation: int | None, status: BountyStatus, history: History
 ) -> Standing:
-    """How a marker stands to a document in `status`; `None` for a tombstone."""
+    """How a marker of `marked` stands to a bounty in `status`."""
     if generation is not None and generation > history.seq:
         return Standing.AHEAD
-    if status is None:
-        return Standing.STALE
     if marked is status and generation in (None, history.marker_seq):
         return Standing.CURRENT
     ahead = generation is None and _plain_marker_may_be_needed(marked, status)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nexus_bounty.lifecycle import is_legal
+from nexus_bounty.lifecycle import sources_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
 from nexus_bounty.nexus.bounty_documents import to_value
 
@@ -15,13 +15,15 @@ from nexus_bounty.nexus.bounty_documents import to_value
 class Transition:
     """One transition as asked for.
 
-    `changes` are top-level keys of the document; `None` removes one. `parameters` are what makes
-    two requests the same request. `only_by` is the agent who alone may leave `claimed` this way,
-    and `cid` the only contribution a bounty past the pivot may be completed with.
+    `sources` are the statuses it may start from. `changes` are top-level keys of the document;
+    `None` removes one. `parameters` are what makes two requests the same request. `only_by` is
+    the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
+    the pivot may be completed with.
     """
 
     kind: str
     target: BountyStatus
+    sources: tuple[BountyStatus, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     only_by: str | None = None
@@ -29,7 +31,7 @@ class Transition:
 
     def refusal(self, bounty: Bounty) -> str | None:
         """Why `bounty` does not allow this transition, or `None` if it does."""
-        if not is_legal(bounty.status, self.target):
+        if bounty.status not in self.sources:
             return f"a bounty that is {bounty.status.value} cannot become {self.target.value}"
         if bounty.status is BountyStatus.CLAIMED and self.only_by is not None:
             holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
@@ -43,16 +45,14 @@ class Transition:
 def fund(reservation_id: str) -> Transition:
     """`draft → open`."""
     parameters = {"reservationId": reservation_id}
-    return Transition("fund", BountyStatus.OPEN, parameters, parameters)
+    return Transition("fund", BountyStatus.OPEN, (BountyStatus.DRAFT,), parameters, parameters)
 
 
 def claim(claimed_by: AgentIdentity, claim_id: str) -> Transition:
     """`open → claimed`, or `claimed → claimed` by the same agent."""
     changes = {"claimedBy": to_value(claimed_by), "claimId": claim_id}
     parameters = {"agentId": claimed_by.agent_id, "claimId": claim_id}
-    return Transition(
-        "claim", BountyStatus.CLAIMED, changes, parameters, only_by=claimed_by.agent_id
-    )
+    return _to("claim", BountyStatus.CLAIMED, changes, parameters, only_by=claimed_by.agent_id)
 
 
 def release(claimed_by: AgentIdentity) -> Transition:
@@ -60,6 +60,7 @@ def release(claimed_by: AgentIdentity) -> Transition:
     return Transition(
         "release",
         BountyStatus.OPEN,
+        (BountyStatus.CLAIMED,),
         {"claimedBy": None, "claimId": None},
         {"agentId": claimed_by.agent_id},
         only_by=claimed_by.agent_id,
@@ -69,27 +70,39 @@ def release(claimed_by: AgentIdentity) -> Transition:
 def begin_settlement(cid: str) -> Transition:
     """`claimed → pending_settlement`."""
     parameters = {"fulfilledByCid": cid}
-    return Transition(
-        "begin_settlement", BountyStatus.PENDING_SETTLEMENT, parameters, parameters, cid=cid
-    )
+    return _to("begin_settlement", BountyStatus.PENDING_SETTLEMENT, parameters, parameters, cid=cid)
 
 
 def complete(cid: str) -> Transition:
     """`claimed` or `pending_settlement` `→ completed`."""
     parameters = {"fulfilledByCid": cid}
-    return Transition("complete", BountyStatus.COMPLETED, parameters, parameters, cid=cid)
+    return _to("complete", BountyStatus.COMPLETED, parameters, parameters, cid=cid)
 
 
 def settle() -> Transition:
     """`pending_settlement` or `completed` `→ settled`."""
-    return Transition("settle", BountyStatus.SETTLED)
+    return _to("settle", BountyStatus.SETTLED)
 
 
 def expire() -> Transition:
     """`open` or `claimed` `→ expired`."""
-    return Transition("expire", BountyStatus.EXPIRED)
+    return _to("expire", BountyStatus.EXPIRED)
 
 
 def cancel() -> Transition:
     """`draft`, `open` or `claimed` `→ cancelled`."""
-    return Transition("cancel", BountyStatus.CANCELLED)
+    return _to("cancel", BountyStatus.CANCELLED)
+
+
+def _to(
+    kind: str,
+    target: BountyStatus,
+    changes: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    only_by: str | None = None,
+    cid: str | None = None,
+) -> Transition:
+    """A transition that may start wherever the lifecycle allows."""
+    sources = sources_of(target)
+    return Transition(kind, target, sources, changes or {}, parameters or {}, only_by, cid)

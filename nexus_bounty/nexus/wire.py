@@ -126,6 +126,7 @@ bulk_files = msgspec.json.Decoder(dict[str, FileReply | None])
 writes = msgspec.json.Decoder(WriteReply)
 listings = msgspec.json.Decoder(ListReply)
 existence = msgspec.json.Decoder(ExistsReply)
+existences = msgspec.json.Decoder(dict[str, bool])
 anything = msgspec.json.Decoder()
 
 

@@ -43,6 +43,7 @@ from nexus_bounty.outcomes import (
     OutcomeError,
     PreCommitError,
     Proof,
+    UnsupportedServerError,
 )
 from nexus_bounty.validation import check_key
 
@@ -156,6 +157,19 @@ class DocumentWriter:
             in_doubt=(record_id, key) in self._maybe_under_way,
         )
 
+    async def ready(self, operation: Operation) -> None:
+        """Make sure that commits are safe on this server, before anything is written.
+
+        Raises:
+            UnsupportedServerError: They are not (pre-commit).
+        """
+        try:
+            await self._strategy.ready(operation.deadline)
+        except UnsupportedServerError as error:
+            raise error.about(operation.name, operation.record_id, operation.key) from None
+        except NexusError as error:
+            raise operation.stopped_by(error, "find out how to commit on this server") from error
+
     async def read(self, operation: Operation, path: str) -> Document | None:
         """The document that `operation` is about.
 
@@ -219,7 +233,12 @@ class DocumentWriter:
             path=path,
             base=base,
             value=with_record(value, record, marker_seq=marker_seq),
-            fence=with_record(under, aborted, marker_seq=old_marker),
+            fence=with_record(
+                under,
+                aborted,
+                marker_seq=old_marker,
+                tombstone=base is None or base.history.tombstone,
+            ),
             record=record,
             encoding=base.encoding if base else self._client.settings.storage_encoding,
         )
@@ -293,6 +312,7 @@ class DocumentWriter:
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven.
         """
+        await self.ready(operation)
         this = (operation.record_id, operation.key)
         self._maybe_under_way.add(this)  # stays if this task is cancelled
         result = await self._strategy.commit(
@@ -306,6 +326,7 @@ class DocumentWriter:
         Raises:
             CommitUnknownError: Neither could be proven.
         """
+        await self.ready(operation)
         while True:
             result = await self._strategy.abort(intent, operation.deadline, operation.trail)
             if isinstance(result, Unknown):

@@ -17,6 +17,7 @@ from nexus_bounty.operations.services import (
     known_bounty,
     operation,
     owing,
+    remembered_bounty,
     target_of,
 )
 from nexus_bounty.outcomes import (
@@ -89,7 +90,7 @@ async def _claimable(
     services: Services, bounty_id: str, agent: AgentIdentity, claim_id: str
 ) -> Bounty:
     """The bounty, if `agent` may claim it: what was seen before will do, unless it says no."""
-    remembered = await services.store.get_bounty(bounty_id, fresh=False)
+    remembered = await remembered_bounty(services, bounty_id)
     if remembered is not None and not _objection(services, remembered, agent, claim_id):
         return remembered
     bounty = await known_bounty(services, bounty_id)
@@ -176,7 +177,7 @@ async def release(
     key = services.key(idempotency_key)
     with operation("release", bounty_id, key):
         owed: list[str] = []
-        before = await services.store.get_bounty(bounty_id, fresh=False)
+        before = await remembered_bounty(services, bounty_id)
         step = services.store.release_bounty(
             bounty_id, agent, idempotency_key=derived_key(key, "release")
         )

@@ -21,6 +21,7 @@ from nexus_bounty.outcomes import (
     Observation,
     OutcomeError,
     PostCommitError,
+    PreCommitError,
     Proof,
 )
 from nexus_bounty.ports import (
@@ -121,16 +122,44 @@ async def asked_until_told(call: Callable[[], Awaitable[T]]) -> T:
     return await call()
 
 
+async def before_commit(reading: Awaitable[T], what: str) -> T:
+    """What is read before an operation commits anything: if it cannot be, nothing was done.
+
+    Raises:
+        PreCommitError: It could not be read.
+    """
+    try:
+        return await reading
+    except OutcomeError:
+        raise
+    except Exception as error:
+        seen = Observation(action="read", target=what, answer=str(error))
+        raise PreCommitError(
+            f"could not read {what}: {error}",
+            evidence=Evidence(proof=Proof.NEVER_SENT, observations=(seen,)),
+        ) from error
+
+
 async def known_bounty(services: Services, bounty_id: str) -> Bounty:
     """The bounty as it stands.
 
     Raises:
         BountyNotFoundError: There is none (pre-commit).
+        PreCommitError: It could not be read.
     """
-    bounty = await services.store.get_bounty(bounty_id)
+    bounty = await before_commit(services.store.get_bounty(bounty_id), "the bounty")
     if bounty is None:
         raise BountyNotFoundError(f"there is no bounty {bounty_id!r}", bounty_id=bounty_id)
     return bounty
+
+
+async def remembered_bounty(services: Services, bounty_id: str) -> Bounty | None:
+    """The bounty as it was last seen, which saves a request and may be out of date.
+
+    Raises:
+        PreCommitError: It was never seen and could not be read.
+    """
+    return await before_commit(services.store.get_bounty(bounty_id, fresh=False), "the bounty")
 
 
 async def give_back(services: Services, bounty: Bounty) -> Reservation | None:

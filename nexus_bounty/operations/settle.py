@@ -14,13 +14,16 @@ from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Services,
     asked_until_told,
+    before_commit,
     committed,
     known_bounty,
     operation,
     owing,
+    remembered_bounty,
     still_owed,
 )
 from nexus_bounty.outcomes import (
+    BountyStateError,
     ClaimNotFoundError,
     ClaimStateError,
     CriteriaNotMetError,
@@ -71,13 +74,9 @@ async def finish(
     try:
         reservation = await _capture(services, bounty)
         pending.remove(CAPTURE)
-        if bounty.status is not BountyStatus.SETTLED:
-            step = services.store.settle_bounty(
-                bounty.bounty_id, idempotency_key=derived_key(key, "settle")
-            )
-            bounty = await committed(step, owed)
+        bounty = await _settled(services, bounty, key, owed)
         pending.remove(SETTLED)
-        reward = await _reward(services, bounty)
+        reward = await record_payout(services, bounty)
     except Exception as error:
         raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error
     async with owing(END_CLAIM, owed):
@@ -101,12 +100,12 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
     Raises:
         CriteriaNotMetError: It does not (pre-commit).
     """
-    bounty = await services.store.get_bounty(bounty_id, fresh=False)
+    bounty = await remembered_bounty(services, bounty_id)
     if bounty is None or bounty.status is not BountyStatus.CLAIMED:
         bounty = await known_bounty(services, bounty_id)
     if bounty.status is not BountyStatus.CLAIMED:
         return bounty  # past the pivot, or the store refuses it
-    contribution = await services.contributions.get(cid)
+    contribution = await before_commit(services.contributions.get(cid), "the contribution")
     lacking = (
         ["to exist: there is no such contribution"]
         if contribution is None
@@ -139,7 +138,23 @@ async def _capture(services: Services, bounty: Bounty) -> Reservation | None:
     return reservation
 
 
-async def _reward(services: Services, bounty: Bounty) -> RewardRecord | None:
+async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]) -> Bounty:
+    if bounty.status is BountyStatus.SETTLED:
+        return bounty
+    step = services.store.settle_bounty(
+        bounty.bounty_id, idempotency_key=derived_key(key, "settle")
+    )
+    try:
+        return await committed(step, owed)
+    except BountyStateError:
+        standing = await known_bounty(services, bounty.bounty_id)
+        if standing.status is BountyStatus.SETTLED:  # a reconciler was faster
+            return standing
+        raise
+
+
+async def record_payout(services: Services, bounty: Bounty) -> RewardRecord | None:
+    """Record the reward of a paid bounty; one and the same however often."""
     cid, payee = bounty.fulfilled_by_cid, bounty.claimed_by
     if cid is None or payee is None:
         return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nexus_bounty import NexusClient, NexusError, Proof
+from nexus_bounty import NexusError, Proof
 from nexus_bounty.idempotency import History
 from nexus_bounty.nexus import documents
+from nexus_bounty.nexus.commit.plain import PlainFiles
 from nexus_bounty.nexus.commit.results import (
     Aborted,
     CommitResult,
@@ -13,18 +14,11 @@ from nexus_bounty.nexus.commit.results import (
     Superseded,
     Trail,
 )
-from nexus_bounty.nexus.documents import Document, DocumentReader
+from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.retry import Deadline
 
 
-class _Naive:
-    def __init__(self, client: NexusClient) -> None:
-        self._client = client
-        self._reader = DocumentReader(client)
-
-    async def read(self, path: str, deadline: Deadline) -> Document | None:
-        return await self._reader.read(path, deadline)
-
+class _Naive(PlainFiles):
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         raise NotImplementedError
 

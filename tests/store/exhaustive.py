@@ -1,4 +1,4 @@
-"""Every request of an operation × every fault of the mock, each verdict against the oracle log."""
+"""Every request of an operation x every fault of the mock, each verdict against the oracle log."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ KEY = "the-operation"
 BOUNTY_ID = "b-1"
 WORKER = AgentIdentity(agent_id="worker")
 DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
+SLOTS = f"/zones/default/indexes/bounties/commits/{BOUNTY_ID}/"
 
 LONG_LATE = (
     Fault(FaultKind.LATE, after_requests=1000),
@@ -122,7 +123,7 @@ async def attempt(
     mock = MockNexus(personality, atomic=atomic, clock=wall_clock, **mock_options)
     async with _client(mock, impatient) as client:
         if operation.start is not None:
-            await _seed(mock, operation.start)
+            await seed(mock, operation.start)
         store = NexusBountyStore(
             client, clock=wall_clock, commit=strategy(client) if strategy else None
         )
@@ -137,12 +138,12 @@ async def attempt(
             verdict, error = raised.outcome.value, raised
         requests = mock.oracle.received_total - before
         await mock.settle()
-        problems = _wrong(verdict, _commits(mock))
-        problems += await _afterwards(mock)
+        problems = _wrong(verdict, commits(mock))
+        problems += await _afterwards(mock, strategy)
         name = f"{operation.name} {'warm' if warm else 'cold'} {personality}"
         for number, fault in faults.items():
             name += f" #{number} {fault.name}"
-        return Trial(name, verdict, _commits(mock), error, requests, problems)
+        return Trial(name, verdict, commits(mock), error, requests, problems)
 
 
 def _client(mock: MockNexus, impatient: bool = False) -> NexusClient:
@@ -151,7 +152,7 @@ def _client(mock: MockNexus, impatient: bool = False) -> NexusClient:
     return NexusClient(settings=settings, transport=mock.transport(), random=Random(1))
 
 
-async def _seed(mock: MockNexus, status: BountyStatus) -> None:
+async def seed(mock: MockNexus, status: BountyStatus) -> None:
     """Put a bounty in `status` on `mock`, whatever `mock` does to conditional writes."""
     seed = MockNexus(atomic=True, clock=wall_clock)
     async with _client(seed) as client:
@@ -161,10 +162,12 @@ async def _seed(mock: MockNexus, status: BountyStatus) -> None:
             await client.write(entry.path, entry.content or b"")
 
 
-def _commits(mock: MockNexus) -> int:
+def commits(mock: MockNexus) -> int:
     """How often the operation really landed: distinct writes that carry it unaborted, first."""
     seen = set()
-    for entry in mock.history(DOCUMENT):
+    for entry in mock.log:
+        if entry.path != DOCUMENT and not entry.path.startswith(SLOTS):
+            continue
         ops = msgspec.json.decode(entry.content or b"{}").get("nexusBounty", {}).get("ops", [])
         for record in ops:
             if record["key"] == KEY and not record.get("aborted"):
@@ -183,11 +186,12 @@ def _wrong(verdict: str, committed: int) -> list[str]:
     return problems
 
 
-async def _afterwards(mock: MockNexus) -> list[str]:
+async def _afterwards(mock: MockNexus, strategy: MakeStrategy | None) -> list[str]:
     """Whatever happened: the bounty, if there is one, is found by a listing of its status."""
     mock.clear_faults()
     async with _client(mock) as client:
-        store = NexusBountyStore(client, clock=wall_clock)
+        commit = strategy(client) if strategy else None
+        store = NexusBountyStore(client, clock=wall_clock, commit=commit)
         bounty = await store.get_bounty(BOUNTY_ID)
         if bounty is None:
             return []
@@ -196,7 +200,7 @@ async def _afterwards(mock: MockNexus) -> list[str]:
 
 
 def trials(operation: Operation, **options: Any) -> Iterator[Trial]:
-    """Every request that `operation` sends × every fault; it finds the requests by itself."""
+    """Every request that `operation` sends x every fault; it finds the requests by itself."""
     calm = run(attempt(operation, {}, **options))
     yield calm
     for number in range(1, calm.requests + 1):

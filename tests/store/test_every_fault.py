@@ -28,7 +28,7 @@ def verdicts(found: list[Trial]) -> Counter[str]:
     ids=lambda value: value.name if isinstance(value, Operation) else ("cold", "warm")[value],
 )
 def test_no_fault_at_any_request_makes_a_wrong_verdict(operation: Operation, warm: bool) -> None:
-    """Committed, pre-commit and post-commit are what the oracle says; one fault is never unknown."""
+    """Every verdict is what the oracle says; after one fault it is never unknown."""
     found = list(trials(operation, warm=warm))
     assert not wrong(found)
     assert verdicts(found)["unknown"] == 0

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from nexus_bounty.nexus import documents, etags
 from nexus_bounty.nexus.classification import Disposition
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.evidence import keeps_evidence
+from nexus_bounty.nexus.commit.plain import PlainFiles
 from nexus_bounty.nexus.commit.results import (
     Aborted,
     CommitResult,
@@ -34,16 +36,8 @@ _PROOF_OF_ABSENCE = {
 }
 
 
-class ConditionalCommit:
+class ConditionalCommit(PlainFiles):
     """Commits by the server's own preconditions; safe where the server checks them atomically."""
-
-    def __init__(self, client: NexusClient) -> None:
-        self._client = client
-        self._reader = DocumentReader(client)
-
-    async def read(self, path: str, deadline: Deadline) -> Document | None:
-        """The document at `path`, believed."""
-        return await self._reader.read(path, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
@@ -144,7 +138,7 @@ class _ConditionalWrite:
         if not _has_moved(self.intent.base, document):
             self._read("as before: the write has not landed yet")
             return None
-        if document is not None and _keeps_evidence(self.intent.base, document):
+        if document is not None and keeps_evidence(self.intent.base, document):
             self._read("another write took its place")
             return Superseded(document)
         self._read("changed, and the evidence is gone")
@@ -166,15 +160,3 @@ class _ConditionalWrite:
 
 def _has_moved(base: Document | None, document: Document | None) -> bool:
     return (base.etag if base else None) != (document.etag if document else None)
-
-
-def _keeps_evidence(base: Document | None, document: Document) -> bool:
-    """Whether `document` would name an operation that had been written over `base`.
-
-    It would if its history reaches back to that write, or if only writers that leave our
-    evidence alone (the peer) have changed it since `base`.
-    """
-    before = base.history.seq if base else 0
-    untouched = base.history.ops if base else ()
-    now = document.history
-    return now.covers(before + 1) or (now.seq == before and now.ops == untouched)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from nexus_bounty.idempotency import OperationRecord
-from nexus_bounty.nexus.documents import Document
+from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.settings import StorageEncoding
 from nexus_bounty.outcomes import Evidence, Observation, Proof
@@ -77,10 +78,31 @@ CommitResult = Committed | Superseded | Aborted | Unknown
 
 
 class CommitStrategy(Protocol):
-    """A way to commit documents exclusively on some server."""
+    """A way to commit documents exclusively on some server.
+
+    Besides documents it moves locks: small files, each of which names its holder.
+    """
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Make sure that commits are safe here; called before anything is written.
+
+        Raises:
+            UnsupportedServerError: They are not (pre-commit).
+        """
+        ...
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed."""
+        ...
+
+    async def read_many(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> list[Document | UnreadableDocumentError]:
+        """The documents that exist among `paths`, as committed; an unreadable one is its error."""
+        ...
+
+    async def names(self, directory: str, deadline: Deadline) -> list[str]:
+        """The paths of all documents that were committed in `directory`."""
         ...
 
     async def commit(
@@ -94,4 +116,34 @@ class CommitStrategy(Protocol):
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Find out what became of `intent`, and fence it off if it has not landed."""
+        ...
+
+    async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The lock as it was last moved; `None` if it never was."""
+        ...
+
+    async def move_lock(
+        self,
+        path: str,
+        now: BelievedFile | None,
+        content: bytes,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> bool:
+        """Try once to move the lock on from `now`; whether it provably was.
+
+        Raises:
+            NexusError: The request was refused or could not be sent.
+        """
+        ...
+
+    async def discard(self, path: str, deadline: Deadline) -> None:
+        """Delete the document at `path`, which nobody will ever use again."""
+        ...
+
+    async def collect(self, directory: str, before: datetime, deadline: Deadline) -> list[str]:
+        """Remove what commits left behind in `directory` before a time; returns the paths.
+
+        That time must be so long ago that no request sent then can be under way any more.
+        """
         ...

@@ -1,0 +1,81 @@
+"""Claims in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+import msgspec
+
+from nexus_bounty.leases import ClaimBook, KeyUse, LeasedClaims
+from nexus_bounty.models import Claim
+from nexus_bounty.outcomes import PreCommitError
+from nexus_bounty_sqlite.in_file import InFile
+from nexus_bounty_sqlite.times import from_text, to_text
+
+
+class SqliteClaimStore(InFile[ClaimBook], LeasedClaims):
+    """A `ClaimStore` in one file, which may be the one of `SqliteCredits`; see `InFile`."""
+
+    refusal = PreCommitError
+
+    def _book(self, connection: sqlite3.Connection) -> ClaimBook:
+        return SqliteClaimBook(connection)
+
+
+class SqliteClaimBook:
+    """A `ClaimBook` on a connection with an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def claim(self, claim_id: str) -> Claim | None:
+        """The claim with this id, or `None`."""
+        found = self._claims("SELECT document FROM claims WHERE claim_id = ?", claim_id)
+        return found[0] if found else None
+
+    def active(self, target_ref: str | None = None) -> list[Claim]:
+        """Claims in status `active`, whatever their lease says."""
+        query = "SELECT document FROM claims WHERE status = 'active'"
+        if target_ref is None:
+            return self._claims(f"{query} ORDER BY created_at")
+        return self._claims(f"{query} AND target_ref = ?", target_ref)
+
+    def save(self, claim: Claim) -> None:
+        """Write a claim, new or changed."""
+        self._connection.execute(
+            """
+            INSERT INTO claims (claim_id, target_ref, status, created_at, document)
+            VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (claim_id) DO UPDATE
+                SET status = excluded.status, document = excluded.document
+            """,
+            (
+                claim.claim_id,
+                claim.target_ref,
+                claim.status.value,
+                to_text(claim.created_at),
+                msgspec.json.encode(claim).decode(),
+            ),
+        )
+
+    def key_use(self, key: str) -> KeyUse | None:
+        """What the key was used for, or `None`."""
+        rows = self._connection.execute(
+            "SELECT fingerprint, claim_id, at FROM claim_keys WHERE key = ?", (key,)
+        ).fetchall()
+        for fingerprint, claim_id, at in rows:
+            return KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=from_text(at))
+        return None
+
+    def remember(self, use: KeyUse, forget_before: datetime) -> None:
+        """Keep what a key was used for, and drop what is older than `forget_before`."""
+        self._connection.execute("DELETE FROM claim_keys WHERE at < ?", (to_text(forget_before),))
+        self._connection.execute(
+            "INSERT INTO claim_keys (key, fingerprint, claim_id, at) VALUES (?, ?, ?, ?)",
+            (use.key, use.fingerprint, use.claim_id, to_text(use.at)),
+        )
+
+    def _claims(self, query: str, *values: str) -> list[Claim]:
+        rows = self._connection.execute(query, values).fetchall()
+        return [msgspec.json.decode(document, type=Claim) for (document,) in rows]

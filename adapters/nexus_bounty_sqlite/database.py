@@ -1,0 +1,158 @@
+"""One SQLite file: transactions on it, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from nexus_bounty.outcomes import OutcomeError, PreCommitError
+from nexus_bounty_sqlite import failures
+from nexus_bounty_sqlite.lane import Lane
+from nexus_bounty_sqlite.schema import SchemaError, prepare
+
+T = TypeVar("T")
+Connect = Callable[[str, float], sqlite3.Connection]
+
+BUSY_TIMEOUT: Final = timedelta(seconds=30)
+"""How long a transaction waits for those of other processes."""
+
+
+def connect(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """A connection that begins and ends transactions only when told to."""
+    return sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+
+
+class Database:
+    """Two lanes on one file, so that reading never waits for a commit to reach the disk.
+
+    Args:
+        path: The file; made when it is not there.
+        refusal: The error for what has certainly not been committed.
+        busy_timeout: How long to wait for other processes.
+        connect: How connections are made.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        refusal: type[PreCommitError],
+        busy_timeout: timedelta = BUSY_TIMEOUT,
+        connect: Connect = connect,
+    ) -> None:
+        self.path = Path(path)
+        self._refusal = refusal
+        opened = partial(_open, str(self.path), busy_timeout.total_seconds(), connect)
+        self._writer = Lane("nexus-bounty-sqlite-writer", opened)
+        self._reader = Lane("nexus-bounty-sqlite-reader", opened)
+        self._closed = False
+
+    async def write(
+        self, operation: str, key: str | None, work: Callable[[sqlite3.Connection], T]
+    ) -> T:
+        """Run `work` in one immediate transaction, and commit it.
+
+        Raises:
+            PreCommitError: It was not committed and is rolled back; in the class of this port.
+            CommitUnknownError: `COMMIT` failed in a way that does not say.
+        """
+        if self._closed:
+            closed = failures.before_commit(sqlite3.ProgrammingError("it is closed"), self._refusal)
+            raise closed.about(operation, None, key)
+        try:
+            return await self._writer.run(partial(_commit, work=work, refusal=self._refusal))
+        except OutcomeError as exc:
+            exc.about(operation, None, key)
+            raise
+
+    async def read(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on one consistent state.
+
+        Raises:
+            CommitUnknownError: The file cannot be read.
+        """
+        if self._closed:
+            closed = failures.unreadable(sqlite3.ProgrammingError("it is closed"))
+            raise closed.about(operation, None, None)
+        try:
+            return await self._reader.run(partial(_look, work=work))
+        except OutcomeError as exc:
+            exc.about(operation, None, None)
+            raise
+
+    async def close(self) -> None:
+        """Finish what has begun, then close the file; again is a no-op."""
+        if not self._closed:
+            self._closed = True
+            # A cancelled `close` still closes: nobody could call it a second time.
+            await asyncio.shield(asyncio.gather(self._reader.close(), self._writer.close()))
+
+
+def _commit(
+    lane: Lane, work: Callable[[sqlite3.Connection], T], refusal: type[PreCommitError]
+) -> T:
+    try:
+        connection = lane.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        result = work(connection)
+    except sqlite3.Error as exc:
+        lane.drop()
+        raise failures.before_commit(exc, refusal) from exc
+    except BaseException:
+        lane.roll_back()
+        raise
+    try:
+        connection.execute("COMMIT")
+    except Exception as exc:
+        undone = lane.roll_back()
+        lane.drop()
+        raise failures.at_commit(exc, refusal, undone=undone) from exc
+    return result
+
+
+def _look(lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        connection = lane.connection()
+        connection.execute("BEGIN")
+        result = work(connection)
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        lane.drop()
+        raise failures.unreadable(exc) from exc
+    except BaseException:
+        lane.roll_back()
+        raise
+    return result
+
+
+def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connection:
+    connection = connect(path, busy_seconds)
+    try:
+        _use_write_ahead_log(connection, time.monotonic() + busy_seconds)
+        connection.execute("PRAGMA synchronous = FULL")
+        prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
+    # SQLite does not wait for others while it changes the mode, whatever the busy timeout.
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as exc:
+            if not failures.is_busy(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            break
+    if mode != "wal":
+        raise SchemaError(f"the file cannot have a write-ahead log here, only {mode}")

@@ -1,0 +1,187 @@
+"""The ledger's tables as the `Book` that its rules work on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from nexus_bounty.ledger import EntryKind, JournalEntry
+from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+from nexus_bounty_sqlite.times import from_text, to_text
+
+_RESERVATION: Final = """
+    SELECT position, reservation_id, account, amount, status, reference, captured_to,
+           expires_at, created_at
+    FROM reservations
+"""
+_ENTRY: Final = """
+    SELECT entry_id, kind, source_id, debit, credit, amount, at, memo FROM entries
+"""
+
+
+class SqliteBook:
+    """A `Book` on a connection with an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def balance(self, name: str) -> int:
+        """What the account has; zero if it was never heard of."""
+        row = self._row("SELECT balance FROM accounts WHERE name = ?", name)
+        return 0 if row is None else int(row[0])
+
+    def accounts(self) -> Iterable[tuple[str, int]]:
+        """Every account that ever moved, with its balance."""
+        return self._rows("SELECT name, balance FROM accounts ORDER BY name")
+
+    def post(self, entry: JournalEntry) -> None:
+        """Append to the journal; a trigger changes both balances with it."""
+        self._connection.execute(
+            """
+            INSERT INTO entries (kind, source_id, debit, credit, amount, at, memo)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            """,
+            (
+                entry.kind.value,
+                entry.source_id,
+                entry.debit,
+                entry.credit,
+                entry.amount,
+                to_text(entry.at),
+                entry.memo,
+            ),
+        )
+
+    def entries(
+        self,
+        *,
+        after: int = 0,
+        limit: int = -1,
+        source_id: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[JournalEntry]:
+        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        where: list[str] = ["entry_id > ?"]
+        values: list[Any] = [after]
+        if source_id is not None:
+            where.append("source_id = ?")
+            values.append(source_id)
+        if names is not None:
+            marks = ", ".join("?" for _ in names)
+            where.append(f"(debit IN ({marks}) OR credit IN ({marks}))")
+            values += [*names, *names]
+        query = f"{_ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT ?"
+        return [_entry(row) for row in self._rows(query, *values, limit)]
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """The transfer or top-up with this id, or `None`."""
+        row = self._row(
+            """
+            SELECT source_id, debit, credit, amount, memo, at
+            FROM entries WHERE source_id = ? AND kind IN ('top_up', 'transfer')
+            """,
+            transfer_id,
+        )
+        return None if row is None else _transfer(row)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation with this id, or `None`."""
+        row = self._row(f"{_RESERVATION} WHERE reservation_id = ?", reservation_id)
+        return None if row is None else _reservation(row)
+
+    def add_reservation(self, reservation: Reservation) -> None:
+        """Write a new reservation down."""
+        expires_at = reservation.expires_at
+        self._connection.execute(
+            """
+            INSERT INTO reservations
+                (reservation_id, account, amount, status, reference, expires_at, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            """,
+            (
+                reservation.reservation_id,
+                reservation.account,
+                reservation.amount,
+                reservation.status.value,
+                reservation.reference,
+                None if expires_at is None else to_text(expires_at),
+                to_text(reservation.created_at),
+            ),
+        )
+
+    def close_reservation(self, closed: Reservation) -> None:
+        """Replace a held reservation by its final state."""
+        self._connection.execute(
+            "UPDATE reservations SET status = ?, captured_to = ? WHERE reservation_id = ?",
+            (closed.status.value, closed.captured_to, closed.reservation_id),
+        )
+
+    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
+        """Held reservations whose time is over at `now`."""
+        query = f"""
+            {_RESERVATION} WHERE status = 'held' AND expires_at IS NOT NULL AND expires_at <= ?
+            ORDER BY expires_at LIMIT ?
+        """
+        return [_reservation(row) for row in self._rows(query, to_text(now), limit)]
+
+    def reservations(
+        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+    ) -> list[tuple[int, Reservation]]:
+        """Reservations behind position `after`, oldest first, each with its position."""
+        order = "position > ? ORDER BY position LIMIT ?"
+        if status is None:
+            rows = self._rows(f"{_RESERVATION} WHERE {order}", after, limit)
+        else:
+            query = f"{_RESERVATION} WHERE status = ? AND {order}"
+            rows = self._rows(query, status.value, after, limit)
+        return [(row[0], _reservation(row)) for row in rows]
+
+    def _row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
+        rows = self._rows(query, *values)
+        return rows[0] if rows else None
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        # Read to the end: a statement left half-read keeps its transaction open past ROLLBACK.
+        return self._connection.execute(query, values).fetchall()
+
+
+def _reservation(row: tuple[Any, ...]) -> Reservation:
+    _, reservation_id, account, amount, status, reference, captured_to, expires_at, created_at = row
+    return Reservation(
+        reservation_id=reservation_id,
+        account=account,
+        amount=amount,
+        status=ReservationStatus(status),
+        reference=reference,
+        captured_to=captured_to,
+        expires_at=None if expires_at is None else from_text(expires_at),
+        created_at=from_text(created_at),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> JournalEntry:
+    entry_id, kind, source_id, debit, credit, amount, at, memo = row
+    return JournalEntry(
+        entry_id=entry_id,
+        kind=EntryKind(kind),
+        source_id=source_id,
+        debit=debit,
+        credit=credit,
+        amount=amount,
+        at=from_text(at),
+        memo=memo,
+    )
+
+
+def _transfer(row: tuple[Any, ...]) -> Transfer:
+    transfer_id, from_account, to_account, amount, memo, at = row
+    return Transfer(
+        transfer_id=transfer_id,
+        from_account=from_account,
+        to_account=to_account,
+        amount=amount,
+        memo=memo,
+        created_at=from_text(at),
+    )

@@ -1,0 +1,174 @@
+"""What is in the file, and what the file itself forbids.
+
+The constraints and triggers hold for every program that opens the file, this one included: no
+user account goes below zero, balances change by journal entries only, the journal is never
+rewritten, a reservation ends once, and a target has one active claim.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+APPLICATION_ID: Final = 0x4E58424C  # "NXBL"
+OLDEST_SQLITE: Final = (3, 37)
+"""The first release with strict tables."""
+
+
+class SchemaError(sqlite3.DatabaseError):
+    """The file, or this machine's SQLite, cannot be used."""
+
+
+_LEDGER: Final = (
+    """
+    CREATE TABLE accounts (
+        name TEXT PRIMARY KEY,
+        balance INTEGER NOT NULL DEFAULT 0,
+        CONSTRAINT no_overdraft CHECK (balance >= 0 OR name = 'system:mint')
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE entries (
+        entry_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL
+            CHECK (kind IN ('top_up', 'transfer', 'reserve', 'capture', 'void', 'expire')),
+        source_id TEXT NOT NULL,
+        debit TEXT NOT NULL,
+        credit TEXT NOT NULL,
+        amount INTEGER NOT NULL CHECK (amount BETWEEN 1 AND 9007199254740991),
+        at TEXT NOT NULL,
+        memo TEXT NOT NULL,
+        CHECK (debit <> credit)
+    ) STRICT
+    """,
+    "CREATE INDEX entries_by_source ON entries (source_id)",
+    "CREATE INDEX entries_by_debit ON entries (debit)",
+    "CREATE INDEX entries_by_credit ON entries (credit)",
+    """
+    CREATE UNIQUE INDEX one_move_per_transfer ON entries (source_id)
+        WHERE kind IN ('top_up', 'transfer')
+    """,
+    "CREATE UNIQUE INDEX one_start_per_reservation ON entries (source_id) WHERE kind = 'reserve'",
+    """
+    CREATE UNIQUE INDEX one_end_per_reservation ON entries (source_id)
+        WHERE kind IN ('capture', 'void', 'expire')
+    """,
+    """
+    CREATE TRIGGER entries_change_balances AFTER INSERT ON entries BEGIN
+        INSERT OR IGNORE INTO accounts (name) VALUES (NEW.debit), (NEW.credit);
+        UPDATE accounts SET balance = balance - NEW.amount WHERE name = NEW.debit;
+        UPDATE accounts SET balance = balance + NEW.amount WHERE name = NEW.credit;
+    END
+    """,
+    """
+    CREATE TRIGGER entries_are_never_changed BEFORE UPDATE ON entries BEGIN
+        SELECT RAISE(ABORT, 'the journal is only ever appended to');
+    END
+    """,
+    """
+    CREATE TRIGGER entries_are_never_deleted BEFORE DELETE ON entries BEGIN
+        SELECT RAISE(ABORT, 'the journal is only ever appended to');
+    END
+    """,
+    """
+    CREATE TABLE reservations (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        reservation_id TEXT NOT NULL UNIQUE,
+        account TEXT NOT NULL,
+        amount INTEGER NOT NULL CHECK (amount BETWEEN 1 AND 9007199254740991),
+        status TEXT NOT NULL CHECK (status IN ('held', 'captured', 'voided', 'expired')),
+        reference TEXT NOT NULL,
+        captured_to TEXT,
+        expires_at TEXT,
+        created_at TEXT NOT NULL,
+        CHECK ((status = 'captured') = (captured_to IS NOT NULL))
+    ) STRICT
+    """,
+    "CREATE INDEX reservations_by_status ON reservations (status)",
+    """
+    CREATE INDEX reservations_by_expiry ON reservations (expires_at)
+        WHERE status = 'held' AND expires_at IS NOT NULL
+    """,
+    """
+    CREATE TRIGGER reservations_end_once BEFORE UPDATE ON reservations
+        WHEN OLD.status <> 'held' BEGIN
+        SELECT RAISE(ABORT, 'a reservation ends once');
+    END
+    """,
+    """
+    CREATE TRIGGER reservations_are_never_deleted BEFORE DELETE ON reservations BEGIN
+        SELECT RAISE(ABORT, 'reservations are kept');
+    END
+    """,
+)
+
+_CLAIMS: Final = (
+    """
+    CREATE TABLE claims (
+        claim_id TEXT PRIMARY KEY,
+        target_ref TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('active', 'released', 'expired', 'completed')),
+        created_at TEXT NOT NULL,
+        document TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE UNIQUE INDEX one_active_claim_per_target ON claims (target_ref)
+        WHERE status = 'active'
+    """,
+    """
+    CREATE TABLE claim_keys (
+        key TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        claim_id TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX claim_keys_by_age ON claim_keys (at)",
+)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty file, or see that those in it are ours.
+
+    Raises:
+        SchemaError: The file belongs to a later release or to another program.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old, {needed} is needed")
+    if _is_ready(connection):
+        return
+    # Two processes may get here at once: the one that comes second finds the tables made.
+    connection.execute("BEGIN IMMEDIATE")
+    if not _is_ready(connection):
+        _create(connection)
+    connection.execute("COMMIT")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in (*_LEDGER, *_CLAIMS):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _is_ready(connection: sqlite3.Connection) -> bool:
+    version, owner, tables = connection.execute(
+        """
+        SELECT (SELECT user_version FROM pragma_user_version),
+               (SELECT application_id FROM pragma_application_id),
+               (SELECT count(*) FROM sqlite_master)
+        """
+    ).fetchone()
+    if (version, owner, tables) == (0, 0, 0):
+        return False
+    if owner != APPLICATION_ID:
+        raise SchemaError("the file is a database of another program")
+    if version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"the file has schema {version}, this release knows up to {SCHEMA_VERSION}: "
+            "upgrade nexus-bounty"
+        )
+    return True

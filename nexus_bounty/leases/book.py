@@ -1,0 +1,41 @@
+"""What the rules need of the place where claims are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from nexus_bounty.models import Claim, Wire
+
+
+class KeyUse(Wire, frozen=True, kw_only=True):
+    """What an idempotency key was used for, and on which claim."""
+
+    key: str
+    fingerprint: str
+    claim_id: str
+    at: datetime
+
+
+class ClaimBook(Protocol):
+    """The claims inside one transaction."""
+
+    def claim(self, claim_id: str) -> Claim | None:
+        """The claim with this id, or `None`."""
+        ...
+
+    def active(self, target_ref: str | None = None) -> list[Claim]:
+        """Claims in status `active` (on one target: at most one), whatever their lease says."""
+        ...
+
+    def save(self, claim: Claim) -> None:
+        """Write a claim, new or changed."""
+        ...
+
+    def key_use(self, key: str) -> KeyUse | None:
+        """What the key was used for, or `None`."""
+        ...
+
+    def remember(self, use: KeyUse, forget_before: datetime) -> None:
+        """Keep what a key was used for, and drop what is older than `forget_before`."""
+        ...

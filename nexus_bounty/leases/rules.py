@@ -1,0 +1,157 @@
+"""What becomes of a claim, as pure functions from what is stored to what shall be stored.
+
+Each returns the claim to write, returns its argument itself where nothing is to change, or
+refuses.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus
+from nexus_bounty.outcomes import (
+    ClaimConflictError,
+    ClaimNotFoundError,
+    ClaimStateError,
+    Evidence,
+    IdempotencyMismatchError,
+    Observation,
+    Proof,
+)
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller of `claim_or_renew` asks for."""
+
+    target_ref: str
+    agent: AgentIdentity
+    claim_id: str
+    lease: timedelta
+    intent_summary: str = ""
+
+
+def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetime) -> Claim:
+    """The claim that `wish` leads to: a renewal of the agent's own, or a new one.
+
+    `holder` is the claim that holds the target at `now`, `namesake` the claim that has the wished
+    id already, if there is one.
+
+    Raises:
+        ClaimConflictError: Another agent holds the target (pre-commit).
+        ClaimStateError: The id belongs to a claim that has ended (pre-commit).
+        IdempotencyMismatchError: The id belongs to another agent's or target's claim (pre-commit).
+    """
+    _check_namesake(wish, namesake)
+    if holder is not None and holder.agent.agent_id != wish.agent.agent_id:
+        message = f"{wish.target_ref} is claimed by {holder.agent.agent_id}"
+        raise ClaimConflictError(message, evidence=_seen(holder, now))
+    if holder is not None:
+        return renewed(holder, wish.lease, now, wish.intent_summary)
+    if namesake is not None:
+        raise _ended(namesake, now)
+    return _new(wish, now)
+
+
+def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str = "") -> Claim:
+    """`claim` with its lease reaching to `lease` from `now`.
+
+    Raises:
+        ClaimStateError: It does not hold its target any more (pre-commit).
+    """
+    if not claim.holds(now):
+        raise _ended(claim, now)
+    return msgspec.structs.replace(
+        claim,
+        heartbeat_at=now,
+        lease_expires_at=now + lease,
+        intent_summary=intent_summary or claim.intent_summary,
+        revision=claim.revision + 1,
+    )
+
+
+def released(claim: Claim, now: datetime) -> Claim:
+    """`claim` given back; one whose lease has run out is back already.
+
+    Raises:
+        ClaimStateError: It was completed (pre-commit).
+    """
+    if claim.status is ClaimStatus.COMPLETED:
+        raise _ended(claim, now)
+    if claim.holds(now):
+        return _in(claim, ClaimStatus.RELEASED)
+    return expired(claim)
+
+
+def completed(claim: Claim, now: datetime) -> Claim:
+    """`claim` ended because its work is done.
+
+    Raises:
+        ClaimStateError: It was released, or its lease has run out (pre-commit).
+    """
+    if claim.status is ClaimStatus.COMPLETED:
+        return claim
+    if not claim.holds(now):
+        raise _ended(claim, now)
+    return _in(claim, ClaimStatus.COMPLETED)
+
+
+def expired(claim: Claim) -> Claim:
+    """A claim whose lease has run out, marked as such if nothing else ended it."""
+    return _in(claim, ClaimStatus.EXPIRED) if claim.status is ClaimStatus.ACTIVE else claim
+
+
+def known(claim: Claim | None, claim_id: str) -> Claim:
+    """`claim`, which must be there.
+
+    Raises:
+        ClaimNotFoundError: It is not (pre-commit).
+    """
+    if claim is not None:
+        return claim
+    seen = Observation(action="read", target=claim_id, answer="no such claim")
+    evidence = Evidence(proof=Proof.DOCUMENT, observations=(seen,))
+    raise ClaimNotFoundError(f"there is no claim {claim_id}", evidence=evidence)
+
+
+def _new(wish: Wish, now: datetime) -> Claim:
+    return Claim(
+        claim_id=wish.claim_id,
+        target_ref=wish.target_ref,
+        agent=wish.agent,
+        intent_summary=wish.intent_summary,
+        heartbeat_at=now,
+        lease_expires_at=now + wish.lease,
+        created_at=now,
+    )
+
+
+def _in(claim: Claim, status: ClaimStatus) -> Claim:
+    return msgspec.structs.replace(claim, status=status, revision=claim.revision + 1)
+
+
+def _check_namesake(wish: Wish, namesake: Claim | None) -> None:
+    if namesake is None:
+        return
+    asked = (wish.target_ref, wish.agent.agent_id)
+    if asked != (namesake.target_ref, namesake.agent.agent_id):
+        owner = f"{namesake.agent.agent_id}'s claim on {namesake.target_ref}"
+        raise IdempotencyMismatchError(f"{wish.claim_id} is {owner}")
+
+
+def _ended(claim: Claim, now: datetime) -> ClaimStateError:
+    state = _state(claim, now)
+    return ClaimStateError(f"claim {claim.claim_id} is {state}", evidence=_seen(claim, now))
+
+
+def _seen(claim: Claim, now: datetime) -> Evidence:
+    seen = Observation(action="read", target=claim.claim_id, answer=_state(claim, now))
+    return Evidence(proof=Proof.DOCUMENT, observations=(seen,))
+
+
+def _state(claim: Claim, now: datetime) -> str:
+    if claim.status is not ClaimStatus.ACTIVE:
+        return claim.status.value
+    until = claim.lease_expires_at.isoformat()
+    return f"active until {until}" if claim.holds(now) else f"expired since {until}"

@@ -1,0 +1,201 @@
+"""`ClaimStore` over any `ClaimBook`; the book may be kept anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from nexus_bounty.idempotency import RETENTION, fingerprint
+from nexus_bounty.leases import rules
+from nexus_bounty.leases.book import ClaimBook, KeyUse
+from nexus_bounty.models import AgentIdentity, Claim
+from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError
+from nexus_bounty.transactions import Clock, Transactional
+from nexus_bounty.validation import (
+    check_agent,
+    check_duration,
+    check_id,
+    check_key,
+    check_optional_text,
+    check_text,
+    check_time,
+)
+
+Rule = Callable[[ClaimBook, datetime], Claim]
+
+
+class LeasedClaims(Transactional[ClaimBook]):
+    """Keeps leases by the rules of `nexus_bounty.leases`; see `ClaimStore` for the promises.
+
+    Idempotency keys are remembered for `RETENTION`. A repeat returns the claim as it stands.
+    """
+
+    async def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        A renewal keeps the id of the claim that it renews, whatever `claim_id` says.
+
+        Raises:
+            ClaimConflictError: Another agent holds it (pre-commit).
+            ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else (pre-commit).
+            CommitUnknownError: The store did not say; ask again with the same key.
+        """
+        check_agent("agent", agent)
+        check_id("claim_id", claim_id)
+        check_duration("lease", lease)
+        check_optional_text("intent_summary", intent_summary)
+        wish = rules.Wish(
+            target_ref=check_text("target_ref", target_ref),
+            agent=agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+        )
+        asked = (target_ref, agent.agent_id, claim_id, lease, intent_summary)
+        return await self._change("claim_or_renew", asked, idempotency_key, partial(_take, wish))
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        check_id("claim_id", claim_id)
+        return await self._read("get", lambda book: book.claim(claim_id))
+
+    async def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+        """
+        check_duration("lease", lease)
+        return await self._change_one(
+            "heartbeat",
+            claim_id,
+            (lease,),
+            idempotency_key,
+            lambda claim, now: rules.renewed(claim, lease, now),
+        )
+
+    async def release(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """Give the target back; a claim that has given it back already stays as it is.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was completed (pre-commit).
+        """
+        return await self._change_one("release", claim_id, (), idempotency_key, rules.released)
+
+    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was released, or its lease has run out (pre-commit).
+        """
+        return await self._change_one("complete", claim_id, (), idempotency_key, rules.completed)
+
+    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        moment = self._moment(now)
+        return await self._write("expire_stale", None, partial(_expire, now=moment))
+
+    async def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`, oldest first."""
+        moment = self._moment(now)
+        claims = await self._read("active_claims", lambda book: book.active(target_ref))
+        return [claim for claim in claims if claim.holds(moment)]
+
+    def _moment(self, now: datetime | None) -> datetime:
+        if now is None:
+            return self._clock()
+        check_time("now", now)
+        return now
+
+    async def _change_one(
+        self,
+        operation: str,
+        claim_id: str,
+        asked: tuple[Any, ...],
+        key: str | None,
+        rule: Callable[[Claim, datetime], Claim],
+    ) -> Claim:
+        check_id("claim_id", claim_id)
+        change = partial(_change_claim, claim_id=claim_id, rule=rule)
+        return await self._change(operation, (claim_id, *asked), key, change)
+
+    async def _change(
+        self, operation: str, asked: tuple[Any, ...], key: str | None, rule: Rule
+    ) -> Claim:
+        if key is None:
+            work = partial(_apply, clock=self._clock, rule=rule)
+        else:
+            check_key(key)
+            asks = fingerprint(operation, {"asked": asked})
+            work = partial(_apply_once, clock=self._clock, rule=rule, key=key, asks=asks)
+        try:
+            return await self._write(operation, key, work)
+        except PreCommitError as refusal:
+            refusal.about(operation, None, key)
+            raise
+
+
+def _apply(book: ClaimBook, clock: Clock, rule: Rule) -> Claim:
+    # The time counts at which the transaction has its turn, however long it waited.
+    return rule(book, clock())
+
+
+def _apply_once(book: ClaimBook, clock: Clock, rule: Rule, key: str, asks: str) -> Claim:
+    """Apply `rule`, or find the claim that it was applied to under the same key."""
+    seen = book.key_use(key)
+    if seen is not None and seen.fingerprint != asks:
+        raise IdempotencyMismatchError(f"{key} was used before for something else")
+    if seen is not None:
+        return rules.known(book.claim(seen.claim_id), seen.claim_id)
+    now = clock()
+    claim = rule(book, now)
+    use = KeyUse(key=key, fingerprint=asks, claim_id=claim.claim_id, at=now)
+    book.remember(use, forget_before=now - RETENTION)
+    return claim
+
+
+def _take(wish: rules.Wish, book: ClaimBook, now: datetime) -> Claim:
+    found = next(iter(book.active(wish.target_ref)), None)
+    lapsed = found is not None and not found.holds(now)
+    holder = None if lapsed else found
+    claim = rules.taken(wish, holder, book.claim(wish.claim_id), now)
+    if found is not None and lapsed:
+        book.save(rules.expired(found))
+    book.save(claim)
+    return claim
+
+
+def _change_claim(
+    book: ClaimBook, now: datetime, claim_id: str, rule: Callable[[Claim, datetime], Claim]
+) -> Claim:
+    before = rules.known(book.claim(claim_id), claim_id)
+    after = rule(before, now)
+    if after is not before:
+        book.save(after)
+    return after
+
+
+def _expire(book: ClaimBook, now: datetime) -> list[Claim]:
+    ended = [rules.expired(claim) for claim in book.active() if not claim.holds(now)]
+    for claim in ended:
+        book.save(claim)
+    return ended

@@ -1,0 +1,31 @@
+"""A double-entry ledger: the rules of escrow, written once for every place it may be kept.
+
+    available credits          alice
+    escrowed credits           system:escrow:alice
+    where credits come from    system:mint          (as far below zero as the rest is above)
+
+Every movement is one journal entry that takes an amount from one account and gives it to
+another, so that an unbalanced movement cannot even be written down and the sum over *all*
+accounts is always zero. A reservation is `held` until it is `captured`, `voided` or `expired`,
+once and for good.
+"""
+
+from __future__ import annotations
+
+from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, escrow_of
+from nexus_bounty.ledger.audit import Audit, Sums
+from nexus_bounty.ledger.book import Book
+from nexus_bounty.ledger.entries import EntryKind, JournalEntry
+from nexus_bounty.ledger.service import LedgerCredits
+
+__all__ = [
+    "MINT",
+    "SYSTEM_PREFIX",
+    "Audit",
+    "Book",
+    "EntryKind",
+    "JournalEntry",
+    "LedgerCredits",
+    "Sums",
+    "escrow_of",
+]

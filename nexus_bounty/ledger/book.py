@@ -1,0 +1,66 @@
+"""What the rules need of the place where a ledger is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from nexus_bounty.ledger.entries import JournalEntry
+from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+
+
+class Book(Protocol):
+    """A ledger inside one transaction.
+
+    Everything read is one state, and everything written is kept or lost as a whole.
+    """
+
+    def balance(self, name: str) -> int:
+        """What the account has; zero if it was never heard of."""
+        ...
+
+    def accounts(self) -> Iterable[tuple[str, int]]:
+        """Every account that ever moved, with its balance."""
+        ...
+
+    def post(self, entry: JournalEntry) -> None:
+        """Append to the journal and change both balances."""
+        ...
+
+    def entries(
+        self,
+        *,
+        after: int = 0,
+        limit: int = -1,
+        source_id: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[JournalEntry]:
+        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        ...
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """The transfer or top-up with this id, or `None`."""
+        ...
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation with this id, or `None`."""
+        ...
+
+    def add_reservation(self, reservation: Reservation) -> None:
+        """Write a new reservation down."""
+        ...
+
+    def close_reservation(self, closed: Reservation) -> None:
+        """Replace a held reservation by its final state."""
+        ...
+
+    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
+        """Held reservations whose time is over at `now`."""
+        ...
+
+    def reservations(
+        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+    ) -> list[tuple[int, Reservation]]:
+        """Reservations behind position `after`, oldest first, each with its position."""
+        ...

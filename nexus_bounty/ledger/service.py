@@ -1,0 +1,228 @@
+"""`CreditsService` over any `Book`; the book may be kept anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from nexus_bounty.ledger import rules
+from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note, escrow_of
+from nexus_bounty.ledger.audit import Audit, Sums, audit, sums_of
+from nexus_bounty.ledger.book import Book
+from nexus_bounty.ledger.entries import JournalEntry
+from nexus_bounty.outcomes import CommitUnknownError, InvalidInputError, PreCommitError
+from nexus_bounty.ports import Balance, Reservation, ReservationStatus, Transfer
+from nexus_bounty.transactions import Clock, Transactional
+from nexus_bounty.validation import check_amount, check_time
+
+T = TypeVar("T")
+
+PAGE: Final = 200
+"""How many rows an iterator holds at a time."""
+
+
+class LedgerCredits(Transactional[Book]):
+    """Holds credits in a double-entry ledger; see `CreditsService` for what each method promises.
+
+    Reads raise `CommitUnknownError` when the ledger cannot be read, never a `PreCommitError`: a
+    failed look at a reservation must not pass for a proof that it was not made.
+    """
+
+    async def reserve(
+        self,
+        reservation_id: str,
+        *,
+        account: str,
+        amount: int,
+        reference: str = "",
+        expires_at: datetime | None = None,
+    ) -> Reservation:
+        """Set `amount` of `account` aside.
+
+        Raises:
+            InvalidInputError: A parameter is wrong, or `expires_at` has passed (pre-commit).
+            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            InsufficientCreditsError: `account` does not have it (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again with the same id.
+        """
+        check_amount("amount", amount)
+        if expires_at is not None:
+            check_time("expires_at", expires_at)
+        wanted = Reservation(
+            reservation_id=check_name("reservation_id", reservation_id),
+            account=check_account("account", account),
+            amount=amount,
+            reference=check_note("reference", reference),
+            expires_at=expires_at,
+            created_at=self._clock(),
+        )
+        return await self._change("reserve", reservation_id, partial(rules.reserve, wanted=wanted))
+
+    async def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
+        """Pay a held reservation to `to_account`; again to the same account is a no-op.
+
+        Raises:
+            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again with the same id.
+        """
+        check_name("reservation_id", reservation_id)
+        check_account("to_account", to_account)
+        rule = partial(rules.capture, reservation_id=reservation_id, to_account=to_account)
+        return await self._change("capture", reservation_id, rule)
+
+    async def void(self, reservation_id: str) -> Reservation:
+        """Give a held reservation back; one that is back already stays as it is.
+
+        Raises:
+            PaymentError: It is unknown or captured (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again with the same id.
+        """
+        check_name("reservation_id", reservation_id)
+        rule = partial(rules.void, reservation_id=reservation_id)
+        return await self._change("void", reservation_id, rule)
+
+    async def transfer(
+        self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
+    ) -> Transfer:
+        """Move free credits; the same id again is a no-op.
+
+        Raises:
+            InvalidInputError: A parameter is wrong, or both accounts are one (pre-commit).
+            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            InsufficientCreditsError: `from_account` does not have it (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again with the same id.
+        """
+        check_account("from_account", from_account)
+        if from_account == to_account:
+            raise InvalidInputError("to_account", to_account, "must be another account")
+        return await self._move("transfer", transfer_id, from_account, to_account, amount, memo)
+
+    async def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
+        """Bring new credits into the system, up to `MOST_AMOUNT` in all.
+
+        Raises:
+            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            PaymentError: The system would have more credits than it can count (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again with the same id.
+        """
+        return await self._move("top_up", transfer_id, MINT, account, amount, "")
+
+    async def balance(self, account: str) -> Balance:
+        """What the account has; an account never heard of has nothing."""
+        check_account("account", account)
+        return await self._look("balance", partial(rules.balance, account=account))
+
+    async def get_reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation as it stands, or `None`."""
+        check_name("reservation_id", reservation_id)
+        return await self._look("get_reservation", lambda book: book.reservation(reservation_id))
+
+    async def reservations(
+        self, status: ReservationStatus | None = None
+    ) -> AsyncIterator[Reservation]:
+        """Every reservation (in `status`), oldest first, a page at a time."""
+        after = 0
+        while page := await self._look(
+            "reservations", partial(_page_of_reservations, status=status, after=after)
+        ):
+            for position, reservation in page:
+                after = position
+                yield reservation
+
+    async def history(
+        self, *, source_id: str | None = None, account: str | None = None
+    ) -> AsyncIterator[JournalEntry]:
+        """The journal, oldest first: of one reservation or transfer, of one account, or all."""
+        names = None if account is None else (account, escrow_of(account))
+        after = 0
+        while page := await self._look(
+            "history", partial(_page_of_entries, after=after, source_id=source_id, names=names)
+        ):
+            for entry in page:
+                after = entry.entry_id
+                yield entry
+
+    async def sums(self) -> Sums:
+        """The whole system's credits: issued, free and reserved."""
+        return await self._look("sums", lambda book: sums_of(book.accounts()))
+
+    async def total(self) -> int:
+        """All credits that users have, free and reserved; only `top_up` changes it."""
+        return (await self.sums()).total
+
+    async def verify(self) -> Audit:
+        """Recount the whole journal and compare it with balances and reservations."""
+        return await self._read("verify", audit)
+
+    async def expire_due(self) -> int:
+        """Give back what is overdue now; every other call does the same on its way."""
+        return await self._write(
+            "expire_due", None, partial(rules.expire_overdue, now=self._clock())
+        )
+
+    async def _move(
+        self, operation: str, transfer_id: str, source: str, target: str, amount: int, memo: str
+    ) -> Transfer:
+        check_amount("amount", amount)
+        wanted = Transfer(
+            transfer_id=check_name("transfer_id", transfer_id),
+            from_account=source,
+            to_account=check_account("to_account", target),
+            amount=amount,
+            memo=check_note("memo", memo),
+            created_at=self._clock(),
+        )
+        return await self._change(operation, transfer_id, partial(rules.transfer, wanted=wanted))
+
+    async def _change(self, operation: str, key: str, rule: Callable[[Book, datetime], T]) -> T:
+        work = partial(_expire_and_apply, clock=self._clock, rule=rule)
+        result = await self._write(operation, key, work)
+        if isinstance(result, PreCommitError):
+            raise result.about(operation, None, key)
+        return result
+
+    async def _look(self, operation: str, work: Callable[[Book], T]) -> T:
+        now = self._clock()
+        seen = await self._read(operation, partial(_unless_overdue, now=now, work=work))
+        if seen is not None:
+            return seen[0]
+        try:
+            await self.expire_due()
+        except PreCommitError as exc:
+            message = f"overdue reservations could not be given back: {exc.message}"
+            raise CommitUnknownError(message, operation=operation, evidence=exc.evidence) from exc
+        return await self._read(operation, work)
+
+
+def _expire_and_apply(
+    book: Book, clock: Clock, rule: Callable[[Book, datetime], T]
+) -> T | PreCommitError:
+    """Apply `rule` to a book without overdue reservations.
+
+    A refusal is returned rather than raised: it has written nothing itself, and what has expired
+    must be kept with it, or a later clock could still capture what this one refused.
+    """
+    now = clock()  # not before the transaction has its turn, however long it waited
+    rules.expire_overdue(book, now)
+    try:
+        return rule(book, now)
+    except PreCommitError as refusal:
+        return refusal
+
+
+def _unless_overdue(book: Book, now: datetime, work: Callable[[Book], T]) -> tuple[T] | None:
+    return None if book.overdue(now, limit=1) else (work(book),)
+
+
+def _page_of_reservations(
+    book: Book, status: ReservationStatus | None, after: int
+) -> list[tuple[int, Reservation]]:
+    return book.reservations(status=status, after=after, limit=PAGE)
+
+
+def _page_of_entries(
+    book: Book, after: int, source_id: str | None, names: tuple[str, str] | None
+) -> list[JournalEntry]:
+    return book.entries(after=after, limit=PAGE, source_id=source_id, names=names)

@@ -1,0 +1,111 @@
+"""Credits kept in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+
+import msgspec
+
+from nexus_bounty.ledger import Book, EntryKind, JournalEntry, LedgerCredits
+from nexus_bounty.models import utc_now
+from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+from nexus_bounty.transactions import Clock, InMemory
+
+_MOVES = (EntryKind.TRANSFER, EntryKind.TOP_UP)
+
+
+class MemoryCredits(InMemory[Book], LedgerCredits):
+    """A `CreditsService` in this process, for one event loop at a time."""
+
+    def __init__(self, *, clock: Clock = utc_now) -> None:
+        super().__init__(MemoryBook(), clock=clock)
+
+
+class MemoryBook:
+    """A `Book` in dictionaries."""
+
+    def __init__(self) -> None:
+        self._balances: Counter[str] = Counter()
+        self._journal: list[JournalEntry] = []
+        self._transfers: dict[str, Transfer] = {}
+        self._reservations: dict[str, Reservation] = {}
+        self._expiring: dict[str, datetime] = {}
+
+    def balance(self, name: str) -> int:
+        """What the account has; zero if it was never heard of."""
+        return self._balances[name]
+
+    def accounts(self) -> Iterable[tuple[str, int]]:
+        """Every account that ever moved, with its balance."""
+        return self._balances.items()
+
+    def post(self, entry: JournalEntry) -> None:
+        """Append to the journal and change both balances."""
+        written = msgspec.structs.replace(entry, entry_id=len(self._journal) + 1)
+        self._journal.append(written)
+        self._balances.update(dict(written.postings))
+        if written.kind in _MOVES:
+            self._transfers[written.source_id] = _transfer_of(written)
+
+    def entries(
+        self,
+        *,
+        after: int = 0,
+        limit: int = -1,
+        source_id: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[JournalEntry]:
+        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        found = (
+            entry
+            for entry in islice(self._journal, after, None)
+            if source_id in (None, entry.source_id)
+            and (names is None or entry.debit in names or entry.credit in names)
+        )
+        return list(islice(found, None if limit < 0 else limit))
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """The transfer or top-up with this id, or `None`."""
+        return self._transfers.get(transfer_id)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation with this id, or `None`."""
+        return self._reservations.get(reservation_id)
+
+    def add_reservation(self, reservation: Reservation) -> None:
+        """Write a new reservation down."""
+        self._reservations[reservation.reservation_id] = reservation
+        if reservation.expires_at is not None:
+            self._expiring[reservation.reservation_id] = reservation.expires_at
+
+    def close_reservation(self, closed: Reservation) -> None:
+        """Replace a held reservation by its final state."""
+        self._reservations[closed.reservation_id] = closed
+        self._expiring.pop(closed.reservation_id, None)
+
+    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
+        """Held reservations whose time is over at `now`."""
+        found = (self._reservations[key] for key, at in self._expiring.items() if at <= now)
+        return list(islice(found, None if limit < 0 else limit))
+
+    def reservations(
+        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+    ) -> list[tuple[int, Reservation]]:
+        """Reservations behind position `after`, oldest first, each with its position."""
+        numbered = islice(enumerate(self._reservations.values(), 1), after, None)
+        found = (item for item in numbered if status in (None, item[1].status))
+        return list(islice(found, None if limit < 0 else limit))
+
+
+def _transfer_of(entry: JournalEntry) -> Transfer:
+    return Transfer(
+        transfer_id=entry.source_id,
+        from_account=entry.debit,
+        to_account=entry.credit,
+        amount=entry.amount,
+        memo=entry.memo,
+        created_at=entry.at,
+    )

@@ -1,0 +1,108 @@
+"""The log of a document's commits: its slots are the truth, the file at its path follows them.
+
+The file may lag behind, when whoever won a slot died before it wrote the file, and may even be
+taken back, when such a write arrives late. So a read goes on from the file's sequence number
+through the slots after it, and writes the file anew if there are any.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from nexus_bounty.nexus import documents, paths
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.retry import Deadline
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+
+class CommitLog:
+    """Documents as their slots say, and their files, which follow."""
+
+    def __init__(self, client: NexusClient, slots: Slots) -> None:
+        self._client = client
+        self._slots = slots
+        self._reader = DocumentReader(client)
+
+    async def read(self, path: str, deadline: Deadline) -> Document | None:
+        """The document as committed last; its file is brought up to date if it lags."""
+        document = await self.file(path, deadline)
+        newest = await self.newest(path, document, deadline)
+        if newest is not None and newest is not document:
+            await self.follow(newest, deadline)
+        return newest
+
+    async def file(self, path: str, deadline: Deadline) -> Document | None:
+        """The document as its file has it, be it late or not."""
+        return await self._reader.read(path, deadline)
+
+    async def newest(
+        self, path: str, document: Document | None, deadline: Deadline
+    ) -> Document | None:
+        """What the slots have made of `document` since."""
+        while after := await self.at(path, next_seq(document), deadline):
+            document = after
+        return document
+
+    async def at(self, path: str, seq: int, deadline: Deadline) -> Document | None:
+        """The document as the commit `seq` made it; `None` if that slot is still free."""
+        won = await self._slots.read(slot(path, seq), deadline)
+        return documents.decode(path, won.content, won.etag) if won else None
+
+    async def follow(self, document: Document, deadline: Deadline) -> None:
+        """Write what was committed to the document's file, if that can be done at once.
+
+        Nothing hangs on it: whoever reads next does it otherwise.
+        """
+        try:
+            await self._client.write(document.path, document.content, deadline=deadline)
+        except NexusError as error:
+            logger.info("left for the next reader to bring up to date: %s", error)
+
+    async def read_many(
+        self, names: Sequence[str], deadline: Deadline
+    ) -> list[Document | UnreadableDocumentError]:
+        """The documents that exist among `names`, as committed last."""
+        found = {each.path: each for each in await self._reader.read_many(names, deadline)}
+        lagging = await self._lagging(names, found, deadline)
+        for path in lagging:
+            newest = await self.read(path, deadline)
+            if newest is not None:
+                found[path] = newest
+        return [found[path] for path in names if path in found]
+
+    async def _lagging(
+        self,
+        names: Sequence[str],
+        found: dict[str, Document | UnreadableDocumentError],
+        deadline: Deadline,
+    ) -> list[str]:
+        """Those of `names` whose files are behind their slots, or missing."""
+        following = {}
+        for path in names:
+            document = found.get(path)
+            if not isinstance(document, UnreadableDocumentError):
+                following[path] = slot(path, next_seq(document))
+        taken = await self._slots.taken(list(following.values()), deadline)
+        return [path for path, is_taken in zip(following, taken, strict=True) if is_taken]
+
+    async def names(self, directory: str, deadline: Deadline) -> list[str]:
+        """The paths of the documents in `directory`, those without a file yet included."""
+        files = dict.fromkeys(await self._client.list(directory, deadline=deadline))
+        async for each in self._slots.walk(paths.all_commit_slots(directory), deadline):
+            files[f"{directory}/{paths.committed_id(each)}.json"] = None
+        return list(files)
+
+
+def slot(path: str, seq: int) -> str:
+    """The slot of the commit `seq` of the document at `path`."""
+    return f"{paths.commit_slots(path)}/{seq}"
+
+
+def next_seq(document: Document | None) -> int:
+    """The number of the commit that would come after `document`."""
+    return document.history.seq + 1 if document else 1

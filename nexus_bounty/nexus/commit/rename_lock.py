@@ -1,0 +1,125 @@
+"""Locks moved by rename: who comes after a holder is a slot that only one can win.
+
+The slot is named after the holder that it follows, so that the lock's file needs to hold nothing
+but the name of the present one. The file may lag, as a document's may: a read goes on from it
+through the slots.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus_bounty.nexus import paths
+from nexus_bounty.nexus.classification import Disposition, Reason
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.results import Trail
+from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.documents import BelievedFile, DocumentReader
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.retry import Deadline
+
+_FIRST: Final = "%@first"  # no encoded name contains `%@`
+
+
+class RenameLocks:
+    """Small files that name a holder, moved from one to the next by renames."""
+
+    def __init__(self, client: NexusClient, slots: Slots) -> None:
+        self._client = client
+        self._slots = slots
+        self._reader = DocumentReader(client)
+
+    async def read(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The lock as it was moved last; its file is brought up to date if it lags."""
+        file = await self.file(path, deadline)
+        newest = await self.newest(path, file, deadline)
+        if newest is not None and newest is not file:
+            await self.follow(path, newest.content, deadline)
+        return newest
+
+    async def file(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The lock as its file has it, be it late or not."""
+        return await self._reader.read_file(path, deadline)
+
+    async def newest(
+        self, path: str, file: BelievedFile | None, deadline: Deadline
+    ) -> BelievedFile | None:
+        """Who has followed the holder that `file` names."""
+        while after := await self._slots.read(_after(path, file), deadline):
+            file = after
+        return file
+
+    async def move(
+        self,
+        path: str,
+        now: BelievedFile | None,
+        content: bytes,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> bool:
+        """Try once to have `content` follow `now`; whether it provably does.
+
+        A holder that the lock has passed over already is told that it does, and cannot become
+        one again: that its claim has ended was made sure of before anybody else could follow.
+        """
+        answer = await self._known_already(path, now, content, deadline)
+        if answer is not None:
+            return answer
+        slot = _after(path, now)
+        try:
+            staged = await self._slots.stage(path, _name(content), content, deadline)
+            await self._slots.take(staged, slot, deadline)
+        except NexusError as error:
+            trail.saw(error.method, path, error.answer)
+            if _is_definite(error):
+                raise
+        return await self._won(path, slot, content, deadline, trail)
+
+    async def _known_already(
+        self, path: str, now: BelievedFile | None, content: bytes, deadline: Deadline
+    ) -> bool | None:
+        """What is known before the slot is tried for, if anything."""
+        if now is None:
+            taken_by_a_program_without_slots = await self._client.exists(path, deadline=deadline)
+            return False if taken_by_a_program_without_slots else None
+        passed_over = await self._client.exists(_slot(path, content), deadline=deadline)
+        return True if passed_over else None
+
+    async def _won(
+        self, path: str, slot: str, content: bytes, deadline: Deadline, trail: Trail
+    ) -> bool:
+        try:
+            winner = await self._slots.read(slot, deadline)
+        except NexusError as error:
+            trail.saw("read", slot, error.answer)
+            return False
+        if winner is None or winner.content != content:
+            return False
+        await self.follow(path, content, deadline)
+        return True
+
+    async def follow(self, path: str, content: bytes, deadline: Deadline) -> None:
+        """Write the lock's file for others to see; whoever reads next does it otherwise."""
+        try:
+            await self._client.write(path, content, deadline=deadline)
+        except NexusError:
+            return
+
+
+def _is_definite(error: NexusError) -> bool:
+    """Whether the lock was certainly not moved by this; no such file may be a repeat's echo."""
+    definite = error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED)
+    return definite and error.reason is not Reason.NOT_FOUND
+
+
+def _after(path: str, holder: BelievedFile | None) -> str:
+    """The slot of whoever follows `holder`; of the first of all if that is `None`."""
+    return _slot(path, holder.content) if holder else f"{paths.commit_slots(path)}/{_FIRST}"
+
+
+def _slot(path: str, content: bytes) -> str:
+    return f"{paths.commit_slots(path)}/{paths.encode_segment(_name(content))}"
+
+
+def _name(content: bytes) -> str:
+    return content.decode(errors="replace")

@@ -1,0 +1,82 @@
+"""What commits by rename leave behind: staged files that lost, and slots long past.
+
+Everything here is older than any request can be under way. A slot may go when the file has
+followed it: the file can no longer be taken back behind it then, and nobody can bid for it, since
+a bid looks at the file first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import groupby
+
+from nexus_bounty.nexus import paths
+from nexus_bounty.nexus.commit.log import CommitLog
+from nexus_bounty.nexus.commit.rename_lock import RenameLocks
+from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.documents import UnreadableDocumentError
+from nexus_bounty.nexus.retry import Deadline
+
+
+class SlotSweep:
+    """Removes what nothing can need any more."""
+
+    def __init__(self, slots: Slots, log: CommitLog, locks: RenameLocks) -> None:
+        self._slots = slots
+        self._log = log
+        self._locks = locks
+
+    async def collect(self, directory: str, before: datetime, deadline: Deadline) -> list[str]:
+        """Remove staged files and slots of the files in `directory` from before that time."""
+        removed = await self._slots.older(paths.all_staged(directory), before, deadline)
+        old = await self._slots.older(paths.all_commit_slots(directory), before, deadline)
+        for name, slots in _by_name(old):
+            removed += await self._followed(directory, name, slots, deadline)
+        await self._slots.remove(removed, deadline)
+        return removed
+
+    async def _followed(
+        self, directory: str, name: str, slots: list[str], deadline: Deadline
+    ) -> list[str]:
+        """Those of `slots` that the file has followed; the file is brought up to date."""
+        if paths.is_index(directory):
+            return slots if await self._lock_has_followed(f"{directory}/{name}", deadline) else []
+        reached = await self._reached(f"{directory}/{name}.json", deadline)
+        return [slot for slot in slots if _number(slot) <= reached]
+
+    async def _lock_has_followed(self, path: str, deadline: Deadline) -> bool:
+        file = await self._locks.file(path, deadline)
+        newest = await self._locks.newest(path, file, deadline)
+        if newest is not None and newest is not file:
+            await self._locks.follow(path, newest.content, deadline)
+            return False
+        return True
+
+    async def _reached(self, path: str, deadline: Deadline) -> int:
+        """The number of the commit that the file has followed; 0 if it lagged until now.
+
+        A file that has only just followed leaves its slots for the next sweep: somebody may have
+        read it before, and need them.
+        """
+        try:
+            document = await self._log.file(path, deadline)
+            newest = await self._log.newest(path, document, deadline)
+        except UnreadableDocumentError:
+            return 0
+        if newest is not None and newest is not document:
+            await self._log.follow(newest, deadline)
+            return 0
+        return document.history.seq if document else 0
+
+
+def _by_name(slots: list[str]) -> Iterable[tuple[str, list[str]]]:
+    """The slots by the encoded name of the file that they are for."""
+    grouped = groupby(sorted(slots, key=paths.committed_id), key=paths.committed_id)
+    return ((name, list(each)) for name, each in grouped)
+
+
+def _number(slot: str) -> float:
+    name = slot.rsplit("/", 1)[-1]
+    return int(name) if name.isdecimal() else math.inf

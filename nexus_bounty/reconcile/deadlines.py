@@ -1,0 +1,31 @@
+"""Bounties past their deadline: expired, and their credits given back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from nexus_bounty.models import Bounty
+from nexus_bounty.operations.expire import expire
+from nexus_bounty.operations.services import Services
+from nexus_bounty.reconcile.sweep import Problem, Scope
+
+
+class PastDeadlines:
+    """Open and claimed bounties that nobody can fulfil any more."""
+
+    name = "past deadlines"
+
+    async def find(self, scope: Scope) -> AsyncIterator[Problem]:
+        """Every open or claimed bounty whose deadline has passed."""
+        for bounty in await scope.services.store.find_expired_bounties(scope.now):
+            if not scope.is_young(bounty.updated_at):
+                yield _problem(scope.services, bounty)
+
+
+def _problem(services: Services, bounty: Bounty) -> Problem:
+    async def end() -> str:
+        await expire(services, bounty.bounty_id, None)
+        return f"expired, and its credits given back to {bounty.creator.agent_id}"
+
+    what = f"is {bounty.status.value} past its deadline {bounty.deadline.isoformat()}"
+    return Problem(bounty.bounty_id, what, end)

@@ -1,0 +1,81 @@
+"""Stuck drafts: opened if their credits are held, cancelled otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from nexus_bounty.idempotency import derived_key
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.operations.cancel import unwind
+from nexus_bounty.operations.services import Services, committed
+from nexus_bounty.outcomes import PreCommitError, Proof
+from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.reconcile.sweep import Problem, Scope
+
+_DRAFT_STEP = derived_key("", "draft")
+
+
+class StuckDrafts:
+    """Creates that died between their draft and opening it."""
+
+    name = "stuck drafts"
+
+    async def find(self, scope: Scope) -> AsyncIterator[Problem]:
+        """Every draft whose create is no longer running."""
+        services = scope.services
+        async for draft in services.store.walk_bounties(BountyQuery(status=BountyStatus.DRAFT)):
+            if scope.is_young(draft.updated_at):
+                continue
+            reservation = await _reservation(services, draft)
+            yield _problem(scope, draft, reservation)
+
+
+async def _reservation(services: Services, draft: Bounty) -> Reservation | None:
+    if draft.reservation_id is None:
+        return None
+    return await services.credits.get_reservation(draft.reservation_id)
+
+
+def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Problem:
+    services = scope.services
+    held = reservation is not None and reservation.status is ReservationStatus.HELD
+    if not held or draft.deadline <= scope.now:
+        why = "past its deadline" if held else "and holds no credits"
+        return Problem(
+            draft.bounty_id, f"is a draft {why}", lambda: _cancel(services, draft.bounty_id)
+        )
+    if reservation is None or reservation.amount != draft.amount:
+        what = "is a draft whose reservation has another amount"
+        return Problem(draft.bounty_id, what, reason="a person has to decide")
+    return Problem(
+        draft.bounty_id, "is a draft whose credits are held", lambda: _open(services, draft)
+    )
+
+
+async def _open(services: Services, draft: Bounty) -> str:
+    """Open a draft under the key of the create that made it, so that a repeat of it finds out."""
+    key = await _opening_key(services, draft.bounty_id)
+    step = services.store.fund_bounty(
+        draft.bounty_id, draft.reservation_id or "", idempotency_key=key
+    )
+    try:
+        await committed(step, [])
+    except PreCommitError as refusal:
+        if refusal.evidence.proof is Proof.FENCED:  # its create has given up
+            return await _cancel(services, draft.bounty_id)
+        raise
+    return "opened"
+
+
+async def _opening_key(services: Services, bounty_id: str) -> str | None:
+    made_by = [each.key for each in await services.store.get_history(bounty_id) if not each.aborted]
+    if made_by and made_by[0].endswith(_DRAFT_STEP):
+        return derived_key(made_by[0].removesuffix(_DRAFT_STEP), "open")
+    return None
+
+
+async def _cancel(services: Services, bounty_id: str) -> str:
+    owed: list[str] = []
+    bounty = await committed(services.store.cancel_bounty(bounty_id), owed)
+    await unwind(services, "reconcile", bounty, services.key(None), owed)
+    return "cancelled, and its credits given back if it held any"

@@ -1,0 +1,77 @@
+"""What a reconciler found, what it repaired, and what it left alone for which reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from nexus_bounty.models import Wire
+
+
+class Finding(Wire, frozen=True, kw_only=True):
+    """One thing that was not at its right end, and what became of it.
+
+    `subject` is the id of the bounty, reservation or claim. `repaired` says what was done;
+    otherwise `left` says why nothing was.
+    """
+
+    sweep: str
+    subject: str
+    problem: str
+    repaired: str | None = None
+    left: str | None = None
+
+
+class SweepReport(Wire, frozen=True, kw_only=True):
+    """One sweep: its findings, and the error that cut it short, if one did."""
+
+    sweep: str
+    findings: Sequence[Finding] = ()
+    error: str | None = None
+
+
+class ReconcileReport(Wire, frozen=True, kw_only=True):
+    """One run of all sweeps."""
+
+    started_at: datetime
+    finished_at: datetime
+    dry_run: bool
+    sweeps: Sequence[SweepReport]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings, sweep by sweep."""
+        return [finding for sweep in self.sweeps for finding in sweep.findings]
+
+    @property
+    def found(self) -> int:
+        """How many things were not at their right end."""
+        return len(self.findings)
+
+    @property
+    def repaired(self) -> int:
+        """How many of them are now."""
+        return sum(finding.repaired is not None for finding in self.findings)
+
+    @property
+    def left(self) -> list[Finding]:
+        """Those that are not, each with its reason."""
+        return [finding for finding in self.findings if finding.repaired is None]
+
+    @property
+    def errors(self) -> list[str]:
+        """What cut sweeps short."""
+        return [sweep.error for sweep in self.sweeps if sweep.error is not None]
+
+
+class Health(Wire, frozen=True, kw_only=True):
+    """How a reconciler is doing: a failed run is one in which a sweep was cut short."""
+
+    runs: int = 0
+    failed_in_a_row: int = 0
+    found: int = 0
+    repaired: int = 0
+    left_at_last: int = 0
+    last_run_at: datetime | None = None
+    last_success_at: datetime | None = None
+    last_error: str | None = None

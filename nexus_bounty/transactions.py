@@ -1,0 +1,73 @@
+"""Services whose rules are written over a book, wherever that book is kept.
+
+A *book* is what the rules may read and write inside one transaction: the accounts and the journal
+of a ledger, or the claims on targets. A place to keep it says how a transaction is run.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from nexus_bounty.models import utc_now
+
+BookT = TypeVar("BookT")
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+
+class Transactional(ABC, Generic[BookT]):
+    """A service over a book, which is closed after use.
+
+    Args:
+        clock: Says what has expired; aware. May be called from another thread.
+    """
+
+    def __init__(self, *, clock: Clock = utc_now) -> None:
+        self._clock = clock
+
+    @abstractmethod
+    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
+        """Run `work` in one transaction that nothing else can change, and commit it."""
+
+    @abstractmethod
+    async def _read(self, operation: str, work: Callable[[BookT], T]) -> T:
+        """Run `work` on one consistent state."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of what the service itself opened."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class InMemory(Transactional[BookT]):
+    """A service in this process, for one event loop at a time.
+
+    Nothing is awaited between reading and writing, so that each call is one transaction.
+    """
+
+    def __init__(self, book: BookT, *, clock: Clock = utc_now) -> None:
+        super().__init__(clock=clock)
+        self._book = book
+
+    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:  # noqa: ARG002 - for stores that report failures
+        return work(self._book)
+
+    async def _read(self, operation: str, work: Callable[[BookT], T]) -> T:  # noqa: ARG002 - same
+        return work(self._book)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,286 @@
+"""A whole world for operations: Nexus, ledger, people; faults and crashes; and its own oracle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import httpx
+import msgspec
+
+from nexus_bounty import (
+    AgentIdentity,
+    Bounty,
+    BountyCriteria,
+    CommitUnknownError,
+    Contribution,
+    NexusBountyStore,
+    NexusClient,
+    NexusSettings,
+    PaymentError,
+)
+from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.reconcile import Reconciler
+from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
+
+ALICE = AgentIdentity(agent_id="alice")
+BOB = AgentIdentity(agent_id="bob")
+BOUNTY_ID = "b-1"
+CID = "cid-1"
+PRICE = 100
+FUNDS = 1000
+GRACE = timedelta(minutes=5)
+
+
+class Crash(BaseException):
+    """The process is gone: nothing after it runs, no `except Exception` sees it."""
+
+
+@dataclass
+class CrashPlan:
+    """Kills the process at one boundary, counted over requests and ledger calls."""
+
+    at: int | None = None
+    seen: int = 0
+
+    def boundary(self) -> None:
+        """One more boundary is reached."""
+        self.seen += 1
+        if self.seen == self.at:
+            raise Crash
+
+
+class CrashingTransport(httpx.AsyncBaseTransport):
+    """Counts the moment before and after each request as boundaries."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, plan: CrashPlan) -> None:
+        self._inner = inner
+        self._plan = plan
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._plan.boundary()
+        response = await self._inner.handle_async_request(request)
+        self._plan.boundary()
+        return response
+
+
+@dataclass
+class LedgerFault:
+    """What goes wrong with the nth mutation of the ledger."""
+
+    kind: str  # "refused" | "lost_before" | "lost_after" | "lost_always"
+    at: int = 0
+
+    def __str__(self) -> str:
+        return f"ledger {self.kind} #{self.at}"
+
+
+LEDGER_FAULTS = ("refused", "lost_before", "lost_after", "lost_always")
+
+
+@dataclass
+class FaultyCredits:
+    """A ledger behind an unreliable line."""
+
+    ledger: MemoryCredits
+    plan: CrashPlan
+    fault: LedgerFault | None = None
+    calls: int = 0
+
+    async def _through(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.calls += 1
+        fault = self.fault
+        hit = fault is not None and (
+            self.calls == fault.at or (fault.kind == "lost_always" and self.calls > fault.at)
+        )
+        self.plan.boundary()
+        if hit and fault and fault.kind == "refused":
+            raise PaymentError("the credits service is closed for today")
+        if hit and fault and fault.kind == "lost_before":
+            raise CommitUnknownError("the answer was lost")
+        result = await call()
+        self.plan.boundary()
+        if hit:
+            raise CommitUnknownError("the answer was lost")
+        return result
+
+    async def reserve(self, reservation_id: str, **parameters: Any) -> Any:
+        return await self._through(lambda: self.ledger.reserve(reservation_id, **parameters))
+
+    async def capture(self, reservation_id: str, *, to_account: str) -> Any:
+        return await self._through(
+            lambda: self.ledger.capture(reservation_id, to_account=to_account)
+        )
+
+    async def void(self, reservation_id: str) -> Any:
+        return await self._through(lambda: self.ledger.void(reservation_id))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+
+@dataclass
+class World:
+    """The systems that outlive every process."""
+
+    personality: str = "0.10"
+    mock: MockNexus = field(init=False)
+    ledger: MemoryCredits = field(init=False)
+    contributions: MemoryContributionStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mock = MockNexus(self.personality, atomic=True, clock=wall_clock)
+        self.ledger = MemoryCredits(clock=wall_clock)
+        self.contributions = MemoryContributionStore(
+            [Contribution(cid=CID, tags=["sorted"], scores={"speed": 2.0})]
+        )
+
+    async def found(self) -> None:
+        """Give the creator her funds."""
+        await self.ledger.top_up("founding", account=ALICE.agent_id, amount=FUNDS)
+
+    @asynccontextmanager
+    async def process(
+        self,
+        plan: CrashPlan | None = None,
+        fault: LedgerFault | None = None,
+        *,
+        impatient: bool = False,
+        seed: int = 1,
+    ) -> AsyncIterator[Process]:
+        """One process's view of the world, with stores of its own."""
+        plan = plan or CrashPlan()
+        settings = NexusSettings(retry_attempts=1 if impatient else 8)
+        transport = CrashingTransport(self.mock.transport(), plan)
+        client = NexusClient(settings=settings, transport=transport, random=Random(seed))
+        credit = FaultyCredits(self.ledger, plan, fault)
+        operations = BountyOperations(
+            NexusBountyStore(client, clock=wall_clock),
+            credits=credit,
+            claims=NexusClaimStore(client, clock=wall_clock),
+            contributions=self.contributions,
+            clock=wall_clock,
+            random=Random(seed),
+        )
+        async with client:
+            yield Process(operations, credit, plan)
+
+    async def later(self) -> None:
+        """Everything late arrives, and every operation is older than the grace period."""
+        await self.mock.settle()
+        await asyncio.sleep(2 * GRACE.total_seconds())
+
+    async def reconcile(self) -> list[str]:
+        """Another process reconciles until there is nothing to find; says what would not end."""
+        self.mock.clear_faults()
+        async with self.process(seed=99) as process:
+            report = await Reconciler(process.operations, grace=GRACE).run_until_clean()
+        return [f"left: {each.subject} {each.left}" for each in report.left] + report.errors
+
+
+@dataclass
+class Process:
+    """What one process works with."""
+
+    operations: BountyOperations
+    credits: FaultyCredits
+    plan: CrashPlan
+
+
+def a_bounty(deadline: datetime | None = None) -> Bounty:
+    return Bounty(
+        bounty_id=BOUNTY_ID,
+        title="Sort it",
+        creator=ALICE,
+        amount=PRICE,
+        criteria=BountyCriteria(
+            description="sorted, fast",
+            required_tags=["sorted"],
+            metric_name="speed",
+            metric_threshold=1.0,
+            metric_direction="maximize",
+        ),
+        deadline=deadline or EPOCH + timedelta(days=7),
+        created_at=EPOCH,
+    )
+
+
+# The oracle: what the files and the ledger say, without the code under test
+
+
+def statuses_ever(mock: MockNexus) -> list[str]:
+    """Every status that the bounty's document was ever really in, tombstones aside."""
+    path = f"/zones/default/bounties/{BOUNTY_ID}.json"
+    written = [msgspec.json.decode(entry.content or b"{}") for entry in mock.history(path)]
+    return [
+        each["status"]
+        for each in written
+        if not all(op.get("aborted") for op in each["nexusBounty"]["ops"])
+    ]
+
+
+def document(mock: MockNexus) -> dict[str, Any] | None:
+    content = mock.read_file(f"/zones/default/bounties/{BOUNTY_ID}.json")
+    value = None if content is None else msgspec.json.decode(content)
+    if value is None or all(op.get("aborted") for op in value["nexusBounty"]["ops"]):
+        return None
+    return dict(value)
+
+
+async def broken_invariants(world: World, *, at_rest: bool = True) -> list[str]:
+    """Every invariant of the money that does not hold."""
+    bounty = document(world.mock)
+    reservations = [each async for each in world.ledger.reservations()]
+    balances = {name: await world.ledger.balance(name) for name in ("alice", "bob", "carol")}
+    broken = []
+    total = sum(each.available + each.reserved for each in balances.values())
+    if total != FUNDS:
+        broken.append(f"credits were {FUNDS} and are {total}")
+    if len(reservations) > 1:
+        broken.append(f"{len(reservations)} reservations for one bounty")
+    status = bounty["status"] if bounty else None
+    held = reservations[0].status.value if reservations else None
+    claimer = (bounty or {}).get("claimedBy", {}).get("agentId")
+    right = {
+        "open": held == "held",
+        "claimed": held == "held",
+        "pending_settlement": held == "held" and not at_rest,
+        "draft": not at_rest,
+        "completed": not at_rest,
+        "settled": held == "captured" and reservations[0].captured_to == claimer,
+        "cancelled": held in (None, "voided"),
+        "expired": held in (None, "voided"),
+        None: held is None,
+    }
+    if not right[status]:
+        broken.append(f"the bounty is {status} and its reservation {held}")
+    paid = balances["bob"].available + balances["carol"].available
+    if paid != (PRICE if status == "settled" else 0):
+        broken.append(f"the bounty is {status} and workers were paid {paid}")
+    broken += _broken_leases(world.mock, bounty)
+    rewards = [path for path in world.mock.files if "/rewards/" in path]
+    if at_rest and len(rewards) != (1 if status == "settled" else 0):
+        broken.append(f"the bounty is {status} and has {len(rewards)} rewards")
+    return broken
+
+
+def _broken_leases(mock: MockNexus, bounty: dict[str, Any] | None) -> list[str]:
+    broken = []
+    for path in mock.files:
+        if path.startswith("/zones/default/claims/"):
+            claim = msgspec.json.decode(mock.read_file(path) or b"{}")
+            holder = (bounty or {}).get("claimedBy", {}).get("agentId")
+            claimed = bounty is not None and bounty["status"] == "claimed"
+            if claim["status"] == "active" and (not claimed or claim["agent"]["agentId"] != holder):
+                broken.append(
+                    f"an active lease of {claim['agent']['agentId']} on a bounty it lacks"
+                )
+    return broken

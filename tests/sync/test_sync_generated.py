@@ -1,0 +1,117 @@
+"""The sync face says what the async classes say, and cannot drift from them."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import assert_type
+
+import pytest
+
+from nexus_bounty import (
+    AgentIdentity,
+    Bounty,
+    IndexStatus,
+    NexusBountyStore,
+    NexusClient,
+    Resolution,
+    sync,
+)
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.client import File
+from nexus_bounty.portal import Face
+from nexus_bounty.ports import BountyStore
+from nexus_bounty.sync import SyncNexusBountyStore, SyncNexusClient
+from tools import generate_sync
+
+PAIRS = [(NexusClient, SyncNexusClient), (NexusBountyStore, SyncNexusBountyStore)]
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_the_generated_module_is_current() -> None:
+    """Fails when an async signature or docstring changed: run `python tools/generate_sync.py`."""
+    assert generate_sync.is_current()
+
+
+def test_the_check_mode_of_the_generator_fails_on_drift_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that a check script can call it."""
+    text = generate_sync.TARGET.read_text()
+    command = [sys.executable, str(generate_sync.ROOT / "tools" / "generate_sync.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert generate_sync.TARGET.read_text() == text
+    drifted = generate_sync.ROOT / "nexus_bounty" / "registry.py"
+    monkeypatch.setattr(generate_sync, "TARGET", drifted)
+    assert not generate_sync.is_current()
+
+
+@pytest.mark.parametrize(("original", "face"), PAIRS)
+def test_every_public_method_has_its_face(original: type, face: type) -> None:
+    """Looked at from outside, without the generator."""
+    assert public(original) - {"close"} <= public(face)
+    assert public(face) - public(original) <= {"wrapped", "close"}
+
+
+@pytest.mark.parametrize(("original", "face"), PAIRS)
+def test_every_face_has_the_parameters_and_the_docstring_of_its_original(
+    original: type, face: type
+) -> None:
+    """Names, kinds and defaults, the constructor's too."""
+    assert inspect.getdoc(face) == inspect.getdoc(original)
+    for name in {*public(original), "__init__"} - {"close"}:
+        theirs, ours = getattr(original, name), getattr(face, name)
+        assert inspect.getdoc(ours) == inspect.getdoc(theirs) or name == "__init__"
+        if not isinstance(theirs, property):
+            expected = inspect.signature(theirs).parameters.values()
+            given = inspect.signature(ours).parameters.values()
+            assert [(p.name, p.kind, p.default) for p in given] == [
+                (p.name, p.kind, p.default) for p in expected
+            ]
+            assert not inspect.iscoroutinefunction(ours)
+
+
+def test_a_sync_store_has_every_method_of_the_port() -> None:
+    """Whatever works with a `BountyStore` has a sync counterpart."""
+    assert public(BountyStore) <= public(SyncNexusBountyStore)
+
+
+def test_the_types_of_results_are_the_real_ones() -> None:
+    """What a type checker sees; it fails there, not here."""
+
+    def typed(client: SyncNexusClient, store: SyncNexusBountyStore, bounty: Bounty) -> None:
+        assert_type(client.read("/a"), File | None)
+        assert_type(client.list("/"), list[str])
+        assert_type(client.exists("/a"), bool)
+        assert_type(store.create_bounty(bounty, idempotency_key="k"), Bounty)
+        assert_type(store.get_bounty("b"), Bounty | None)
+        assert_type(store.claim_bounty("b", AgentIdentity(agent_id="a"), "c"), Bounty)
+        assert_type(store.find_expired_bounties(datetime.now(UTC)), list[Bounty])
+        assert_type(store.list_index_statuses(), list[IndexStatus])
+        assert_type(store.resolve_operation("b", "k"), Resolution)
+        assert_type(store.store_identity, str)
+        assert_type(client.wrapped, NexusClient)
+        with client as entered:
+            assert_type(entered, SyncNexusClient)
+
+    assert callable(typed)
+
+
+def test_faces_are_what_the_module_offers() -> None:
+    """And nothing of how they are made."""
+    ours = (kind for kind in Face.__subclasses__() if kind.__module__ == sync.__name__)
+    faces = {kind.__name__ for kind in ours}
+    assert set(sync.__all__) == faces | {"ClosedError", "timeout"}
+
+
+def test_a_face_is_shown_as_what_it_is_a_face_of() -> None:
+    """Without credentials, as the original."""
+    transport = MockNexus().transport()
+    with SyncNexusClient("http://u:pw@host", api_key="sk-secret", transport=transport) as client:
+        assert repr(client) == "SyncNexusClient(NexusClient(http://host))"
