@@ -51,7 +51,7 @@ class SyncNexusClient(Face[NexusClient]):
         random: The source of jitter, to make runs reproducible.
 
     Every method raises `NexusError` when the server did not acknowledge; its verdict says what
-    that proves.
+    that proves of all the attempts together.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class SyncNexusClient(Face[NexusClient]):
             transport=transport,
             random=random,
         )
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests were sent, repeats included."""
+        return self.wrapped.requests_sent
 
     def deadline(self) -> Deadline:
         """The deadline of an operation that starts now."""
@@ -120,7 +125,7 @@ class SyncNexusClient(Face[NexusClient]):
     def delete(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Delete a file that nobody will need again, so that repeats are harmless.
 
-        Returns whether it was there.
+        Returns `False` if it was provably not there.
         """
         return self._run(self.wrapped.delete, path, deadline=deadline)
 
@@ -133,7 +138,10 @@ class SyncNexusClient(Face[NexusClient]):
         return self._run(self.wrapped.exist, paths, deadline=deadline)
 
     def rename(self, source: str, target: str, *, deadline: Deadline | None = None) -> None:
-        """Move a file onto a name that must be free."""
+        """Move a file onto a name that must be free.
+
+        That the source is missing is ambiguous: it may be the echo of our own success.
+        """
         return self._run(self.wrapped.rename, source, target, deadline=deadline)
 
     def walk(

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable answer"
     AUTHENTICATION = "not authenticated"
     PERMISSION = "not permitted"
+    PERMISSION_OR_PATH = "not permitted, or a bad path"
     NO_SUCH_ROUTE = "no such route: is this a Nexus server?"
     NOT_FOUND = "no such file"
     BAD_PATH = "bad path"
@@ -73,6 +74,7 @@ def _ambiguous(reason: Reason) -> Verdict:
 ACKNOWLEDGED: Final = Verdict(Disposition.ACKNOWLEDGED, Reason.OK)
 CLIENT_CLOSED: Final = _never_sent(Reason.CLIENT_CLOSED)
 OUT_OF_TIME: Final = _never_sent(Reason.OUT_OF_TIME)
+UNENCODABLE: Final = _never_sent(Reason.BAD_PATH)
 LATE: Final = _ambiguous(Reason.TIMEOUT)
 UNREADABLE: Final = _ambiguous(Reason.UNREADABLE)
 RATE_LIMITED: Final = _ambiguous(Reason.RATE_LIMITED)
@@ -135,7 +137,7 @@ RPC_CODES: Final[Mapping[int, Verdict]] = {
     -32001: _ambiguous(Reason.EXISTS),
     -32002: _refused(Reason.BAD_PATH),
     -32003: _refused(Reason.PERMISSION),
-    -32004: _refused(Reason.PERMISSION),
+    -32004: _refused(Reason.PERMISSION_OR_PATH),
     -32005: _refused(Reason.BAD_REQUEST),
     -32006: _ambiguous(Reason.CONFLICT),
     -32007: _refused(Reason.NOT_FOUND),

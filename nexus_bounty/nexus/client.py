@@ -1,4 +1,4 @@
-"""The HTTP client: JSON-RPC to a Nexus server of any known dialect.
+"""The client: what can be asked of a Nexus server of any known dialect.
 
 Reads, and mutations that the caller calls idempotent, are tried again while that may help. Any
 other mutation is sent again only when it provably never left: whether a repeat of it is harmless
@@ -8,11 +8,8 @@ is for the commit strategies to prove (`nexus_bounty.nexus.commit`).
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,10 +21,9 @@ from pydantic import SecretStr
 from nexus_bounty.nexus import classification, wire
 from nexus_bounty.nexus.classification import Disposition, Reason, Verdict
 from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline, RetryPolicy, parse_retry_after
+from nexus_bounty.nexus.retry import Deadline, RetryPolicy
+from nexus_bounty.nexus.rpc import Rpc
 from nexus_bounty.nexus.settings import NexusSettings
-
-logger = logging.getLogger("nexus_bounty.nexus")
 
 T = TypeVar("T")
 Paths = list[str]
@@ -46,7 +42,8 @@ class File:
 class Dialect:
     """What the server was seen to understand; `None` until it was asked."""
 
-    pages_listings: bool | None = None
+    takes_limits: bool | None = None
+    orders_pages: bool | None = None
     reads_in_bulk: bool | None = None
     checks_in_bulk: bool | None = None
 
@@ -62,7 +59,7 @@ class NexusClient:
         random: The source of jitter, to make runs reproducible.
 
     Every method raises `NexusError` when the server did not acknowledge; its verdict says what
-    that proves.
+    that proves of all the attempts together.
     """
 
     def __init__(
@@ -74,14 +71,11 @@ class NexusClient:
         transport: httpx.AsyncBaseTransport | None = None,
         random: Random | None = None,
     ) -> None:
-        overrides = {
-            "url": url,
-            "api_key": SecretStr(api_key) if api_key is not None else None,
-        }
-        given = {name: value for name, value in overrides.items() if value is not None}
-        self.settings = (settings or NexusSettings()).model_copy(update=given)
+        key = None if api_key is None else SecretStr(api_key)
+        given = {name: value for name, value in (("url", url), ("api_key", key)) if value}
+        settings = settings or NexusSettings()
+        self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
         self.dialect = Dialect()
-        self.requests_sent = 0
         self.random = random or Random()  # noqa: S311 - jitter and ids, not secrets
         self.retries = RetryPolicy(
             self.settings.retry_attempts,
@@ -89,13 +83,16 @@ class NexusClient:
             self.settings.retry_cap,
             self.random,
         )
-        self._ids = count(1)
-        self._slots = asyncio.Semaphore(self.settings.max_connections)
-        self._http = _http_client(self.settings, transport)
+        self._rpc = Rpc(self.settings, transport)
 
     def __repr__(self) -> str:
-        """The URL, without credentials."""
-        return f"NexusClient({httpx.URL(self.settings.url).copy_with(userinfo=b'')!s})"
+        """The URL; it holds no credentials."""
+        return f"NexusClient({self.settings.url})"
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests were sent, repeats included."""
+        return self._rpc.requests_sent
 
     async def __aenter__(self) -> Self:
         """The client itself; connections open when needed."""
@@ -112,7 +109,7 @@ class NexusClient:
 
     async def close(self) -> None:
         """Close every connection; requests after this are never sent."""
-        await self._http.aclose()
+        await self._rpc.close()
 
     def deadline(self) -> Deadline:
         """The deadline of an operation that starts now."""
@@ -127,17 +124,15 @@ class NexusClient:
             if error.reason is Reason.NOT_FOUND:
                 return None
             raise
-        return File(path, reply.body, reply.version_tag)
+        return _file("read", path, reply)
 
     async def read_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
     ) -> list[File | None]:
         """The files at `paths`, in their order; in bulk where the server can."""
         deadline = deadline or self.deadline()
-        size = self.settings.bulk_size
-        batches = [paths[start : start + size] for start in range(0, len(paths), size)]
         found: list[File | None] = []
-        for batch in batches:
+        for batch in self._batches(paths):
             found += await self._read_batch(batch, deadline)
         return found
 
@@ -173,15 +168,15 @@ class NexusClient:
     async def delete(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Delete a file that nobody will need again, so that repeats are harmless.
 
-        Returns whether it was there.
+        Returns `False` if it was provably not there.
         """
         try:
-            await self._harmless("delete", path, {"path": path}, wire.anything, deadline)
+            reply = await self._harmless("delete", path, {"path": path}, wire.deletions, deadline)
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
-                return False
+                return error.disposition is Disposition.AMBIGUOUS  # an attempt may have deleted it
             raise
-        return True
+        return reply.done
 
     async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Whether there is a file at `path`."""
@@ -191,16 +186,25 @@ class NexusClient:
     async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
         """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
         deadline = deadline or self.deadline()
-        size = self.settings.bulk_size
         found: list[bool] = []
-        for start in range(0, len(paths), size):
-            found += await self._exist_batch(paths[start : start + size], deadline)
+        for batch in self._batches(paths):
+            found += await self._exist_batch(batch, deadline)
         return found
 
     async def rename(self, source: str, target: str, *, deadline: Deadline | None = None) -> None:
-        """Move a file onto a name that must be free."""
+        """Move a file onto a name that must be free.
+
+        That the source is missing is ambiguous: it may be the echo of our own success.
+        """
         params = {"old_path": source, "new_path": target}
-        await self._once("rename", source, params, wire.anything, deadline)
+        try:
+            reply = await self._once("rename", source, params, wire.renames, deadline)
+        except NexusError as error:
+            if error.reason is Reason.NOT_FOUND:
+                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+            raise
+        if not reply.renamed:
+            raise NexusError(classification.UNLISTED, method="rename", path=source)
 
     async def walk(
         self,
@@ -223,72 +227,90 @@ class NexusClient:
             page = await self._list_page(directory, params, cursor, deadline)
             for each in page.files:
                 entry = wire.Entry(path=each) if isinstance(each, str) else each
-                if not entry.is_directory:
+                if not entry.is_a_directory:
                     yield entry
-            cursor = page.next_cursor
-            if not (page.has_more and cursor):
+            if not (page.has_more and page.next_cursor):
                 return
+            if page.next_cursor == cursor:
+                stuck = "the next page is the same page"
+                raise NexusError(
+                    classification.UNREADABLE, method="list", path=directory, detail=stuck
+                )
+            cursor = page.next_cursor
 
     async def _list_page(
         self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline
     ) -> wire.ListReply:
-        paging = {"limit": self.settings.page_size} | ({"cursor": cursor} if cursor else {})
-        if self.dialect.pages_listings is not False:
-            try:
-                page = await self._harmless(
-                    "list", directory, {**params, **paging}, wire.listings, deadline
-                )
-            except NexusError as error:
-                if self.dialect.pages_listings or error.reason is not Reason.BAD_REQUEST:
-                    raise
-                self.dialect.pages_listings = False  # 0.5.6 knows no `limit`
-            else:
+        if self.dialect.takes_limits is not False and self.dialect.orders_pages is not False:
+            paging = {"limit": self.settings.page_size} | ({"cursor": cursor} if cursor else {})
+            page = await self._if_understood(
+                "takes_limits", "list", directory, {**params, **paging}, wire.listings, deadline
+            )
+            if page is not None:
                 # 0.9.x orders its pages by nothing and its cursor by path: pages lose entries
-                self.dialect.pages_listings = not page.has_more or _is_ordered(page)
-                if self.dialect.pages_listings or cursor:
+                self.dialect.orders_pages = not page.has_more or page.is_ordered
+                if self.dialect.orders_pages or cursor:
                     return page
+        if self.dialect.takes_limits is False:  # only details tell its directories from files
+            params = {**params, "details": True}
         return await self._harmless("list", directory, params, wire.listings, deadline)
 
+    def _batches(self, paths: Sequence[str]) -> Iterable[Sequence[str]]:
+        size = self.settings.bulk_size
+        return (paths[start : start + size] for start in range(0, len(paths), size))
+
     async def _read_batch(self, paths: Sequence[str], deadline: Deadline) -> list[File | None]:
-        found: dict[str, File | None] = {}
-        if len(paths) > 1 and self.dialect.reads_in_bulk is not False:
-            found = await self._read_bulk(paths, deadline)
-        # 0.9.x answers a bulk read with null for every path: what it misses is looked for singly
-        missed = [path for path in paths if found.get(path) is None]
-        singly = await asyncio.gather(*(self.read(path, deadline=deadline) for path in missed))
-        if found and any(singly):
-            self.dialect.reads_in_bulk = False
-        found |= dict(zip(missed, singly, strict=True))
-        return [found[path] for path in paths]
-
-    async def _read_bulk(self, paths: Sequence[str], deadline: Deadline) -> dict[str, File | None]:
-        """What one bulk read finds; nothing on a server that has none."""
         params = {"paths": list(paths), "return_metadata": True, "skip_errors": True}
-        try:
-            replies = await self._harmless("read_bulk", paths[0], params, wire.bulk_files, deadline)
-        except NexusError as error:
-            if self.dialect.reads_in_bulk or error.reason is not Reason.BAD_REQUEST:
-                raise
-            self.dialect.reads_in_bulk = False  # 0.5.6 has no bulk read
-            return {}
-        self.dialect.reads_in_bulk = True
-        return {path: _file(path, replies.get(path)) for path in paths}
+        replies = None
+        if len(paths) > 1:
+            replies = await self._if_understood(
+                "reads_in_bulk", "read_bulk", paths[0], params, wire.bulk_files, deadline
+            )
+        if replies is not None and any(replies.values()):
+            return [_file("read_bulk", path, replies.get(path)) for path in paths]
+        singly = await _together(self.read(path, deadline=deadline) for path in paths)
+        if replies is not None and any(singly):  # 0.9.x answers with null for every path
+            self.dialect.reads_in_bulk = False
+        return singly
 
-    async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[bool]:
-        if len(paths) > 1 and self.dialect.checks_in_bulk is not False:
-            params = {"paths": list(paths)}
-            try:
-                found = await self._harmless(
-                    "exists_batch", paths[0], params, wire.existences, deadline
-                )
-            except NexusError as error:
-                if self.dialect.checks_in_bulk or error.reason is not Reason.BAD_REQUEST:
-                    raise
-                self.dialect.checks_in_bulk = False  # 0.5.6 has no bulk check
-            else:
-                self.dialect.checks_in_bulk = True
-                return [found[path] for path in paths]
-        return await asyncio.gather(*(self.exists(path, deadline=deadline) for path in paths))
+    async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
+        if len(paths) > 1:
+            found = await self._if_understood(
+                "checks_in_bulk",
+                "exists_batch",
+                paths[0],
+                {"paths": list(paths)},
+                wire.existences,
+                deadline,
+            )
+            if found is not None:
+                return [found.get(path, False) for path in paths]
+        return await _together(self.exists(path, deadline=deadline) for path in paths)
+
+    async def _if_understood(
+        self,
+        capability: str,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline,
+    ) -> T | None:
+        """Send what not every release understands; `None`, from then on, where it is not.
+
+        0.5.6 knows neither limits nor bulk methods.
+        """
+        if getattr(self.dialect, capability) is False:
+            return None
+        try:
+            reply = await self._harmless(method, path, params, decoder, deadline)
+        except NexusError as error:
+            if getattr(self.dialect, capability) or error.reason is not Reason.BAD_REQUEST:
+                raise
+            setattr(self.dialect, capability, False)
+            return None
+        setattr(self.dialect, capability, True)
+        return reply
 
     async def _harmless(
         self,
@@ -322,69 +344,21 @@ class NexusClient:
         worth_it: Callable[[NexusError], bool],
     ) -> T:
         deadline = deadline or self.deadline()
-        retrying = self.retries.retrying(deadline, worth_it)
-        return await retrying(self._attempt, method, path, params, decoder, deadline)
+        in_doubt = False
 
-    async def _attempt(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any],
-        decoder: msgspec.json.Decoder[T],
-        deadline: Deadline,
-    ) -> T:
-        """Send one request once and decode its answer."""
-        request = _Call(method, path)
-        if self._http.is_closed:
-            raise request.error(classification.CLIENT_CLOSED)
-        body = wire.encode_request(method, params, next(self._ids))
-        async with self._slot(request, deadline):
-            response = await self._post(request, body, deadline)
-        try:
-            return decoder.decode(_result(request, response, self._redact))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise request.error(classification.UNREADABLE, self._redact(str(error))) from error
+        def again(error: NexusError) -> bool:
+            nonlocal in_doubt
+            in_doubt |= error.disposition is Disposition.AMBIGUOUS
+            return worth_it(error)
 
-    @asynccontextmanager
-    async def _slot(self, request: _Call, deadline: Deadline) -> AsyncIterator[None]:
-        """One of the bounded number of connections: first come, first served."""
+        retrying = self.retries.retrying(deadline, again)
         try:
-            async with asyncio.timeout_at(deadline.at):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise request.error(classification.OUT_OF_TIME) from error
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    async def _post(self, request: _Call, body: bytes, deadline: Deadline) -> httpx.Response:
-        left = deadline.remaining
-        if not left:
-            raise request.error(classification.OUT_OF_TIME)
-        timeout = httpx.Timeout(
-            min(self.settings.request_timeout, left),
-            connect=min(self.settings.connect_timeout, left),
-        )
-        self.requests_sent += 1
-        try:
-            async with asyncio.timeout_at(deadline.at):
-                response = await self._http.post(
-                    f"/api/nfs/{request.method}", content=body, timeout=timeout
-                )
-        except TimeoutError as error:
-            raise request.error(classification.LATE) from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            detail = self._redact(f"{type(error).__name__}: {error}".rstrip(": "))
-            raise request.error(classification.of_exception(error), detail) from error
-        logger.debug("%s %s: HTTP %d", request.method, request.path, response.status_code)
-        return response
-
-    def _redact(self, text: str) -> str:
-        """`text` in one short line, without the API key should a server echo it."""
-        key = self.settings.api_key.get_secret_value() if self.settings.api_key else ""
-        shown = " ".join((text.replace(key, "***") if key else text).split())
-        return shown if len(shown) <= 200 else f"{shown[:197]}..."
+            return await retrying(self._rpc.call, method, path, params, decoder, deadline)
+        except NexusError as error:
+            if in_doubt and error.disposition is not Disposition.AMBIGUOUS:
+                # the last attempt says nothing of the one before
+                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+            raise
 
     # last in the class: its name hides the builtin from the annotations after it
     async def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
@@ -392,92 +366,25 @@ class NexusClient:
         return [entry.path async for entry in self.walk(directory, deadline=deadline)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What was asked, for the errors about it."""
-
-    method: str
-    path: str
-
-    def error(
-        self, verdict: Verdict, detail: str = "", retry_after: float | None = None
-    ) -> NexusError:
-        return NexusError(
-            verdict, method=self.method, path=self.path, detail=detail, retry_after=retry_after
-        )
-
-
-def _http_client(
-    settings: NexusSettings, transport: httpx.AsyncBaseTransport | None
-) -> httpx.AsyncClient:
-    headers = {"Content-Type": "application/json"}
-    if settings.api_key is not None:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    return httpx.AsyncClient(
-        base_url=settings.url,
-        headers=headers,
-        transport=transport,
-        limits=httpx.Limits(
-            max_connections=settings.max_connections,
-            max_keepalive_connections=settings.max_connections,
-        ),
-    )
-
-
-def _result(
-    request: _Call, response: httpx.Response, redact: Callable[[str], str]
-) -> msgspec.Raw | bytes:
-    """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
-    verdict = classification.of_status(response.status_code)
-    envelope = _envelope(response.content)
-    if verdict.disposition is not Disposition.ACKNOWLEDGED:
-        detail = f"HTTP {response.status_code} {redact(_say(envelope, response))}".strip()
-        raise request.error(verdict, detail, _wait_asked(envelope, response))
-    if envelope is None:
-        raise request.error(classification.UNREADABLE, redact(response.text))
-    if isinstance(envelope.error, wire.RpcError):
-        verdict = classification.of_rpc_code(envelope.error.code)
-        raise request.error(verdict, redact(f"{envelope.error.code} {envelope.error.message}"))
-    if isinstance(envelope.error, str):  # a gateway's own answer, outside JSON-RPC
-        verdict = (
-            classification.RATE_LIMITED
-            if "rate limit" in envelope.error.lower()
-            else classification.UNLISTED
-        )
-        raise request.error(verdict, redact(envelope.error), _wait_asked(envelope, response))
-    if not envelope.result:
-        raise request.error(classification.UNREADABLE, redact(response.text))
-    return envelope.result
-
-
-def _envelope(body: bytes) -> wire.Envelope | None:
-    try:
-        return wire.envelopes.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+def _file(method: str, path: str, reply: wire.FileReply | None) -> File | None:
+    if reply is None:
         return None
+    try:
+        return File(path, reply.body, reply.version_tag)
+    except ValueError as error:
+        raise NexusError(
+            classification.UNREADABLE, method=method, path=path, detail=str(error)
+        ) from error
 
 
-def _say(envelope: wire.Envelope | None, response: httpx.Response) -> str:
-    """What an error answer says, in whichever of its forms."""
-    if envelope is None:
-        return response.text
-    if isinstance(envelope.error, wire.RpcError):
-        return envelope.error.message
-    return envelope.error or str(envelope.detail or "")
-
-
-def _wait_asked(envelope: wire.Envelope | None, response: httpx.Response) -> float | None:
-    header = parse_retry_after(response.headers.get("Retry-After"))
-    return header if header is not None else (envelope.retry_after if envelope else None)
-
-
-def _file(path: str, reply: wire.FileReply | None) -> File | None:
-    return None if reply is None else File(path, reply.body, reply.version_tag)
-
-
-def _is_ordered(page: wire.ListReply) -> bool:
-    paths = [each if isinstance(each, str) else each.path for each in page.files]
-    return paths == sorted(paths)
+async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of `calls`, run at once; when one fails, the others are stopped."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except* NexusError as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def _is_passing(error: NexusError) -> bool:

@@ -6,7 +6,6 @@ a document keeps the encoding it was found in, so that whoever wrote it can go o
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def decode(path: str, content: bytes, etag: str) -> Document:
         encoding, text = _unwrap(content)
         value = msgspec.json.decode(text, type=dict[str, Any])
         return Document(path, content, etag, value, History.of(value), encoding)
-    except (msgspec.MsgspecError, binascii.Error, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableDocumentError(path, str(error)) from error
 
 

@@ -38,6 +38,10 @@ class NexusError(Exception):
         """Pickle by fields: the constructor takes keywords only."""
         return _rebuild, (self.verdict, self.method, self.path, self.detail, self.retry_after)
 
+    def but(self, verdict: Verdict) -> NexusError:
+        """The same error under another verdict."""
+        return _rebuild(verdict, self.method, self.path, self.detail, self.retry_after)
+
     def __str__(self) -> str:
         """What was asked, what came back, and what that proves."""
         return f"{self.method} {self.path}: {self.answer}"
@@ -65,6 +69,7 @@ class NexusError(Exception):
             self.reason
             not in (
                 Reason.BAD_URL,
+                Reason.BAD_PATH,
                 Reason.CLIENT_CLOSED,
                 Reason.OUT_OF_TIME,
                 Reason.CONFLICT,

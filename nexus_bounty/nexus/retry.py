@@ -55,7 +55,7 @@ class RetryPolicy:
 
     def pause(self, attempt: int, retry_after: float | None = None) -> float:
         """How long to wait after the `attempt`-th try (from 1): never less than was asked."""
-        jittered = self.random.uniform(0, min(self.cap, self.base * 2 ** (attempt - 1)))
+        jittered = self.random.uniform(0, min(self.cap, self.base * 2 ** min(attempt - 1, 32)))
         return max(jittered, retry_after or 0.0)
 
     def retrying(self, deadline: Deadline, worth_it: Callable[[NexusError], bool]) -> AsyncRetrying:
@@ -91,7 +91,7 @@ def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) 
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -37,7 +37,8 @@ class RewardBook:
             "record_reward",
             "reward",
             reward.reward_id,
-            parameters, key,
+            parameters,
+            key,
         )
         base: Document | None = None
         while True:

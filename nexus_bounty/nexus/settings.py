@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 StorageEncoding = Literal["raw", "base64"]
@@ -17,7 +17,9 @@ class NexusSettings(BaseSettings):
     Every field `name` is also read from the environment variable `NEXUS_NAME`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="NEXUS_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="NEXUS_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     url: str = "http://127.0.0.1:2026"
     api_key: SecretStr | None = None
@@ -47,3 +49,20 @@ class NexusSettings(BaseSettings):
     """How long a tombstone stays; it must outlive every request that may still be under way."""
     remembered_documents: int = Field(default=1024, ge=0)
     """How many documents a store remembers to spare reads; a stale memory costs one round."""
+
+    @field_validator("url")
+    @classmethod
+    def _without_credentials(cls, url: str) -> str:
+        """Refuse a URL that holds credentials: it is shown in logs and reprs."""
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise ValueError("must not hold credentials; give them as api_key")
+        return url
+
+    @field_validator("api_key")
+    @classmethod
+    def _usable_as_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """Refuse a key that no HTTP header can carry; an empty one is none."""
+        text = key.get_secret_value().strip() if key else ""
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("must be printable ASCII")
+        return SecretStr(text) if text else None

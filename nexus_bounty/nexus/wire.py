@@ -52,7 +52,7 @@ class FileReply(msgspec.Struct):
         if isinstance(self.content, Blob):
             return self.content.data
         if self.encoding == "base64":
-            return b64decode(self.content)
+            return b64decode(self.content, validate=True)
         return self.content.encode()
 
     @property
@@ -98,6 +98,12 @@ class Entry(msgspec.Struct):
     etag: str | None = None
     content_id: str | None = None
     is_directory: bool = False
+    entry_type: int | None = None
+
+    @property
+    def is_a_directory(self) -> bool:
+        """Whether this is no file; 0.10.x says so by `entry_type` 1."""
+        return self.is_directory or self.entry_type == 1
 
     @property
     def modified(self) -> datetime | None:
@@ -113,6 +119,30 @@ class ListReply(msgspec.Struct):
     has_more: bool = False
     next_cursor: str | None = None
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the page is in the order of its paths, as a cursor supposes."""
+        paths = [each if isinstance(each, str) else each.path for each in self.files]
+        return paths == sorted(paths)
+
+
+class DeleteReply(msgspec.Struct):
+    """The acknowledgement of a delete, in either of its words."""
+
+    deleted: bool | None = None
+    success: bool | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether something was deleted."""
+        return self.deleted is not False and self.success is not False
+
+
+class RenameReply(msgspec.Struct):
+    """The acknowledgement of a rename; not every release says that it renamed."""
+
+    renamed: bool = True
+
 
 class ExistsReply(msgspec.Struct):
     """Whether a file is there."""
@@ -127,7 +157,8 @@ writes = msgspec.json.Decoder(WriteReply)
 listings = msgspec.json.Decoder(ListReply)
 existence = msgspec.json.Decoder(ExistsReply)
 existences = msgspec.json.Decoder(dict[str, bool])
-anything = msgspec.json.Decoder()
+deletions = msgspec.json.Decoder(DeleteReply)
+renames = msgspec.json.Decoder(RenameReply)
 
 
 def encode_request(method: str, params: Mapping[str, Any], request_id: int) -> bytes:

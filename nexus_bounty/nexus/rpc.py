@@ -1,0 +1,199 @@
+"""One JSON-RPC request over HTTP, from its encoding to the verdict on its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+
+from nexus_bounty.nexus import classification, wire
+from nexus_bounty.nexus.classification import Disposition, Verdict
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.retry import Deadline, parse_retry_after
+from nexus_bounty.nexus.settings import NexusSettings
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+T = TypeVar("T")
+
+MOST_SHOWN: Final = 200
+"""How much of what a server says an error repeats."""
+
+
+class Rpc:
+    """Sends requests to one server, at most `max_connections` at a time, first come first served.
+
+    Every failure is a `NexusError` with the verdict of the classification table. The API key is
+    in none of them.
+    """
+
+    def __init__(
+        self, settings: NexusSettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.requests_sent = 0
+        self._settings = settings
+        self._ids = count(1)
+        self._slots = asyncio.Semaphore(settings.max_connections)
+        self._http = _http_client(settings, transport)
+        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
+
+    async def close(self) -> None:
+        """Close every connection; requests after this are never sent."""
+        await self._http.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline,
+    ) -> T:
+        """Send one request once and decode its result."""
+        request = _Call(method, path)
+        try:
+            body = wire.encode_request(method, params, next(self._ids))
+        except (UnicodeEncodeError, TypeError) as error:
+            raise request.error(classification.UNENCODABLE, str(error)) from error
+        async with self._slot(request, deadline):
+            response = await self._post(request, body, deadline)
+        try:
+            return decoder.decode(self._result(request, response))
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise self._error(request, classification.UNREADABLE, str(error), error) from None
+
+    @asynccontextmanager
+    async def _slot(self, request: _Call, deadline: Deadline) -> AsyncIterator[None]:
+        """One of the bounded number of connections."""
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise request.error(classification.OUT_OF_TIME) from error
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _post(self, request: _Call, body: bytes, deadline: Deadline) -> httpx.Response:
+        left = deadline.remaining
+        if not left:
+            raise request.error(classification.OUT_OF_TIME)
+        if self._http.is_closed:
+            raise request.error(classification.CLIENT_CLOSED)
+        timeout = httpx.Timeout(
+            min(self._settings.request_timeout, left),
+            connect=min(self._settings.connect_timeout, left),
+        )
+        self.requests_sent += 1
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                response = await self._http.post(
+                    f"/api/nfs/{request.method}", content=body, timeout=timeout
+                )
+        except TimeoutError as error:
+            raise request.error(classification.LATE) from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            detail = f"{type(error).__name__}: {error}".rstrip(": ")
+            verdict = classification.of_exception(error)
+            raise self._error(request, verdict, detail, error) from None
+        logger.debug("%s %s: HTTP %d", request.method, request.path, response.status_code)
+        return response
+
+    def _result(self, request: _Call, response: httpx.Response) -> msgspec.Raw | bytes:
+        """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
+        verdict = classification.of_status(response.status_code)
+        envelope = _envelope(response.content)
+        wait = _wait_asked(envelope, response)
+        if verdict.disposition is not Disposition.ACKNOWLEDGED:
+            detail = f"HTTP {response.status_code} {_say(envelope, response)}".strip()
+            raise request.error(verdict, self._redact(detail), wait)
+        if envelope is not None and isinstance(envelope.error, wire.RpcError):
+            verdict = classification.of_rpc_code(envelope.error.code)
+            said = f"{envelope.error.code} {envelope.error.message}"
+            raise request.error(verdict, self._redact(said))
+        if envelope is not None and envelope.error:  # a gateway's own answer, outside JSON-RPC
+            limited = "rate limit" in str(envelope.error).lower()
+            verdict = classification.RATE_LIMITED if limited else classification.UNLISTED
+            raise request.error(verdict, self._redact(str(envelope.error)), wait)
+        if envelope is None or not envelope.result:
+            raise request.error(classification.UNREADABLE, self._redact(response.text))
+        return envelope.result
+
+    def _error(
+        self, request: _Call, verdict: Verdict, detail: str, cause: BaseException
+    ) -> NexusError:
+        """The error for `cause`, which is kept as such only if it does not repeat the API key."""
+        shown = self._redact(detail)
+        error = request.error(verdict, shown)
+        if not self._key or self._key not in str(cause):
+            error.__cause__ = cause
+        return error
+
+    def _redact(self, text: str) -> str:
+        """`text` in one short line, without the API key should a server echo it."""
+        if self._key:
+            escaped = msgspec.json.encode(self._key)[1:-1].decode()
+            text = text.replace(self._key, "***").replace(escaped, "***")
+        shown = " ".join(text.split())
+        return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 3]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What was asked, for the errors about it."""
+
+    method: str
+    path: str
+
+    def error(
+        self, verdict: Verdict, detail: str = "", retry_after: float | None = None
+    ) -> NexusError:
+        return NexusError(
+            verdict, method=self.method, path=self.path, detail=detail, retry_after=retry_after
+        )
+
+
+def _http_client(
+    settings: NexusSettings, transport: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient:
+    headers = {"Content-Type": "application/json"}
+    if settings.api_key is not None:
+        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    return httpx.AsyncClient(
+        base_url=settings.url,
+        headers=headers,
+        transport=transport,
+        limits=httpx.Limits(
+            max_connections=settings.max_connections,
+            max_keepalive_connections=settings.max_connections,
+        ),
+    )
+
+
+def _envelope(body: bytes) -> wire.Envelope | None:
+    try:
+        return wire.envelopes.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _say(envelope: wire.Envelope | None, response: httpx.Response) -> str:
+    """What an error answer says, in whichever of its forms."""
+    if envelope is None:
+        return response.text
+    if isinstance(envelope.error, wire.RpcError):
+        return envelope.error.message
+    return envelope.error or str(envelope.detail or "")
+
+
+def _wait_asked(envelope: wire.Envelope | None, response: httpx.Response) -> float | None:
+    header = parse_retry_after(response.headers.get("Retry-After"))
+    return header if header is not None else (envelope.retry_after if envelope else None)
