@@ -1,0 +1,165 @@
+"""The operations on a real server: one writer at a time, escrow on SQLite, answers lost."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import pytest_asyncio
+
+from nexus_bounty import (
+    AgentIdentity,
+    BountyStateError,
+    BountyStatus,
+    Contribution,
+    InsufficientCreditsError,
+    NexusBountyStore,
+    NexusClient,
+    NexusSettings,
+)
+from nexus_bounty.memory import MemoryContributionStore
+from nexus_bounty.models import utc_now
+from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.reconcile import Reconciler
+from nexus_bounty.testing.builders import make_bounty
+from nexus_bounty_sqlite import SqliteCredits
+
+URL = os.environ.get("NEXUS_LIVE_URL", "")
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not URL, reason="NEXUS_LIVE_URL names no server"),
+]
+
+ALICE = AgentIdentity(agent_id="alice")
+BOB = AgentIdentity(agent_id="bob")
+CAROL = AgentIdentity(agent_id="carol")
+
+
+class LosingAnswers(httpx.AsyncBaseTransport):
+    """Loses the answer to chosen requests after the server has really applied them."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.AsyncHTTPTransport()
+        self._seen = 0
+        self.lose: set[int] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._seen += 1
+        response = await self._inner.handle_async_request(request)
+        if self._seen in self.lose:
+            await response.aread()
+            await response.aclose()
+            raise httpx.ReadError("the connection was lost", request=request)
+        return response
+
+    def lose_next(self, *steps: int) -> None:
+        """Lose the answers to the requests that are so many steps ahead."""
+        self.lose = {self._seen + step for step in steps}
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@dataclass
+class Live:
+    """A fresh zone of a real server."""
+
+    operations: BountyOperations
+    ledger: SqliteCredits
+    line: LosingAnswers
+
+    async def money(self) -> tuple[int, int, int]:
+        """What Alice has, what is in escrow, what the workers have."""
+        alice, bob, carol = [
+            await self.ledger.balance(each.agent_id) for each in (ALICE, BOB, CAROL)
+        ]
+        return alice.available, alice.reserved, bob.available + carol.available
+
+
+@pytest_asyncio.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    line = LosingAnswers()
+    settings = NexusSettings(url=URL, zone_id=f"live-{uuid.uuid4().hex[:12]}")
+    async with (
+        NexusClient(settings=settings, transport=line) as client,
+        SqliteCredits(tmp_path / "ledger.db") as ledger,
+    ):
+        await ledger.top_up("founding", account="alice", amount=1000)
+        work = MemoryContributionStore([Contribution(cid="cid-1", tags=["ok"])])
+        operations = BountyOperations(
+            NexusBountyStore(client),
+            credits=ledger,
+            claims=NexusClaimStore(client),
+            contributions=work,
+        )
+        yield Live(operations, ledger, line)
+
+
+async def test_a_bounty_lives_from_escrow_to_payment(live: Live) -> None:
+    """Create, claim, settle: the worker is paid, and nothing is left over."""
+    created = await live.operations.create(make_bounty(creator=ALICE, amount=100))
+    assert await live.money() == (900, 100, 0)
+    bounty_id = created.bounty.bounty_id
+    await live.operations.claim(bounty_id, BOB)
+    settled = await live.operations.settle(bounty_id, "cid-1")
+    assert settled.bounty.status is BountyStatus.SETTLED
+    assert settled.credits_with == "bob"
+    assert await live.money() == (900, 0, 100)
+    assert (await live.ledger.verify()).ok
+
+
+async def test_every_lost_answer_is_resolved(live: Live) -> None:
+    """Whichever answers are lost after the server applied the request: the same end."""
+    for number, steps in enumerate([(1,), (2,), (3,), (1, 2), (2, 4), (5,), (6,)]):
+        bounty = make_bounty(bounty_id=f"b-{number}", creator=ALICE, amount=10)
+        live.line.lose_next(*steps)
+        await live.operations.create(bounty, idempotency_key=f"create-{number}")
+        live.line.lose_next(*steps)
+        await live.operations.claim(bounty.bounty_id, BOB)
+        live.line.lose_next(*steps)
+        result = await live.operations.settle(bounty.bounty_id, "cid-1")
+        assert result.bounty.status is BountyStatus.SETTLED
+    assert await live.money() == (1000 - 70, 0, 70)
+
+
+async def test_what_is_withdrawn_released_or_too_dear_leaves_nothing_behind(live: Live) -> None:
+    """Cancel gives back, release reopens, insufficient funds post nothing."""
+    bounty_id = (await live.operations.create(make_bounty(creator=ALICE))).bounty.bounty_id
+    await live.operations.claim(bounty_id, BOB)
+    await live.operations.release(bounty_id, BOB)
+    await live.operations.claim(bounty_id, CAROL)
+    with pytest.raises(BountyStateError):
+        await live.operations.claim(bounty_id, BOB)
+    cancelled = await live.operations.cancel(bounty_id)
+    assert cancelled.bounty.status is BountyStatus.CANCELLED
+    with pytest.raises(InsufficientCreditsError):
+        await live.operations.create(make_bounty(bounty_id="dear", creator=ALICE, amount=5000))
+    assert await live.money() == (1000, 0, 0)
+
+
+async def test_the_reconciler_ends_what_a_dead_process_left(live: Live) -> None:
+    """A pivot without payment, a draft without credits: both come to their end."""
+    operations = live.operations
+    bounty_id = (await operations.create(make_bounty(creator=ALICE, amount=50))).bounty.bounty_id
+    await operations.claim(bounty_id, BOB)
+    await operations.services.store.begin_settlement(bounty_id, "cid-1")
+    draft = make_bounty(bounty_id="stuck", creator=ALICE, status=BountyStatus.DRAFT)
+    await operations.services.store.create_bounty(
+        msgspec.structs.replace(draft, deadline=utc_now() + timedelta(days=1))
+    )
+    report = await Reconciler(operations, grace=timedelta(0)).run_until_clean()
+    assert not report.left
+    assert not report.errors
+    assert await live.money() == (950, 0, 50)
+    statuses = {
+        each.bounty_id: each.status for each in await operations.services.store.list_bounties()
+    }
+    assert statuses == {bounty_id: BountyStatus.SETTLED, "stuck": BountyStatus.CANCELLED}
