@@ -24,12 +24,15 @@ from nexus_bounty.models import (
     reward_id,
 )
 from nexus_bounty.nexus.bounty_store import NexusBountyStore
+from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.classification import Disposition, Reason
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.outcomes import (
     BountyExistsError,
     BountyNotFoundError,
@@ -53,6 +56,7 @@ from nexus_bounty.outcomes import (
     Resolution,
     UnsupportedServerError,
 )
+from nexus_bounty.reconcile import Reconciler
 
 __version__ = "0.1.0"
 
@@ -63,6 +67,7 @@ __all__ = [
     "BountyCriteria",
     "BountyExistsError",
     "BountyNotFoundError",
+    "BountyOperations",
     "BountyQuery",
     "BountyStateError",
     "BountyStatus",
@@ -82,10 +87,13 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidInputError",
     "NexusBountyStore",
+    "NexusClaimStore",
     "NexusClient",
+    "NexusContributionStore",
     "NexusError",
     "NexusSettings",
     "Observation",
+    "OperationResult",
     "Outcome",
     "OutcomeError",
     "PaymentError",
@@ -93,6 +101,7 @@ __all__ = [
     "PreCommitError",
     "Proof",
     "Reason",
+    "Reconciler",
     "Resolution",
     "RewardQuery",
     "RewardRecord",

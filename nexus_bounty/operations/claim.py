@@ -14,6 +14,7 @@ from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Services,
     committed,
+    has_landed,
     known_bounty,
     operation,
     owing,
@@ -48,7 +49,7 @@ async def claim(
     check_duration("lease", lease)
     key = services.key(idempotency_key)
     with operation("claim", bounty_id, key):
-        bounty = await _claimable(services, bounty_id, agent, derived_id("claim", key))
+        bounty = await _claimable(services, bounty_id, agent, key)
         return await _claim(services, bounty, agent, lease, key)
 
 
@@ -86,15 +87,15 @@ async def _claim(
     )
 
 
-async def _claimable(
-    services: Services, bounty_id: str, agent: AgentIdentity, claim_id: str
-) -> Bounty:
+async def _claimable(services: Services, bounty_id: str, agent: AgentIdentity, key: str) -> Bounty:
     """The bounty, if `agent` may claim it: what was seen before will do, unless it says no."""
+    claim_id = derived_id("claim", key)
     remembered = await remembered_bounty(services, bounty_id)
     if remembered is not None and not _objection(services, remembered, agent, claim_id):
         return remembered
     bounty = await known_bounty(services, bounty_id)
-    if objection := _objection(services, bounty, agent, claim_id):
+    objection = _objection(services, bounty, agent, claim_id)
+    if objection and not await has_landed(services, bounty_id, derived_key(key, "claim")):
         raise BountyStateError(
             f"bounty {bounty_id!r} {objection}",
             current_status=bounty.status.value,
@@ -138,8 +139,7 @@ async def _let_go(services: Services, bounty_id: str, held: Claim, refusal: PreC
     """Give the lease back, unless the document says that its agent holds the bounty."""
     try:
         bounty = await services.store.get_bounty(bounty_id)
-        holder = bounty.claimed_by.agent_id if bounty and bounty.claimed_by else None
-        if holder != held.agent.agent_id or (bounty and bounty.status is not BountyStatus.CLAIMED):
+        if bounty is None or not _is_held_by(bounty, held.agent):
             await services.claims.release(held.claim_id)
     except Exception as failure:  # noqa: BLE001 - the lease ends by itself
         refusal.add_note(f"still owed: {RELEASE_LEASE} of {held.claim_id} ({failure})")
@@ -182,9 +182,10 @@ async def release(
             bounty_id, agent, idempotency_key=derived_key(key, "release")
         )
         bounty = await committed(step, owed)
-        claim_id = before.claim_id if before else None
-        async with owing(RELEASE_LEASE, owed):
-            await end_leases(services, bounty_id, agent.agent_id, claim_id)
+        if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
+            claim_id = before.claim_id if before and _is_held_by(before, agent) else None
+            async with owing(RELEASE_LEASE, owed):
+                await end_leases(services, bounty_id, agent.agent_id, claim_id)
     return OperationResult(
         operation="release",
         idempotency_key=key,
@@ -211,9 +212,13 @@ async def end_leases(
             continue  # it has ended already, or was never kept here
 
 
-def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:
+def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:
     holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-    if bounty.status is not BountyStatus.CLAIMED or holder != agent.agent_id:
+    return bounty.status is BountyStatus.CLAIMED and holder == agent.agent_id
+
+
+def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:
+    if not _is_held_by(bounty, agent):
         raise BountyStateError(
             f"bounty {bounty.bounty_id!r} is not claimed by {agent.agent_id!r}",
             current_status=bounty.status.value,

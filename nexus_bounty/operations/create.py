@@ -20,6 +20,7 @@ from nexus_bounty.operations.services import (
     asked_until_told,
     committed,
     give_back,
+    has_landed,
     operation,
 )
 from nexus_bounty.outcomes import (
@@ -40,11 +41,13 @@ async def create(
     check_bounty(bounty)
     if bounty.status is not BountyStatus.OPEN:
         raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
-    if bounty.deadline <= services.clock():
-        raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
     key = services.key(idempotency_key)
     draft = _draft(bounty, key)
     with operation("create", draft.bounty_id, key):
+        if bounty.deadline <= services.clock() and not await has_landed(
+            services, draft.bounty_id, derived_key(key, "draft")
+        ):
+            raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
         return await _create(services, draft, key)
 
 

@@ -153,6 +153,16 @@ async def known_bounty(services: Services, bounty_id: str) -> Bounty:
     return bounty
 
 
+async def has_landed(services: Services, bounty_id: str, step_key: str) -> bool:
+    """Whether the bounty's history names a step of an operation as committed.
+
+    Raises:
+        PreCommitError: It could not be read.
+    """
+    history = await before_commit(services.store.get_history(bounty_id), "the history")
+    return any(record.key == step_key and not record.aborted for record in history)
+
+
 async def remembered_bounty(services: Services, bounty_id: str) -> Bounty | None:
     """The bounty as it was last seen, which saves a request and may be out of date.
 

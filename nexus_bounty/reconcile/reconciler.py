@@ -53,7 +53,7 @@ class Reconciler:
         self,
         operations: BountyOperations,
         *,
-        grace: timedelta = timedelta(minutes=2),
+        grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
     ) -> None:
