@@ -135,29 +135,35 @@ class NexusClaimStore:
         operation = self._writer.operation(
             "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
         )
-        return await self._claim(operation, wish)
+        try:
+            return await self._claim(operation, wish)
+        except PreCommitError as refusal:
+            refusal.about(operation.name, operation.record_id, operation.key)
+            raise
 
     async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
         await self._writer.ready(operation)
         lock = self._lock(wish.target_ref)
         named: LockState | None = None
-        looks = 0
+        free, looks = True, 0
         while operation.deadline.remaining:
-            if await lock.move(operation, named, wish.claim_id):
+            if free and await lock.move(operation, named, wish.claim_id):
                 return await self._write_claim(operation, wish)
             named = await lock.read(operation)
             if named is None:
+                free = True
                 continue
+            free = False  # until the claim that it names is known to have ended
             document = await self._writer.read(operation, self._zone.claim(named.claim_id))
             if document is not None:
                 if claim := await self._renew(operation, wish, document):
                     return claim
+                free = await self._has_ended(wish, document)
             elif named.claim_id == wish.claim_id:
                 return await self._write_claim(operation, wish)
             elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
                 looks += 1
                 await asyncio.sleep(self._client.retries.pause(looks))
-                named = await lock.read(operation)
             else:
                 await self._fence_off(operation, wish.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
@@ -169,41 +175,52 @@ class NexusClaimStore:
     async def _renew(
         self, operation: Operation, wish: rules.Wish, document: Document
     ) -> Claim | None:
-        """The claim that the lock names, renewed if it is the agent's; `None` if it has ended.
+        """The claim that the lock names, renewed if it is the agent's; `None` if it does not hold.
 
-        One that has merely run out is ended first, so that it cannot be renewed meanwhile.
+        Raises:
+            ClaimConflictError: Another agent holds the target (pre-commit).
         """
         if self._writer.recall(operation, document.history):
             return to_claim(document)
-        if is_tombstone(document):
-            return None
-        claim, now = to_claim(document), self._clock()
-        holds = claim.target_ref == wish.target_ref and claim.holds(now)
-        if not holds:
-            await self._pass_on(wish, claim)
+        if is_tombstone(document) or not self._holds(wish, claim := to_claim(document)):
             return None
         if claim.agent.agent_id != wish.agent.agent_id:
-            await self._refuse(operation, wish, claim)
+            return await self._taken_over(operation, wish, claim)
 
         def rule(standing: Claim, now: datetime) -> Claim:
             return rules.taken(wish, standing, None, now)
 
         return await self._change(operation, claim.claim_id, rule)
 
-    async def _pass_on(self, wish: rules.Wish, claim: Claim) -> None:
-        """End what has run out, so that the lock may be taken from it."""
+    def _holds(self, wish: rules.Wish, claim: Claim) -> bool:
+        return claim.target_ref == wish.target_ref and claim.holds(self._clock())
+
+    async def _has_ended(self, wish: rules.Wish, document: Document) -> bool:
+        """Whether a claim that does not hold the target never will again.
+
+        One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
+        has been, this says no.
+        """
+        if is_tombstone(document):
+            return True
+        claim = to_claim(document)
         if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
             rules.taken(wish, None, claim, self._clock())
         if claim.status is ClaimStatus.ACTIVE and claim.target_ref == wish.target_ref:
-            await self._expire(claim)
+            return await self._expire(claim) is not None
+        return True
 
-    async def _refuse(self, operation: Operation, wish: rules.Wish, holder: Claim) -> None:
-        """Raise the conflict, unless our own claim was committed and has been taken over since."""
+    async def _taken_over(self, operation: Operation, wish: rules.Wish, holder: Claim) -> Claim:
+        """The claim that this operation made earlier, before `holder` took the target.
+
+        Raises:
+            ClaimConflictError: It made none (pre-commit).
+        """
         own = await self._writer.read(operation, self._zone.claim(wish.claim_id))
-        namesake = None
-        if own is not None and not self._writer.recall(operation, own.history):
-            namesake = to_claim(own) if not is_tombstone(own) else None
-        rules.taken(wish, holder, namesake, self._clock())
+        namesake = None if own is None or is_tombstone(own) else to_claim(own)
+        if own is not None and self._writer.recall(operation, own.history):
+            return to_claim(own)
+        return rules.taken(wish, holder, namesake, self._clock())
 
     async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
         """Commit the claim, the lock being won."""
