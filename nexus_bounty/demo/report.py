@@ -10,10 +10,9 @@ from nexus_bounty.outcomes import Outcome, Proof
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """One commit as its process saw it.
+    """One commit: what its process observed, in order, and by what its outcome is known.
 
-    `observed` is what came back, in order. `outcome` is `unknown` for a process that stopped
-    before it heard; `found_out` says how the answer was found later.
+    Of a process that died before it knew, `found_by` says which other one found out.
     """
 
     process: str
@@ -23,7 +22,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     proof: Proof
     observed: Sequence[str] = ()
-    found_out: str | None = None
+    found_by: str | None = None
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.settings import NexusSettings
-from nexus_bounty.outcomes import Outcome
+from nexus_bounty.outcomes import Outcome, Resolution
 from nexus_bounty.ports import Balance
 from nexus_bounty.reconcile import Reconciler
 
@@ -135,7 +135,7 @@ class Story:
         self._repaired = [f"{each.subject}: {each.repaired}" for each in report.findings]
         _must(not (report.left or report.errors), f"not everything was repaired: {report}")
         _must(found.outcome is Outcome.COMMITTED, "the settlement was not found")
-        self._note_found_out(f"{found.evidence.proof}, read by the reconciler")
+        self._note_found_out(found)
         self._tell(
             "The reconciler reads the zone. Past the pivot there is only forward, so it pays Bob "
             "out of escrow, settles the bounty and records the reward. Run twice, it would find "
@@ -172,11 +172,15 @@ class Story:
     def _document(self) -> str:
         return self._world.zone.bounty(self._bounty_id)
 
-    def _note_found_out(self, how: str) -> None:
-        key = derived_key(self._keys["settle"], "begin")
+    def _note_found_out(self, found: Resolution) -> None:
         writes = self._world.writes
-        at = next(index for index, write in enumerate(writes) if write.key == key)
-        writes[at] = msgspec.structs.replace(writes[at], found_out=how)
+        at = [write.key for write in writes].index(found.idempotency_key)
+        writes[at] = msgspec.structs.replace(
+            writes[at],
+            outcome=found.outcome,
+            proof=found.evidence.proof,
+            found_by="the reconciler's read",
+        )
 
 
 def _offer() -> Bounty:

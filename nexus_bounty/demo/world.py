@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import httpx
+import msgspec
 
 from nexus_bounty.demo.accidents import Accident, AccidentProneTransport
 from nexus_bounty.demo.report import Write
@@ -22,11 +24,13 @@ from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.rpc import Rpc
 from nexus_bounty.nexus.settings import NexusSettings
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.registry import open_credits
 
-EMBEDDED_URL = "http://mock-nexus"
+EMBEDDED_URL: Final = "http://mock-nexus"
+_anything: Final = msgspec.json.Decoder()
 
 
 @dataclass
@@ -82,15 +86,23 @@ class World:
                 self.requests += client.requests_sent
 
     async def clear(self) -> None:
-        """Delete every file of the zone, which nobody else knows of."""
+        """Delete every file of the zone, which nobody else knows of, and then the zone."""
         async with self._client() as client:
             async for entry in client.walk(self.zone.root, recursive=True):
                 await client.delete(entry.path)
+            rpc = Rpc(self.settings, self._line())
+            params = {"path": self.zone.root, "recursive": True}
+            with suppress(NexusError):  # on some releases it is gone with its last file
+                await rpc.call("rmdir", self.zone.root, params, _anything, client.deadline())
+            await rpc.close()
 
     def _client(self, accident: Accident | None = None) -> NexusClient:
-        line = self.mock.transport() if self.mock else httpx.AsyncHTTPTransport()
+        line = self._line()
         hit = AccidentProneTransport(line, accident) if accident else line
         return NexusClient(settings=self.settings, transport=hit)
+
+    def _line(self) -> httpx.AsyncBaseTransport:
+        return self.mock.transport() if self.mock else httpx.AsyncHTTPTransport()
 
 
 @asynccontextmanager
@@ -103,9 +115,10 @@ async def a_world(
     """
     zone = f"demo-{SystemRandom().getrandbits(48):012x}"
     here = {"url": url or EMBEDDED_URL, "zone_id": zone}
+    given = settings or NexusSettings()
     with TemporaryDirectory(prefix="nexus-bounty-demo-") as directory:
         world = World(
-            settings=(settings or NexusSettings()).model_copy(update=here),
+            settings=NexusSettings(**{**dict(given), **here}),
             ledger_url=f"sqlite:///{Path(directory, 'ledger.db')}",
             contributions=MemoryContributionStore([work]),
             mock=None if url else MockNexus(),

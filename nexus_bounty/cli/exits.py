@@ -1,0 +1,35 @@
+"""Exit codes: a script can tell what became of a commit without reading a word."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from nexus_bounty.outcomes import Outcome
+
+
+class ExitCode(IntEnum):
+    """How `nexus-bounty` ends."""
+
+    OK = 0
+    """It is done."""
+    ERROR = 1
+    """Something else went wrong, such as a read that failed; nothing was changed."""
+    USAGE = 2
+    """The command line or its input is wrong; nothing was sent."""
+    PRE_COMMIT = 3
+    """It did not happen and can no longer happen."""
+    POST_COMMIT = 4
+    """It happened; named steps are still owed."""
+    UNKNOWN = 5
+    """Neither could be proven."""
+    INTERRUPTED = 130
+    """Ctrl-C; what was under way may have happened."""
+
+
+OF_OUTCOME = {
+    Outcome.COMMITTED: ExitCode.OK,
+    Outcome.PRE_COMMIT: ExitCode.PRE_COMMIT,
+    Outcome.POST_COMMIT: ExitCode.POST_COMMIT,
+    Outcome.UNKNOWN: ExitCode.UNKNOWN,
+}
+"""The exit code that says each outcome."""

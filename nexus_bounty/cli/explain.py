@@ -1,0 +1,201 @@
+"""`nexus-bounty explain`: what became of an operation, and how that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nexus_bounty.cli.failures import UsageProblem
+from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
+from nexus_bounty.cli.session import Session
+from nexus_bounty.cli.steps import COMMIT_STEPS, Operation, operation_key, traces
+from nexus_bounty.cli.verdicts import Explanation, judged, operation_of, steps_found
+from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.models import Claim
+from nexus_bounty.operations.services import target_of
+from nexus_bounty.outcomes import Outcome
+from nexus_bounty.ports import Reservation
+
+_STYLES = {
+    Outcome.COMMITTED: ("●", "green", "happened"),
+    Outcome.PRE_COMMIT: ("✗", "yellow", "never happened, and never will"),
+    Outcome.UNKNOWN: ("?", "red", "not known"),
+}
+
+
+@dataclass
+class Clues:
+    """What was left elsewhere under ids that follow from the key."""
+
+    claim: Claim | None
+    reservation: Reservation | None
+
+    @property
+    def bounty_id(self) -> str | None:
+        """The bounty that they are about."""
+        if self.claim is not None:
+            return self.claim.target_ref.removeprefix(target_of(""))
+        return self.reservation.reference or None if self.reservation else None
+
+    @property
+    def operation(self) -> Operation | None:
+        """What the key was used for."""
+        if self.claim is not None:
+            return Operation.CLAIM
+        return Operation.CREATE if self.reservation is not None else None
+
+
+async def explain(
+    session: Session,
+    *,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="The idempotency key, of an operation or a step.")
+    ],
+    bounty_id: Annotated[
+        str | None,
+        typer.Option("--bounty", metavar="ID", help="The bounty; looked for if not given."),
+    ] = None,
+    resolve: Annotated[
+        bool,
+        typer.Option(
+            "--resolve",
+            help="Make it definite: what has not happened by now is fenced off, and never will.",
+        ),
+    ] = False,
+    operation: Annotated[
+        Operation | None,
+        typer.Option("--operation", help="With --resolve: what the key was used for."),
+    ] = None,
+) -> Reply:
+    """Say what became of an operation and how that is known; only --resolve changes anything."""
+    key = operation_key(key)
+    clues = Clues(
+        await session.claims.get(derived_id("claim", key)),
+        await session.credits.get_reservation(derived_id("reservation", key)),
+    )
+    where = bounty_id or await _find(session, key, clues)
+    if resolve:
+        operation = operation or await _guess(session, key, where, clues)
+        if operation is Operation.CREATE:
+            where = where or derived_id("bounty", key)
+        await _resolve(session, key, where, operation)
+    explanation = await _explained(session, key, where, operation or clues.operation, clues)
+    return Reply(explanation, _told(explanation))
+
+
+async def _find(session: Session, key: str, clues: Clues) -> str | None:
+    """The bounty that the key was used on: by its id, by what else is there, or by looking."""
+    derived = derived_id("bounty", key)
+    if await session.store.get_history(derived):
+        return derived
+    if clues.bounty_id is not None:
+        return clues.bounty_id
+    with progress("Looking through the histories") as step:
+        async for bounty in session.store.walk_bounties():
+            step()
+            if traces(key, await session.store.get_history(bounty.bounty_id)):
+                return bounty.bounty_id
+    return None
+
+
+async def _guess(session: Session, key: str, where: str | None, clues: Clues) -> Operation | None:
+    found = traces(key, await session.store.get_history(where)) if where else []
+    return operation_of(found) or clues.operation
+
+
+async def _resolve(
+    session: Session, key: str, where: str | None, operation: Operation | None
+) -> None:
+    """Fence off the first step that has not happened, unless it turns out to have.
+
+    Raises:
+        UsageProblem: It is not known what to fence off.
+        CommitUnknownError: Still neither could be proven.
+    """
+    if where is None or operation is None:
+        raise UsageProblem(
+            "no trace of this key was found: say with --bounty and --operation what it was used "
+            "for, so that it can be fenced off"
+        )
+    for name in COMMIT_STEPS[operation]:
+        found = {each.name: each for each in traces(key, await session.store.get_history(where))}
+        if any(each.step is None for each in found.values()):
+            return  # a store was called with this very key, and its history says how it ended
+        outcome = found[name].outcome if name in found else None
+        if outcome is None:
+            resolved = await session.store.resolve_operation(where, derived_key(key, name))
+            outcome = resolved.outcome
+        if outcome is not Outcome.COMMITTED:
+            return
+
+
+async def _explained(
+    session: Session,
+    key: str,
+    where: str | None,
+    operation: Operation | None,
+    clues: Clues,
+) -> Explanation:
+    history = await session.store.get_history(where) if where else ()
+    bounty = await session.store.get_bounty(where) if where else None
+    found = traces(key, history)
+    operation = operation_of(found) or operation
+    outcome, summary = judged(operation, found, history)
+    return Explanation(
+        key=key,
+        outcome=outcome,
+        summary=summary,
+        operation=operation.value if operation else None,
+        bounty_id=where,
+        bounty_status=bounty.status.value if bounty else None,
+        steps=steps_found(key, operation, found),
+        claim=clues.claim,
+        reservation=clues.reservation,
+    )
+
+
+def _told(explanation: Explanation) -> RenderableType:
+    sign, style, word = _STYLES[explanation.outcome]
+    heading = Text.assemble(
+        (f"{sign} ", style),
+        safe(f"{explanation.operation or 'operation'} {explanation.key}: ", "bold"),
+        (word, f"bold {style}"),
+    )
+    claim, reservation = explanation.claim, explanation.reservation
+    rows = facts(
+        ("How known", explanation.summary),
+        ("Bounty", _bounty(explanation)),
+        ("Lease", f"{claim.claim_id}, {claim.status.value}" if claim else None),
+        (
+            "Escrow",
+            f"{reservation.amount}, {reservation.status.value}" if reservation else None,
+        ),
+    )
+    return lines(heading, rows, _steps(explanation) if explanation.steps else None)
+
+
+def _bounty(explanation: Explanation) -> str:
+    if explanation.bounty_id is None:
+        return "none was found"
+    return f"{explanation.bounty_id}, {explanation.bounty_status or 'which never came to be'}"
+
+
+def _steps(explanation: Explanation) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in ("", "Step", "What it does", "When (UTC)", "How known"):
+        table.add_column(name, overflow="fold")
+    for each in explanation.steps:
+        sign, style, _ = _STYLES[each.outcome]
+        table.add_row(
+            Text(sign, style),
+            safe(each.step),
+            safe(each.meaning),
+            f"{each.at:%Y-%m-%d %H:%M:%S}" if each.at else "",
+            safe(each.how),
+        )
+    return table

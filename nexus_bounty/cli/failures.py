@@ -1,0 +1,208 @@
+"""What is said when a command does not succeed: what happened, the money, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from rich.console import RenderableType
+from rich.text import Text
+
+from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode
+from nexus_bounty.cli.output import facts, lines, safe
+from nexus_bounty.cli.session import Attempt
+from nexus_bounty.demo import DemoError
+from nexus_bounty.mock.server import ServerExtraMissingError
+from nexus_bounty.nexus.classification import Reason
+from nexus_bounty.nexus.documents import UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.outcomes import (
+    Evidence,
+    InvalidInputError,
+    Outcome,
+    OutcomeError,
+    PostCommitError,
+)
+
+_NOT_MOVED: Final = "Not moved by this: what is in escrow stays there."
+_MONEY: Final[dict[str, dict[Outcome, str]]] = {
+    "create": {
+        Outcome.PRE_COMMIT: "This command holds no credits.",
+        Outcome.POST_COMMIT: "The credits are held in escrow.",
+        Outcome.UNKNOWN: "The credits may be held in escrow; they are not lost.",
+    },
+    "claim": dict.fromkeys(Outcome, _NOT_MOVED),
+    "renew": dict.fromkeys(Outcome, _NOT_MOVED),
+    "release": dict.fromkeys(Outcome, _NOT_MOVED),
+    "settle": {
+        Outcome.PRE_COMMIT: "This command has paid nobody.",
+        Outcome.POST_COMMIT: "The claimer has been paid, or will be; no way leads back.",
+        Outcome.UNKNOWN: "The claimer may be being paid; the credits are in escrow until then.",
+    },
+    "cancel": {
+        Outcome.PRE_COMMIT: "This command has given no credits back.",
+        Outcome.POST_COMMIT: "The credits are still held, and are owed to the creator.",
+        Outcome.UNKNOWN: "The credits are held until it is known.",
+    },
+    "top-up": {
+        Outcome.PRE_COMMIT: "No credits were added.",
+        Outcome.UNKNOWN: "The credits may have been added, once.",
+    },
+}
+_MONEY["expire"] = _MONEY["cancel"]
+
+_NOUNS: Final = {
+    "create": "posting",
+    "renew": "renewal",
+    "settle": "settlement",
+    "cancel": "cancellation",
+    "expire": "expiry",
+}
+
+_HEADINGS: Final = {
+    Outcome.PRE_COMMIT: "did not happen, and can no longer happen",
+    Outcome.POST_COMMIT: "happened, and steps are still owed",
+    Outcome.UNKNOWN: "may have happened: nothing proves either yet",
+}
+
+_AFTER_A_READ: Final = {
+    Reason.NO_CONNECTION: "Check --url; `nexus-bounty mock-server` starts a server to try with.",
+    Reason.BAD_URL: "Check --url, which must start with http:// or https://.",
+    Reason.AUTHENTICATION: "Give the server's key in NEXUS_API_KEY.",
+    Reason.PERMISSION: "Use a key that may read this zone, or check --zone.",
+    Reason.NO_SUCH_ROUTE: "Check --url: what answers there does not look like Nexus.",
+}
+
+
+class UsageProblem(Exception):  # noqa: N818 - a problem of the user's, not an error of ours
+    """The options do not go together, or a value cannot be read; nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What to say, and the exit code to end with."""
+
+    exit_code: ExitCode
+    data: dict[str, Any]
+    text: RenderableType
+
+
+def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
+    """What to say about an error that people can do something about; `None` for a bug of ours."""
+    if isinstance(error, OutcomeError):
+        return _outcome(error, attempt)
+    if isinstance(error, UsageProblem):
+        return usage(str(error))
+    if isinstance(error, ValidationError):
+        return usage("; ".join(_setting(each["loc"], each["msg"]) for each in error.errors()))
+    if isinstance(error, NexusError):
+        advice = _AFTER_A_READ.get(error.reason, "Nothing was changed; try again.")
+        return _plain(error, f"Nexus could not be read: {error}", advice)
+    if isinstance(error, UnreadableDocumentError):
+        return _plain(error, str(error), "Another program wrote it; it was left as it is.")
+    if isinstance(error, DemoError | ServerExtraMissingError | OSError):
+        return _plain(error, str(error))
+    return None
+
+
+def usage(message: str) -> Failure:
+    """The failure for a command line that cannot be carried out."""
+    data = {"error": "UsageError", "message": message, "exitCode": int(ExitCode.USAGE)}
+    return Failure(ExitCode.USAGE, data, _headed(message, "red"))
+
+
+def interrupted(attempt: Attempt | None) -> Failure:
+    """The failure for Ctrl-C: what was under way may have happened."""
+    data: dict[str, Any] = {"error": "Interrupted", "exitCode": int(ExitCode.INTERRUPTED)}
+    if attempt is None:
+        return Failure(ExitCode.INTERRUPTED, data, _headed("Interrupted.", "yellow"))
+    money, following = _money(attempt.operation, Outcome.UNKNOWN), _find_out(attempt)
+    data |= {
+        "outcome": Outcome.UNKNOWN.value,
+        "operation": attempt.operation,
+        "idempotencyKey": attempt.key,
+        "bountyId": attempt.bounty_id,
+        "money": money,
+        "next": following,
+    }
+    heading = f"Interrupted: the {_noun(attempt)} may have happened, or may yet."
+    rows = facts(("Money", money), ("Key", attempt.key), ("Next", following))
+    return Failure(ExitCode.INTERRUPTED, data, lines(_headed(heading, "yellow"), rows))
+
+
+def _outcome(error: OutcomeError, attempt: Attempt | None) -> Failure:
+    wrong_input = isinstance(error, InvalidInputError)
+    exit_code = ExitCode.USAGE if wrong_input else OF_OUTCOME[error.outcome]
+    money = _money(attempt.operation, error.outcome) if attempt and not wrong_input else None
+    notes = getattr(error, "__notes__", [])
+    if notes:
+        money = f"{money or ''} {'; '.join(notes)}: `nexus-bounty reconcile` sees to it.".strip()
+    following = _next(error, attempt)
+    data = error.details() | {"exitCode": int(exit_code), "next": following}
+    rows = facts(
+        ("Money", money),
+        ("Owed", ", ".join(error.pending) if isinstance(error, PostCommitError) else None),
+        ("Next", following),
+        ("Key", error.idempotency_key if not wrong_input else None),
+        ("Proof", _proof(error.evidence) if not wrong_input else None),
+    )
+    text = lines(_heading(error, attempt), rows)
+    return Failure(exit_code, data | ({"money": money} if money else {}), text)
+
+
+def _heading(error: OutcomeError, attempt: Attempt | None) -> Text:
+    if attempt is None or isinstance(error, InvalidInputError):
+        return _headed(error.message, "red")
+    style = "red" if error.outcome is Outcome.PRE_COMMIT else "yellow"
+    return _headed(f"The {_noun(attempt)} {_HEADINGS[error.outcome]}: {error.message}.", style)
+
+
+def _noun(attempt: Attempt) -> str:
+    return _NOUNS.get(attempt.operation, attempt.operation)
+
+
+def _next(error: OutcomeError, attempt: Attempt | None) -> str:
+    if error.outcome is Outcome.POST_COMMIT:
+        return "Go forward: `nexus-bounty reconcile` does what is owed."
+    if error.outcome is Outcome.UNKNOWN and attempt:
+        return _find_out(attempt)
+    return f"{error.advice}."
+
+
+def _find_out(attempt: Attempt) -> str:
+    asked = ["nexus-bounty", "explain", attempt.key]
+    asked += ["--bounty", attempt.bounty_id] if attempt.bounty_id else []
+    repeat = f"Repeat the command with {attempt.repeat} to finish it"
+    if attempt.operation == "top-up":
+        return f"{repeat}; it is added once."
+    return f"{repeat}, or find out with `{shlex.join(asked)}`."
+
+
+def _proof(evidence: Evidence) -> Text:
+    seen = [f"- {each.action}: {each.answer}" for each in evidence.observations]
+    return Text("\n").join(map(safe, [evidence.proof.value, *seen]))
+
+
+def _money(operation: str, outcome: Outcome) -> str | None:
+    return _MONEY.get(operation, {}).get(outcome)
+
+
+def _setting(location: tuple[int | str, ...], problem: str) -> str:
+    return f"NEXUS_{'_'.join(map(str, location)).upper()}: {problem}"
+
+
+def _plain(error: Exception, message: str, advice: str | None = None) -> Failure:
+    data: dict[str, Any] = {
+        "error": type(error).__name__,
+        "message": message,
+        "exitCode": int(ExitCode.ERROR),
+    }
+    if advice is not None:
+        data["next"] = advice
+    return Failure(ExitCode.ERROR, data, lines(_headed(message, "red"), facts(("Next", advice))))
+
+
+def _headed(message: str, style: str) -> Text:
+    return safe(message, f"bold {style}")

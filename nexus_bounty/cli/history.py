@@ -1,0 +1,144 @@
+"""`nexus-bounty history`: the life of a bounty, and where its money is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nexus_bounty.cli.inputs import BountyId
+from nexus_bounty.cli.money import balances
+from nexus_bounty.cli.output import Reply, lines, safe
+from nexus_bounty.cli.reading import status_text
+from nexus_bounty.cli.session import Session
+from nexus_bounty.cli.steps import operation_key, step_of
+from nexus_bounty.idempotency import OperationRecord
+from nexus_bounty.models import Bounty, Wire
+from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
+from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
+
+
+class Entry(Wire, frozen=True, kw_only=True):
+    """One operation of a bounty's history: `committed`, or `fenced` off and so never to be."""
+
+    seq: int
+    at: datetime
+    kind: str
+    key: str
+    operation_key: str
+    outcome: str
+
+
+class Money(Wire, frozen=True, kw_only=True):
+    """Where the credits of a bounty are."""
+
+    where: str
+    reservation: Reservation | None = None
+    balances: Sequence[Balance] = ()
+
+
+class Life(Wire, frozen=True, kw_only=True):
+    """A bounty, all that it remembers, and its money; `bounty` is `None` if it never came to be."""
+
+    bounty_id: str
+    bounty: Bounty | None
+    operations: Sequence[Entry]
+    money: Money | None = None
+
+
+async def history(session: Session, *, bounty_id: BountyId) -> Reply:
+    """Draw the life of a bounty: every operation, its outcome, and where the money is."""
+    bounty = await session.store.get_bounty(bounty_id)
+    records = await session.store.get_history(bounty_id)
+    if bounty is None and not records:
+        raise BountyNotFoundError(
+            f"there is no bounty {bounty_id!r}, and no trace of one",
+            bounty_id=bounty_id,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
+    life = Life(
+        bounty_id=bounty_id,
+        bounty=bounty,
+        operations=[_entry(record) for record in records],
+        money=await find_money(session.credits, bounty) if bounty else None,
+    )
+    return Reply(life, _drawn(life))
+
+
+async def find_money(credit: CreditsService, bounty: Bounty) -> Money:
+    """Where the credits of `bounty` are now."""
+    reservation = None
+    if bounty.reservation_id is not None:
+        reservation = await credit.get_reservation(bounty.reservation_id)
+    people = [bounty.creator, *([bounty.claimed_by] if bounty.claimed_by else [])]
+    accounts = dict.fromkeys(each.agent_id for each in people)
+    return Money(
+        where=_where(bounty, reservation),
+        reservation=reservation,
+        balances=[await credit.balance(account) for account in accounts],
+    )
+
+
+def _where(bounty: Bounty, reservation: Reservation | None) -> str:
+    amount, creator = bounty.amount, bounty.creator.agent_id
+    if bounty.reservation_id is None:
+        return f"{amount} were never set aside: the bounty names no reservation"
+    if reservation is None:
+        return f"this ledger has no reservation {bounty.reservation_id}: is it the right --credits?"
+    return {
+        ReservationStatus.HELD: f"{reservation.amount} held in escrow for {bounty.bounty_id}",
+        ReservationStatus.CAPTURED: f"{reservation.amount} paid to {reservation.captured_to}",
+        ReservationStatus.VOIDED: f"{reservation.amount} given back to {creator}",
+        ReservationStatus.EXPIRED: f"{reservation.amount} returned to {creator}: its time was over",
+    }[reservation.status]
+
+
+def _entry(record: OperationRecord) -> Entry:
+    return Entry(
+        seq=record.seq,
+        at=record.at,
+        kind=record.kind,
+        key=record.key,
+        operation_key=operation_key(record.key),
+        outcome="fenced" if record.aborted else "committed",
+    )
+
+
+def _drawn(life: Life) -> RenderableType:
+    return lines(
+        _heading(life),
+        _operations(life.operations),
+        Text.assemble(("Money  ", "dim"), safe(life.money.where)) if life.money else None,
+        balances(list(life.money.balances)) if life.money else None,
+    )
+
+
+def _heading(life: Life) -> Text:
+    bounty = life.bounty
+    if bounty is None:
+        return safe(f"{life.bounty_id}: never came to be; its creation was fenced off.", "bold")
+    about = safe(f"{bounty.bounty_id}  {bounty.title}  ", "bold")
+    return Text.assemble(about, status_text(bounty.status), f", {bounty.amount} credits")
+
+
+def _operations(entries: Sequence[Entry]) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("When (UTC)", no_wrap=True)
+    table.add_column("What", no_wrap=True)
+    table.add_column("Outcome", no_wrap=True)
+    table.add_column("Key", overflow="fold")
+    for each in entries:
+        fenced = each.outcome == "fenced"
+        step = step_of(each.key)
+        table.add_row(
+            Text("✗", "yellow") if fenced else Text("●", "green"),
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            safe(step.meaning if step and not fenced else each.kind),
+            Text("fenced: never happened", "yellow") if fenced else Text("committed", "green"),
+            safe(each.key, "dim"),
+        )
+    return table

@@ -1,0 +1,122 @@
+"""The options that commands share, and what they mean where they are not given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from nexus_bounty.nexus.settings import NexusSettings
+
+CLAIMS_ON_NEXUS: Final = "nexus"
+_PANEL: Final = "Where"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How to answer."""
+
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Answer with one JSON document, errors included.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerOptions(OutputOptions):
+    """Where the money is, and how to answer."""
+
+    credits_url: Annotated[
+        str | None,
+        typer.Option(
+            "--credits",
+            metavar="URL",
+            envvar="NEXUS_BOUNTY_CREDITS",
+            help="The ledger, such as sqlite:///path.db. Default: nexus-bounty.db in your data "
+            "directory.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LedgerOptions):
+    """Where everything is, and how to answer."""
+
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            envvar="NEXUS_URL",
+            help="The Nexus server. Default: http://127.0.0.1:2026.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key",
+            metavar="KEY",
+            envvar="NEXUS_API_KEY",
+            help="The server's key; better given by the environment, which no process list shows.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            "--zone",
+            metavar="ID",
+            envvar="NEXUS_ZONE_ID",
+            help="The zone. Default: default.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    claims_url: Annotated[
+        str,
+        typer.Option(
+            "--claims",
+            metavar="URL",
+            envvar="NEXUS_BOUNTY_CLAIMS",
+            help="Where leases are kept: nexus, or a URL as for --credits.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = CLAIMS_ON_NEXUS
+
+    def settings(self) -> NexusSettings:
+        """The client's settings: flags first, then the environment.
+
+        Raises:
+            pydantic.ValidationError: One of them is wrong.
+        """
+        return nexus_settings(url=self.url, api_key=self.api_key, zone_id=self.zone)
+
+
+def nexus_settings(**given: str | None) -> NexusSettings:
+    """The client's settings: what is given, then the environment.
+
+    Raises:
+        pydantic.ValidationError: One of them is wrong.
+    """
+    return NexusSettings(**{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
+
+
+def default_ledger() -> str:
+    """The URL of the ledger of this user, whose directory is made if need be."""
+    directory = _data_directory() / "nexus-bounty"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return f"sqlite:///{directory / 'nexus-bounty.db'}"
+
+
+def _data_directory() -> Path:
+    if given := os.environ.get("XDG_DATA_HOME"):
+        return Path(given)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    return Path.home() / ".local" / "share"

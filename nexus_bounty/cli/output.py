@@ -1,0 +1,90 @@
+"""What a command says: one JSON document for programs, or something to read for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nexus_bounty.cli.exits import ExitCode
+
+WIDTH_OF_A_PIPE: Final = 200
+"""A file has no width of its own; ids must not be cut there."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer of a command: `data` as JSON, or `text` for people."""
+
+    data: Any
+    text: RenderableType
+    exit_code: ExitCode = ExitCode.OK
+
+
+def stdout() -> Console:
+    """Where answers go."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """Where errors, keys and progress go."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH_OF_A_PIPE
+    return Console(stderr=stderr, width=width, highlight=False)
+
+
+def write_json(data: Any) -> None:
+    """Write one JSON document, in one line, to stdout."""
+    sys.stdout.write(msgspec.json.encode(data).decode() + "\n")
+    sys.stdout.flush()
+
+
+def safe(value: object, style: str = "") -> Text:
+    """Text of unknown origin, as it is: without markup, and without control characters."""
+    shown = "".join(sign if sign.isprintable() else "�" for sign in str(value))
+    return Text(shown, style=style)
+
+
+def facts(*rows: tuple[str, RenderableType | None]) -> Table:
+    """Names and values side by side; values that are `None` are left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value is not None:
+            table.add_row(name, safe(value) if isinstance(value, str) else value)
+    return table
+
+
+def lines(*parts: RenderableType | None) -> Group:
+    """Parts below each other; those that are `None` are left out."""
+    return Group(*(part for part in parts if part is not None))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[], None]]:
+    """Count on stderr while something long runs, if a person is looking; gives what counts."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    count = 0
+    with console.status(f"{what} …") as status:
+
+        def step() -> None:
+            nonlocal count
+            count += 1
+            status.update(f"{what} … {count}")
+
+        yield step

@@ -1,0 +1,88 @@
+"""`nexus-bounty reconcile`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
+from nexus_bounty.cli.session import Session
+from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
+
+
+async def reconcile(
+    session: Session,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only find, change nothing.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Run for ever; with --json one document a line for each run."),
+    ] = False,
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="With --watch: how often.")
+    ] = "1m",
+    grace: Annotated[
+        str,
+        typer.Option(
+            "--grace",
+            metavar="TIME",
+            help="Leave alone what was touched less than this ago: it may still be running.",
+        ),
+    ] = "2m",
+) -> Reply:
+    """Bring everything that was left half-way to its right end."""
+    reconciler = Reconciler(session.operations(), grace=duration("--grace", grace), dry_run=dry_run)
+    pause = duration("--every", every)
+    if watch:
+        return await _watch(reconciler, pause, write_json if session.as_json else _tell)
+    with progress("Reconciling") as step:
+        report = await reconciler.run_once(lambda _finding: step())
+    return Reply(report, told(report), ExitCode.ERROR if report.errors else ExitCode.OK)
+
+
+async def _watch(
+    reconciler: Reconciler, pause: timedelta, tell: Callable[[ReconcileReport], None]
+) -> Reply:
+    """Run until Ctrl-C, which is how it is meant to end."""
+    try:
+        await reconciler.run_forever(pause, on_report=tell)
+    except asyncio.CancelledError:
+        health = reconciler.health
+    said = f"Stopped after {health.runs} runs: {health.found} found, {health.repaired} repaired."
+    return Reply({"health": health}, Text(said))
+
+
+def told(report: ReconcileReport) -> RenderableType:
+    """What a run found, and what became of it."""
+    rows = facts(*((each.subject, _finding(each)) for each in report.findings))
+    errors = facts(*(("Cut short", error) for error in report.errors))
+    return lines(Text(_heading(report), "bold"), rows, errors)
+
+
+def _heading(report: ReconcileReport) -> str:
+    if report.dry_run:
+        return f"{report.found} to repair; nothing was changed." if report.found else "All is well."
+    if not report.found and not report.errors:
+        return "All is well."
+    return f"{report.found} found, {report.repaired} repaired, {len(report.left)} left."
+
+
+def _finding(finding: Finding) -> Text:
+    ended = finding.repaired is not None
+    result = finding.repaired if ended else f"left: {finding.left}"
+    return Text.assemble(
+        safe(f"{finding.problem} → "), safe(result, "green" if ended else "yellow")
+    )
+
+
+def _tell(report: ReconcileReport) -> None:
+    console = stdout()
+    console.print(f"{report.finished_at:%H:%M:%S}", told(report))

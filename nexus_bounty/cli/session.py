@@ -1,0 +1,127 @@
+"""What one command works with: opened when first used, closed when it ends."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from nexus_bounty.cli.options import (
+    CLAIMS_ON_NEXUS,
+    LedgerOptions,
+    Options,
+    OutputOptions,
+    default_ledger,
+)
+from nexus_bounty.cli.output import safe, stderr
+from nexus_bounty.idempotency import new_key
+from nexus_bounty.nexus.bounty_store import NexusBountyStore
+from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.contribution_store import NexusContributionStore
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
+from nexus_bounty.registry import open_claims, open_credits
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A mutation under way: what to ask about if it is interrupted.
+
+    `repeat` are the options that make a repeat of the command the same operation.
+    """
+
+    operation: str
+    key: str
+    bounty_id: str | None
+    repeat: str
+
+
+class Session:
+    """The systems that a command names by its options, and the mutation it is about."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        self._options = options
+        self._stack = AsyncExitStack()
+        self.attempt: Attempt | None = None
+
+    @property
+    def as_json(self) -> bool:
+        """Whether a program reads the answer."""
+        return self._options.as_json
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @cached_property
+    def client(self) -> NexusClient:
+        """The server."""
+        client = NexusClient(settings=self._everything.settings())
+        self._stack.push_async_callback(client.close)
+        return client
+
+    @cached_property
+    def store(self) -> NexusBountyStore:
+        """Where bounties are."""
+        return NexusBountyStore(self.client)
+
+    @cached_property
+    def claims(self) -> ClaimStore:
+        """Where leases are."""
+        if self._everything.claims_url == CLAIMS_ON_NEXUS:
+            return NexusClaimStore(self.client)
+        claims = open_claims(self._everything.claims_url)
+        self._stack.push_async_callback(claims.close)
+        return claims
+
+    @cached_property
+    def credits(self) -> CreditsService:
+        """Where the money is."""
+        if not isinstance(self._options, LedgerOptions):
+            raise TypeError(f"{type(self._options).__name__} names no ledger")
+        credit = open_credits(self._options.credits_url or default_ledger())
+        self._stack.push_async_callback(credit.close)
+        return credit
+
+    def operations(
+        self,
+        *,
+        contributions: ContributionStore | None = None,
+        allow_self_claims: bool = False,
+    ) -> BountyOperations:
+        """The operations on all of them."""
+        return BountyOperations(
+            self.store,
+            credits=self.credits,
+            claims=self.claims,
+            contributions=contributions or NexusContributionStore(self.client),
+            allow_self_claims=allow_self_claims,
+        )
+
+    def begin(
+        self, operation: str, key: str | None, bounty_id: str | None = None, *, repeat: str = ""
+    ) -> str:
+        """Announce a mutation, so that whoever interrupts it can find out; returns its key."""
+        key = key or new_key()
+        again = f"--key {key} {repeat}".strip()
+        self.attempt = Attempt(operation, key, bounty_id, again)
+        console = stderr()
+        if console.is_terminal:
+            console.print(safe(f"key {key}", "dim"))
+        return key
+
+    @property
+    def _everything(self) -> Options:
+        if not isinstance(self._options, Options):
+            raise TypeError(f"{type(self._options).__name__} names no server")
+        return self._options

@@ -1,0 +1,97 @@
+"""The steps of operations, and which key each has: the operation's own, extended by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from nexus_bounty.idempotency import OperationRecord, derived_key
+from nexus_bounty.outcomes import Outcome
+
+
+class Operation(StrEnum):
+    """What a key can stand for."""
+
+    CREATE = "create"
+    CLAIM = "claim"
+    RELEASE = "release"
+    SETTLE = "settle"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One commit of an operation on the bounty's document."""
+
+    name: str
+    operation: Operation
+    meaning: str
+
+
+STEPS: Final = (
+    Step("draft", Operation.CREATE, "write a draft that names its reservation"),
+    Step("open", Operation.CREATE, "open it, its credits being held"),
+    Step("give-up", Operation.CREATE, "cancel the draft, because creating it was given up"),
+    Step("claim", Operation.CLAIM, "give it to the claimer"),
+    Step("release", Operation.RELEASE, "open it again for others"),
+    Step("begin", Operation.SETTLE, "begin paying: from here only forward"),
+    Step("settle", Operation.SETTLE, "settle it, its credits being paid"),
+    Step("cancel", Operation.CANCEL, "cancel it"),
+    Step("expire", Operation.EXPIRE, "expire it"),
+)
+"""In the order in which operations take them."""
+
+COMMIT_STEPS: Final = {
+    Operation.CREATE: ("draft", "open"),
+    Operation.CLAIM: ("claim",),
+    Operation.RELEASE: ("release",),
+    Operation.SETTLE: ("begin",),
+    Operation.CANCEL: ("cancel",),
+    Operation.EXPIRE: ("expire",),
+}
+"""The steps that must all be committed for the operation to have happened."""
+
+_OTHER_STEPS: Final = ("lease",)
+"""Kept elsewhere than in the bounty's document."""
+
+_BY_NAME: Final = {step.name: step for step in STEPS}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A step that was found in a document's history."""
+
+    step: Step | None
+    record: OperationRecord
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, for good."""
+        return Outcome.PRE_COMMIT if self.record.aborted else Outcome.COMMITTED
+
+    @property
+    def name(self) -> str:
+        """The step's name, or what a store called directly did."""
+        return self.step.name if self.step else self.record.kind
+
+
+def operation_key(key: str) -> str:
+    """The operation's key that `key` is, or is a step's of."""
+    head, _, tail = key.rpartition(":")
+    return head if head and (tail in _BY_NAME or tail in _OTHER_STEPS) else key
+
+
+def step_of(key: str) -> Step | None:
+    """The step that `key` is the key of, if it is one's."""
+    head, _, tail = key.rpartition(":")
+    return _BY_NAME.get(tail) if head else None
+
+
+def traces(key: str, history: Sequence[OperationRecord]) -> list[Trace]:
+    """What `history` says of the operation with `key`, and of its steps, oldest first."""
+    keys: dict[str, Step | None] = {derived_key(key, step.name): step for step in STEPS}
+    keys[key] = None
+    return [Trace(keys[record.key], record) for record in history if record.key in keys]

@@ -1,0 +1,186 @@
+"""Every command, for people and for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nexus_bounty.mock import PERSONALITIES, MockNexus
+from tests.cli.shell import Life, Shell
+
+DEADLINE = "2100-01-01T00:00:00Z"
+
+
+def test_people_read_what_happened_where_the_money_is_and_what_is_next(
+    shell: Shell, life: Life, work: str
+) -> None:
+    """Each step of a bounty's life says so in words."""
+    assert "Added 500 credits to alice" in shell("top-up", "alice", 500).said
+    posted = shell("create", "Sort it", "--amount", 100, "--creator", "alice", "--key", "k-1")
+    assert posted.code == 0
+    assert "Posted 'Sort it' for 100 credits" in posted.said
+    assert "100 held in escrow" in posted.said
+    bounty_id = shell.json("list")["bounties"][0]["bountyId"]
+    assert f"nexus-bounty claim {bounty_id}" in posted.said
+    assert "bob has claimed 'Sort it'" in shell("claim", bounty_id, "--agent", "bob").said
+    assert "bob keeps 'Sort it'" in shell("renew", bounty_id, "--agent", "bob").said
+    assert "is open again" in shell("release", bounty_id, "--agent", "bob").said
+    assert shell("claim", bounty_id, "--agent", "carol").code == 0
+    settled = shell("settle", *life.settling(bounty_id))
+    assert "Paid 100 credits to carol" in settled.said
+    assert "100 captured: with carol" in settled.said
+    assert "400 free, 0 in escrow" in shell("balance", "alice").said
+    assert "100 free" in shell("balance", "carol").said
+
+
+def test_every_command_answers_a_program_with_one_document(shell: Shell, life: Life) -> None:
+    """`--json` is on all of them, and stdout holds nothing else."""
+    bounty_id = life.post("--tag", "sorted", "--deadline", DEADLINE)
+    assert life.claim(bounty_id)["operation"] == "claim"
+    assert shell.json("renew", bounty_id, "--agent", "bob")["claim"]["revision"] == 2
+    assert shell.json("release", bounty_id, "--agent", "bob")["bounty"]["status"] == "open"
+    assert life.claim(bounty_id, key="k-again")["bounty"]["claimedBy"] == {"agentId": "bob"}
+    assert life.settle(bounty_id)["bounty"]["status"] == "settled"
+    other = life.post(key="k-other")
+    assert shell.json("cancel", other)["bounty"]["status"] == "cancelled"
+    assert shell.json("show", bounty_id)["bountyId"] == bounty_id
+    assert shell.json("list")["total"] == 2
+    assert shell.json("expire")["expired"] == []
+    assert shell.json("balance", "alice") == {"account": "alice", "available": 1900, "reserved": 0}
+    assert shell.json("reconcile", "--dry-run")["dryRun"] is True
+    assert shell.json("history", bounty_id)["bounty"]["status"] == "settled"
+    assert shell.json("explain", "k-post")["outcome"] == "committed"
+    assert shell.json("demo")["final_status"] == "settled"
+
+
+def test_what_is_created_is_what_was_asked_for(shell: Shell, life: Life) -> None:
+    """Every option of `create` is in the document."""
+    bounty_id = life.post(
+        *("--description", "fast", "--criteria", "must be fast", "--deadline", DEADLINE),
+        *("--tag", "sorted", "--tag", "tested", "--bounty-id", "b-7", "--context", '{"a": 1}'),
+        *("--metric", "speed", "--threshold", "1.5", "--direction", "maximize"),
+    )
+    stored = shell.json("show", bounty_id)
+    assert stored["bountyId"] == "b-7"
+    assert stored["description"] == "fast"
+    assert stored["context"] == {"a": 1}
+    assert stored["deadline"] == DEADLINE
+    assert stored["criteria"] == {
+        "description": "must be fast",
+        "metricName": "speed",
+        "metricThreshold": 1.5,
+        "metricDirection": "maximize",
+        "requiredTags": ["sorted", "tested"],
+    }
+    assert "must be fast; tag sorted; tag tested; speed at least 1.5" in shell("show", "b-7").said
+
+
+def test_a_create_repeated_with_its_key_posts_one_bounty_and_holds_its_credits_once(
+    shell: Shell, life: Life
+) -> None:
+    """The same key and the same deadline are the same operation."""
+    first = life.post("--deadline", DEADLINE)
+    again = shell.json(
+        *("create", "Sort it", "--amount", 100, "--creator", "alice"),
+        *("--key", "k-post", "--deadline", DEADLINE),
+    )
+    assert again["bounty"]["bountyId"] == first
+    assert shell.json("list")["total"] == 1
+    assert life.reserved("alice") == 100
+
+
+def test_a_top_up_repeated_with_its_key_adds_its_credits_once(shell: Shell) -> None:
+    """The key is the id of the transfer."""
+    for _ in range(2):
+        assert shell.json("top-up", "alice", 10, "--key", "once")["balance"]["available"] == 10
+
+
+def test_listings_are_newest_first_and_cut_as_asked(shell: Shell, life: Life) -> None:
+    """`--limit`, `--offset` and the filters restrict; the total counts what matches."""
+    ids = [life.post(key=f"k-{number}") for number in range(4)]
+    life.claim(ids[0])
+    assert [each["bountyId"] for each in shell.json("list")["bounties"]] == ids[::-1]
+    page = shell.json("list", "--limit", 2, "--offset", 1)
+    assert [each["bountyId"] for each in page["bounties"]] == [ids[2], ids[1]]
+    assert page["total"] == 4
+    claimed = shell.json("list", "--status", "claimed", "--claimer", "bob")
+    assert [each["bountyId"] for each in claimed["bounties"]] == [ids[0]]
+    assert "2 of 4" in shell("list", "--limit", 2).said
+    assert shell.json("list", "--creator", "nobody") == {"bounties": [], "total": 0}
+    assert "No bounties" in shell("list", "--creator", "nobody").said
+
+
+def test_a_bounty_past_its_deadline_is_expired_and_its_credits_come_back(
+    shell: Shell, life: Life
+) -> None:
+    """By name, or with all that are due."""
+    named, due = (
+        life.post("--deadline", "1s", key="k-1"),
+        life.post("--deadline", "1s", key="k-2"),
+    )
+    early = shell("expire", life.post(key="k-3"))
+    assert early.code == 3
+    assert "may be worked on until" in early.said
+    ended = None
+    while ended is None or ended.code == 3:
+        ended = shell("expire", named)
+    assert "Expired 'Sort it'" in ended.said
+    swept = shell.json("expire")
+    assert [each["bounty"]["bountyId"] for each in swept["expired"]] == [due]
+    assert life.reserved("alice") == 100
+    assert "None is due" in shell("expire").said
+
+
+def test_leases_may_be_kept_in_a_ledger_file(
+    shell: Shell, life: Life, mock: MockNexus, environment: dict[str, str]
+) -> None:
+    """`--claims` takes the URL of any claim store."""
+    bounty_id = life.post()
+    shell.setenv("NEXUS_BOUNTY_CLAIMS", environment["NEXUS_BOUNTY_CREDITS"])
+    assert life.claim(bounty_id)["claim"]["status"] == "active"
+    assert not [path for path in mock.files if "/claims/" in path]
+
+
+def test_creators_claim_their_own_bounty_only_when_allowed(shell: Shell, life: Life) -> None:
+    """A setting, off unless asked for."""
+    bounty_id = life.post()
+    assert shell("claim", bounty_id, "--agent", "alice").code == 3
+    assert shell("claim", bounty_id, "--agent", "alice", "--allow-own").code == 0
+
+
+def test_the_contribution_is_looked_up_in_the_zone_unless_a_file_is_given(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """What the peer has published counts as it stands."""
+    bounty_id = life.post("--tag", "sorted")
+    life.claim(bounty_id)
+    missing = shell("settle", bounty_id, "cid-1")
+    assert missing.code == 3
+    assert "there is no such contribution" in missing.said
+
+
+def test_the_ledger_is_in_the_data_directory_unless_it_is_named(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A newcomer needs no option, and finds one ledger from every directory."""
+    monkeypatch.delenv("NEXUS_BOUNTY_CREDITS")
+    shell.json("top-up", "alice", 10)
+    assert (tmp_path / "nexus-bounty" / "nexus-bounty.db").exists()
+
+
+def test_the_mock_server_offers_every_personality_there_is() -> None:
+    """The list in the help is the mock's own."""
+    from nexus_bounty.cli.server import Release
+
+    assert [each.value for each in Release] == list(PERSONALITIES)
+
+
+def test_text_from_the_server_cannot_steer_the_terminal(shell: Shell, life: Life) -> None:
+    """Neither markup nor escape sequences of a title have any effect."""
+    life.funds()
+    shell.json("create", "[red]\x1b[31mboo", "--amount", 1, "--creator", "alice")
+    for command in ("list",):
+        said = shell(command)
+        assert "\x1b" not in said.out
+        assert "[red]" in said.out
