@@ -72,7 +72,9 @@ class NexusClient:
         random: Random | None = None,
     ) -> None:
         key = None if api_key is None else SecretStr(api_key)
-        given = {name: value for name, value in (("url", url), ("api_key", key)) if value}
+        given = {
+            name: value for name, value in (("url", url), ("api_key", key)) if value is not None
+        }
         settings = settings or NexusSettings()
         self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
         self.dialect = Dialect()
@@ -114,6 +116,22 @@ class NexusClient:
     def deadline(self) -> Deadline:
         """The deadline of an operation that starts now."""
         return Deadline.after(self.settings.operation_timeout)
+
+    async def call(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        *,
+        deadline: Deadline | None = None,
+    ) -> T:
+        """Send any method once, just so, for those who look at how the server takes it."""
+        path = str(params.get("path", ""))
+        return await self._rpc.call(method, path, params, decoder, deadline or self.deadline())
+
+    async def ask(self, route: str, *, deadline: Deadline | None = None) -> Any:
+        """What the server answers to a GET outside JSON-RPC, as plain values."""
+        return await self._rpc.ask(route, deadline or self.deadline())
 
     async def read(self, path: str, *, deadline: Deadline | None = None) -> File | None:
         """The file with its etag, in one request; `None` if it is missing."""
@@ -170,13 +188,16 @@ class NexusClient:
 
         Returns `False` if it was provably not there.
         """
+        doubts: list[NexusError] = []
         try:
-            reply = await self._harmless("delete", path, {"path": path}, wire.deletions, deadline)
+            reply = await self._harmless(
+                "delete", path, {"path": path}, wire.deletions, deadline, doubts
+            )
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
                 return error.disposition is Disposition.AMBIGUOUS  # an attempt may have deleted it
             raise
-        return reply.done
+        return reply.done or bool(doubts)
 
     async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Whether there is a file at `path`."""
@@ -203,7 +224,7 @@ class NexusClient:
             if error.reason is Reason.NOT_FOUND:
                 raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
             raise
-        if not reply.renamed:
+        if not (reply.renamed and reply.success):
             raise NexusError(classification.UNLISTED, method="rename", path=source)
 
     async def walk(
@@ -223,12 +244,14 @@ class NexusClient:
             {"details": True} if details else {}
         )
         cursor: str | None = None
+        seen: set[str] = set()
         while True:
             page = await self._list_page(directory, params, cursor, deadline)
             for each in page.files:
                 entry = wire.Entry(path=each) if isinstance(each, str) else each
-                if not entry.is_a_directory:
+                if not entry.is_a_directory and entry.path not in seen:
                     yield entry
+                    seen.add(entry.path)
             if not (page.has_more and page.next_cursor):
                 return
             if page.next_cursor == cursor:
@@ -249,7 +272,7 @@ class NexusClient:
             if page is not None:
                 # 0.9.x orders its pages by nothing and its cursor by path: pages lose entries
                 self.dialect.orders_pages = not page.has_more or page.is_ordered
-                if self.dialect.orders_pages or cursor:
+                if self.dialect.orders_pages:
                     return page
         if self.dialect.takes_limits is False:  # only details tell its directories from files
             params = {**params, "details": True}
@@ -267,7 +290,9 @@ class NexusClient:
                 "reads_in_bulk", "read_bulk", paths[0], params, wire.bulk_files, deadline
             )
         if replies is not None and any(replies.values()):
-            return [_file("read_bulk", path, replies.get(path)) for path in paths]
+            return [
+                _file("read_bulk", path, _answered("read_bulk", replies, path)) for path in paths
+            ]
         singly = await _together(self.read(path, deadline=deadline) for path in paths)
         if replies is not None and any(singly):  # 0.9.x answers with null for every path
             self.dialect.reads_in_bulk = False
@@ -284,7 +309,7 @@ class NexusClient:
                 deadline,
             )
             if found is not None:
-                return [found.get(path, False) for path in paths]
+                return [_answered("exists_batch", found, path) for path in paths]
         return await _together(self.exists(path, deadline=deadline) for path in paths)
 
     async def _if_understood(
@@ -319,9 +344,10 @@ class NexusClient:
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline | None,
+        doubts: list[NexusError] | None = None,
     ) -> T:
-        """Send a request whose repeat does no harm."""
-        return await self._retried(method, path, params, decoder, deadline, _is_passing)
+        """Send a request whose repeat does no harm; `doubts` gathers what may have landed."""
+        return await self._retried(method, path, params, decoder, deadline, _is_passing, doubts)
 
     async def _once(
         self,
@@ -342,20 +368,21 @@ class NexusClient:
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline | None,
         worth_it: Callable[[NexusError], bool],
+        doubts: list[NexusError] | None = None,
     ) -> T:
         deadline = deadline or self.deadline()
-        in_doubt = False
+        doubts = [] if doubts is None else doubts
 
         def again(error: NexusError) -> bool:
-            nonlocal in_doubt
-            in_doubt |= error.disposition is Disposition.AMBIGUOUS
+            if error.disposition is Disposition.AMBIGUOUS:
+                doubts.append(error)
             return worth_it(error)
 
         retrying = self.retries.retrying(deadline, again)
         try:
             return await retrying(self._rpc.call, method, path, params, decoder, deadline)
         except NexusError as error:
-            if in_doubt and error.disposition is not Disposition.AMBIGUOUS:
+            if doubts and error.disposition is not Disposition.AMBIGUOUS:
                 # the last attempt says nothing of the one before
                 raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
             raise
@@ -375,6 +402,14 @@ def _file(method: str, path: str, reply: wire.FileReply | None) -> File | None:
         raise NexusError(
             classification.UNREADABLE, method=method, path=path, detail=str(error)
         ) from error
+
+
+def _answered(method: str, replies: Mapping[str, T], path: str) -> T:
+    """What a bulk answer says of `path`; every release says something of every path."""
+    if path not in replies:
+        said = "the answer leaves this path out"
+        raise NexusError(classification.UNREADABLE, method=method, path=path, detail=said)
+    return replies[path]
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

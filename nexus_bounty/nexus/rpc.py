@@ -42,7 +42,7 @@ class Rpc:
         self._ids = count(1)
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._http = _http_client(settings, transport)
-        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
 
     async def close(self) -> None:
         """Close every connection; requests after this are never sent."""
@@ -63,11 +63,27 @@ class Rpc:
         except (UnicodeEncodeError, TypeError) as error:
             raise request.error(classification.UNENCODABLE, str(error)) from error
         async with self._slot(request, deadline):
-            response = await self._post(request, body, deadline)
+            route = f"/api/nfs/{method}"
+            response = await self._send(request, deadline, "POST", route, body)
         try:
             return decoder.decode(self._result(request, response))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise self._error(request, classification.UNREADABLE, str(error), error) from None
+            raised = self._error(request, classification.UNREADABLE, str(error), error)
+            raise raised from raised.__cause__
+
+    async def ask(self, route: str, deadline: Deadline) -> Any:
+        """What the server answers to a GET outside JSON-RPC, as plain values."""
+        request = _Call("GET", route)
+        async with self._slot(request, deadline):
+            response = await self._send(request, deadline, "GET", route)
+        verdict = classification.of_status(response.status_code)
+        if verdict.disposition is not Disposition.ACKNOWLEDGED:
+            raise request.error(verdict, f"HTTP {response.status_code}")
+        try:
+            return msgspec.json.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raised = self._error(request, classification.UNREADABLE, str(error), error)
+            raise raised from raised.__cause__
 
     @asynccontextmanager
     async def _slot(self, request: _Call, deadline: Deadline) -> AsyncIterator[None]:
@@ -82,7 +98,9 @@ class Rpc:
         finally:
             self._slots.release()
 
-    async def _post(self, request: _Call, body: bytes, deadline: Deadline) -> httpx.Response:
+    async def _send(
+        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None = None
+    ) -> httpx.Response:
         left = deadline.remaining
         if not left:
             raise request.error(classification.OUT_OF_TIME)
@@ -95,15 +113,14 @@ class Rpc:
         self.requests_sent += 1
         try:
             async with asyncio.timeout_at(deadline.at):
-                response = await self._http.post(
-                    f"/api/nfs/{request.method}", content=body, timeout=timeout
-                )
+                response = await self._http.request(verb, route, content=body, timeout=timeout)
         except TimeoutError as error:
             raise request.error(classification.LATE) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             detail = f"{type(error).__name__}: {error}".rstrip(": ")
             verdict = classification.of_exception(error)
-            raise self._error(request, verdict, detail, error) from None
+            raised = self._error(request, verdict, detail, error)
+            raise raised from raised.__cause__
         logger.debug("%s %s: HTTP %d", request.method, request.path, response.status_code)
         return response
 
@@ -133,17 +150,25 @@ class Rpc:
         """The error for `cause`, which is kept as such only if it does not repeat the API key."""
         shown = self._redact(detail)
         error = request.error(verdict, shown)
-        if not self._key or self._key not in str(cause):
+        if not any(secret in str(cause) for secret in self._secrets):
             error.__cause__ = cause
         return error
 
     def _redact(self, text: str) -> str:
         """`text` in one short line, without the API key should a server echo it."""
-        if self._key:
-            escaped = msgspec.json.encode(self._key)[1:-1].decode()
-            text = text.replace(self._key, "***").replace(escaped, "***")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         shown = " ".join(text.split())
         return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 3]}..."
+
+
+def _spellings(key: str) -> list[str]:
+    """The ways in which a text may spell the API key, the longest first."""
+    if not key:
+        return []
+    in_json = msgspec.json.encode(key)[1:-1].decode()
+    in_python = repr(key)[1:-1]
+    return sorted({key, in_json, in_python, repr(in_python)[1:-1]}, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ class NexusSettings(BaseSettings):
     @classmethod
     def _without_credentials(cls, url: str) -> str:
         """Refuse a URL that holds credentials: it is shown in logs and reprs."""
-        if "@" in url.partition("://")[2].partition("/")[0]:
+        scheme, found, rest = url.partition("://")
+        authority = (rest if found else scheme.lstrip("/")).partition("/")[0]
+        if "@" in authority and not url.startswith("mailto:"):
             raise ValueError("must not hold credentials; give them as api_key")
         return url
 

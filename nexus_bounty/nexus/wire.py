@@ -142,6 +142,7 @@ class RenameReply(msgspec.Struct):
     """The acknowledgement of a rename; not every release says that it renamed."""
 
     renamed: bool = True
+    success: bool = True
 
 
 class ExistsReply(msgspec.Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -42,16 +42,6 @@ def harmless() -> list[object]:
     return [pytest.param(call, id=name) for name, call in HARMLESS.items()]
 
 
-def mutations_and_faults() -> Iterator[object]:
-    """Every pair; one is known to be judged wrongly."""
-    echo = "a proxy's repeat finds the source gone: -32000 to a rename is no refusal"
-    for name, call in ONCE.items():
-        for fault in ALL_FAULTS:
-            wrong = name == "rename" and fault.kind is FaultKind.DUPLICATE_ECHO
-            marks = [pytest.mark.xfail(strict=True, reason=echo)] if wrong else []
-            yield pytest.param(call, fault, id=f"{name}-{fault}", marks=marks)
-
-
 def is_passing(fault: Fault) -> bool:
     """Whether what the client hears of the fault may be different a moment later."""
     refusal = fault.kind is FaultKind.STATUS_BEFORE and fault.status in REFUSALS
@@ -87,7 +77,8 @@ async def test_a_mutation_is_repeated_only_after_it_was_never_sent(
     assert mock.request_count == (2 if fault.kind is FaultKind.REFUSE else 1)
 
 
-@pytest.mark.parametrize(("call", "fault"), [*mutations_and_faults()])
+@pytest.mark.parametrize("fault", ALL_FAULTS, ids=str)
+@pytest.mark.parametrize("call", once())
 @virtual_time
 async def test_no_verdict_on_a_mutation_claims_more_than_is_true(call: Call, fault: Fault) -> None:
     """An acknowledged one was applied; one called never sent or refused never is, even later."""
@@ -111,7 +102,7 @@ async def test_a_harmless_request_is_repeated_until_it_is_answered(
     """Once more after every fault that may pass; not at all after an answer or a refusal."""
     mock = await server(fault)
     error = await ended(call(client_of(mock)))
-    repeated = mock.request_count - (1 if call is not HARMLESS["read_many"] else 2)
+    repeated = mock.request_count - 1
     if is_passing(fault):
         assert error is None
         assert repeated == 1
@@ -151,7 +142,6 @@ async def test_the_number_of_attempts_is_bounded(fault: Fault, attempts: int) ->
 @pytest.mark.parametrize(
     "second", [Fault(FaultKind.REFUSE, times=None), Fault(FaultKind.STATUS_BEFORE, status=403)]
 )
-@pytest.mark.xfail(strict=True, reason="the verdict is that of the last attempt alone")
 @virtual_time
 async def test_a_repeat_that_never_left_does_not_hide_an_attempt_that_may_have_landed(
     second: Fault,
@@ -174,7 +164,6 @@ async def test_a_conflict_is_not_repeated_even_where_a_repeat_is_harmless() -> N
     assert mock.request_count == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the repeat finds no file, and only its answer is believed")
 @virtual_time
 async def test_a_delete_says_that_the_file_was_there_although_its_first_answer_was_lost() -> None:
     """It promises to say whether it was."""
@@ -218,7 +207,6 @@ async def test_the_timeout_of_a_caller_is_the_callers_own() -> None:
     assert mock.read_file("/a") == b"new"
 
 
-@pytest.mark.xfail(strict=True, reason="asyncio.gather leaves the other reads running")
 @virtual_time
 async def test_nothing_goes_on_behind_the_back_of_a_failed_read_of_many() -> None:
     """When the call has raised, its other requests are over."""

