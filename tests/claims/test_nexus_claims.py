@@ -29,23 +29,23 @@ class NexusClaims(ClaimStoreContract):
             yield NexusClaimStore(client, clock=clock)
 
 
-class TestOn0_10(NexusClaims):
+class TestOnTheNewest(NexusClaims):
     """The newest dialect."""
 
 
-class TestOn0_10StoredAsBase64(NexusClaims):
+class TestOnTheNewestStoredAsBase64(NexusClaims):
     """As the peer stores its files."""
 
     encoding = "base64"
 
 
-class TestOn0_7_0(NexusClaims):
+class TestOnZeroSeven(NexusClaims):
     """With preconditions made atomic."""
 
     dialect = "0.7.0"
 
 
-class TestOn0_5_6(NexusClaims):
+class TestOnZeroFive(NexusClaims):
     """With preconditions made atomic."""
 
     dialect = "0.5.6"

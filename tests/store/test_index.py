@@ -51,9 +51,15 @@ class Moment(NamedTuple):
         """The marker without which a listing would miss it."""
         return self.status and PATHS.marker(self.status, "b", self.history.marker_seq)
 
+    @property
+    def before(self) -> BountyStatus:
+        assert self.status is not None
+        return self.status
+
     def after(self, target: BountyStatus) -> Self:
         seq = self.history.seq + 1
-        generation = generation_after(self.history, self.status, target, seq)
+        born = self.status is None
+        generation = None if born else generation_after(self.history, self.before, target, seq)
         behind = left_behind("b", self.status, target, self.history, PATHS) if self.status else []
         written = {PATHS.marker(target, "b", each) for each in (None, generation)}
         return self._replace(
@@ -68,7 +74,7 @@ class Moment(NamedTuple):
 
     def standing(self, marker: str) -> Standing:
         marked = BountyStatus(marker.split("/")[-2])
-        return standing(marked, marker_generation(marker), self.status, self.history)
+        return standing(marked, marker_generation(marker), self.before, self.history)
 
 
 NOTHING = Moment(None, History())

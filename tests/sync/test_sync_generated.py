@@ -6,16 +6,20 @@ import inspect
 import subprocess
 import sys
 from datetime import UTC, datetime
-from typing import assert_type
+from pathlib import Path
+from typing import Any, assert_type
 
 import pytest
 
 from nexus_bounty import (
     AgentIdentity,
     Bounty,
+    BountyOperations,
     IndexStatus,
     NexusBountyStore,
     NexusClient,
+    OperationResult,
+    Reconciler,
     Resolution,
     sync,
 )
@@ -23,10 +27,41 @@ from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.client import File
 from nexus_bounty.portal import Face
 from nexus_bounty.ports import BountyStore
-from nexus_bounty.sync import SyncNexusBountyStore, SyncNexusClient
+from nexus_bounty.reconcile.report import ReconcileReport
+from nexus_bounty.sync import (
+    SyncBountyOperations,
+    SyncNexusBountyStore,
+    SyncNexusClient,
+    SyncReconciler,
+)
 from tools import generate_sync
 
-PAIRS = [(NexusClient, SyncNexusClient), (NexusBountyStore, SyncNexusBountyStore)]
+PAIRS = [
+    (NexusClient, SyncNexusClient),
+    (NexusBountyStore, SyncNexusBountyStore),
+    (BountyOperations, SyncBountyOperations),
+    (Reconciler, SyncReconciler),
+]
+
+ODD = r'''
+class Odd:
+    r"""Says "\d" <separator> and 'so';
+
+        code = "indented"
+    """
+
+    def __init__(self, id: int, *, credits: str = "\n") -> None:
+        self.id = id
+
+    async def hash(self, map: dict[str, int]) -> int:
+        'A backslash \\ and three quotes """ and " at the end"'
+        return self.id
+
+    @property
+    def plain(self) -> str:
+        """A form feed \x0c is no new line, nor is <separator>."""
+        return ""
+'''.replace("<separator>", "\u2028")
 
 
 def public(kind: type) -> set[str]:
@@ -35,7 +70,7 @@ def public(kind: type) -> set[str]:
 
 def test_the_generated_module_is_current() -> None:
     """Fails when an async signature or docstring changed: run `python tools/generate_sync.py`."""
-    assert generate_sync.is_current()
+    assert generate_sync.is_current(), "run python tools/generate_sync.py"
 
 
 def test_the_check_mode_of_the_generator_fails_on_drift_and_changes_nothing(
@@ -77,6 +112,35 @@ def test_every_face_has_the_parameters_and_the_docstring_of_its_original(
             assert not inspect.iscoroutinefunction(ours)
 
 
+def test_docstrings_come_over_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they quote; and the linter is told of arguments that are named like builtins."""
+    (tmp_path / "odd.py").write_text(ODD)
+    monkeypatch.setattr(generate_sync, "ROOT", tmp_path)
+    text, imports = generate_sync.write_class("Odd", "odd")
+    assert imports == {"", "from odd import Odd"}
+    given: dict[str, Any] = {"Face": Face}
+    for source in (ODD, generate_sync.excused(generate_sync.tidy(text))):
+        exec(source, given)
+    for name in ("__doc__", "hash", "plain"):
+        theirs, ours = getattr(given["Odd"], name), getattr(given["SyncOdd"], name)
+        assert inspect.getdoc(ours) == inspect.getdoc(theirs)
+    excused = [line for line in source.splitlines() if "# noqa: A002" in line]
+    assert [line.split()[0] for line in excused] == ["def", "def"]
+    assert generate_sync.excused(generate_sync.tidy("def f(x): pass\n")).count("#") == 0
+
+
+def test_a_class_without_a_docstring_has_no_face(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, instead of writing one that says nothing."""
+    (tmp_path / "odd.py").write_text("class Odd:\n    def __init__(self) -> None: ...\n")
+    monkeypatch.setattr(generate_sync, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match="Odd has no docstring"):
+        generate_sync.write_class("Odd", "odd")
+
+
 def test_a_sync_store_has_every_method_of_the_port() -> None:
     """Whatever works with a `BountyStore` has a sync counterpart."""
     assert public(BountyStore) <= public(SyncNexusBountyStore)
@@ -85,7 +149,12 @@ def test_a_sync_store_has_every_method_of_the_port() -> None:
 def test_the_types_of_results_are_the_real_ones() -> None:
     """What a type checker sees; it fails there, not here."""
 
-    def typed(client: SyncNexusClient, store: SyncNexusBountyStore, bounty: Bounty) -> None:
+    def typed(
+        client: SyncNexusClient,
+        store: SyncNexusBountyStore,
+        operations: SyncBountyOperations,
+        bounty: Bounty,
+    ) -> None:
         assert_type(client.read("/a"), File | None)
         assert_type(client.list("/"), list[str])
         assert_type(client.exists("/a"), bool)
@@ -96,6 +165,9 @@ def test_the_types_of_results_are_the_real_ones() -> None:
         assert_type(store.list_index_statuses(), list[IndexStatus])
         assert_type(store.resolve_operation("b", "k"), Resolution)
         assert_type(store.store_identity, str)
+        assert_type(operations.settle("b", "cid"), OperationResult)
+        assert_type(operations.wrapped, BountyOperations)
+        assert_type(SyncReconciler(operations).run_once(), ReconcileReport)
         assert_type(client.wrapped, NexusClient)
         with client as entered:
             assert_type(entered, SyncNexusClient)
