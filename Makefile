@@ -27,6 +27,11 @@ test: $(READY) ## Run the quick tests
 test-exhaustive: $(READY) ## Run every request of every operation against every fault (long)
 	$(BIN)/pytest -n auto -q -m exhaustive $(PYTEST_ARGS)
 
+.PHONY: live
+live: $(READY) ## Install and start a real Nexus 0.5.6, and run the live tests on it (Python 3.11)
+	$(BIN)/python tools/real_nexus.py 0.5.6 -- $(BIN)/pytest -q -m live tests/live/test_whole_life.py \
+		tests/store/test_live.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: $(READY) ## Lint, formatting, types
 	$(BIN)/ruff check .

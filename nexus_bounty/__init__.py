@@ -27,10 +27,14 @@ from nexus_bounty.nexus.bounty_store import NexusBountyStore
 from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.classification import Disposition, Reason
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.auto import AutoCommit
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
 from nexus_bounty.nexus.settings import NexusSettings
 from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.outcomes import (
@@ -63,6 +67,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FROM_IDEMPOTENCY_KEY",
     "AgentIdentity",
+    "AutoCommit",
     "Bounty",
     "BountyCriteria",
     "BountyExistsError",
@@ -99,14 +104,19 @@ __all__ = [
     "PaymentError",
     "PostCommitError",
     "PreCommitError",
+    "ProbeReport",
     "Proof",
     "Reason",
     "Reconciler",
+    "RenameCommit",
     "Resolution",
     "RewardQuery",
     "RewardRecord",
     "RewardType",
+    "SingleWriter",
     "UnreadableDocumentError",
     "UnsupportedServerError",
+    "Verdict",
+    "probe",
     "reward_id",
 ]

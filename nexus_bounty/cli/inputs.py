@@ -66,7 +66,7 @@ def moment(field: str, text: str, now: datetime) -> datetime:
     """
     if _DURATION.fullmatch(text):
         try:
-            return now.replace(microsecond=0) + duration(field, text)
+            return now + duration(field, text)
         except OverflowError:
             raise UsageProblem(f"{field} is too long: {text!r}") from None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +15,15 @@ from nexus_bounty.nexus.settings import NexusSettings
 
 CLAIMS_ON_NEXUS: Final = "nexus"
 _PANEL: Final = "Where"
+
+
+class CommitChoice(StrEnum):
+    """How writes are made exclusive."""
+
+    AUTO = "auto"
+    CONDITIONAL = "conditional"
+    RENAME = "rename"
+    SINGLE_WRITER = "single-writer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +96,17 @@ class Options(LedgerOptions):
             rich_help_panel=_PANEL,
         ),
     ] = CLAIMS_ON_NEXUS
+
+    commit: Annotated[
+        CommitChoice,
+        typer.Option(
+            "--commit",
+            envvar="NEXUS_BOUNTY_COMMIT",
+            help="How writes are made exclusive: auto finds out once what is safe on this server, "
+            "rename and single-writer insist on one way, conditional trusts the server unseen.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = CommitChoice.AUTO
 
     def settings(self) -> NexusSettings:
         """The client's settings: flags first, then the environment.

@@ -84,5 +84,5 @@ def _finding(finding: Finding) -> Text:
 
 
 def _tell(report: ReconcileReport) -> None:
-    console = stdout()
-    console.print(f"{report.finished_at:%H:%M:%S}", told(report))
+    when = Text(f"{report.finished_at:%H:%M:%S} UTC", "dim")
+    stdout().print(facts(("at", when)), told(report))

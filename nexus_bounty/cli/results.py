@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.text import Text
 
 from nexus_bounty.cli.output import Reply, facts, lines, safe
+from nexus_bounty.models import Claim
 from nexus_bounty.operations import OperationResult
-from nexus_bounty.ports import Reservation
+from nexus_bounty.ports import ReservationStatus
 
 
 def done(result: OperationResult, what: str, following: str | None = None) -> Reply:
@@ -16,12 +19,7 @@ def done(result: OperationResult, what: str, following: str | None = None) -> Re
         ("Bounty", bounty.bounty_id),
         ("Status", bounty.status.value),
         ("Money", _money(result)),
-        (
-            "Lease",
-            f"until {result.claim.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC"
-            if result.claim
-            else None,
-        ),
+        ("Lease", _lease(result.claim) if result.claim else None),
         ("Owed", f"{', '.join(result.owed)}: the reconciler sees to it" if result.owed else None),
         ("Key", result.idempotency_key),
         ("Next", following),
@@ -29,14 +27,21 @@ def done(result: OperationResult, what: str, following: str | None = None) -> Re
     return Reply(result, lines(Text.assemble(("✓ ", "bold green"), safe(what)), rows))
 
 
+def _lease(claim: Claim) -> str:
+    return f"until {claim.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _money(result: OperationResult) -> str:
-    bounty, reservation = result.bounty, result.reservation
-    return f"{bounty.amount} {_where(reservation, result.credits_with)}"
+    amount, reservation = result.bounty.amount, result.reservation
+    if reservation is not None and reservation.status in _ENDS:
+        return f"{amount} {_ENDS[reservation.status]} {result.credits_with}"
+    if result.bounty.reservation_id is None:
+        return f"{amount} that were never in escrow"
+    return f"{amount} held in escrow"
 
 
-def _where(reservation: Reservation | None, holder: str | None) -> str:
-    if holder is not None and holder.startswith("escrow"):
-        return "held in escrow"
-    if reservation is None:
-        return "was never held in escrow"
-    return f"{reservation.status.value}: with {holder}"
+_ENDS: Final = {
+    ReservationStatus.CAPTURED: "paid to",
+    ReservationStatus.VOIDED: "given back to",
+    ReservationStatus.EXPIRED: "returned to",
+}

@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from nexus_bounty.cli.options import (
     CLAIMS_ON_NEXUS,
+    CommitChoice,
     LedgerOptions,
     Options,
     OutputOptions,
@@ -20,10 +21,20 @@ from nexus_bounty.idempotency import new_key
 from nexus_bounty.nexus.bounty_store import NexusBountyStore
 from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.auto import AutoCommit
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
+from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
 from nexus_bounty.registry import open_claims, open_credits
+
+_WANTED: Final = {
+    CommitChoice.AUTO: None,
+    CommitChoice.RENAME: Verdict.RENAME,
+    CommitChoice.SINGLE_WRITER: Verdict.SINGLE_WRITER,
+}
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,13 @@ class Session:
     @cached_property
     def store(self) -> NexusBountyStore:
         """Where bounties are."""
-        return NexusBountyStore(self.client)
+        return NexusBountyStore(self.client, commit=self._commit)
 
     @cached_property
     def claims(self) -> ClaimStore:
         """Where leases are."""
         if self._everything.claims_url == CLAIMS_ON_NEXUS:
-            return NexusClaimStore(self.client)
+            return NexusClaimStore(self.client, commit=self._commit)
         claims = open_claims(self._everything.claims_url)
         self._stack.push_async_callback(claims.close)
         return claims
@@ -119,6 +130,15 @@ class Session:
         if console.is_terminal:
             console.print(safe(f"key {key}", "dim"))
         return key
+
+    @cached_property
+    def _commit(self) -> CommitStrategy:
+        choice = self._everything.commit
+        if choice is CommitChoice.CONDITIONAL:
+            return ConditionalCommit(self.client)
+        commit = AutoCommit(self.client, wanted=_WANTED[choice])
+        self._stack.push_async_callback(commit.close)
+        return commit
 
     @property
     def _everything(self) -> Options:

@@ -57,9 +57,10 @@ def operation_of(found: Sequence[Trace]) -> Operation | None:
 
 
 def steps_found(key: str, operation: Operation | None, found: Sequence[Trace]) -> list[StepFound]:
-    """Every step that left a trace, then those that it takes to commit and that left none."""
+    """Every step that left a trace, then those that it still takes to commit."""
     seen = [_seen(each) for each in found]
-    if operation is None or any(each.step is None for each in found):
+    over = any(each.step is None or each.record.aborted or _gave_up(each) for each in found)
+    if operation is None or over:
         return seen
     named = {each.name for each in found}
     missing = [name for name in COMMIT_STEPS[operation] if name not in named]
@@ -77,7 +78,7 @@ def judged(
         return Outcome.PRE_COMMIT, (
             f"it never happened and never will: a fence took the place of its step {fenced.name!r}"
         )
-    if any(each.name == "give-up" for each in found):
+    if any(map(_gave_up, found)):
         return Outcome.PRE_COMMIT, "it was given up: its draft is cancelled and holds nothing"
     steps = {each.name for each in found}
     if operation is None or any(each.step is None for each in found):
@@ -87,6 +88,10 @@ def judged(
     return Outcome.UNKNOWN, (
         "it is half-way: still running, or stranded; `nexus-bounty reconcile` brings it to its end"
     )
+
+
+def _gave_up(trace: Trace) -> bool:
+    return trace.name == "give-up"
 
 
 _NO_TRACE: Final = (

@@ -30,8 +30,8 @@ from nexus_bounty.nexus.bounty_documents import (
     to_value,
 )
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
+from nexus_bounty.nexus.commit.auto import CommitOption, commit_strategy
+from nexus_bounty.nexus.commit.results import Committed, Intent
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.index_repair import IndexRepair
@@ -76,7 +76,8 @@ class NexusBountyStore:
     Args:
         client: The server; the caller closes it.
         zone_id: The zone; the client's setting if not given.
-        commit: How documents are committed; `ConditionalCommit` if not given.
+        commit: How documents are committed: a strategy, "auto" for what a probe finds to be safe,
+            or `ConditionalCommit` if not given.
         clock: The current time, aware.
 
     Every mutation returns a committed snapshot or raises one of:
@@ -94,7 +95,7 @@ class NexusBountyStore:
         client: NexusClient,
         zone_id: str | None = None,
         *,
-        commit: CommitStrategy | None = None,
+        commit: CommitOption = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         zone_id = zone_id if zone_id is not None else client.settings.zone_id
@@ -102,7 +103,7 @@ class NexusBountyStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        strategy = commit or ConditionalCommit(client)
+        strategy = commit_strategy(commit, client, zone_id)
         self._writer = DocumentWriter(client, strategy, clock)
         self._index = StatusIndex(client, self._zone)
         self._listing = BountyListing(client, self._zone, self._index, strategy)
@@ -490,10 +491,11 @@ class NexusBountyStore:
         Tombstones stay: no delete on Nexus can be conditional, and one that arrives late would
         take whatever was created in the tombstone's place.
         """
-        deadline = self._client.deadline()
         before = self._clock() - self._client.settings.tombstone_retention
-        bounties = await self._strategy.collect(self._zone.bounties, before, deadline)
-        return bounties + await self._strategy.collect(self._zone.rewards, before, deadline)
+        return [
+            *await self._strategy.collect(self._zone.bounties, before),
+            *await self._strategy.collect(self._zone.rewards, before),
+        ]
 
     async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
         """Write missing markers and remove stale ones, of one bounty or of all.

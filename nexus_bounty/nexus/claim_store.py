@@ -19,8 +19,8 @@ from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus, utc_now
 from nexus_bounty.nexus import paths
 from nexus_bounty.nexus.bounty_documents import changed, listed, to_claim, to_value
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.results import CommitStrategy, Committed, Intent
+from nexus_bounty.nexus.commit.auto import CommitOption, commit_strategy
+from nexus_bounty.nexus.commit.results import Committed, Intent
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.memory import DocumentMemory
@@ -53,7 +53,8 @@ class NexusClaimStore:
     Args:
         client: The server; the caller closes it.
         zone_id: The zone; the client's setting if not given.
-        commit: How documents are committed; `ConditionalCommit` if not given.
+        commit: How documents are committed: a strategy, "auto" for what a probe finds to be safe,
+            or `ConditionalCommit` if not given.
         clock: Says when leases run out; aware.
     """
 
@@ -62,7 +63,7 @@ class NexusClaimStore:
         client: NexusClient,
         zone_id: str | None = None,
         *,
-        commit: CommitStrategy | None = None,
+        commit: CommitOption = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         zone_id = zone_id if zone_id is not None else client.settings.zone_id
@@ -70,7 +71,7 @@ class NexusClaimStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        self._strategy = commit or ConditionalCommit(client)
+        self._strategy = commit_strategy(commit, client, zone_id)
         self._writer = DocumentWriter(client, self._strategy, clock)
         self._memory = DocumentMemory(client.settings.remembered_documents)
 
@@ -425,6 +426,14 @@ class NexusClaimStore:
         document = await self._writer.read(operation, self._zone.claim(named.claim_id))
         claim = listed(document, to_claim) if document else None
         return [claim] if claim and claim.target_ref == target_ref else []
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what commits left behind and no request can need any more; returns the paths."""
+        before = self._clock() - self._client.settings.tombstone_retention
+        return [
+            *await self._strategy.collect(self._zone.claims, before),
+            *await self._strategy.collect(self._zone.target_locks, before),
+        ]
 
     async def _marked(self) -> list[Claim]:
         """The claims with a marker in the index of active ones, ended or not."""

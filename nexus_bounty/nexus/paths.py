@@ -54,6 +54,16 @@ class ZonePaths:
         return f"{self.statuses(status)}/{encode_segment(bounty_id)}{suffix}"
 
     @property
+    def pinned_verdict(self) -> str:
+        """What a probe found out about the server, for every program that writes the zone."""
+        return f"{self.root}/indexes/bounties/probe.json"
+
+    @property
+    def writer_leases(self) -> str:
+        """The directory of the leases on the whole zone."""
+        return f"{self.root}/indexes/bounties/writer"
+
+    @property
     def rewards(self) -> str:
         """The directory of reward records."""
         return f"{self.root}/rewards"

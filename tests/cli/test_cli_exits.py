@@ -49,12 +49,12 @@ CREATE = ("create", "Sort it", "--creator", "alice", "--amount")
 def test_2_is_wrong_usage_or_input(
     shell: Shell, mock: MockNexus, arguments: tuple[str, ...], said: str
 ) -> None:
-    """It is named, nothing was written, and a program gets it as JSON."""
+    """It is named, no bounty was written, and a program gets it as JSON."""
     told, document = both_ways(shell, *arguments)
     assert told.code == USAGE
     assert said in told.said
     assert said in str(document["message"])
-    assert not mock.log
+    assert not [path for path in mock.files if path.startswith("/zones/default/bounties/")]
 
 
 def test_2_also_for_a_variable_that_makes_no_sense(shell: Shell) -> None:

@@ -60,7 +60,7 @@ def started(*arguments: object, env: Mapping[str, str]) -> Iterator[subprocess.P
         process.communicate()
 
 
-def until(condition: object, seconds: float = 10) -> None:
+def until(condition: object, seconds: float = 30) -> None:
     """Wait until `condition()` holds."""
     assert callable(condition)
     deadline = time.monotonic() + seconds
@@ -162,7 +162,7 @@ def test_ctrl_c_in_a_commit_tells_the_key_and_how_to_find_out(
     with started("claim", bounty_id, "--agent", "bob", env=environment) as process:
         until(lambda: any(each.fault for each in mock.requests))
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED
     assert out == ""
     assert "Traceback" not in err
@@ -184,7 +184,7 @@ def test_ctrl_c_tells_a_program_the_same(
     with started(*arguments, env=environment) as process:
         until(lambda: any(each.fault for each in mock.requests))
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED
     document = json.loads(out)
     assert document["outcome"] == "unknown"
@@ -200,7 +200,7 @@ def test_a_watching_reconciler_reports_each_run_and_ends_by_ctrl_c(
         assert process.stdout is not None
         runs = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert all(each["sweeps"] for each in runs)
     assert json.loads(out.splitlines()[-1])["health"]["runs"] >= 2
@@ -220,7 +220,7 @@ def test_the_mock_server_says_where_it_is_and_serves_until_ctrl_c() -> None:
         assert taken.returncode == 1
         assert "choose another --port" in taken.stderr
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
     assert process.returncode == 0
 
 

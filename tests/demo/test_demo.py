@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from nexus_bounty import NexusSettings, Outcome, Proof
+from nexus_bounty import NexusSettings, Outcome, PreCommitError, Proof
 from nexus_bounty.cli import main
 from nexus_bounty.demo import DemoError, DemoReport, run_demo
 from nexus_bounty.demo.accidents import AccidentProneTransport, lost_answer
@@ -97,13 +98,15 @@ async def test_on_a_server_the_demo_leaves_nothing_behind(personality: str) -> N
     assert list(mock.files) == ["/zones/default/bounties/b-1.json"]
 
 
-async def test_a_server_that_fails_leaves_its_own_error(tmp_path: Path) -> None:
+def test_a_server_that_fails_leaves_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Clearing up afterwards does not hide what went wrong, and the ledger is gone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     settings = NexusSettings(retry_attempts=1)
-    before = set(Path(tempfile.gettempdir()).glob("nexus-bounty-demo-*"))
-    with pytest.raises(Exception, match="no connection"):
-        await run_demo("http://127.0.0.1:9", settings=settings)
-    assert set(Path(tempfile.gettempdir()).glob("nexus-bounty-demo-*")) <= before
+    with pytest.raises(PreCommitError, match="no connection"):
+        asyncio.run(run_demo("http://127.0.0.1:9", settings=settings))
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_an_accident_happens_once_and_only_after_a_write_was_acknowledged() -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from nexus_bounty.idempotency import with_record
 from nexus_bounty.nexus import documents
-from nexus_bounty.nexus.classification import Disposition, Reason
+from nexus_bounty.nexus.classification import Disposition
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.log import CommitLog, slot
@@ -91,9 +91,7 @@ class Bid:
         try:
             await self.slots.take(staged, self._slot, self.deadline)
         except NexusError as error:
-            refusal = self._not_acknowledged("rename", error)
-            # no such file: the echo of our own rename, which a proxy has repeated
-            if refusal is not None and error.reason is not Reason.NOT_FOUND:
+            if refusal := self._not_acknowledged("rename", error):
                 return refusal
         else:
             self._saw("rename", "acknowledged: not believed yet")

@@ -48,10 +48,13 @@ class ConditionalCommit(PlainFiles):
         write = _ConditionalWrite(
             self._client, self._reader, intent, deadline, trail, in_doubt=in_doubt
         )
-        return await write.until(patience) or await self.abort(intent, deadline, trail)
+        return await write.until(patience) or await self._fence(intent, deadline, trail)
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Write the fence of `intent`, unless it turns out to have landed."""
+        return await self._fence(intent, deadline, trail)
+
+    async def _fence(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         fence = _ConditionalWrite(
             self._client, self._reader, intent, deadline, trail, in_doubt=True, as_fence=True
         )

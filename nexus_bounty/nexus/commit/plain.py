@@ -71,15 +71,10 @@ class PlainFiles:
             return False
         return etags.speaks_for(etag, content)
 
-    async def discard(self, path: str, deadline: Deadline) -> None:
-        """Delete the document."""
-        await self._client.delete(path, deadline=deadline)
-
     async def collect(
         self,
         directory: str,  # noqa: ARG002 - the protocol's
         before: datetime,  # noqa: ARG002
-        deadline: Deadline,  # noqa: ARG002
     ) -> list[str]:
         """Nothing is ever left behind."""
         return []

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from nexus_bounty.nexus import paths
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.bid import Bid
 from nexus_bounty.nexus.commit.log import CommitLog
@@ -39,7 +38,7 @@ class RenameCommit:
         self._slots = Slots(client)
         self._log = CommitLog(client, self._slots)
         self._locks = RenameLocks(client, self._slots)
-        self._sweep = SlotSweep(self._slots, self._log, self._locks)
+        self._sweep = SlotSweep(client, self._slots, self._log, self._locks)
 
     async def ready(self, deadline: Deadline) -> None:
         """Nothing is to be made sure of."""
@@ -100,11 +99,6 @@ class RenameCommit:
         """Win the slot after `now`."""
         return await self._locks.move(path, now, content, deadline, trail)
 
-    async def discard(self, path: str, deadline: Deadline) -> None:
-        """Delete the document, its slots first: they would bring it back."""
-        slots = [each async for each in self._slots.walk(paths.commit_slots(path), deadline)]
-        await self._slots.remove([*slots, path], deadline)
-
-    async def collect(self, directory: str, before: datetime, deadline: Deadline) -> list[str]:
+    async def collect(self, directory: str, before: datetime) -> list[str]:
         """Remove what was staged before that time and never taken, and slots no longer needed."""
-        return await self._sweep.collect(directory, before, deadline)
+        return await self._sweep.collect(directory, before)

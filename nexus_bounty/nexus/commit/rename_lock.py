@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from nexus_bounty.nexus import paths
-from nexus_bounty.nexus.classification import Disposition, Reason
+from nexus_bounty.nexus.classification import Disposition
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.results import Trail
 from nexus_bounty.nexus.commit.slots import Slots
@@ -71,7 +71,7 @@ class RenameLocks:
             await self._slots.take(staged, slot, deadline)
         except NexusError as error:
             trail.saw(error.method, path, error.answer)
-            if _is_definite(error):
+            if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
                 raise
         return await self._won(path, slot, content, deadline, trail)
 
@@ -104,12 +104,6 @@ class RenameLocks:
             await self._client.write(path, content, deadline=deadline)
         except NexusError:
             return
-
-
-def _is_definite(error: NexusError) -> bool:
-    """Whether the lock was certainly not moved by this; no such file may be a repeat's echo."""
-    definite = error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED)
-    return definite and error.reason is not Reason.NOT_FOUND
 
 
 def _after(path: str, holder: BelievedFile | None) -> str:

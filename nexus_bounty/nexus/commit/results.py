@@ -137,11 +137,7 @@ class CommitStrategy(Protocol):
         """
         ...
 
-    async def discard(self, path: str, deadline: Deadline) -> None:
-        """Delete the document at `path`, which nobody will ever use again."""
-        ...
-
-    async def collect(self, directory: str, before: datetime, deadline: Deadline) -> list[str]:
+    async def collect(self, directory: str, before: datetime) -> list[str]:
         """Remove what commits left behind in `directory` before a time; returns the paths.
 
         That time must be so long ago that no request sent then can be under way any more.

@@ -8,11 +8,13 @@ a bid looks at the file first.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby
 
 from nexus_bounty.nexus import paths
+from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.slots import Slots
@@ -23,19 +25,34 @@ from nexus_bounty.nexus.retry import Deadline
 class SlotSweep:
     """Removes what nothing can need any more."""
 
-    def __init__(self, slots: Slots, log: CommitLog, locks: RenameLocks) -> None:
+    def __init__(
+        self, client: NexusClient, slots: Slots, log: CommitLog, locks: RenameLocks
+    ) -> None:
+        self._client = client
         self._slots = slots
         self._log = log
         self._locks = locks
 
-    async def collect(self, directory: str, before: datetime, deadline: Deadline) -> list[str]:
-        """Remove staged files and slots of the files in `directory` from before that time."""
-        removed = await self._slots.older(paths.all_staged(directory), before, deadline)
-        old = await self._slots.older(paths.all_commit_slots(directory), before, deadline)
-        for name, slots in _by_name(old):
-            removed += await self._followed(directory, name, slots, deadline)
-        await self._slots.remove(removed, deadline)
-        return removed
+    async def collect(self, directory: str, before: datetime) -> list[str]:
+        """Remove staged files and slots of the files in `directory` from before that time.
+
+        The leftovers of each file are an operation of their own, with a deadline of its own.
+        """
+        leftovers: dict[str, list[str]] = defaultdict(list)
+        for name, staged in await self._older(paths.all_staged(directory), before):
+            leftovers[name] += staged
+        for name, slots in await self._older(paths.all_commit_slots(directory), before):
+            deadline = self._client.deadline()
+            leftovers[name] += await self._followed(directory, name, slots, deadline)
+        for files in leftovers.values():
+            await self._slots.remove(files, self._client.deadline())
+        return [file for files in leftovers.values() for file in files]
+
+    async def _older(self, directory: str, than: datetime) -> Iterable[tuple[str, list[str]]]:
+        """The old files beneath `directory`, by the encoded name of the file that they are for."""
+        found = await self._slots.older(directory, than, self._client.deadline())
+        grouped = groupby(sorted(found, key=paths.committed_id), key=paths.committed_id)
+        return [(name, list(each)) for name, each in grouped]
 
     async def _followed(
         self, directory: str, name: str, slots: list[str], deadline: Deadline
@@ -69,12 +86,6 @@ class SlotSweep:
             await self._log.follow(newest, deadline)
             return 0
         return document.history.seq if document else 0
-
-
-def _by_name(slots: list[str]) -> Iterable[tuple[str, list[str]]]:
-    """The slots by the encoded name of the file that they are for."""
-    grouped = groupby(sorted(slots, key=paths.committed_id), key=paths.committed_id)
-    return ((name, list(each)) for name, each in grouped)
 
 
 def _number(slot: str) -> float:

@@ -1,0 +1,180 @@
+"""AutoCommit: commits in the way that a probe found to be safe on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from nexus_bounty.models import utc_now
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.commit.choice import (
+    MAX_AGE,
+    PinnedVerdict,
+    choose,
+    strategy_for,
+)
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.plain import PlainFiles
+from nexus_bounty.nexus.commit.results import CommitResult, CommitStrategy, Intent, Trail
+from nexus_bounty.nexus.commit.single_writer import SingleWriter
+from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.probe import Verdict
+from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.outcomes import UnsupportedServerError
+
+CommitOption = CommitStrategy | Literal["auto"] | None
+"""How a store is told to commit: by a strategy, by what a probe finds, or by default."""
+
+
+def commit_strategy(option: CommitOption, client: NexusClient, zone_id: str) -> CommitStrategy:
+    """The strategy that `option` stands for."""
+    if option == "auto":
+        return AutoCommit(client, zone_id)
+    return option or ConditionalCommit(client)
+
+
+class AutoCommit:
+    """Finds out at first use how commits are safe, and commits in that way.
+
+    What it finds is pinned in the zone, for every other program that uses it, and looked at
+    again when the server becomes another version or the verdict is old. On an unsafe server it
+    reads, and refuses every commit with `UnsupportedServerError` before anything is written.
+
+    Args:
+        client: The server.
+        zone_id: The zone; the client's setting if not given.
+        wanted: The strategy to insist on. `SINGLE_WRITER` says that no other process writes the
+            zone; close this then, to let the next one have it.
+        max_age: How old a pinned verdict may be.
+        recheck: How often the server is asked for its version.
+        clock: The current time, aware.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone_id: str | None = None,
+        *,
+        wanted: Verdict | None = None,
+        max_age: timedelta = MAX_AGE,
+        recheck: timedelta = timedelta(minutes=5),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._zone = ZonePaths(zone_id if zone_id is not None else client.settings.zone_id)
+        self._wanted = wanted
+        self._max_age = max_age
+        self._recheck = recheck
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._checked = datetime.min.replace(tzinfo=UTC)
+        self._chosen: CommitStrategy | UnsupportedServerError | None = None
+        self.verdict: PinnedVerdict | None = None
+        """What it goes by, once it has found out."""
+
+    async def close(self) -> None:
+        """Give the zone back, if it was held for this process alone."""
+        if isinstance(self._chosen, SingleWriter):
+            await self._chosen.close()
+
+    async def _choice(self) -> CommitStrategy | UnsupportedServerError:
+        async with self._turn:
+            chosen = self._chosen
+            if chosen is not None and self._clock() - self._checked <= self._recheck:
+                return chosen
+            try:
+                self._chosen = await self._choose(chosen)
+            except NexusError:
+                if chosen is None:
+                    raise
+                return chosen  # it will hardly commit now; ask again next time
+            self._checked = self._clock()
+            return self._chosen
+
+    async def _choose(
+        self, chosen: CommitStrategy | UnsupportedServerError | None
+    ) -> CommitStrategy | UnsupportedServerError:
+        """What is safe now: what was `chosen` before, if it still is."""
+        before = self.verdict.strategy if self.verdict else None
+        try:
+            self.verdict = await choose(
+                self._client,
+                self._zone,
+                wanted=self._wanted,
+                max_age=self._max_age,
+                clock=self._clock,
+            )
+        except UnsupportedServerError as error:
+            self.verdict = None
+            return error
+        strategy = self.verdict.strategy or Verdict.CONDITIONAL
+        if chosen is not None and strategy is before:
+            return chosen
+        return strategy_for(strategy, self._client, self._zone)
+
+    async def _writing(self) -> CommitStrategy:
+        chosen = await self._choice()
+        if isinstance(chosen, UnsupportedServerError):
+            raise UnsupportedServerError(chosen.message)
+        return chosen
+
+    async def _reading(self) -> CommitStrategy | PlainFiles:
+        chosen = await self._choice()
+        return PlainFiles(self._client) if isinstance(chosen, UnsupportedServerError) else chosen
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Make sure that commits are safe here.
+
+        Raises:
+            UnsupportedServerError: They are not; nothing was written (pre-commit).
+        """
+        strategy = await self._writing()
+        await strategy.ready(deadline)
+
+    async def read(self, path: str, deadline: Deadline) -> Document | None:
+        """The document as committed."""
+        return await (await self._reading()).read(path, deadline)
+
+    async def read_many(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> list[Document | UnreadableDocumentError]:
+        """The documents that exist among `paths`, as committed."""
+        return await (await self._reading()).read_many(paths, deadline)
+
+    async def names(self, directory: str, deadline: Deadline) -> list[str]:
+        """The paths of all documents that were committed in `directory`."""
+        return await (await self._reading()).names(directory, deadline)
+
+    async def commit(
+        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
+    ) -> CommitResult:
+        """Carry `intent` to a proven end."""
+        strategy = await self._writing()
+        return await strategy.commit(intent, deadline, trail, in_doubt=in_doubt)
+
+    async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
+        """Find out what became of `intent`, and fence it off if it has not landed."""
+        return await (await self._writing()).abort(intent, deadline, trail)
+
+    async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The lock as it was last moved."""
+        return await (await self._reading()).read_lock(path, deadline)
+
+    async def move_lock(
+        self,
+        path: str,
+        now: BelievedFile | None,
+        content: bytes,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> bool:
+        """Try once to move the lock on from `now`."""
+        return await (await self._writing()).move_lock(path, now, content, deadline, trail)
+
+    async def collect(self, directory: str, before: datetime) -> list[str]:
+        """Remove what commits left behind in `directory` before a time."""
+        return await (await self._writing()).collect(directory, before)

@@ -1,0 +1,95 @@
+"""From what was observed to what is safe: pure, and the only place that decides it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus_bounty.nexus.probe.report import EtagKind, Facts, Judgement, Race, RenameFacts, Verdict
+
+SLOW_RENAME: Final = 2.0
+"""Seconds from which on a rename is too slow to be what every commit needs."""
+
+DROPPING_RELEASES: Final = "0.9.9 to 0.9.18"
+
+_ADVICE: Final = {
+    Verdict.CONDITIONAL: "use ConditionalCommit",
+    Verdict.RENAME: "use RenameCommit, in every program of ours that writes the zone",
+    Verdict.SINGLE_WRITER: (
+        "let one process alone write the zone, and say so with SingleWriter; others may read"
+    ),
+    Verdict.UNSAFE: (
+        "use a server whose conditional writes are atomic (0.10 on its default backend), or one "
+        "whose rename has one winner (0.7)"
+    ),
+}
+
+
+def judge(facts: Facts) -> Judgement:
+    """What is safe on a server on which `facts` were observed."""
+    safe = _safe(facts)
+    verdict = safe[0] if safe else Verdict.UNSAFE
+    advice = [_ADVICE[verdict]]
+    if verdict is Verdict.SINGLE_WRITER and Verdict.RENAME in safe:
+        advice.append(f"or ask for RenameCommit, at {_rename_time(facts.rename)} a commit")
+    return Judgement(verdict=verdict, safe=safe, reasons=_reasons(facts), advice=advice)
+
+
+def _safe(facts: Facts) -> list[Verdict]:
+    """Every way that is safe, the best first."""
+    checked = facts.stores_conditional_writes and facts.enforces_preconditions
+    decides = facts.rename is not None and facts.rename.decides
+    found = []
+    if checked and facts.preconditions_are_atomic:
+        found.append(Verdict.CONDITIONAL)
+    if decides:
+        found.append(Verdict.RENAME)
+    if checked and decides:  # the lease of the one writer is won by rename
+        found.append(Verdict.SINGLE_WRITER)
+    if Verdict.CONDITIONAL not in found and _is_slow(facts.rename):
+        found.reverse()
+    return found
+
+
+def _is_slow(rename: RenameFacts | None) -> bool:
+    return rename is not None and (not rename.answered or rename.seconds >= SLOW_RENAME)
+
+
+def _rename_time(rename: RenameFacts | None) -> str:
+    if rename is None:
+        return "an unknown time"
+    return f"{'' if rename.answered else 'more than '}{rename.seconds:.1f} s"
+
+
+def _reasons(facts: Facts) -> list[str]:
+    reasons = [_about_preconditions(facts)]
+    if facts.rename is not None:
+        reasons.append(_about_rename(facts.rename))
+    return reasons
+
+
+def _about_preconditions(facts: Facts) -> str:
+    if not facts.stores_conditional_writes:
+        said = "a conditional write was acknowledged and never stored"
+        return f"{said}, as releases {DROPPING_RELEASES} do" if facts.dialect == "0.9" else said
+    if facts.etag is EtagKind.CONSTANT:
+        return "the etag stays the same whatever the content, so every if_match succeeds"
+    if not facts.enforces_preconditions:
+        return "a write whose precondition did not hold was carried out"
+    for what, race in (("updates of one version", facts.updates), ("creates", facts.creates)):
+        if race is not None and not race.was_exclusive:
+            return f"preconditions race: of {race.writers} {what} at once, {_most(race)} were won"
+    return "preconditions are enforced, and of writers who raced never more than one won"
+
+
+def _most(race: Race) -> int:
+    return max(race.told_they_won, default=0)
+
+
+def _about_rename(rename: RenameFacts) -> str:
+    if not rename.exclusive:
+        return "several files were renamed onto one name"
+    if not rename.readable:
+        return "a rename onto a free name has one winner, but its content cannot be read after it"
+    took = _rename_time(rename)
+    slow = ", which is too slow for every commit" if _is_slow(rename) else ""
+    return f"a rename onto a free name has one winner; it takes {took}{slow}"

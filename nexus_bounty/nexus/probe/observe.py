@@ -1,0 +1,194 @@
+"""What a probe looks at besides races."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from nexus_bounty.nexus import etags, wire
+from nexus_bounty.nexus.classification import Reason
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.probe.report import EtagKind, Locks, Paging
+from nexus_bounty.nexus.probe.scratch import ScratchZone
+
+T = TypeVar("T")
+
+_STATUS: Final = "/api/nfs/status"
+_FEATURES: Final = "/api/v2/features"
+MANY_PAGES: Final = 4
+_raw = msgspec.json.Decoder(dict[str, Any])
+_anything = msgspec.json.Decoder()
+
+
+async def fingerprint(client: NexusClient) -> tuple[str, str | None]:
+    """What changes when the server becomes another version, and the version if it says so.
+
+    Two requests: the methods that it offers are asked for because only 0.9 and later tell their
+    version.
+    """
+    status = await _asked(client, _STATUS)
+    features = await _asked(client, _FEATURES)
+    methods = sorted(map(str, status.get("methods", ())))
+    version = features.get("version")
+    seen = msgspec.json.encode([methods, version])
+    known = str(version) if version is not None else None
+    return hashlib.blake2b(seen, digest_size=12).hexdigest(), known
+
+
+async def _asked(client: NexusClient, route: str) -> dict[str, Any]:
+    try:
+        said = await client.ask(route)
+    except NexusError as error:
+        if error.reason in (Reason.NO_SUCH_ROUTE, Reason.UNREADABLE):
+            return {}
+        raise
+    return said if isinstance(said, dict) else {}
+
+
+@dataclass(slots=True)
+class Basics:
+    """How the server takes one writer's writes."""
+
+    dialect: str
+    etag: EtagKind
+    stores: bool
+    enforces: bool
+    read_seconds: float
+    write_seconds: float
+
+
+async def basics(zone: ScratchZone) -> Basics:
+    """Write, read, update under a precondition, and try what a precondition forbids."""
+    params = {"path": zone.path("a"), "content": wire.encode_bytes(b"first")}
+    await zone.write("a", "")  # so that the next write and read are timed on an open connection
+    reply, write_seconds = await _timed(zone.call("write", params, _raw))
+    first, read_seconds = await _timed(zone.read("a"))
+    tag = first.version_tag if first else None
+    stores, second = await _stores(zone, tag)
+    return Basics(
+        dialect=_dialect(reply),
+        etag=_etag_kind(first, second, stores=stores),
+        stores=stores,
+        enforces=stores and await _enforces(zone, tag),
+        read_seconds=read_seconds,
+        write_seconds=write_seconds,
+    )
+
+
+async def _timed(what: Awaitable[T]) -> tuple[T, float]:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    return await what, loop.time() - began
+
+
+def _dialect(reply: dict[str, Any]) -> str:
+    """Which release words the acknowledgement of a write like this."""
+    written = reply.get("bytes_written")
+    if "content_id" in reply:
+        return "0.10"
+    if isinstance(written, dict):
+        return "0.7"
+    return "0.5" if written is None else "0.9"
+
+
+async def _stores(zone: ScratchZone, tag: str | None) -> tuple[bool, wire.FileReply | None]:
+    """Whether a write whose precondition holds is really stored."""
+    try:
+        await zone.write("a", "second", if_match=tag)
+    except NexusError:
+        return False, None
+    second = await zone.read("a")
+    return second is not None and second.body == b"second", second
+
+
+async def _enforces(zone: ScratchZone, stale: str | None) -> bool:
+    """Whether writes are refused whose preconditions do not hold, and so change nothing."""
+    refused = [
+        await _is_refused(zone.write("a", "third", if_match=stale)),
+        await _is_refused(zone.write("a", "fourth", if_none_match=True)),
+    ]
+    third = await zone.read("a")
+    return all(refused) and third is not None and third.body == b"second"
+
+
+async def _is_refused(attempt: Awaitable[object]) -> bool:
+    try:
+        await attempt
+    except NexusError:
+        return True
+    return False
+
+
+def _etag_kind(
+    first: wire.FileReply | None, second: wire.FileReply | None, *, stores: bool
+) -> EtagKind:
+    if first is None or first.version_tag is None:
+        return EtagKind.NONE
+    algorithm = etags.algorithm_of(first.body, first.version_tag)
+    if algorithm is not None:
+        return EtagKind(algorithm)
+    if stores and second is not None and second.version_tag == first.version_tag:
+        return EtagKind.CONSTANT
+    return EtagKind.OPAQUE
+
+
+async def reads_in_bulk(zone: ScratchZone) -> bool:
+    """Whether several files can be read at once, and are really given."""
+    path = zone.path("a")
+    params = {"paths": [path], "return_metadata": True, "skip_errors": True}
+    try:
+        found = await zone.call("read_bulk", params, wire.bulk_files)
+    except NexusError as error:
+        if error.reason is Reason.BAD_REQUEST:
+            return False
+        raise
+    return found.get(path) is not None
+
+
+async def paging(zone: ScratchZone) -> Paging:
+    """Whether the pages of a listing have all that the whole listing has."""
+    everything = {"path": zone.root, "recursive": True}
+    whole = await zone.call("list", everything, wire.listings)
+    limit = max(len(whole.files) // (MANY_PAGES - 1), 1)
+    try:
+        paged = await _pages(zone, everything | {"limit": limit})
+    except NexusError as error:
+        if error.reason is Reason.BAD_REQUEST:
+            return Paging.NONE
+        raise
+    return Paging.COMPLETE if paged >= set(whole.files) else Paging.LOSES_ENTRIES
+
+
+async def _pages(zone: ScratchZone, params: dict[str, Any]) -> set[Any]:
+    found: set[Any] = set()
+    for _ in range(MANY_PAGES):
+        page = await zone.call("list", params, wire.listings)
+        found.update(page.files)
+        if not (page.has_more and page.next_cursor):
+            break
+        params = {**params, "cursor": page.next_cursor}
+    return found
+
+
+async def locks(zone: ScratchZone) -> Locks:
+    """Whether a lock that is held is refused to another."""
+    params = {"path": zone.path("lock"), "ttl": 30}
+    try:
+        held = [await zone.call("lock_acquire", params, _raw) for _ in range(2)]
+    except NexusError as error:
+        if error.reason is Reason.BAD_REQUEST:
+            return Locks.NONE
+        return Locks.SHARED
+    await _is_refused(
+        zone.call(
+            "sys_unlock", {"path": zone.path("lock"), "lock_id": held[0].get("lock_id")}, _anything
+        )
+    )
+    acquired = [bool(each.get("acquired")) for each in held]
+    return Locks.EXCLUSIVE if acquired == [True, False] else Locks.SHARED

@@ -1,0 +1,186 @@
+"""What a probe saw on a server, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from nexus_bounty.models import Wire, utc_now
+
+
+class Verdict(StrEnum):
+    """How commits are safe on a server."""
+
+    CONDITIONAL = "conditional"
+    """Its preconditions are atomic: `ConditionalCommit`."""
+    RENAME = "rename"
+    """Its preconditions are not, its rename has one winner: `RenameCommit`."""
+    SINGLE_WRITER = "single_writer"
+    """Only if one process alone writes the zone: `SingleWriter`."""
+    UNSAFE = "unsafe"
+    """In no way known."""
+
+
+class EtagKind(StrEnum):
+    """What an etag is made of."""
+
+    SHA256 = "sha256"
+    BLAKE3 = "blake3"
+    OPAQUE = "opaque"
+    """No hash of the content that is known, but another one for other content."""
+    CONSTANT = "constant"
+    """The same whatever the content, so that every `if_match` of it succeeds."""
+    NONE = "none"
+
+
+class Paging(StrEnum):
+    """What becomes of a listing that is taken page by page."""
+
+    COMPLETE = "complete"
+    LOSES_ENTRIES = "loses entries"
+    NONE = "none"
+    """The server knows no pages."""
+
+
+class Locks(StrEnum):
+    """Whether `lock_acquire` has one winner."""
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "not exclusive"
+    NONE = "none"
+
+
+class Race(Wire, frozen=True, kw_only=True):
+    """What writers who raced for one place were told, round by round."""
+
+    writers: int
+    told_they_won: Sequence[int] = ()
+
+    @property
+    def was_exclusive(self) -> bool:
+        """Whether there were winners, and never more than one a round."""
+        return max(self.told_they_won, default=0) == 1
+
+    def __str__(self) -> str:
+        """In words."""
+        rounds = ", ".join(map(str, self.told_they_won)) or "not tried"
+        return f"{rounds} of {self.writers} told that they won"
+
+
+class RenameFacts(Wire, frozen=True, kw_only=True):
+    """What files that raced for one new name became."""
+
+    race: Race
+    exclusive: bool
+    readable: bool
+    seconds: float
+    """How long a winning rename takes; where it took longer than the probe waits, that long."""
+    answered: bool = True
+    """Whether it was answered within the time that the probe waits."""
+
+    @property
+    def decides(self) -> bool:
+        """Whether a commit can be decided by it."""
+        return self.exclusive and self.readable
+
+
+class Facts(Wire, frozen=True, kw_only=True):
+    """What was observed of a server, without judgement."""
+
+    dialect: str
+    etag: EtagKind
+    stores_conditional_writes: bool
+    enforces_preconditions: bool
+    updates: Race | None = None
+    creates: Race | None = None
+    rename: RenameFacts | None = None
+    reads_in_bulk: bool = False
+    paging: Paging = Paging.NONE
+    locks: Locks = Locks.NONE
+    read_seconds: float = 0.0
+    write_seconds: float = 0.0
+
+    @property
+    def preconditions_are_atomic(self) -> bool:
+        """Whether racing writers were never seen to win together."""
+        races = (self.updates, self.creates)
+        return all(race is not None and race.was_exclusive for race in races)
+
+
+class Judgement(Wire, frozen=True, kw_only=True):
+    """What follows from the facts, in plain words."""
+
+    verdict: Verdict
+    safe: Sequence[Verdict]
+    """Every way that is safe, the recommended one first."""
+    reasons: Sequence[str]
+    advice: Sequence[str]
+
+
+class ProbeReport(Wire, frozen=True, kw_only=True):
+    """One probe of one server."""
+
+    facts: Facts
+    judgement: Judgement
+    fingerprint: str
+    """Changes when the server becomes another version."""
+    version: str | None = None
+    """What the server says that it is, where it does."""
+    requests: int
+    seconds: float
+    cleaned_up: bool
+    """Whether the scratch zone was seen to be empty again."""
+    scratch_zone: str
+    probed_at: datetime = msgspec.field(default_factory=utc_now)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How commits are safe here."""
+        return self.judgement.verdict
+
+    def to_json(self) -> str:
+        """This report as one JSON object."""
+        return msgspec.json.encode(self).decode()
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What was observed, as a table of two columns."""
+        facts, rename = self.facts, self.facts.rename
+        return [
+            ("server", f"{self.version or 'unknown version'}, speaks as {facts.dialect}"),
+            ("etag", facts.etag.value),
+            ("conditional writes are stored", _yes(facts.stores_conditional_writes)),
+            ("preconditions are enforced", _yes(facts.enforces_preconditions)),
+            ("racing updates", str(facts.updates or "not tried")),
+            ("racing creates", str(facts.creates or "not tried")),
+            ("racing renames onto one name", str(rename.race if rename else "not tried")),
+            ("rename has exactly one winner", _yes(rename and rename.exclusive)),
+            ("renamed file can be read", _yes(rename and rename.readable)),
+            ("time of a rename", _time(rename)),
+            ("bulk read", _yes(facts.reads_in_bulk)),
+            ("paged listing", facts.paging.value),
+            ("locks", facts.locks.value),
+            ("time of a read", f"{facts.read_seconds * 1000:.0f} ms"),
+            ("time of a write", f"{facts.write_seconds * 1000:.0f} ms"),
+            ("cost of this probe", f"{self.requests} requests, {self.seconds:.1f} s"),
+            ("scratch zone removed", _removed(self)),
+        ]
+
+
+def _yes(fact: object) -> str:
+    return "not tried" if fact is None else "yes" if fact else "no"
+
+
+def _removed(report: ProbeReport) -> str:
+    rename = report.facts.rename
+    if report.cleaned_up or rename is None or rename.answered:
+        return _yes(report.cleaned_up)
+    return "when the server takes writes again after the rename"
+
+
+def _time(rename: RenameFacts | None) -> str:
+    if rename is None:
+        return "not tried"
+    return f"{'' if rename.answered else 'more than '}{rename.seconds:.2f} s"

@@ -1,0 +1,60 @@
+"""A racing server with clients that come, go and die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import httpx
+
+from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.paths import ZonePaths, commit_slots
+from nexus_bounty.testing.virtual_time import wall_clock
+
+ZONE = ZonePaths("default")
+DOCUMENT = ZONE.bounty("b-1")
+SLOTS = commit_slots(DOCUMENT)
+
+
+def racing(**options: object) -> MockNexus:
+    return MockNexus("0.7.0", atomic=False, clock=wall_clock, **options)  # type: ignore[arg-type]
+
+
+class Mortal(httpx.AsyncBaseTransport):
+    """Carries requests until its client dies: before or after the `at`-th has been carried out."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, at: int, *, after: bool) -> None:
+        self._inner = inner
+        self._at = at
+        self._after = after
+        self._carried = 0
+        self.died = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._carried += 1
+        if self._carried == self._at and not self._after:
+            await self._die()
+        response = await self._inner.handle_async_request(request)
+        if self._carried == self._at:
+            await self._die()
+        return response
+
+    async def _die(self) -> None:
+        self.died.set()
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def store_on(
+    mock: MockNexus, transport: httpx.AsyncBaseTransport | None = None, seed: str | None = None
+) -> AsyncIterator[NexusBountyStore]:
+    """A new client of `mock`, as another process would be."""
+    settings = NexusSettings(url="http://nexus")
+    async with NexusClient(
+        settings=settings, transport=transport or mock.transport(), random=Random(seed)
+    ) as client:
+        yield NexusBountyStore(client, commit=RenameCommit(client), clock=wall_clock)
