@@ -19,7 +19,7 @@ def unmet(criteria: BountyCriteria, contribution: Contribution) -> list[str]:
     if score is None:
         return [*lacking, f"a score for {name!r}"]
     if criteria.metric_direction == "maximize":
-        short = score < threshold
+        short = not score >= threshold  # also of a score that is no number
         return [*lacking, f"{name} of at least {threshold}, it has {score}"] if short else lacking
-    above = score > threshold
+    above = not score <= threshold
     return [*lacking, f"{name} of at most {threshold}, it has {score}"] if above else lacking

@@ -52,12 +52,14 @@ async def create(
 
 
 def _draft(bounty: Bounty, key: str) -> Bounty:
+    """The draft, naming a reservation that no other bounty can have, whatever key is reused."""
     given = bounty.bounty_id
+    bounty_id = derived_id("bounty", key) if given == FROM_IDEMPOTENCY_KEY else given
     return msgspec.structs.replace(
         bounty,
-        bounty_id=derived_id("bounty", key) if given == FROM_IDEMPOTENCY_KEY else given,
+        bounty_id=bounty_id,
         status=BountyStatus.DRAFT,
-        reservation_id=derived_id("reservation", key),
+        reservation_id=derived_id("reservation", derived_key(key, bounty_id)),
     )
 
 

@@ -185,6 +185,8 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
     held = await services.credits.get_reservation(reservation_id)
     if held is None or held.status is not ReservationStatus.HELD:
         return held
+    if held.reference not in ("", bounty.bounty_id):
+        return None  # it is another bounty's, whatever this document says
     return await asked_until_told(lambda: services.credits.void(reservation_id))
 
 

@@ -53,6 +53,7 @@ async def settle(
     with operation("settle", bounty_id, key):
         owed: list[str] = []
         bounty = await _fulfilled(services, bounty_id, contribution_cid)
+        _check_contribution(bounty, contribution_cid)
         if bounty.status is not BountyStatus.COMPLETED:
             pivot = services.store.begin_settlement(
                 bounty_id, contribution_cid, idempotency_key=derived_key(key, "begin")
@@ -119,6 +120,16 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
             evidence=Evidence(proof=Proof.LOCAL_CHECK, observations=(seen,)),
         )
     return bounty
+
+
+def _check_contribution(bounty: Bounty, cid: str) -> None:
+    """Refuse to settle what was completed with another contribution."""
+    if bounty.status is BountyStatus.COMPLETED and bounty.fulfilled_by_cid != cid:
+        raise BountyStateError(
+            f"bounty {bounty.bounty_id!r} was completed with {bounty.fulfilled_by_cid!r}",
+            current_status=bounty.status.value,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
 
 
 async def _capture(services: Services, bounty: Bounty) -> Reservation | None:

@@ -44,8 +44,13 @@ def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Pr
         return Problem(
             draft.bounty_id, f"is a draft {why}", lambda: _cancel(services, draft.bounty_id)
         )
-    if reservation is None or reservation.amount != draft.amount:
-        what = "is a draft whose reservation has another amount"
+    asked = (draft.bounty_id, draft.creator.agent_id, draft.amount)
+    if reservation is None or asked != (
+        reservation.reference,
+        reservation.account,
+        reservation.amount,
+    ):
+        what = "is a draft that names a reservation for something else"
         return Problem(draft.bounty_id, what, reason="a person has to decide")
     return Problem(
         draft.bounty_id, "is a draft whose credits are held", lambda: _open(services, draft)

@@ -144,7 +144,7 @@ def test_resolve_fences_off_a_create_that_never_arrived(shell: Shell, life: Life
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="a key fenced by resolve_operation is taken for another operation's by the reconciler",
+    reason="a key that resolve_operation fenced off is a mismatch to a fresh store, not a fence",
 )
 def test_a_stranded_create_is_half_way_until_it_is_resolved_or_reconciled(
     shell: Shell, life: Life, mock: MockNexus

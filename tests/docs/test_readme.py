@@ -120,7 +120,7 @@ def test_every_extra_of_the_readme_exists_and_none_is_left_out() -> None:
     there = set(project["optional-dependencies"]) - {"dev"}
     table = README.partition("| extra | for |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == there
-    for extras in re.findall(r"nexus-bounty\[([\w,]+)\]", "\n".join(INSTALL)):
+    for extras in re.findall(r"\.\[([\w,]+)\]", "\n".join(INSTALL)):
         assert set(extras.split(",")) <= there
 
 

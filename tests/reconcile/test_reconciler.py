@@ -305,9 +305,8 @@ async def _strand(hands: Hands, bounty_id: str, how: int) -> None:
         await hands.operations.claim(bounty_id, BOB)
         await hands.store.begin_settlement(bounty_id, CID)
         return
-    draft = msgspec.structs.replace(
-        bounty, status=BountyStatus.DRAFT, reservation_id=f"r-{bounty_id}"
-    )
+    escrow = f"r-{bounty_id}"
+    draft = msgspec.structs.replace(bounty, status=BountyStatus.DRAFT, reservation_id=escrow)
     await hands.store.create_bounty(draft)
     if how == 1:
         await hands.reserve(escrow, bounty_id)

@@ -197,7 +197,6 @@ async def test_a_draft_is_opened_under_the_key_of_its_create() -> None:
     assert len(world.mock.history(DOCUMENT)) == written
 
 
-@known_bug(reason="whether the reservation is for this bounty is not looked at")
 @pytest.mark.parametrize("status", ["held elsewhere", "somebody else's"])
 @virtual
 async def test_a_draft_is_never_opened_on_credits_that_are_held_for_something_else(
@@ -218,7 +217,6 @@ async def test_a_draft_is_never_opened_on_credits_that_are_held_for_something_el
     assert (document(world.mock) or {})["status"] != "open"
 
 
-@known_bug(reason="whatever reservation the document names is given back")
 @virtual
 async def test_a_cancelled_bounty_gives_back_no_credits_that_are_held_for_another() -> None:
     """It names the other one's reservation, by mistake or on purpose."""

@@ -40,6 +40,7 @@ def test_no_fault_in_any_operation_makes_a_wrong_verdict(operation: Operation, w
     assert verdicts(found)["unknown"] == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("options", [{"torn_reads": True}, {"etag": "version"}, {"etag": "path"}])
 def test_odd_etags_mislead_nobody(options: dict[str, Any]) -> None:
     """A slot is won once and never written again, whatever its etag says."""

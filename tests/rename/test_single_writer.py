@@ -80,6 +80,7 @@ class TestClaimsOfASingleWriter(ClaimStoreContract):
             yield NexusClaimStore(client, commit=commit, clock=clock)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("impatient", [False, True])
 @pytest.mark.parametrize(
     "operation",
