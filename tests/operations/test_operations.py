@@ -32,6 +32,7 @@ from nexus_bounty import (
     PreCommitError,
 )
 from nexus_bounty.criteria import unmet
+from nexus_bounty.idempotency import derived_id
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
@@ -853,6 +854,27 @@ async def test_a_renewal_that_did_not_happen_leaves_the_lease_of_the_claim_as_it
         assert await outcome(again) == "pre_commit"
         held = await process.operations.services.claims.active_claims(target_of(BOUNTY_ID))
     assert [each.claim_id for each in held] == [first.claim.claim_id]
+    assert not await broken_invariants(world)
+
+
+@virtual
+async def test_a_claim_is_not_committed_with_a_lease_that_has_run_out() -> None:
+    """A crash after the lease, a repeat an hour later: refused, and fenced off for good."""
+    world = await a_world()
+    async with world.process() as process:
+        await posted(process.operations)
+        await process.operations.services.claims.claim_or_renew(
+            target_of(BOUNTY_ID),
+            BOB,
+            claim_id=derived_id("claim", KEY),
+            lease=timedelta(minutes=30),
+            intent_summary="Claiming bounty: Sort it",
+            idempotency_key=f"{KEY}:lease",
+        )
+        await asyncio.sleep(3600)
+        error = await refusal(process.operations.claim(BOUNTY_ID, BOB, idempotency_key=KEY))
+        assert isinstance(error, ClaimStateError)
+        assert (await process.operations.claim(BOUNTY_ID, CAROL)).bounty.claimed_by == CAROL
     assert not await broken_invariants(world)
 
 
