@@ -55,8 +55,9 @@ def _pageable(call: Call, paths: list[str]) -> list[str]:
     """Pages are made of entries in the table, so directories that only exist beneath are out."""
     table = call.core.table
     known = [path for path in paths if path in table.files or path in table.directories]
-    if call.personality.paging is Paging.UNORDERED:
-        known.sort(key=lambda path: blake3_hex(path.encode()))
+    if call.personality.paging is Paging.WRITTEN:
+        written = {path: place for place, path in enumerate(table.files)}
+        known.sort(key=lambda path: written.get(path, len(written)))
     return known
 
 
@@ -93,6 +94,6 @@ def _decode_cursor(call: Call, cursor: str | None) -> str | None:
     try:
         return str(decode_json(base64.urlsafe_b64decode(cursor))["p"])
     except (binascii.Error, ValueError, KeyError, TypeError) as exc:
-        if call.personality.paging is Paging.UNORDERED:  # 0.9 starts again from the beginning
+        if call.personality.paging is Paging.WRITTEN:  # 0.9 starts again from the beginning
             return None
         raise Refusal(Problem.INTERNAL, f"Malformed cursor: {exc}") from exc

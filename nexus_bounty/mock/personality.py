@@ -36,8 +36,8 @@ class Paging(Enum):
     """No `limit`; asking for it is a bad parameter."""
     OPAQUE = auto()
     """Pages in path order, with an encoded cursor."""
-    UNORDERED = auto()
-    """Pages in no order, with a cursor that assumes path order: entries are lost."""
+    WRITTEN = auto()
+    """Pages in the order of writing, with a cursor that assumes path order: entries are lost."""
     PATH = auto()
     """Pages in path order; the cursor is the last path."""
 
@@ -205,7 +205,7 @@ V0_9 = Personality(
     name="0.9",
     digest=blake3_hex,
     preconditions=Preconditions.DROPPED,
-    paging=Paging.UNORDERED,
+    paging=Paging.WRITTEN,
     methods=_BASE | _BULK | _KERNEL,
     strict={
         "delete": "SysUnlinkParams",

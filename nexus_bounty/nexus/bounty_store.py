@@ -31,8 +31,8 @@ from nexus_bounty.nexus.bounty_documents import (
 )
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.auto import CommitOption, commit_strategy
-from nexus_bounty.nexus.commit.results import Committed, Intent
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.nexus.commit.results import Intent
+from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.index_repair import IndexRepair
 from nexus_bounty.nexus.listing import BountyListing
@@ -54,7 +54,6 @@ from nexus_bounty.outcomes import (
     BountyStateError,
     Outcome,
     PostCommitError,
-    PreCommitError,
     Proof,
     Resolution,
 )
@@ -208,33 +207,30 @@ class NexusBountyStore:
             await self._announce(operation, bounty.status, intent)
             result = await self._writer.commit(operation, intent)
             document = result.document
-            if isinstance(result, Committed):
-                self._memory.remember(document)
-                return to_bounty(document)
             if not is_tombstone(document):
+                self._memory.remember(document)
                 return await self._existing(operation, bounty, document)
             self._writer.recall(operation, document.history)
             base = document
 
     async def _existing(self, operation: Operation, bounty: Bounty, document: Document) -> Bounty:
-        """The bounty that is there already, if this operation created it.
+        """The bounty that is there now, if this operation created it, just now or before.
+
+        If it has moved on since, or is another's, the marker that announced it is removed again.
 
         Raises:
-            BountyExistsError: It did not, and its marker is removed again (pre-commit).
+            BountyExistsError: It did not (pre-commit).
         """
-        try:
-            if self._writer.recall(operation, document.history):
-                return self._view(operation, document)
-            raise operation.error(
-                BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
-            )
-        except PreCommitError:
-            status = self._view(operation, document).status
-            if standing(bounty.status, None, status, document.history) is Standing.STALE:
-                marker = self._zone.marker(bounty.status, bounty.bounty_id)
-                with suppress(NexusError):  # the reconciler repairs it
-                    await self._index.retire([marker], operation.deadline)
-            raise
+        existing = self._writer.view(operation, document, to_bounty)
+        if standing(bounty.status, None, existing.status, document.history) is Standing.STALE:
+            marker = self._zone.marker(bounty.status, bounty.bounty_id)
+            with suppress(NexusError):  # the reconciler repairs it
+                await self._index.retire([marker], operation.deadline)
+        if self._writer.recall(operation, document.history):
+            return existing
+        raise operation.error(
+            BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
+        )
 
     def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
         """The intent to store `bounty`, over the tombstone `base` if there is one."""
@@ -356,14 +352,14 @@ class NexusBountyStore:
             operation, path, self._memory, BountyNotFoundError, prepare
         )
         if change.before is None:
-            return self._view(operation, change.after)
+            return self._writer.view(operation, change.after, to_bounty)
         return await self._finish(operation, change.before, change.after)
 
     async def _prepare(
         self, operation: Operation, document: Document, transition: Transition
     ) -> Intent:
         """Refuse the transition, or announce it and say what to write."""
-        bounty = self._view(operation, document)
+        bounty = self._writer.view(operation, document, to_bounty)
         if refusal := transition.refusal(bounty):
             raise operation.error(
                 BountyStateError,
@@ -375,12 +371,6 @@ class NexusBountyStore:
         if transition.target is not bounty.status:
             await self._announce(operation, transition.target, intent)
         return intent
-
-    def _view(self, operation: Operation, document: Document) -> Bounty:
-        try:
-            return to_bounty(document)
-        except UnreadableDocumentError as error:
-            raise operation.stopped_by(error, "read the document") from error
 
     def _step(
         self, operation: Operation, document: Document, bounty: Bounty, transition: Transition

@@ -159,7 +159,7 @@ class NexusClaimStore:
             if document is not None:
                 if claim := await self._renew(operation, wish, document):
                     return claim
-                free = await self._has_ended(wish, document)
+                free = await self._has_ended(operation, wish, document)
             elif named.claim_id == wish.claim_id:
                 return await self._write_claim(operation, wish)
             elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
@@ -182,8 +182,11 @@ class NexusClaimStore:
             ClaimConflictError: Another agent holds the target (pre-commit).
         """
         if self._writer.recall(operation, document.history):
-            return to_claim(document)
-        if is_tombstone(document) or not self._holds(wish, claim := to_claim(document)):
+            return self._writer.view(operation, document, to_claim)
+        if is_tombstone(document):
+            return None
+        claim = self._writer.view(operation, document, to_claim)
+        if not self._holds(wish, claim):
             return None
         if claim.agent.agent_id != wish.agent.agent_id:
             return await self._taken_over(operation, wish, claim)
@@ -196,7 +199,7 @@ class NexusClaimStore:
     def _holds(self, wish: rules.Wish, claim: Claim) -> bool:
         return claim.target_ref == wish.target_ref and claim.holds(self._clock())
 
-    async def _has_ended(self, wish: rules.Wish, document: Document) -> bool:
+    async def _has_ended(self, operation: Operation, wish: rules.Wish, document: Document) -> bool:
         """Whether a claim that does not hold the target never will again.
 
         One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
@@ -204,7 +207,7 @@ class NexusClaimStore:
         """
         if is_tombstone(document):
             return True
-        claim = to_claim(document)
+        claim = self._writer.view(operation, document, to_claim)
         if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
             rules.taken(wish, None, claim, self._clock())
         if claim.status is ClaimStatus.ACTIVE and claim.target_ref == wish.target_ref:
@@ -218,9 +221,11 @@ class NexusClaimStore:
             ClaimConflictError: It made none (pre-commit).
         """
         own = await self._writer.read(operation, self._zone.claim(wish.claim_id))
-        namesake = None if own is None or is_tombstone(own) else to_claim(own)
-        if own is not None and self._writer.recall(operation, own.history):
-            return to_claim(own)
+        namesake = None
+        if own is not None and not is_tombstone(own):
+            namesake = self._writer.view(operation, own, to_claim)
+        if own is not None and namesake and self._writer.recall(operation, own.history):
+            return namesake
         return rules.taken(wish, holder, namesake, self._clock())
 
     async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
@@ -235,12 +240,12 @@ class NexusClaimStore:
         document = result.document
         self._memory.remember(document)
         if isinstance(result, Committed) or self._writer.recall(operation, document.history):
-            return to_claim(document)
+            return self._writer.view(operation, document, to_claim)
         if is_tombstone(document):
             raise operation.error(
                 ClaimConflictError, Proof.FENCED, "another agent took the target meanwhile"
             )
-        rules.taken(wish, None, to_claim(document), self._clock())
+        rules.taken(wish, None, self._writer.view(operation, document, to_claim), self._clock())
         raise AssertionError("a namesake is always refused")  # pragma: no cover
 
     async def _mark_active(self, operation: Operation, claim: Claim) -> None:
@@ -342,7 +347,7 @@ class NexusClaimStore:
         change = await self._writer.change(
             operation, path, self._memory, ClaimNotFoundError, prepare
         )
-        claim = to_claim(change.after)
+        claim = self._writer.view(operation, change.after, to_claim)
         if change.before is not None and claim.status is not ClaimStatus.ACTIVE:
             await self._unmark(operation, claim)
         return claim
@@ -350,7 +355,7 @@ class NexusClaimStore:
     def _step(
         self, operation: Operation, document: Document, rule: Callable[[Claim, datetime], Claim]
     ) -> Intent | None:
-        before = to_claim(document)
+        before = self._writer.view(operation, document, to_claim)
         try:
             after = rule(before, self._clock())
         except PreCommitError as refusal:

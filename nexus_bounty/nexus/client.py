@@ -235,7 +235,7 @@ class NexusClient:
         details: bool = False,
         deadline: Deadline | None = None,
     ) -> AsyncIterator[wire.Entry]:
-        """The files in `directory`, page by page where the server pages.
+        """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry has only its path.
         """
@@ -270,12 +270,13 @@ class NexusClient:
                 "takes_limits", "list", directory, {**params, **paging}, wire.listings, deadline
             )
             if page is not None:
-                # 0.9.x orders its pages by nothing and its cursor by path: pages lose entries
-                self.dialect.orders_pages = not page.has_more or page.is_ordered
+                if cursor is None and not page.has_more:
+                    return page
+                self.dialect.orders_pages = page.follows(cursor)
                 if self.dialect.orders_pages:
                     return page
-        if self.dialect.takes_limits is False:  # only details tell its directories from files
-            params = {**params, "details": True}
+        # the whole listing at once; only details tell its directories from files
+        params = {**params, "details": True}
         return await self._harmless("list", directory, params, wire.listings, deadline)
 
     def _batches(self, paths: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -119,11 +120,16 @@ class ListReply(msgspec.Struct):
     has_more: bool = False
     next_cursor: str | None = None
 
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the page is in the order of its paths, as a cursor supposes."""
+    def follows(self, cursor: str | None) -> bool:
+        """Whether this page begins after `cursor` and leaves nothing out up to the next one.
+
+        That can be seen only where a cursor is the last path of its page, as in 0.10.1, and the
+        paths are in order. The cursors of 0.7.0 and 0.9.x are opaque; those of 0.9.18 stand for a
+        path although its pages are in the order of writing, so that pages lose entries.
+        """
         paths = [each if isinstance(each, str) else each.path for each in self.files]
-        return paths == sorted(paths)
+        in_order = all(before < after for before, after in pairwise([cursor or "", *paths]))
+        return in_order and (not self.has_more or paths[-1:] == [self.next_cursor])
 
 
 class DeleteReply(msgspec.Struct):

@@ -1,8 +1,7 @@
 """Carries operations on documents to a definite end, or says plainly that there is none.
 
 Shared by every store on Nexus. It turns the results of a commit strategy into the outcome errors,
-and remembers which keys may still have a request under way: for those a later "never sent" proves
-nothing.
+and remembers which keys have been tried before: for those a later "never sent" proves nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from nexus_bounty.attempts import Attempts
 from nexus_bounty.idempotency import (
     History,
     OperationRecord,
@@ -47,6 +47,8 @@ from nexus_bounty.outcomes import (
 )
 from nexus_bounty.validation import check_key
 
+RecordT = TypeVar("RecordT")
+
 _WHY_ABORTED: Final = {
     Proof.NEVER_SENT: "the request could not be sent",
     Proof.REFUSED: "the server refused",
@@ -66,6 +68,11 @@ class Operation:
     deadline: Deadline
     in_doubt: bool
     trail: Trail = field(default_factory=Trail)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What a repeat has in common with it."""
+        return self.record_id, self.key
 
     def record(self, seq: int, at: datetime, *, aborted: bool = False) -> OperationRecord:
         """This operation's entry in a document's history."""
@@ -129,7 +136,7 @@ class DocumentWriter:
         self._client = client
         self._strategy = strategy
         self.clock = clock
-        self._maybe_under_way: set[tuple[str, str]] = set()
+        self._attempts = Attempts()
 
     def operation(
         self,
@@ -154,7 +161,7 @@ class DocumentWriter:
             key=key,
             fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
             deadline=self._client.deadline(),
-            in_doubt=(record_id, key) in self._maybe_under_way,
+            in_doubt=(record_id, key) in self._attempts,
         )
 
     async def ready(self, operation: Operation) -> None:
@@ -192,17 +199,32 @@ class DocumentWriter:
         record = history.find(operation.key)
         if record is None:
             return False
+        if record.aborted:  # whatever it was fenced off as: `resolve_operation` cannot know
+            raise operation.error(
+                PreCommitError, Proof.FENCED, "this key's operation was aborted earlier"
+            )
         if record.fingerprint != operation.fingerprint:
             raise operation.error(
                 IdempotencyMismatchError,
                 Proof.IN_HISTORY,
                 f"the key stands for an earlier {record.kind!r} with other parameters",
             )
-        if record.aborted:
-            raise operation.error(
-                PreCommitError, Proof.FENCED, "this key's operation was aborted earlier"
-            )
+        self._attempts.add(operation.identity)
         return True
+
+    def view(
+        self, operation: Operation, document: Document, kind: Callable[[Document], RecordT]
+    ) -> RecordT:
+        """What `document` is a record of.
+
+        Raises:
+            PreCommitError: It cannot be understood, so that nothing was sent.
+            CommitUnknownError: The same, but an earlier attempt may be under way.
+        """
+        try:
+            return kind(document)
+        except UnreadableDocumentError as error:
+            raise operation.stopped_by(error, "understand the document") from error
 
     def intend(
         self,
@@ -313,8 +335,7 @@ class DocumentWriter:
             CommitUnknownError: Neither could be proven.
         """
         await self.ready(operation)
-        this = (operation.record_id, operation.key)
-        self._maybe_under_way.add(this)  # stays if this task is cancelled
+        self._attempts.add(operation.identity)  # stays if this task is cancelled
         result = await self._strategy.commit(
             intent, operation.deadline, operation.trail, in_doubt=operation.in_doubt
         )
@@ -336,19 +357,23 @@ class DocumentWriter:
             # whatever took the fence's place keeps out what was written over the same base, but
             # not a request that was based on an earlier or later state: fence that, too
             intent = self.fence(operation, intent.path, result.document)
-        self._maybe_under_way.discard((operation.record_id, operation.key))
-        return result if isinstance(result, Committed) else None
+        if isinstance(result, Committed):
+            self._attempts.add(operation.identity)
+            return result
+        self._attempts.rule_out(operation.identity)
+        return None
 
     def _concluded(
         self, operation: Operation, result: Committed | Superseded | Aborted | Unknown
     ) -> Committed | Superseded:
         if isinstance(result, Unknown):
             raise operation.unknown(result.why)
-        self._maybe_under_way.discard((operation.record_id, operation.key))
         operation.in_doubt = False
         if isinstance(result, Aborted):
+            self._attempts.rule_out(operation.identity)
             raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
-        self.recall(operation, result.document.history)  # the key may stand for something else
+        if not self.recall(operation, result.document.history):  # may stand for something else
+            self._attempts.rule_out(operation.identity)
         return result
 
     def _check_room(self, operation: Operation, base: Document | None) -> None:

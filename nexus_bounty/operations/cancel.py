@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import Bounty
-from nexus_bounty.operations.claim import RELEASE_LEASE, end_leases
+from nexus_bounty.operations.claim import RELEASE_LEASE, end_lease
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
+    Plan,
     Services,
     committed,
+    credits_with,
     give_back,
     operation,
     owing,
@@ -16,7 +20,8 @@ from nexus_bounty.operations.services import (
 )
 from nexus_bounty.validation import check_id
 
-VOID = "void_reservation"
+VOID: Final = "void_reservation"
+CANCEL: Final = Plan("cancel", decided_by="cancel", owed_then=(VOID, RELEASE_LEASE))
 
 
 async def cancel(
@@ -25,7 +30,7 @@ async def cancel(
     """Withdraw a bounty and give its credits back; see `BountyOperations.cancel`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    with operation("cancel", bounty_id, key):
+    async with operation(services, CANCEL, bounty_id, key):
         owed: list[str] = []
         step = services.store.cancel_bounty(bounty_id, idempotency_key=derived_key(key, "cancel"))
         return await unwind(services, "cancel", await committed(step, owed), key, owed)
@@ -45,7 +50,7 @@ async def unwind(
         raise still_owed(bounty, [VOID, RELEASE_LEASE, *owed], error) from error
     async with owing(RELEASE_LEASE, owed):
         if bounty.claim_id is not None:
-            await end_leases(services, bounty.bounty_id, None, bounty.claim_id)
+            await end_lease(services, bounty.claim_id)
     steps = (f"commit_{bounty.status.value}", VOID, RELEASE_LEASE)
     return OperationResult(
         operation=name,
@@ -53,6 +58,6 @@ async def unwind(
         bounty=bounty,
         done=tuple(step for step in steps if step not in owed),
         owed=owed,
-        credits_with=bounty.creator.agent_id,
+        credits_with=credits_with(bounty),
         reservation=reservation,
     )

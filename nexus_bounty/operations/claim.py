@@ -6,14 +6,19 @@ the agent does not hold the bounty.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
+from typing import Final
 
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
+    Plan,
     Services,
+    check_payee,
     committed,
+    credits_with,
     has_landed,
     known_bounty,
     operation,
@@ -32,7 +37,10 @@ from nexus_bounty.outcomes import (
 )
 from nexus_bounty.validation import check_agent, check_duration, check_id
 
-RELEASE_LEASE = "release_lease"
+RELEASE_LEASE: Final = "release_lease"
+CLAIM: Final = Plan("claim", decided_by="claim", owed_then=("renew_lease",))
+RENEW: Final = Plan("renew", decided_by="renew", owed_then=())
+RELEASE: Final = Plan("release", decided_by="release", owed_then=(RELEASE_LEASE,))
 
 
 async def claim(
@@ -45,10 +53,11 @@ async def claim(
     """Claim a bounty, or renew one's claim; see `BountyOperations.claim`."""
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
+    check_payee("agent", agent)
     lease = services.lease if lease is None else lease
     check_duration("lease", lease)
     key = services.key(idempotency_key)
-    with operation("claim", bounty_id, key):
+    async with operation(services, CLAIM, bounty_id, key):
         bounty = await _claimable(services, bounty_id, agent, key)
         return await _claim(services, bounty, agent, lease, key)
 
@@ -83,7 +92,7 @@ async def _claim(
         done=("take_lease", "commit_claim"),
         owed=owed,
         claim=held,
-        credits_with=f"escrow for {bounty.bounty_id}",
+        credits_with=credits_with(bounty),
     )
 
 
@@ -152,7 +161,7 @@ async def renew(
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
     key = services.key(None)
-    with operation("renew", bounty_id, key):
+    async with operation(services, RENEW, bounty_id, key):
         bounty = await known_bounty(services, bounty_id)
         _check_holder(bounty, agent)
         held = await services.claims.heartbeat(
@@ -164,7 +173,7 @@ async def renew(
         bounty=bounty,
         done=("extend_lease",),
         claim=held,
-        credits_with=f"escrow for {bounty_id}",
+        credits_with=credits_with(bounty),
     )
 
 
@@ -175,41 +184,39 @@ async def release(
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
     key = services.key(idempotency_key)
-    with operation("release", bounty_id, key):
+    async with operation(services, RELEASE, bounty_id, key):
         owed: list[str] = []
-        before = await remembered_bounty(services, bounty_id)
         step = services.store.release_bounty(
             bounty_id, agent, idempotency_key=derived_key(key, "release")
         )
         bounty = await committed(step, owed)
         if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
-            claim_id = before.claim_id if before and _is_held_by(before, agent) else None
             async with owing(RELEASE_LEASE, owed):
-                await end_leases(services, bounty_id, agent.agent_id, claim_id)
+                await end_leases(services, bounty_id, agent.agent_id)
     return OperationResult(
         operation="release",
         idempotency_key=key,
         bounty=bounty,
         done=("commit_open", *(() if RELEASE_LEASE in owed else (RELEASE_LEASE,))),
         owed=owed,
-        credits_with=f"escrow for {bounty_id}",
+        credits_with=credits_with(bounty),
     )
 
 
-async def end_leases(
-    services: Services, bounty_id: str, agent_id: str | None, claim_id: str | None
-) -> None:
-    """Release the lease on a bounty that its document no longer gives to `agent_id`."""
-    if claim_id is None:
-        held = await services.claims.active_claims(target_of(bounty_id))
-        ids = [each.claim_id for each in held if agent_id in (None, each.agent.agent_id)]
-    else:
-        ids = [claim_id]
-    for each in ids:
-        try:
-            await services.claims.release(each)
-        except (ClaimNotFoundError, ClaimStateError):
-            continue  # it has ended already, or was never kept here
+async def end_leases(services: Services, bounty_id: str, agent_id: str) -> None:
+    """Release every lease that `agent_id` holds on a bounty that its document no longer gives it.
+
+    A remembered lease will not do: the agent may have released and claimed again elsewhere.
+    """
+    for held in await services.claims.active_claims(target_of(bounty_id)):
+        if held.agent.agent_id == agent_id:
+            await end_lease(services, held.claim_id)
+
+
+async def end_lease(services: Services, claim_id: str) -> None:
+    """Release a lease that its bounty no longer needs."""
+    with suppress(ClaimNotFoundError, ClaimStateError):  # it has ended, or was never kept here
+        await services.claims.release(claim_id)
 
 
 def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:

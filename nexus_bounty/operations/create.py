@@ -10,18 +10,25 @@ back only once the draft is cancelled, and so can no longer be opened by anybody
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
+    Plan,
     Services,
     asked_until_told,
+    check_payee,
     committed,
+    credits_with,
     give_back,
     has_landed,
+    logger,
     operation,
+    taken_forward,
 )
 from nexus_bounty.outcomes import (
     CommitUnknownError,
@@ -33,6 +40,8 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.validation import check_bounty
 
+CREATE: Final = Plan("create", decided_by="open", owed_then=("remove_stale_marker",))
+
 
 async def create(
     services: Services, bounty: Bounty, idempotency_key: str | None
@@ -41,9 +50,10 @@ async def create(
     check_bounty(bounty)
     if bounty.status is not BountyStatus.OPEN:
         raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
+    check_payee("creator", bounty.creator)
     key = services.key(idempotency_key)
     draft = _draft(bounty, key)
-    with operation("create", draft.bounty_id, key):
+    async with operation(services, CREATE, draft.bounty_id, key):
         if bounty.deadline <= services.clock() and not await has_landed(
             services, draft.bounty_id, derived_key(key, "draft")
         ):
@@ -78,16 +88,17 @@ async def _create(services: Services, draft: Bounty, key: str) -> OperationResul
         )
         bounty = await committed(opening, owed)
     except PreCommitError as refusal:
-        await _give_up(services, bounty, key, refusal)
-        raise
+        if bounty.status in (BountyStatus.DRAFT, BountyStatus.CANCELLED):
+            await _give_up(services, bounty, key, refusal)
+        raise  # what was posted by an earlier call stays so
     return OperationResult(
         operation="create",
         idempotency_key=key,
         bounty=bounty,
         done=("write_draft", "reserve_credits", "open_bounty"),
         owed=owed,
-        credits_with=f"escrow for {bounty.bounty_id}",
-        reservation=reservation,
+        credits_with=credits_with(bounty),
+        reservation=reservation or await _reservation(services, bounty),
     )
 
 
@@ -113,6 +124,15 @@ async def _reserve(services: Services, draft: Bounty) -> Reservation:
     return reservation
 
 
+async def _reservation(services: Services, bounty: Bounty) -> Reservation | None:
+    """The reservation of a bounty that was opened before, as it stands; `None` if not readable."""
+    try:
+        return await services.credits.get_reservation(bounty.reservation_id or "")
+    except Exception:  # noqa: BLE001 - the bounty is posted, whatever this says
+        logger.warning("could not look up the reservation of %s", bounty.bounty_id, exc_info=True)
+        return None
+
+
 async def _give_up(services: Services, draft: Bounty, key: str, refusal: PreCommitError) -> None:
     """Cancel the draft, then give its credits back.
 
@@ -120,25 +140,33 @@ async def _give_up(services: Services, draft: Bounty, key: str, refusal: PreComm
         CommitUnknownError: The draft could not be cancelled, so that it may yet be opened.
     """
     try:
-        await committed(
-            services.store.cancel_bounty(
-                draft.bounty_id, idempotency_key=derived_key(key, "give-up")
-            ),
+        bounty = await _cancelled(services, draft, key)
+    except OutcomeError as failure:
+        raise CommitUnknownError(
+            f"{refusal.message}; and the draft could not be cancelled: {failure.message}",
+            evidence=failure.evidence,
+        ) from refusal
+    try:
+        await give_back(services, bounty)
+    except OutcomeError as failure:  # the reconciler finds it by the cancelled document
+        refusal.add_note(f"still owed: void the reservation ({failure.message})")
+
+
+async def _cancelled(services: Services, draft: Bounty, key: str) -> Bounty:
+    """The bounty, cancelled by this call or by anybody else."""
+    try:
+        return await taken_forward(
+            services,
+            lambda step: services.store.cancel_bounty(draft.bounty_id, idempotency_key=step),
+            key,
+            "give-up",
             [],
         )
-    except OutcomeError as failure:
+    except OutcomeError:
         bounty = await _seen_cancelled(services, draft)
         if bounty is None:
-            raise CommitUnknownError(
-                f"{refusal.message}; and the draft could not be cancelled: {failure.message}",
-                evidence=failure.evidence,
-            ) from refusal
-    bounty = await services.store.get_bounty(draft.bounty_id, fresh=False)
-    if bounty is not None and bounty.status is BountyStatus.CANCELLED:
-        try:
-            await give_back(services, bounty)
-        except OutcomeError as failure:  # the reconciler finds it by the cancelled document
-            refusal.add_note(f"still owed: void the reservation ({failure.message})")
+            raise
+        return bounty
 
 
 async def _seen_cancelled(services: Services, draft: Bounty) -> Bounty | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.operations.cancel import unwind
+from nexus_bounty.operations.cancel import VOID, unwind
+from nexus_bounty.operations.claim import RELEASE_LEASE
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
-from nexus_bounty.operations.services import Services, committed, known_bounty, operation
+from nexus_bounty.operations.services import Plan, Services, committed, known_bounty, operation
 from nexus_bounty.outcomes import BountyStateError, Evidence, OutcomeError, Proof
 from nexus_bounty.validation import check_id, check_time
+
+EXPIRE: Final = Plan("expire", decided_by="expire", owed_then=(VOID, RELEASE_LEASE))
 
 
 async def expire(
@@ -18,7 +22,7 @@ async def expire(
     """End a bounty that is past its deadline; see `BountyOperations.expire`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    with operation("expire", bounty_id, key):
+    async with operation(services, EXPIRE, bounty_id, key):
         bounty = await known_bounty(services, bounty_id)
         if bounty.deadline > (now or services.clock()):
             raise BountyStateError(

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final, TypeVar
 
-from nexus_bounty.idempotency import new_key
-from nexus_bounty.models import Bounty, BountyStatus, utc_now
+from nexus_bounty.attempts import Attempts
+from nexus_bounty.idempotency import derived_key, new_key
+from nexus_bounty.ledger.accounts import check_account
+from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, utc_now
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
     Evidence,
+    IdempotencyMismatchError,
     InvalidInputError,
     Observation,
+    Outcome,
     OutcomeError,
     PostCommitError,
     PreCommitError,
@@ -57,6 +61,7 @@ class Services:
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
+        attempts: The operations that this process has tried.
     """
 
     store: BountyStore
@@ -67,6 +72,7 @@ class Services:
     allow_self_claims: bool = False
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=Random)
+    attempts: Attempts = field(default_factory=Attempts)
 
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
@@ -80,21 +86,111 @@ class Services:
         return given
 
 
+def check_payee(field: str, agent: AgentIdentity) -> None:
+    """Refuse an agent whose account no credits service could pay or charge.
+
+    Raises:
+        InvalidInputError: Its id is the name of a service's own account (pre-commit).
+    """
+    check_account(f"{field}.agent_id", agent.agent_id)
+
+
+def credits_with(bounty: Bounty) -> str | None:
+    """The account that has a bounty's credits by now, or for which they are held."""
+    if bounty.reservation_id is None:
+        return None
+    if bounty.status is BountyStatus.SETTLED:
+        return bounty.claimed_by.agent_id if bounty.claimed_by else None
+    if bounty.status in (BountyStatus.CANCELLED, BountyStatus.EXPIRED):
+        return bounty.creator.agent_id
+    return f"escrow for {bounty.bounty_id}"
+
+
 def target_of(bounty_id: str) -> str:
     """What a claim on a bounty names as its target."""
     return f"bounty:{bounty_id}"
 
 
-@contextmanager
-def operation(name: str, bounty_id: str | None, key: str) -> Iterator[None]:
-    """Make the errors of steps speak of the whole operation, whose key the caller holds."""
+@dataclass(frozen=True)
+class Plan:
+    """What an operation is called, the step that decides it, and what is owed from then on."""
+
+    name: str
+    decided_by: str
+    owed_then: tuple[str, ...]
+
+
+@asynccontextmanager
+async def operation(
+    services: Services, plan: Plan, bounty_id: str, key: str
+) -> AsyncIterator[None]:
+    """Make the errors of steps speak of the whole operation, whose key the caller holds.
+
+    Where an earlier call with the key may have done it, or may yet, a step that refuses now does
+    not speak for that one: what became of it is found out, and fenced off if it has not landed.
+    """
+    attempt = (plan.name, bounty_id, key)
+    tried_before = attempt in services.attempts
+    services.attempts.add(attempt)  # stays if this task is cancelled
     try:
-        yield
+        try:
+            yield
+        except IdempotencyMismatchError:
+            raise  # it speaks of this call, whatever the earlier one did
+        except PreCommitError as refusal:
+            if tried_before:
+                await _rule_out(services, plan, bounty_id, key, refusal)
+            services.attempts.rule_out(attempt)
+            raise
     except OutcomeError as error:
-        error.operation = name
-        error.bounty_id = bounty_id or error.bounty_id
-        error.idempotency_key = key
+        error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
         raise
+
+
+async def _rule_out(
+    services: Services, plan: Plan, bounty_id: str, key: str, refusal: PreCommitError
+) -> None:
+    """Make sure that no earlier call with the key has done, or can do, what this one did not.
+
+    Raises:
+        PostCommitError: An earlier one did it.
+        CommitUnknownError: It could not be found out.
+    """
+    step_key = derived_key(key, plan.decided_by)
+    try:
+        earlier = await services.store.resolve_operation(bounty_id, step_key)
+    except Exception as failure:  # noqa: BLE001 - nothing was learnt, whatever it is
+        raise CommitUnknownError(
+            f"{refusal.message}; and whether an earlier call with this key did it is not known: "
+            f"{failure}",
+            evidence=refusal.evidence,
+        ) from refusal
+    if earlier.outcome is Outcome.COMMITTED:
+        raise PostCommitError(
+            f"an earlier call with this key did it; now {refusal.message}",
+            bounty=earlier.bounty,
+            pending=plan.owed_then,
+            evidence=earlier.evidence,
+        ) from refusal
+
+
+async def taken_forward(
+    services: Services,
+    step: Callable[[str], Awaitable[Bounty]],
+    key: str,
+    name: str,
+    owed: list[str],
+) -> Bounty:
+    """The bounty after a step that has to be taken, whatever became of earlier tries.
+
+    The step of the operation's own key comes first; once that is fenced off, another key does.
+    """
+    try:
+        return await committed(step(derived_key(key, name)), owed)
+    except PreCommitError as refusal:
+        if refusal.evidence.proof is not Proof.FENCED:
+            raise
+        return await committed(step(derived_key(services.key(None), name)), owed)
 
 
 async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
@@ -149,7 +245,9 @@ async def known_bounty(services: Services, bounty_id: str) -> Bounty:
     """
     bounty = await before_commit(services.store.get_bounty(bounty_id), "the bounty")
     if bounty is None:
-        raise BountyNotFoundError(f"there is no bounty {bounty_id!r}", bounty_id=bounty_id)
+        raise BountyNotFoundError(
+            f"there is no bounty {bounty_id!r}", evidence=Evidence(proof=Proof.DOCUMENT)
+        )
     return bounty
 
 

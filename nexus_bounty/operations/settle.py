@@ -6,21 +6,28 @@ the reconciler finishes it from the document alone.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Final
+
 from nexus_bounty import criteria
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.lifecycle import PAST_THE_PIVOT
 from nexus_bounty.models import Bounty, BountyStatus, RewardRecord, RewardType, reward_id
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
+    Plan,
     Services,
     asked_until_told,
     before_commit,
+    check_payee,
     committed,
+    credits_with,
     known_bounty,
     operation,
     owing,
     remembered_bounty,
     still_owed,
+    taken_forward,
 )
 from nexus_bounty.outcomes import (
     BountyStateError,
@@ -35,12 +42,11 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.validation import check_id
 
-CAPTURE, SETTLED, REWARD, END_CLAIM = (
-    "capture_payment",
-    "commit_settled",
-    "record_reward",
-    "complete_claim",
-)
+CAPTURE: Final = "capture_payment"
+SETTLED: Final = "commit_settled"
+REWARD: Final = "record_reward"
+END_CLAIM: Final = "complete_claim"
+SETTLE: Final = Plan("settle", decided_by="begin", owed_then=(CAPTURE, SETTLED, REWARD, END_CLAIM))
 
 
 async def settle(
@@ -50,7 +56,7 @@ async def settle(
     check_id("bounty_id", bounty_id)
     check_id("contribution_cid", contribution_cid)
     key = services.key(idempotency_key)
-    with operation("settle", bounty_id, key):
+    async with operation(services, SETTLE, bounty_id, key):
         owed: list[str] = []
         bounty = await _fulfilled(services, bounty_id, contribution_cid)
         _check_contribution(bounty, contribution_cid)
@@ -82,14 +88,15 @@ async def finish(
         raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error
     async with owing(END_CLAIM, owed):
         await _end_claim(services, bounty)
-    steps = ("commit_pending_settlement", CAPTURE, SETTLED, REWARD, END_CLAIM)
+    paid = (CAPTURE, SETTLED, REWARD) if reservation else (SETTLED,)
+    steps = ("commit_pending_settlement", *paid, END_CLAIM)
     return OperationResult(
         operation="settle",
         idempotency_key=key,
         bounty=bounty,
         done=tuple(step for step in steps if step not in owed),
         owed=owed,
-        credits_with=bounty.claimed_by.agent_id if bounty.claimed_by else None,
+        credits_with=credits_with(bounty),
         reservation=reservation,
         reward=reward,
     )
@@ -106,6 +113,8 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
         bounty = await known_bounty(services, bounty_id)
     if bounty.status is not BountyStatus.CLAIMED:
         return bounty  # past the pivot, or the store refuses it
+    if bounty.claimed_by is not None:
+        check_payee("claimed_by", bounty.claimed_by)
     contribution = await before_commit(services.contributions.get(cid), "the contribution")
     lacking = (
         ["to exist: there is no such contribution"]
@@ -152,11 +161,12 @@ async def _capture(services: Services, bounty: Bounty) -> Reservation | None:
 async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]) -> Bounty:
     if bounty.status is BountyStatus.SETTLED:
         return bounty
-    step = services.store.settle_bounty(
-        bounty.bounty_id, idempotency_key=derived_key(key, "settle")
-    )
+
+    def step(step_key: str) -> Awaitable[Bounty]:
+        return services.store.settle_bounty(bounty.bounty_id, idempotency_key=step_key)
+
     try:
-        return await committed(step, owed)
+        return await taken_forward(services, step, key, "settle", owed)
     except BountyStateError:
         standing = await known_bounty(services, bounty.bounty_id)
         if standing.status is BountyStatus.SETTLED:  # a reconciler was faster
@@ -167,7 +177,7 @@ async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]
 async def record_payout(services: Services, bounty: Bounty) -> RewardRecord | None:
     """Record the reward of a paid bounty; one and the same however often."""
     cid, payee = bounty.fulfilled_by_cid, bounty.claimed_by
-    if cid is None or payee is None:
+    if cid is None or payee is None or bounty.reservation_id is None:
         return None
     return await services.store.record_reward(
         RewardRecord(

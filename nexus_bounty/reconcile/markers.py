@@ -14,10 +14,13 @@ class IndexMarkers:
     name = "index markers"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every bounty whose markers disagree with its document."""
+        """Every bounty whose markers disagree with its document, for longer than a moment."""
         store = scope.services.store
         for status in await store.list_index_statuses():
             for bounty_id in _disagreeing(status):
+                bounty = await store.get_bounty(bounty_id)
+                if bounty is not None and scope.is_young(bounty.updated_at):
+                    continue  # whoever has just moved it, such as the peer, is about to
 
                 async def repair(bounty_id: str = bounty_id) -> str:
                     await store.repair_index(bounty_id)

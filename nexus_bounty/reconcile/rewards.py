@@ -21,7 +21,7 @@ class MissingRewards:
         payouts = await store.list_rewards(RewardQuery(reward_type=RewardType.BOUNTY_PAYOUT))
         rewarded = {reward.bounty_id for reward in payouts}
         async for bounty in store.walk_bounties(BountyQuery(status=BountyStatus.SETTLED)):
-            paid = bounty.fulfilled_by_cid is not None and bounty.claimed_by is not None
+            paid = None not in (bounty.reservation_id, bounty.fulfilled_by_cid, bounty.claimed_by)
             young = scope.is_young(bounty.updated_at)
             if paid and not young and bounty.bounty_id not in rewarded:
                 yield _problem(scope.services, bounty)

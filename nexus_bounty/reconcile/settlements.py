@@ -33,6 +33,8 @@ class CompletedNotSettled(PendingSettlements):
 def _problem(services: Services, bounty: Bounty) -> Problem:
     async def pay() -> str:
         result = await finish(services, bounty, services.key(None))
+        if result.reservation is None:
+            return "settled; it holds no credits"
         return f"paid {bounty.amount} to {result.credits_with} and settled"
 
     return Problem(bounty.bounty_id, f"is {bounty.status.value}", pay)

@@ -20,14 +20,20 @@ T = TypeVar("T")
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+Idle = Callable[[float | None], bool]
+
+
 class _SkippingSelector(selectors.SelectSelector):
     """Instead of waiting for a timer, moves the clock to it."""
 
-    def __init__(self, skip: Callable[[float], None]) -> None:
+    def __init__(self, skip: Callable[[float], None], idle: Idle | None) -> None:
         super().__init__()
         self._skip = skip
+        self._idle = idle
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout != 0 and self._idle is not None and self._idle(timeout):
+            return []
         if timeout is None:
             raise RuntimeError("every task waits for another one: nothing can ever happen again")
         self._skip(timeout)
@@ -35,11 +41,18 @@ class _SkippingSelector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock starts at 0 and jumps to the next timer whenever all tasks wait."""
+    """A loop whose clock jumps to the next timer whenever all tasks wait.
 
-    def __init__(self) -> None:
-        self._now = 0.0
-        super().__init__(_SkippingSelector(self._skip))
+    Args:
+        start: What its clock shows at first, in seconds.
+        idle: Asked whenever all tasks wait, with the seconds to the next timer, `None` if there is
+            none: whether it has made a task ready, so that the clock is not to move. A scheduler
+            decides here which task goes on.
+    """
+
+    def __init__(self, *, start: float = 0.0, idle: Idle | None = None) -> None:
+        self._now = start
+        super().__init__(_SkippingSelector(self._skip, idle))
 
     def time(self) -> float:
         """Seconds since the loop was made, waiting included."""

@@ -141,11 +141,6 @@ def test_resolve_fences_off_a_create_that_never_arrived(shell: Shell, life: Life
     assert "never came to be" in told.said
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a key that resolve_operation fenced off is a mismatch to a fresh store, not a fence",
-)
 def test_a_stranded_create_is_half_way_until_it_is_resolved_or_reconciled(
     shell: Shell, life: Life, mock: MockNexus
 ) -> None:

@@ -29,6 +29,8 @@ from nexus_bounty import (
     InsufficientCreditsError,
     NexusSettings,
     OutcomeError,
+    PaymentError,
+    PostCommitError,
     PreCommitError,
 )
 from nexus_bounty.criteria import unmet
@@ -75,11 +77,6 @@ DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
 SHORT = timedelta(minutes=1)
 
 Act = Callable[[BountyOperations], Awaitable[Any]]
-
-
-def known_bug(*, reason: str) -> pytest.MarkDecorator:
-    """A test that fails as long as the code has the bug."""
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -317,15 +314,7 @@ REFUSED = (
 )
 
 
-NO_EVIDENCE = ("claim nothing", "settle nothing", "expire nothing")
-
-
-def _refused(case: Refused) -> Any:
-    bug = known_bug(reason="a bounty that is not found is reported without evidence")
-    return pytest.param(case, id=case.name, marks=[bug] if case.name in NO_EVIDENCE else [])
-
-
-@pytest.mark.parametrize("case", [_refused(each) for each in REFUSED])
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 @virtual
 async def test_a_refusal_speaks_of_the_whole_operation_and_leaves_all_as_it_was(
     case: Refused,
@@ -453,12 +442,7 @@ def test_a_repeat_finishes_what_a_crash_left_at_any_boundary(case: Case) -> None
     assert not wrong
 
 
-def _repeated(case: Case) -> Any:
-    bug = known_bug(reason="a repeated create announces its draft again, and leaves that marker")
-    return pytest.param(case, id=case.name, marks=[bug] if case.name == "create" else [])
-
-
-@pytest.mark.parametrize("case", [_repeated(each) for each in CASES])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @virtual
 async def test_a_repeat_in_the_same_process_or_another_returns_the_same_and_writes_nothing(
     case: Case,
@@ -490,7 +474,6 @@ async def test_a_deadline_that_has_passed_is_refused_before_anything_is_written(
     assert not world.mock.log
 
 
-@known_bug(reason="a repeated create does not ask for its reservation")
 @virtual
 async def test_a_repeated_create_returns_the_reservation_as_the_first_did() -> None:
     """The result is the same, not only the bounty."""
@@ -601,7 +584,6 @@ async def test_a_repeated_release_leaves_a_later_claim_alone() -> None:
     assert [each.claim_id for each in held] == [again.claim.claim_id]
 
 
-@known_bug(reason="the lease that the process remembers is ended, not the one in the document")
 @virtual
 async def test_a_release_ends_the_lease_that_the_bounty_has_now() -> None:
     """Another process of the same agent has released and claimed it since."""
@@ -616,7 +598,6 @@ async def test_a_release_ends_the_lease_that_the_bounty_has_now() -> None:
     assert not await broken_invariants(world)
 
 
-@known_bug(reason="says escrow, whatever has become of the credits")
 @pytest.mark.parametrize(("key", "again"), [("create", posted), ("claim", claimed)])
 @virtual
 async def test_a_repeat_says_where_the_credits_are_now(key: str, again: Act) -> None:
@@ -639,7 +620,6 @@ def _cut_off(case: Case) -> list[Fault]:
     return [late, Fault(FaultKind.TIMEOUT_BEFORE, match=after, times=None)]
 
 
-@known_bug(reason="a step before the doubtful one says 'never sent' for the whole operation")
 @pytest.mark.parametrize("name", ["create", "claim", "expire"])
 @virtual
 async def test_an_unknown_operation_asked_again_on_a_dead_network_stays_unknown(name: str) -> None:
@@ -709,7 +689,6 @@ async def _unknown_then_dead(name: str) -> None:
         assert again == "unknown"
 
 
-@known_bug(reason="a committed key is not remembered as such")
 @virtual
 async def test_a_committed_create_asked_again_on_a_dead_network_is_not_called_undone() -> None:
     """This very process has seen it committed."""
@@ -720,10 +699,9 @@ async def test_a_committed_create_asked_again_on_a_dead_network_is_not_called_un
         assert await outcome(posted(process.operations)) != "pre_commit"
 
 
-@known_bug(reason="reading the contribution comes first, and its failure says 'never sent'")
 @virtual
-async def test_an_unknown_settle_asked_again_without_contributions_stays_unknown() -> None:
-    """The place where work is looked up is down; the pivot may still land, and it does."""
+async def test_an_unknown_settle_asked_again_without_contributions_is_ruled_out_first() -> None:
+    """The place where work is looked up is down; the pivot, still under way, is fenced off."""
     case = next(each for each in CASES if each.name == "settle")
     world = await a_world()
     await exhaustive._prepare(world, case)
@@ -735,8 +713,29 @@ async def test_an_unknown_settle_asked_again_without_contributions_stays_unknown
         process.operations.services = dataclasses.replace(services, contributions=Offline())
         again = await outcome(case.act(process.operations))
         await world.mock.settle()
-    assert (document(world.mock) or {})["status"] == "pending_settlement"
-    assert again != "pre_commit"
+    assert again == "pre_commit"
+    assert (document(world.mock) or {})["status"] == "claimed"
+
+
+@virtual
+async def test_a_settle_that_landed_unheard_is_not_called_undone_without_contributions() -> None:
+    """The same, but the pivot has landed before it is asked again: the rest is owed."""
+    case = next(each for each in CASES if each.name == "settle")
+    world = await a_world()
+    await exhaustive._prepare(world, case)
+    world.mock.inject(*_cut_off(case), _dead_reads(world))
+    async with world.process() as process:
+        assert await outcome(case.act(process.operations)) == "unknown"
+        await world.mock.settle()
+        world.mock.clear_faults()
+        services = process.operations.services
+        process.operations.services = dataclasses.replace(services, contributions=Offline())
+        error = await refusal(case.act(process.operations))
+    assert isinstance(error, PostCommitError)
+    assert "capture_payment" in error.pending
+    assert error.bounty is not None
+    assert error.bounty.status == "pending_settlement"
+    assert (await world.ledger.balance("bob")).available == 0
 
 
 class Offline:
@@ -771,6 +770,107 @@ async def test_without_enough_credits_nothing_is_posted_and_nothing_is_held() ->
 
 
 @virtual
+async def test_a_create_that_cannot_take_its_draft_back_is_unknown_until_somebody_can() -> None:
+    """The ledger refuses, and the server is gone: the draft may still be there for all to see."""
+    world = await a_world()
+    drafted = RequestMatch(predicate=_when(world, "draft"))
+    world.mock.inject(Fault(FaultKind.DROP_BEFORE, match=drafted, times=None))
+    async with world.process(fault=LedgerFault("refused", 1)) as process:
+        world.mock.inject(Fault(FaultKind.DROP_BEFORE, match=drafted, times=None))
+        error = await refusal(process.operations.create(a_bounty(), idempotency_key=KEY))
+    assert error.outcome is Outcome.UNKNOWN
+    assert "closed for today" in str(error)
+    assert (document(world.mock) or {})["status"] == "draft"
+    await world.later()
+    assert not await world.reconcile()
+    assert (document(world.mock) or {})["status"] == "cancelled"
+
+
+@virtual
+async def test_a_create_whose_reservation_was_given_back_meanwhile_is_not_posted() -> None:
+    """A reservation that is there is not enough: it has to be held."""
+    world = await a_world()
+    async with world.process(CrashPlan(at=6)) as process:
+        with suppress(Crash):
+            await process.operations.create(a_bounty(), idempotency_key=KEY)
+    (reservation,) = [each async for each in world.ledger.reservations()]
+    assert (document(world.mock) or {})["status"] == "draft"
+    await world.ledger.void(reservation.reservation_id)
+    async with world.process() as process:
+        error = await refusal(process.operations.create(a_bounty(), idempotency_key=KEY))
+    assert isinstance(error, PaymentError)
+    assert (document(world.mock) or {})["status"] == "cancelled"
+    assert not await broken_invariants(world)
+
+
+@virtual
+async def test_a_create_that_could_not_open_its_bounty_gives_the_credits_back_at_once() -> None:
+    """Pre-commit, and nothing is left for the reconciler."""
+    world = await a_world()
+    second = RequestMatch(method="write", path=DOCUMENT, nth=2)
+    world.mock.inject(Fault(FaultKind.RPC_ERROR_BEFORE, match=second))
+    async with world.process(impatient=True) as process:
+        assert await outcome(posted(process.operations)) == "pre_commit"
+    assert (await world.ledger.balance("alice")).available == FUNDS
+    assert not await broken_invariants(world)
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if each.name in ("create", "settle", "cancel")]
+)
+@virtual
+async def test_a_lost_answer_of_the_ledger_is_asked_for_again(case: Case, kind: str) -> None:
+    """By the same id, so that nothing is done twice, and the operation goes on."""
+    world = await a_world()
+    await exhaustive._prepare(world, case)
+    async with world.process(fault=LedgerFault(kind, 1)) as process:
+        assert await outcome(case.act(process.operations)) == "committed"
+        assert process.credits.calls == 2
+    assert not await broken_invariants(world)
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """A request for something that is not needed any more, and the step that is owed without it."""
+
+    case: str
+    method: str
+    path: str
+    owed: str
+
+
+CLEAN_UPS = (
+    CleanUp("claim", "delete", "*/status/open/*", "remove_stale_marker"),
+    CleanUp("settle", "delete", "*/status/claimed/*", "remove_stale_marker"),
+    CleanUp("settle", "delete", "*/status/pending_settlement/*", "remove_stale_marker"),
+    CleanUp("settle", "write", "*/claims/*", "complete_claim"),
+    CleanUp("cancel", "delete", "*/status/open/*", "remove_stale_marker"),
+    CleanUp("cancel_claimed", "write", "*/claims/*", "release_lease"),
+    CleanUp("release", "write", "*/claims/*", "release_lease"),
+    CleanUp("expire", "delete", "*/status/open/*", "remove_stale_marker"),
+)
+
+
+@pytest.mark.parametrize("clean_up", CLEAN_UPS, ids=lambda each: f"{each.case} {each.path}")
+@virtual
+async def test_a_failed_clean_up_is_owed_and_the_operation_stands(clean_up: CleanUp) -> None:
+    """Named in the result, not done; the reconciler does it."""
+    case = next(each for each in CASES if each.name == clean_up.case)
+    world = await a_world()
+    await exhaustive._prepare(world, case)
+    request = RequestMatch(method=clean_up.method, path=clean_up.path)
+    world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=request, times=None, status=403))
+    async with world.process() as process:
+        result: Any = await case.act(process.operations)
+    assert list(result.owed) == [clean_up.owed]
+    assert clean_up.owed not in result.done
+    await world.later()
+    assert not await world.reconcile()
+    assert not await broken_invariants(world)
+
+
+@virtual
 async def test_two_bounties_for_the_price_of_one_end_with_one_posted() -> None:
     """Both created at once: the ledger decides, and the loser holds nothing."""
     world = await a_world()
@@ -788,9 +888,6 @@ async def test_two_bounties_for_the_price_of_one_end_with_one_posted() -> None:
     assert (await world.ledger.balance("alice")).reserved == FUNDS
 
 
-@known_bug(
-    reason="who cannot be paid is found out after the pivot, from where there is no way back"
-)
 @pytest.mark.parametrize("agent_id", ["system:mint", "system:mallory"])
 @virtual
 async def test_an_agent_that_the_ledger_cannot_pay_never_gets_past_the_pivot(agent_id: str) -> None:
@@ -1017,7 +1114,6 @@ async def test_a_completed_bounty_is_not_settled_with_another_contribution() -> 
     assert (document(world.mock) or {})["status"] == "completed"
 
 
-@known_bug(reason="the step's key is used up by its own fence; only the reconciler has a new one")
 @virtual
 async def test_a_settle_owing_its_last_commit_is_finished_by_a_repeat() -> None:
     """Restartable with the same key from any point."""
@@ -1025,8 +1121,9 @@ async def test_a_settle_owing_its_last_commit_is_finished_by_a_repeat() -> None:
     async with world.process() as process:
         await claimed(process.operations)
     async with world.process(impatient=True) as process:
-        second = RequestMatch(method="write", path=DOCUMENT, nth=2)
-        world.mock.inject(Fault(FaultKind.RPC_ERROR_BEFORE, match=second))
+        for nth in (2, 4):  # the step, and once it is fenced off the same under another key
+            write = RequestMatch(method="write", path=DOCUMENT, nth=nth)
+            world.mock.inject(Fault(FaultKind.RPC_ERROR_BEFORE, match=write))
         act = process.operations.settle
         assert await outcome(act(BOUNTY_ID, CID, idempotency_key=KEY)) == "post_commit"
         assert await outcome(act(BOUNTY_ID, CID, idempotency_key=KEY)) == "committed"
@@ -1045,6 +1142,44 @@ async def test_a_reward_that_was_fenced_off_can_be_recorded_later() -> None:
     await world.later()
     assert not await world.reconcile()
     assert not await broken_invariants(world)
+
+
+@virtual
+async def test_criteria_are_checked_on_the_bounty_as_it_stands_not_as_it_is_remembered() -> None:
+    """It was claimed elsewhere since this process has seen it."""
+    world = await a_world()
+    async with world.process() as process, world.process(seed=3) as other:
+        await posted(process.operations)
+        await other.operations.claim(BOUNTY_ID, BOB)
+        error = await refusal(process.operations.settle(BOUNTY_ID, "no-such-work"))
+    assert isinstance(error, CriteriaNotMetError)
+    assert (document(world.mock) or {})["status"] == "claimed"
+
+
+@virtual
+async def test_a_claimer_whose_lease_has_run_out_is_paid_all_the_same() -> None:
+    """The document says whose it is; the lease has ended by itself, and nothing is owed."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        await asyncio.sleep(7200)
+        result = await process.operations.settle(BOUNTY_ID, CID)
+    assert not result.owed
+    assert result.credits_with == "bob"
+
+
+@virtual
+async def test_what_is_paid_already_is_not_said_to_be_owed() -> None:
+    """Only the steps that are left, in their order."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        last = RequestMatch(method="write", path=DOCUMENT, nth=2)
+        world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=last, status=403))
+        error: Any = await refusal(process.operations.settle(BOUNTY_ID, CID))
+    assert error.outcome is Outcome.POST_COMMIT
+    assert error.pending == ("commit_settled", "record_reward", "complete_claim")
+    assert (await world.ledger.balance("bob")).available == PRICE
 
 
 @virtual
@@ -1078,7 +1213,6 @@ async def test_what_could_not_be_given_back_is_owed_by_name() -> None:
     assert not await broken_invariants(world)
 
 
-@known_bug(reason="with nothing remembered, a failed read escapes as it is")
 @virtual
 async def test_a_failed_create_ends_in_an_outcome_even_where_nothing_is_remembered() -> None:
     """Whatever fails while giving up, callers need only know `OutcomeError`."""
@@ -1094,7 +1228,6 @@ async def test_a_failed_create_ends_in_an_outcome_even_where_nothing_is_remember
         )
 
 
-@known_bug(reason="an unreadable claim escapes as a ValueError")
 @virtual
 async def test_a_lock_that_names_rubbish_ends_a_claim_in_an_outcome() -> None:
     """The claim that holds the target cannot be understood: nothing is known, nothing is taken."""
