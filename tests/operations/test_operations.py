@@ -1121,7 +1121,7 @@ async def test_a_settle_owing_its_last_commit_is_finished_by_a_repeat() -> None:
     async with world.process() as process:
         await claimed(process.operations)
     async with world.process(impatient=True) as process:
-        for nth in (2, 4):  # the step, and once it is fenced off the same under another key
+        for nth in (2, 3):  # the step and, once it is fenced off, the same under another key
             write = RequestMatch(method="write", path=DOCUMENT, nth=nth)
             world.mock.inject(Fault(FaultKind.RPC_ERROR_BEFORE, match=write))
         act = process.operations.settle
