@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from nexus_bounty import NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.rpc import _trust
 from nexus_bounty.nexus.settings import NexusSettings
 
 FROM_ENVIRONMENT = {
@@ -134,3 +136,28 @@ def test_the_zone_of_a_store_is_the_clients_unless_it_is_given() -> None:
 def test_a_client_is_made_without_an_event_loop() -> None:
     """At import time, say; it connects when it is used."""
     assert repr(NexusClient("http://host:99")) == "NexusClient(http://host:99)"
+
+
+def test_only_a_client_of_https_reads_the_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading them takes longer than a request."""
+    read: list[object] = []
+    create = ssl.create_default_context
+
+    def counted(**options: Any) -> ssl.SSLContext:
+        read.append(options)
+        return create(**options)
+
+    monkeypatch.setattr("ssl.create_default_context", counted)
+    NexusClient("http://nexus.test")
+    assert not read
+    NexusClient("https://nexus.test")
+    assert read
+
+
+def test_a_client_of_plain_http_would_believe_nobody_over_tls() -> None:
+    """No certificate is not read in order to believe every one."""
+    trusted = _trust("http://nexus.test")
+    assert isinstance(trusted, ssl.SSLContext)
+    assert trusted.verify_mode is ssl.CERT_REQUIRED
+    assert trusted.check_hostname
+    assert not trusted.get_ca_certs()
