@@ -189,7 +189,7 @@ class SyncNexusClient(Face[NexusClient]):
         details: bool = False,
         deadline: Deadline | None = None,
     ) -> Iterator[wire.Entry]:
-        """The files in `directory`, page by page where the server pages.
+        """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry has only its path.
         """

@@ -34,7 +34,7 @@ class NexusSettings(BaseSettings):
     bulk_size: int = Field(default=500, ge=1)
     """How many documents one bulk read asks for."""
     page_size: int = Field(default=1000, ge=1)
-    """How many names one page of a listing holds."""
+    """How many names one page of a listing holds, on servers whose pages cannot lose one."""
 
     retry_attempts: int = Field(default=8, ge=1)
     """How often one request is sent at most, where a repeat is harmless."""

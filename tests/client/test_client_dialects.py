@@ -19,12 +19,6 @@ CONDITIONAL = ["0.5.6", "0.7.0", "0.10"]
 BULK = ["0.7.0", "0.10"]
 
 
-def but(personality: str, reason: str) -> list[object]:
-    """Every personality, one of them known to fail."""
-    mark = pytest.mark.xfail(strict=True, reason=reason)
-    return [pytest.param(each, marks=mark) if each == personality else each for each in ALL]
-
-
 def nexus(personality: str) -> MockNexus:
     return MockNexus(personality, rename_delay=0)
 
@@ -94,9 +88,7 @@ async def test_each_call_takes_one_request(personality: str, call: str) -> None:
     assert client.requests_sent == 2
 
 
-@pytest.mark.parametrize(
-    "personality", but("0.9", "a short page of 0.9.18 is in order by chance, and then believed")
-)
+@pytest.mark.parametrize("personality", ALL)
 async def test_a_listing_in_short_pages_names_every_file_once(personality: str) -> None:
     """However many pages it takes."""
     client = client_of(nexus(personality), page_size=2)
@@ -113,9 +105,25 @@ async def test_a_listing_in_long_pages_names_every_file_once(personality: str) -
         assert sorted(await client.list("/d")) == paths
 
 
-async def test_pages_in_no_order_cost_one_request_more_and_only_once() -> None:
-    """0.9 orders its pages by nothing; that is remembered."""
+@pytest.mark.parametrize("page_size", [1, 2, 3, 9])
+async def test_what_was_written_late_is_not_lost_although_every_page_is_in_order(
+    page_size: int,
+) -> None:
+    """Seen on 0.9.18: pages in the order of writing, each in the order of paths by itself."""
     mock = nexus("0.9")
+    client = client_of(mock, page_size=page_size)
+    names = ["/d/e", "/d/f", "/d/g", "/d/h", "/d/i", "/d/j", "/d/k", "/d/l", "/d/m", "/d/a"]
+    for path in names:
+        await client.write(path, b"")
+    assert sorted(await client.list("/d")) == sorted(names)
+
+
+@pytest.mark.parametrize("personality", ["0.7.0", "0.9"])
+async def test_pages_that_may_lose_a_file_cost_one_request_more_and_only_once(
+    personality: str,
+) -> None:
+    """What an opaque cursor leaves out cannot be seen; that is remembered."""
+    mock = nexus(personality)
     client = client_of(mock, page_size=9)
     await filled(client, 40)
     counts = []
@@ -125,7 +133,17 @@ async def test_pages_in_no_order_cost_one_request_more_and_only_once() -> None:
         counts.append(mock.request_count)
     assert counts == [2, 1, 1]
     assert client.dialect.orders_pages is False
-    assert mock.requests[-1].params == {"path": "/d", "recursive": False}
+    assert mock.requests[-1].params == {"path": "/d", "recursive": False, "details": True}
+
+
+@pytest.mark.parametrize("personality", ALL)
+async def test_a_listing_of_more_than_a_page_names_no_directories(personality: str) -> None:
+    """Nor do listings that are taken whole."""
+    client = client_of(nexus(personality), page_size=2)
+    paths = await filled(client)
+    await client.write("/d/sub/two", b"")
+    for _ in range(2):
+        assert sorted(await client.list("/d")) == paths
 
 
 async def test_a_page_out_of_order_after_one_in_order_names_no_file_twice() -> None:
@@ -133,7 +151,7 @@ async def test_a_page_out_of_order_after_one_in_order_names_no_file_twice() -> N
 
     async def answer(request: httpx.Request) -> httpx.Response:
         asked = json.loads(request.content)["params"]
-        pages = {None: ["/d/b", "/d/c"], "/d/c": ["/d/e", "/d/d"]}
+        pages = {None: ["/d/b", "/d/c"], "/d/c": ["/d/f", "/d/d"]}
         page: dict[str, object] = {"files": ["/d/a", "/d/b", "/d/c", "/d/d", "/d/e", "/d/f"]}
         if "limit" in asked:
             files = pages[asked.get("cursor")]
@@ -211,10 +229,9 @@ async def test_a_server_that_cannot_page_costs_one_request_more_and_only_once() 
     assert "limit" not in mock.requests[-1].params
 
 
-@pytest.mark.parametrize("personality", ["0.7.0", "0.10"])
-async def test_a_server_that_can_page_is_asked_for_each_page_once(personality: str) -> None:
+async def test_a_server_whose_pages_lose_nothing_is_asked_for_each_page_once() -> None:
     """Five files in pages of two are three requests, the first time too."""
-    mock = nexus(personality)
+    mock = nexus("0.10")
     client = client_of(mock, page_size=2)
     await filled(client)
     mock.reset_counts()

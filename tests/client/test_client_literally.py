@@ -342,17 +342,29 @@ async def test_a_listing_of_0_5_6_is_asked_for_again_without_a_limit(
     ]
 
 
-async def test_a_listing_of_0_7_0_is_followed_by_its_cursor(respx_mock: respx.MockRouter) -> None:
-    """The cursor comes back exactly as it was given."""
+async def test_a_listing_of_0_7_0_is_not_followed_by_its_cursor(
+    respx_mock: respx.MockRouter,
+) -> None:
+    """0.9.18 has the same opaque cursors, and loses what was written late."""
     cursor = "eyJwIjoiL3pvbmVzL204MDFjMjkvZCIsImkiOm51bGwsImgiOiJiYWY2MTVhNWY3MWQ5YWZiIn0="
-    first = (
-        f'{{"files":["/z/a","/z/d"],"next_cursor":"{cursor}","has_more":true,"total_count":null}}'
+    page = (
+        f'{{"files":["/z/b","/z/d"],"next_cursor":"{cursor}","has_more":true,"total_count":null}}'
     )
+    whole = '{"files":[{"path":"/z/a"},{"path":"/z/b"},{"path":"/z/d"}],"has_more":false}'
+    route = answer_with(respx_mock, result(page), result(whole))
+    assert await client().list("/z") == ["/z/a", "/z/b", "/z/d"]
+    asked = {"path": "/z", "recursive": False}
+    assert _params(route) == [{**asked, "limit": 1000}, {**asked, "details": True}]
+
+
+async def test_a_listing_of_0_10_1_is_followed_by_its_cursor(respx_mock: respx.MockRouter) -> None:
+    """The last path of a page: what comes after it is on the next."""
+    first = '{"files":["/z/a","/z/d"],"next_cursor":"/z/d","has_more":true,"total_count":null}'
     second = '{"files":["/z/e"],"next_cursor":null,"has_more":false,"total_count":null}'
     route = answer_with(respx_mock, result(first), result(second))
     assert await client().list("/z") == ["/z/a", "/z/d", "/z/e"]
     asked = {"path": "/z", "recursive": False, "limit": 1000}
-    assert _params(route) == [asked, {**asked, "cursor": cursor}]
+    assert _params(route) == [asked, {**asked, "cursor": "/z/d"}]
 
 
 def _params(route: respx.Route) -> list[Any]:
