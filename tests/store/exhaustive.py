@@ -24,6 +24,7 @@ from nexus_bounty import (
 from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus
 from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.testing.virtual_time import EPOCH, run, wall_clock
+from tests.sampling import sampled
 
 KEY = "the-operation"
 BOUNTY_ID = "b-1"
@@ -37,6 +38,13 @@ LONG_LATE = (
     Fault(FaultKind.DUPLICATE_LATE, after_requests=1000),
 )
 """Requests that arrive when nobody thinks of them any more."""
+
+EVERY_FAULT = (*ALL_FAULTS, *LONG_LATE)
+
+PATIENT, IMPATIENT = (
+    NexusSettings(url="http://nexus", retry_attempts=attempts) for attempts in (8, 1)
+)
+"""The impatient one gives up after one try and so needs the fence."""
 
 Act = Callable[[NexusBountyStore, str], Awaitable[Bounty]]
 MakeStrategy = Callable[[NexusClient], CommitStrategy]
@@ -121,7 +129,7 @@ async def attempt(
 ) -> Trial:
     """Run `operation` with `faults` at the given requests of it, and hold it against the log."""
     mock = MockNexus(personality, atomic=atomic, clock=wall_clock, **mock_options)
-    async with _client(mock, impatient) as client:
+    async with _client(mock, IMPATIENT if impatient else PATIENT) as client:
         if operation.start is not None:
             await seed(mock, operation.start)
         store = NexusBountyStore(
@@ -146,20 +154,24 @@ async def attempt(
         return Trial(name, verdict, commits(mock), error, requests, problems)
 
 
-def _client(mock: MockNexus, impatient: bool = False) -> NexusClient:
-    """A client of `mock`; an impatient one gives up after one try and so needs the fence."""
-    settings = NexusSettings(url="http://nexus", retry_attempts=1 if impatient else 8)
+def _client(mock: MockNexus, settings: NexusSettings = PATIENT) -> NexusClient:
     return NexusClient(settings=settings, transport=mock.transport(), random=Random(1))
 
 
 async def seed(mock: MockNexus, status: BountyStatus) -> None:
     """Put a bounty in `status` on `mock`, whatever `mock` does to conditional writes."""
-    seed = MockNexus(atomic=True, clock=wall_clock)
-    async with _client(seed) as client:
-        await NexusBountyStore(client, clock=wall_clock).create_bounty(a_bounty(status))
+    if status not in _seeds:
+        seed = MockNexus(atomic=True, clock=wall_clock)
+        async with _client(seed) as client:
+            await NexusBountyStore(client, clock=wall_clock).create_bounty(a_bounty(status))
+        _seeds[status] = [(entry.path, entry.content or b"") for entry in seed.log]
     async with _client(mock) as client:
-        for entry in seed.log:
-            await client.write(entry.path, entry.content or b"")
+        for path, content in _seeds[status]:
+            await client.write(path, content)
+
+
+_seeds: dict[BountyStatus, list[tuple[str, bytes]]] = {}
+"""What was written to create a bounty in a status; the same for every trial."""
 
 
 def commits(mock: MockNexus) -> int:
@@ -199,10 +211,13 @@ async def _afterwards(mock: MockNexus, strategy: MakeStrategy | None) -> list[st
     return [] if [each.bounty_id for each in listed] == [BOUNTY_ID] else ["missing in its listing"]
 
 
-def trials(operation: Operation, **options: Any) -> Iterator[Trial]:
-    """Every request that `operation` sends x every fault; it finds the requests by itself."""
+def trials(operation: Operation, *, sample: bool = False, **options: Any) -> Iterator[Trial]:
+    """Every request that `operation` sends x every fault, or a sample of the faults.
+
+    It finds the requests by itself.
+    """
     calm = run(attempt(operation, {}, **options))
     yield calm
     for number in range(1, calm.requests + 1):
-        for fault in (*ALL_FAULTS, *LONG_LATE):
+        for fault in sampled(EVERY_FAULT, number) if sample else EVERY_FAULT:
             yield run(attempt(operation, {number: fault}, **options))
