@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +26,7 @@ from tests.operations.world import (
     document,
     statuses_ever,
 )
+from tests.sampling import sampled
 
 KEY = "the-operation"
 
@@ -180,14 +181,15 @@ ONE_OF_A_KIND = (
 """One specimen of every kind of fault; the others of a kind differ in how they are worded."""
 
 
-def request_trials(
-    case: Case, faults: Iterable[Fault] = ONE_OF_A_KIND, *, impatient: bool = False
-) -> Iterator[Trial]:
-    """Every request that the operation sends x every one of `faults`."""
+EVERY_FAULT = (*ALL_FAULTS, LONG_LATE)
+
+
+def request_trials(case: Case, *, sample: bool = False, impatient: bool = False) -> Iterator[Trial]:
+    """Every request that the operation sends x every fault, or a sample of one of a kind."""
     calm = run(attempt(case, impatient=impatient))
     yield calm
     for number in range(1, calm.requests + 1):
-        for fault in faults:
+        for fault in sampled(ONE_OF_A_KIND, number) if sample else EVERY_FAULT:
             yield run(attempt(case, fault=fault, number=number, impatient=impatient))
 
 

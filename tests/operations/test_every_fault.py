@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from nexus_bounty.mock import ALL_FAULTS
 from tests.operations.exhaustive import (
     CASES,
     Case,
@@ -11,6 +10,7 @@ from tests.operations.exhaustive import (
     ledger_trials,
     request_trials,
 )
+from tests.sampling import sample_and_all
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -19,18 +19,20 @@ def wrong(found: list[Trial]) -> list[str]:
     return [f"{trial.name}: {trial.verdict}: {trial.problems}" for trial in found if trial.problems]
 
 
+@sample_and_all
 @each_case
-def test_no_fault_at_any_request_leaks_credits_or_lies(case: Case) -> None:
+def test_no_fault_at_any_request_leaks_credits_or_lies(case: Case, sample: bool) -> None:
     """The reconciler ends what was left, the invariants hold, and the verdict was right."""
-    found = list(request_trials(case))
+    found = list(request_trials(case, sample=sample))
     assert not wrong(found)
     assert "unknown" not in {trial.verdict for trial in found}
 
 
+@sample_and_all
 @each_case
-def test_giving_up_early_leaks_nothing_either(case: Case) -> None:
+def test_giving_up_early_leaks_nothing_either(case: Case, sample: bool) -> None:
     """With one try only, what is said to be undone is undone for good."""
-    assert not wrong(list(request_trials(case, impatient=True)))
+    assert not wrong(list(request_trials(case, sample=sample, impatient=True)))
 
 
 @each_case
@@ -45,11 +47,3 @@ def test_a_crash_at_any_boundary_is_repaired_by_another_process(case: Case) -> N
     found = list(crash_trials(case))
     assert not wrong(found)
     assert {trial.verdict for trial in found} == {"crashed"}
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("impatient", [False, True], ids=["patient", "impatient"])
-@each_case
-def test_no_specimen_of_any_fault_leaks_credits_or_lies(case: Case, impatient: bool) -> None:
-    """Every status, every wording, every lateness."""
-    assert not wrong(list(request_trials(case, ALL_FAULTS, impatient=impatient)))
