@@ -157,6 +157,10 @@ class MockNexus:
         """Add faults by rule; they come before any drawn by seed."""
         self._plan.add(*faults)
 
+    def faults_from(self, source: FaultSource) -> None:
+        """Draw faults from `source` from now on, instead of any source given before."""
+        self._source = source
+
     def clear_faults(self) -> None:
         """Forget all faults; requests already late stay late."""
         self._plan.clear()

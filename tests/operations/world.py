@@ -46,15 +46,24 @@ class Crash(BaseException):
 
 @dataclass
 class CrashPlan:
-    """Kills the process at one boundary, counted over requests and ledger calls."""
+    """Kills the process at one boundary, counted over requests and ledger calls.
+
+    From then on it does nothing, in none of its tasks.
+    """
 
     at: int | None = None
     seen: int = 0
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether that has happened."""
+        return self.at is not None and self.seen >= self.at
+
     def boundary(self) -> None:
         """One more boundary is reached."""
-        self.seen += 1
-        if self.seen == self.at:
+        if not self.is_dead:
+            self.seen += 1
+        if self.is_dead:
             raise Crash
 
 
@@ -170,8 +179,12 @@ class World:
             clock=wall_clock,
             random=Random(seed),
         )
-        async with client:
-            yield Process(operations, credit, plan)
+        try:
+            async with client:
+                yield Process(operations, credit, plan)
+        except Crash:  # it may die while it cleans up, too
+            if not plan.is_dead:
+                raise
 
     async def later(self) -> None:
         """Everything late arrives, and every operation is older than the grace period."""
@@ -279,8 +292,16 @@ def _broken_leases(mock: MockNexus, bounty: dict[str, Any] | None) -> list[str]:
             claim = msgspec.json.decode(mock.read_file(path) or b"{}")
             holder = (bounty or {}).get("claimedBy", {}).get("agentId")
             claimed = bounty is not None and bounty["status"] == "claimed"
-            if claim["status"] == "active" and (not claimed or claim["agent"]["agentId"] != holder):
+            if not _holds(claim):
+                continue
+            if not claimed or claim["agent"]["agentId"] != holder:
                 broken.append(
                     f"an active lease of {claim['agent']['agentId']} on a bounty it lacks"
                 )
     return broken
+
+
+def _holds(claim: dict[str, Any]) -> bool:
+    """Whether a lease is active and has not run out."""
+    until = msgspec.convert(claim["leaseExpiresAt"], datetime)
+    return claim["status"] == "active" and until > wall_clock()

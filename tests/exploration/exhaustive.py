@@ -1,0 +1,143 @@
+"""Every schedule with one fault, and every one with two, of each operation beside a rival.
+
+The rival goes before each turn of the operation, and after them all; the faults hit each turn, in
+each way of which a specimen is in `hazards.ONE_OF_EACH`. What a fault changes (retries, fences)
+is found out by running it: the second fault hits every turn that there is after the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.exploration import hazards
+from tests.exploration.scenario import ETAGS, Actor, Scenario, Schedule
+from tests.exploration.simulation import Result
+
+Run = Callable[[Schedule], Result]
+Ran = tuple[Schedule, Result]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation, where it starts, and who gets in its way."""
+
+    operation: str
+    start: str
+    actor: str
+    rival: str
+    rival_does: str
+
+    def scenario(self, etag: str, *, impatient: bool = False) -> Scenario:
+        """The two of them."""
+        return Scenario(
+            start=self.start,
+            actors=(
+                Actor(name=self.actor, does=(self.operation,), impatient=impatient),
+                Actor(name=self.rival, does=(self.rival_does,)),
+            ),
+            etag=etag,
+        )
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return f"{self.operation} of what is {self.start} against {self.rival_does}"
+
+
+CASES: Final = (
+    Case("create", "nothing", "alice", "ann", "create"),
+    Case("claim", "open", "bob", "carol", "claim"),
+    Case("settle", "claimed", "bob", "alice", "cancel"),
+    Case("cancel", "open", "alice", "bob", "claim"),
+    Case("expire", "overdue", "janitor", "alice", "cancel"),
+    Case("create", "nothing", "alice", "bob", "claim"),
+    Case("claim", "open", "bob", "alice", "cancel"),
+    Case("settle", "claimed", "bob", "carol", "settle cid-2"),
+    Case("cancel", "claimed", "alice", "bob", "settle"),
+    Case("expire", "overdue claimed", "janitor", "bob", "settle"),
+)
+MAIN_CASES: Final = CASES[:5]
+"""One for each operation."""
+
+TWO_AT_A_TIME: Final = (
+    "refuse",
+    "drop_before",
+    "drop_after",
+    "late-timeout-1000",
+    "duplicate_echo",
+    "crash-after",
+)
+LEDGER: Final = ("ledger-refused", "ledger-lost-before", "ledger-lost-after", "crash-after")
+LEDGER_LOOK: Final = ("ledger-lost-before", "crash-after")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the whole that one worker does: a case with one kind of etag."""
+
+    case: Case
+    etag: str
+    faults: int
+    impatient: bool = False
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        hurry = ", impatient" if self.impatient else ""
+        return f"{self.faults} faults, {self.case.name}, {self.etag} etags{hurry}"
+
+    def trials(self, run: Run) -> Iterator[Ran]:
+        """Run every schedule of this part."""
+        scenario = self.case.scenario(self.etag, impatient=self.impatient)
+        for choices in self._interleavings(run, scenario):
+            calm = Schedule(scenario=scenario, choices=choices)
+            yield from self._with_faults(run, calm, self.faults, after=0)
+
+    def _interleavings(self, run: Run, scenario: Scenario) -> Iterator[dict[str, str]]:
+        yield {}
+        turns = run(Schedule(scenario=scenario)).turns
+        for actor, number, _ in turns:
+            if actor == self.case.actor:
+                yield {f"{actor}.{number}.after": self.case.rival}
+
+    def _with_faults(self, run: Run, schedule: Schedule, left: int, after: int) -> Iterator[Ran]:
+        """Run `schedule`, then with up to `left` faults more, each behind turn `after`."""
+        result = run(schedule)
+        yield schedule, result
+        if not left:
+            return
+        for actor, number, where in result.turns:
+            if not self._may_be_hit(actor, number, after):
+                continue
+            for hazard in self._hazards(where):
+                name = f"{actor}.{number}.fault"
+                more = Schedule(
+                    scenario=schedule.scenario, choices={**schedule.choices, name: hazard}
+                )
+                yield from self._with_faults(run, more, left - 1, number)
+
+    def _may_be_hit(self, actor: str, number: int, after: int) -> bool:
+        if self.faults == 1:
+            return True
+        return actor == self.case.actor and number > after
+
+    def _hazards(self, where: str) -> tuple[str, ...]:
+        if where == "ledger look":
+            return LEDGER_LOOK
+        if where.startswith("ledger"):
+            return LEDGER
+        return hazards.ONE_OF_EACH if self.faults == 1 else TWO_AT_A_TIME
+
+
+def parts(faults: int) -> list[Part]:
+    """What there is to do, in parts for the workers."""
+    if faults == 1:
+        return [
+            Part(case, etag, 1, impatient)
+            for case in CASES
+            for etag in ETAGS
+            for impatient in (False, True)
+        ]
+    return [Part(case, etag, faults) for case in MAIN_CASES for etag in ETAGS]

@@ -1,0 +1,244 @@
+"""What is true, read from the mock's applied log, its files and the ledger: never from our code.
+
+Three kinds of oracle: at every turn (what must hold at each instant), of verdicts (what callers
+were told against what was applied), and at rest (after the reconciler).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from nexus_bounty.ledger.accounts import MINT
+from nexus_bounty.lifecycle import TERMINAL
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.ports import Reservation
+from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
+from nexus_bounty.reconcile.deadlines import PastDeadlines
+from nexus_bounty.reconcile.drafts import StuckDrafts
+from nexus_bounty.reconcile.markers import IndexMarkers
+from nexus_bounty.reconcile.reservations import OrphanReservations
+from nexus_bounty.reconcile.rewards import MissingRewards
+from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
+from nexus_bounty.testing.virtual_time import wall_clock
+from tests.exploration.actors import Done
+from tests.operations.world import BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
+
+DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
+MARKERS: Final = "/zones/default/indexes/bounties/status"
+CLAIMS: Final = "/zones/default/claims"
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+ESCROW: Final = {
+    "draft": (None, "held", "voided"),
+    "open": ("held",),
+    "claimed": ("held",),
+    "pending_settlement": ("held", "captured"),
+    "completed": ("held", "captured"),
+    "settled": ("captured",),
+    "cancelled": (None, "held", "voided"),
+    "expired": (None, "held", "voided"),
+    None: (None,),
+}
+"""What a bounty's reservation may be at any instant, by the status of its document."""
+
+
+def document_of(content: bytes | None) -> dict[str, Any] | None:
+    """The bounty in a file's content; a tombstone is none."""
+    value = None if content is None else _decode(content)
+    if value is None or all(op.get("aborted") for op in value["nexusBounty"]["ops"]):
+        return None
+    return value
+
+
+@dataclass
+class Watch:
+    """Looks at every instant; keeps the first thing that was wrong of each kind."""
+
+    world: World
+    wrong: list[str] = field(default_factory=list)
+    _seen: tuple[int, int] = (-1, -1)
+
+    def __call__(self) -> None:
+        book: Any = self.world.ledger._book
+        state = (self.world.mock.oracle.applied_total, len(book._journal))
+        if state != self._seen:
+            self._seen = state
+            self.wrong += [each for each in self._look(book) if each not in self.wrong]
+
+    def _look(self, book: Any) -> Iterable[str]:
+        bounty = document_of(self.world.mock.read_file(DOCUMENT))
+        status = bounty["status"] if bounty else None
+        held = list(book._reservations.values())
+        total = sum(amount for name, amount in book._balances.items() if name != MINT)
+        issued = -book._balances[MINT]
+        if total != issued or issued != FUNDS:
+            yield f"at some time: there are {total} credits and {issued} were issued"
+        if len(held) > 1:
+            yield f"at some time: {len(held)} reservations for one bounty"
+        yield from _wrong_escrow(bounty, status, held[0] if held else None)
+        if bounty is not None:
+            yield from self._unmarked(bounty)
+            yield from self._unleased(bounty)
+
+    def _unmarked(self, bounty: dict[str, Any]) -> Iterable[str]:
+        generation = bounty["nexusBounty"].get("markerSeq")
+        suffix = "" if generation is None else f"%@{generation}"
+        marker = f"{MARKERS}/{bounty['status']}/{BOUNTY_ID}{suffix}"
+        if marker not in self.world.mock.files:
+            yield f"at some time: {bounty['status']} without its marker, so that listings miss it"
+
+    def _unleased(self, bounty: dict[str, Any]) -> Iterable[str]:
+        if bounty["status"] != "claimed":
+            return
+        claim = self.world.mock.read_file(f"{CLAIMS}/{bounty['claimId']}.json")
+        lease = _decode(claim)["status"] if claim else "missing"
+        if lease not in ("active", "expired"):
+            yield f"at some time: claimed, and the claimer's lease is {lease}"
+
+
+def _wrong_escrow(
+    bounty: dict[str, Any] | None, status: str | None, reservation: Reservation | None
+) -> Iterable[str]:
+    escrow = reservation.status.value if reservation else None
+    if escrow not in ESCROW[status]:
+        yield f"at some time: {status} and the escrow is {escrow}"
+    if reservation is None or bounty is None:
+        return
+    if reservation.amount != PRICE:
+        yield f"at some time: {reservation.amount} are held for a bounty of {PRICE}"
+    claimer = bounty.get("claimedBy", {}).get("agentId")
+    if escrow == "captured" and reservation.captured_to != claimer:
+        yield f"at some time: claimed by {claimer} and paid to {reservation.captured_to}"
+
+
+# Verdicts
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The write that first carried an operation's step."""
+
+    request: int
+    status: str
+    cid: str | None
+
+
+@dataclass
+class Truth:
+    """What was really applied to the bounty's document."""
+
+    landed: dict[str, Landing]
+    statuses: list[tuple[str, str | None]]
+    """Every status that it was brought to, with the contribution it named."""
+
+    @classmethod
+    def of(cls, mock: MockNexus) -> Truth:
+        landed: dict[str, Landing] = {}
+        statuses: list[tuple[str, str | None]] = []
+        for entry in mock.log:
+            if entry.path != DOCUMENT or entry.content is None:
+                continue
+            value = _decode(entry.content)
+            cid = value.get("fulfilledByCid")
+            for record in value["nexusBounty"]["ops"]:
+                if not record.get("aborted") and record["key"] not in landed:
+                    landed[record["key"]] = Landing(entry.request_number, value["status"], cid)
+            if document_of(entry.content) is not None:
+                statuses.append((value["status"], cid))
+        return cls(landed, statuses)
+
+
+DECIDED_BY: Final = {
+    "create": "open",
+    "claim": "claim",
+    "release": "release",
+    "settle": "begin",
+    "cancel": "cancel",
+    "expire": "expire",
+}
+"""The step of each operation that decides whether it happened."""
+
+SETTLING: Final = ("pending_settlement", "completed", "settled")
+
+
+def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
+    """What is wrong with what callers were told, in their order."""
+    wrong = []
+    for number, done in enumerate(told):
+        if done.verdict.startswith("escaped"):
+            wrong.append(f"{done.operation} {done.verdict}")
+        step = DECIDED_BY.get(done.operation)
+        if step is None:
+            continue
+        landed = f"{done.key}:{step}" in truth.landed
+        tried_again = any(each.key == done.key for each in told[number + 1 :])
+        undone = f"{done.key}:give-up" in truth.landed
+        if done.verdict in ("committed", "post_commit") and not (landed or _settled(truth, done)):
+            wrong.append(f"wrong verdict: {done.operation} {done.verdict}, and it never landed")
+        if done.verdict == "pre_commit" and landed and not (tried_again or undone):
+            wrong.append(f"wrong verdict: {done.operation} pre_commit, and it landed")
+    return wrong
+
+
+def _settled(truth: Truth, done: Done) -> bool:
+    """Whether the bounty was settled, by whomever, with the contribution that `done` named."""
+    return done.operation == "settle" and any(
+        status in SETTLING and cid == done.cid for status, cid in truth.statuses
+    )
+
+
+# At rest
+
+
+async def wrong_at_rest(world: World) -> list[str]:
+    """Everything that somebody still has to put right: broken invariants, and stale markers."""
+    return [*await broken_invariants(world), *wrong_markers(world.mock), *_no_lease(world.mock)]
+
+
+SWEEPS_BY_STATUS: Final[dict[str | None, tuple[type, ...]]] = {
+    None: (),
+    "draft": (StuckDrafts,),
+    "open": (PastDeadlines,),
+    "claimed": (PastDeadlines, AbandonedBounties),
+    "pending_settlement": (PendingSettlements,),
+    "completed": (CompletedNotSettled,),
+    "settled": (OrphanReservations, MissingRewards),
+    "cancelled": (OrphanReservations,),
+    "expired": (OrphanReservations,),
+}
+
+
+def sweeps_needed(mock: MockNexus) -> set[type]:
+    """The sweeps that can have something to do, to spare the others' listings."""
+    bounty = document_of(mock.read_file(DOCUMENT))
+    by_status = SWEEPS_BY_STATUS[bounty["status"] if bounty else None]
+    return {OrphanClaims, *by_status, *((IndexMarkers,) if wrong_markers(mock) else ())}
+
+
+def wrong_markers(mock: MockNexus) -> list[str]:
+    """Markers that an ended bounty has left behind."""
+    bounty = document_of(mock.read_file(DOCUMENT))
+    if bounty is None or bounty["status"] not in TERMINAL:
+        return []  # a marker of another status may yet be needed
+    prefix = f"{MARKERS}/"
+    marked = {path.removeprefix(prefix).partition("/")[0] for path in mock.files if prefix in path}
+    stale = sorted(marked - {bounty["status"]})
+    return [f"the bounty is {bounty['status']} and marked {', '.join(stale)}"] if stale else []
+
+
+def _no_lease(mock: MockNexus) -> list[str]:
+    bounty = document_of(mock.read_file(DOCUMENT))
+    if bounty is None or bounty["status"] != "claimed":
+        return []
+    claim = mock.read_file(f"{CLAIMS}/{bounty['claimId']}.json")
+    if claim is None:
+        return ["the bounty is claimed without a lease"]
+    lease = _decode(claim)
+    until = msgspec.convert(lease["leaseExpiresAt"], type(wall_clock()))
+    alive = lease["status"] == "active" and until > wall_clock()
+    return [] if alive else ["the bounty is claimed and the lease has ended"]
