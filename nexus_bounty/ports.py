@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -28,6 +28,8 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.outcomes import Resolution
+
+StoreT = TypeVar("StoreT")
 
 
 @runtime_checkable
@@ -342,3 +344,17 @@ class ContributionStore(Protocol):
     async def get(self, cid: str) -> Contribution | None:
         """The contribution with content id `cid`, or `None`."""
         ...
+
+
+@runtime_checkable
+class CleansUp(Protocol):
+    """A store that can remove what its commits leave behind in batches, off the critical path."""
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, which does that `later`, or before its mutations return."""
+        ...
+
+
+def cleaning_up(store: StoreT, *, later: bool) -> StoreT:
+    """`store`, cleaning up `later` or at once if it lets that be chosen."""
+    return store.cleaning_up(later=later) if isinstance(store, CleansUp) else store

@@ -72,6 +72,8 @@ class SyncNexusClient(Face[NexusClient]):
         transport: Any httpx transport, such as one to a server in this process.
         random: The source of jitter, to make runs reproducible.
 
+    `cleanup` removes in batches what commits leave behind; closing the client waits for it.
+
     Every method raises `NexusError` when the server did not acknowledge; its verdict says what
     that proves of all the attempts together.
     """
@@ -165,6 +167,22 @@ class SyncNexusClient(Face[NexusClient]):
         Returns `False` if it was provably not there.
         """
         return self._run(self.wrapped.delete, path, deadline=deadline)
+
+    def write_many(self, files: Mapping[str, bytes], *, deadline: Deadline | None = None) -> None:
+        """Write files that it does no harm to write again; in bulk where the server can.
+
+        Without preconditions; when it fails, any of them may have been written.
+        """
+        return self._run(self.wrapped.write_many, files, deadline=deadline)
+
+    def delete_many(
+        self, paths: Sequence[str], *, deadline: Deadline | None = None
+    ) -> Sequence[str]:
+        """Delete files that nobody will need again; in bulk where the server can.
+
+        Returns those that are still there.
+        """
+        return self._run(self.wrapped.delete_many, paths, deadline=deadline)
 
     def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Whether there is a file at `path`."""

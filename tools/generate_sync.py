@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "nexus_bounty" / "sync.py"
 
+LEFT_OUT = {"close", "cleaning_up"}
+"""What a face has of its own, and what only the operations, which are async, ask for."""
 FACES = {
     "NexusClient": "nexus_bounty.nexus.client",
     "NexusBountyStore": "nexus_bounty.nexus.bounty_store",
@@ -120,7 +122,7 @@ def write_class(name: str, module: str) -> tuple[str, set[str]]:
     tree = ast.parse(source)
     original = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
     functions = {node.name: node for node in original.body if isinstance(node, Function)}
-    public = [n for n in functions.values() if n.name[0] != "_" and n.name != "close"]
+    public = [n for n in functions.values() if n.name[0] != "_" and n.name not in LEFT_OUT]
     signed = [functions["__init__"], *public]
     parts = [part for node in signed for part in (node.args, node.returns) if part]
     named = {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}

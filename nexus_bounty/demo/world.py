@@ -73,17 +73,19 @@ class World:
         async with AsyncExitStack() as stack:
             credit = open_credits(self.ledger_url)
             stack.push_async_callback(credit.close)
-            client = await stack.enter_async_context(self._client(accident))
+            client = self._client(accident)
+            stack.callback(self._count, client)
+            await stack.enter_async_context(client)
             commit = WitnessedCommit(client, name, self.writes)
-            try:
-                yield BountyOperations(
-                    NexusBountyStore(client, commit=commit),
-                    credits=credit,
-                    claims=NexusClaimStore(client, commit=commit),
-                    contributions=self.contributions,
-                )
-            finally:
-                self.requests += client.requests_sent
+            yield BountyOperations(
+                NexusBountyStore(client, commit=commit),
+                credits=credit,
+                claims=NexusClaimStore(client, commit=commit),
+                contributions=self.contributions,
+            )
+
+    def _count(self, client: NexusClient) -> None:
+        self.requests += client.requests_sent
 
     async def clear(self) -> None:
         """Delete every file of the zone, which nobody else knows of, and then the zone."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import datetime
+from typing import Self
 
 import msgspec
 
@@ -42,6 +44,7 @@ from nexus_bounty.nexus.rewards import RewardBook
 from nexus_bounty.nexus.status_index import (
     Standing,
     StatusIndex,
+    announced_with,
     generation_after,
     left_behind,
     standing,
@@ -110,6 +113,17 @@ class NexusBountyStore:
         self._rewards = RewardBook(client, self._zone, self._writer, strategy)
         self._strategy = strategy
         self._memory = DocumentMemory(client.settings.remembered_documents)
+        self._cleans_up_later = False
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, removing stale markers `later`, or before its transitions return.
+
+        Later they are left to `client.cleanup`, off the critical path: nothing is owed then, so
+        that no `PostCommitError` is raised. A new store does it before it returns.
+        """
+        other = copy(self)
+        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        return other
 
     @property
     def store_identity(self) -> str:
@@ -222,10 +236,13 @@ class NexusBountyStore:
             BountyExistsError: It did not (pre-commit).
         """
         existing = self._writer.view(operation, document, to_bounty)
-        if standing(bounty.status, None, existing.status, document.history) is Standing.STALE:
-            marker = self._zone.marker(bounty.status, bounty.bounty_id)
-            with suppress(NexusError):  # the reconciler repairs it
-                await self._index.retire([marker], operation.deadline)
+        stale = [
+            self._zone.marker(each, bounty.bounty_id)
+            for each in announced_with(bounty.status)
+            if standing(each, None, existing.status, document.history) is Standing.STALE
+        ]
+        with suppress(NexusError):  # the reconciler repairs it
+            await self._index.retire(stale, operation.deadline)
         if self._writer.recall(operation, document.history):
             return existing
         raise operation.error(
@@ -403,18 +420,28 @@ class NexusBountyStore:
         bounty = to_bounty(after)
         old = to_bounty(before).status
         behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
-        try:
-            await self._index.retire(behind, operation.deadline)
-        except NexusError as error:
-            operation.trail.saw("delete", error.path, error.answer)
+        if self._cleans_up_later:
+            self._client.cleanup.add(behind)
+            return bounty
+        if left := await self._left_after_removing(behind, operation):
             raise PostCommitError(
                 f"bounty {operation.record_id!r} is {bounty.status.value}, and its old status "
-                "marker is still to be removed",
+                f"marker is still to be removed: {left[0]}",
                 bounty=bounty,
                 pending=[REMOVE_STALE_MARKER],
                 evidence=operation.evidence(Proof.ACKNOWLEDGED),
-            ).about(operation.name, operation.record_id, operation.key) from error
+            ).about(operation.name, operation.record_id, operation.key)
         return bounty
+
+    async def _left_after_removing(
+        self, markers: Sequence[str], operation: Operation
+    ) -> Sequence[str]:
+        """Those of `markers` that could not be removed."""
+        try:
+            return await self._index.retire(markers, operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", error.path, error.answer)
+            return markers
 
     async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
         """Make it definite what became of the operation with this key on this bounty.

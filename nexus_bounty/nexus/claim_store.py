@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
@@ -74,6 +75,17 @@ class NexusClaimStore:
         self._strategy = commit_strategy(commit, client, zone_id)
         self._writer = DocumentWriter(client, self._strategy, clock)
         self._memory = DocumentMemory(client.settings.remembered_documents)
+        self._cleans_up_later = False
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, removing stale markers `later`, or before its mutations return.
+
+        Later they are left to `client.cleanup`, off the critical path: nothing is owed then, so
+        that no `PostCommitError` is raised. A new store does it before it returns.
+        """
+        other = copy(self)
+        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        return other
 
     async def __aenter__(self) -> Self:
         """The store itself."""
@@ -372,6 +384,9 @@ class NexusClaimStore:
     async def _unmark(self, operation: Operation, claim: Claim) -> None:
         """Remove the active marker of a claim that has ended, and so is never active again."""
         marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        if self._cleans_up_later:
+            self._client.cleanup.add([marker])
+            return
         try:
             await self._client.delete(marker, deadline=operation.deadline)
         except NexusError as error:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from nexus_bounty.nexus import classification, wire
 from nexus_bounty.nexus.classification import Disposition, Reason, Verdict
+from nexus_bounty.nexus.cleanup import CleanUp
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.retry import Deadline, RetryPolicy
 from nexus_bounty.nexus.rpc import Rpc
@@ -46,6 +47,8 @@ class Dialect:
     orders_pages: bool | None = None
     reads_in_bulk: bool | None = None
     checks_in_bulk: bool | None = None
+    writes_in_bulk: bool | None = None
+    deletes_in_bulk: bool | None = None
 
 
 class NexusClient:
@@ -57,6 +60,8 @@ class NexusClient:
         settings: Everything else; read from the environment if not given.
         transport: Any httpx transport, such as one to a server in this process.
         random: The source of jitter, to make runs reproducible.
+
+    `cleanup` removes in batches what commits leave behind; closing the client waits for it.
 
     Every method raises `NexusError` when the server did not acknowledge; its verdict says what
     that proves of all the attempts together.
@@ -85,6 +90,12 @@ class NexusClient:
             self.settings.retry_cap,
             self.random,
         )
+        self.cleanup = CleanUp(
+            self._delete_leftovers,
+            delay=self.settings.cleanup_delay,
+            batch=self.settings.bulk_size,
+            timeout=self.settings.operation_timeout,
+        )
         self._rpc = Rpc(self.settings, transport)
 
     def __repr__(self) -> str:
@@ -106,11 +117,19 @@ class NexusClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close every connection."""
-        await self.close()
+        """Close every connection; a task that is being stopped leaves the cleaning up."""
+        if kind is not None and not issubclass(kind, Exception):
+            await self.cleanup.stop()
+            await self._rpc.close()
+        else:
+            await self.close()
 
     async def close(self) -> None:
-        """Close every connection; requests after this are never sent."""
+        """Clean up what is still owed, and close every connection.
+
+        Requests after this are never sent.
+        """
+        await self.cleanup.flush()
         await self._rpc.close()
 
     def deadline(self) -> Deadline:
@@ -198,6 +217,33 @@ class NexusClient:
                 return error.disposition is Disposition.AMBIGUOUS  # an attempt may have deleted it
             raise
         return reply.done or bool(doubts)
+
+    async def write_many(
+        self, files: Mapping[str, bytes], *, deadline: Deadline | None = None
+    ) -> None:
+        """Write files that it does no harm to write again; in bulk where the server can.
+
+        Without preconditions; when it fails, any of them may have been written.
+        """
+        deadline = deadline or self.deadline()
+        for batch in self._batches(list(files)):
+            await self._write_batch({path: files[path] for path in batch}, deadline)
+
+    async def delete_many(
+        self, paths: Sequence[str], *, deadline: Deadline | None = None
+    ) -> Sequence[str]:
+        """Delete files that nobody will need again; in bulk where the server can.
+
+        Returns those that are still there.
+        """
+        deadline = deadline or self.deadline()
+        failed: list[str] = []
+        for batch in self._batches(paths):
+            failed += await self._delete_batch(batch, deadline)
+        return failed
+
+    async def _delete_leftovers(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        return await self.delete_many(paths, deadline=deadline)
 
     async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Whether there is a file at `path`."""
@@ -298,6 +344,42 @@ class NexusClient:
         if replies is not None and any(singly):  # 0.9.x answers with null for every path
             self.dialect.reads_in_bulk = False
         return singly
+
+    async def _write_batch(self, files: Mapping[str, bytes], deadline: Deadline) -> None:
+        first = next(iter(files), "")
+        if len(files) > 1:
+            pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
+            replies = await self._if_understood(
+                "writes_in_bulk", "write_batch", first, {"files": pairs}, wire.bulk_writes, deadline
+            )
+            if replies is not None and len(replies) != len(files):
+                said = f"{len(replies)} answers to {len(files)} writes"
+                raise NexusError(
+                    classification.UNREADABLE, method="write_batch", path=first, detail=said
+                )
+            if replies is not None:
+                return
+        await _together(
+            self.write(path, content, idempotent=True, deadline=deadline)
+            for path, content in files.items()
+        )
+
+    async def _delete_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        if len(paths) > 1:
+            replies = await self._if_understood(
+                "deletes_in_bulk",
+                "delete_batch",
+                paths[0],
+                {"paths": list(paths)},
+                wire.bulk_deletions,
+                deadline,
+            )
+            if replies is not None:
+                left = [path for path in paths if not _answered("delete_batch", replies, path).done]
+                there = await self.exist(left, deadline=deadline)
+                return [path for path, exists in zip(left, there, strict=True) if exists]
+        await _together(self.delete(path, deadline=deadline) for path in paths)
+        return []
 
     async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
         if len(paths) > 1:
@@ -415,9 +497,12 @@ def _answered(method: str, replies: Mapping[str, T], path: str) -> T:
 
 async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of `calls`, run at once; when one fails, the others are stopped."""
+    first, *others = calls
+    if not others:
+        return [await first]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
+            tasks = [group.create_task(call) for call in (first, *others)]
     except* NexusError as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -65,7 +65,7 @@ class IndexRepair:
         for status, found in findings.items():
             for missing in found.missing:
                 generation = known[missing].history.marker_seq
-                await self._index.announce(missing, status, generation, self._client.deadline())
+                await self._index.restore(missing, status, generation, self._client.deadline())
             await self._index.retire(found.stale, self._client.deadline())
         return [findings[status].report(status) for status in BountyStatus]
 

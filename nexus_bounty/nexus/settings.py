@@ -36,6 +36,9 @@ class NexusSettings(BaseSettings):
     page_size: int = Field(default=1000, ge=1)
     """How many names one page of a listing holds, on servers whose pages cannot lose one."""
 
+    cleanup_delay: float = Field(default=0.5, ge=0)
+    """How long the operations leave what nothing needs any more, to remove it in batches."""
+
     retry_attempts: int = Field(default=8, ge=1)
     """How often one request is sent at most, where a repeat is harmless."""
     retry_base: float = Field(default=0.05, ge=0)

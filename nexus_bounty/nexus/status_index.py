@@ -11,14 +11,18 @@ late:
 - `claimed` can be entered twice, too. Its marker is kept through a release and removed only when
   the bounty leaves `open` and `claimed` for good, so that no delete of it is ever under way while
   it may be needed, and a listing of `open` before `claimed` sees a bounty that moves meanwhile.
+- A draft is expected to be opened and a settlement under way to be settled: the marker of that
+  next status is written with the first one, in one request. Should it never be entered, the
+  marker is stale once the bounty has ended.
 - The markers of a bounty that was announced and never created are left alone: it may yet be
   created, and nothing could tell a delete that arrives then from one that is due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
+from typing import Final
 
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import TRANSITIONS
@@ -27,8 +31,14 @@ from nexus_bounty.nexus import paths
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.recent import Recent
 
 _OPEN, _CLAIMED = BountyStatus.OPEN, BountyStatus.CLAIMED
+_EXPECTED: Final = {
+    BountyStatus.DRAFT: BountyStatus.OPEN,
+    BountyStatus.PENDING_SETTLEMENT: BountyStatus.SETTLED,
+}
+"""The status that nearly every bounty enters next."""
 
 
 class Standing(Enum):
@@ -39,6 +49,11 @@ class Standing(Enum):
     """It may announce a commit that is still to come."""
     STALE = "stale"
     """Nothing can make it needed again."""
+
+
+def announced_with(status: BountyStatus) -> list[BountyStatus]:
+    """The statuses whose markers are written when a bounty is about to enter `status`."""
+    return [status, _EXPECTED[status]] if status in _EXPECTED else [status]
 
 
 def generation_after(
@@ -59,6 +74,11 @@ def left_behind(
     if target is before or (before, target) == (_CLAIMED, _OPEN):
         return []
     behind = [zone.marker(before, bounty_id)]
+    behind += [
+        zone.marker(ahead, bounty_id)
+        for ahead in announced_with(before)[1:]
+        if ahead is not target and ahead not in _reachable(target)
+    ]
     if history.marker_seq is not None:
         behind.append(zone.marker(before, bounty_id, history.marker_seq))
         if before is _OPEN and target is not _CLAIMED:
@@ -99,19 +119,37 @@ class StatusIndex:
     def __init__(self, client: NexusClient, zone: ZonePaths) -> None:
         self._client = client
         self._zone = zone
+        self._written_ahead = Recent()
 
     async def announce(
         self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
     ) -> None:
-        """Write the marker of `status`; repeats are harmless, since a marker never lies."""
-        for each in (None,) if generation is None else (None, generation):
-            marker = self._zone.marker(status, bounty_id, each)
-            await self._client.write(marker, b"", idempotent=True, deadline=deadline)
+        """Write the marker of `status`, and of the one that is expected next.
 
-    async def retire(self, markers: Iterable[str], deadline: Deadline) -> None:
-        """Remove markers that nothing can make needed again."""
-        for marker in markers:
-            await self._client.delete(marker, deadline=deadline)
+        Repeats are harmless, since a marker never lies; one written ahead is not written again.
+        """
+        plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
+        if generation is None and plain[0] in self._written_ahead:
+            self._written_ahead.discard(plain[0])
+            return
+        again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
+        await self._write([*plain, *again], deadline)
+        for ahead in plain[1:]:
+            self._written_ahead.add(ahead)
+
+    async def restore(
+        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
+    ) -> None:
+        """Write the markers that a bounty in `status` was found to lack."""
+        needed = {None, generation}
+        await self._write([self._zone.marker(status, bounty_id, each) for each in needed], deadline)
+
+    async def _write(self, markers: Sequence[str], deadline: Deadline) -> None:
+        await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
+
+    async def retire(self, markers: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        """Remove markers that nothing can make needed again; returns those that are still there."""
+        return await self._client.delete_many(markers, deadline=deadline)
 
     async def ids(self, statuses: Sequence[BountyStatus], deadline: Deadline) -> list[str]:
         """The ids of all bounties that may be in one of `statuses`, each once.

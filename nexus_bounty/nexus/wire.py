@@ -164,6 +164,8 @@ writes = msgspec.json.Decoder(WriteReply)
 listings = msgspec.json.Decoder(ListReply)
 existence = msgspec.json.Decoder(ExistsReply)
 existences = msgspec.json.Decoder(dict[str, bool])
+bulk_writes = msgspec.json.Decoder(list[WriteReply])
+bulk_deletions = msgspec.json.Decoder(dict[str, DeleteReply])
 deletions = msgspec.json.Decoder(DeleteReply)
 renames = msgspec.json.Decoder(RenameReply)
 

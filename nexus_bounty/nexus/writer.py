@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from nexus_bounty.attempts import Attempts
 from nexus_bounty.idempotency import (
     History,
     OperationRecord,
@@ -45,6 +44,7 @@ from nexus_bounty.outcomes import (
     Proof,
     UnsupportedServerError,
 )
+from nexus_bounty.recent import Recent
 from nexus_bounty.validation import check_key
 
 RecordT = TypeVar("RecordT")
@@ -136,7 +136,7 @@ class DocumentWriter:
         self._client = client
         self._strategy = strategy
         self.clock = clock
-        self._attempts = Attempts()
+        self._attempts = Recent()  # what has happened, or may have, or may yet
 
     def operation(
         self,
@@ -360,7 +360,7 @@ class DocumentWriter:
         if isinstance(result, Committed):
             self._attempts.add(operation.identity)
             return result
-        self._attempts.rule_out(operation.identity)
+        self._attempts.discard(operation.identity)
         return None
 
     def _concluded(
@@ -370,10 +370,10 @@ class DocumentWriter:
             raise operation.unknown(result.why)
         operation.in_doubt = False
         if isinstance(result, Aborted):
-            self._attempts.rule_out(operation.identity)
+            self._attempts.discard(operation.identity)
             raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
         if not self.recall(operation, result.document.history):  # may stand for something else
-            self._attempts.rule_out(operation.identity)
+            self._attempts.discard(operation.identity)
         return result
 
     def _check_room(self, operation: Operation, base: Document | None) -> None:

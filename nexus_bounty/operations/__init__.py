@@ -14,7 +14,13 @@ from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations import cancel, claim, create, expire, settle
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Services
-from nexus_bounty.ports import BountyStore, ClaimStore, ContributionStore, CreditsService
+from nexus_bounty.ports import (
+    BountyStore,
+    ClaimStore,
+    ContributionStore,
+    CreditsService,
+    cleaning_up,
+)
 
 __all__ = ["BountyOperations", "ExpiryFailure", "ExpiryResult", "OperationResult", "Services"]
 
@@ -51,9 +57,9 @@ class BountyOperations:
         random: Random | None = None,
     ) -> None:
         self.services = Services(
-            store=store,
+            store=cleaning_up(store, later=True),
             credits=credits,
-            claims=claims,
+            claims=cleaning_up(claims, later=True),
             contributions=contributions,
             lease=lease,
             allow_self_claims=allow_self_claims,

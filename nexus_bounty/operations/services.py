@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final, TypeVar
 
-from nexus_bounty.attempts import Attempts
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.ledger.accounts import check_account
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, utc_now
@@ -36,6 +35,7 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
 )
+from nexus_bounty.recent import Recent
 from nexus_bounty.validation import check_key
 
 logger = logging.getLogger("nexus_bounty.operations")
@@ -61,7 +61,7 @@ class Services:
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
-        attempts: The operations that this process has tried.
+        attempts: The operations that have happened, or may have, as far as this process knows.
     """
 
     store: BountyStore
@@ -72,7 +72,7 @@ class Services:
     allow_self_claims: bool = False
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=Random)
-    attempts: Attempts = field(default_factory=Attempts)
+    attempts: Recent = field(default_factory=Recent)
 
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
@@ -140,7 +140,7 @@ async def operation(
         except PreCommitError as refusal:
             if tried_before:
                 await _rule_out(services, plan, bounty_id, key, refusal)
-            services.attempts.rule_out(attempt)
+            services.attempts.discard(attempt)
             raise
     except OutcomeError as error:
         error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
@@ -57,7 +59,12 @@ class Reconciler:
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
     ) -> None:
-        self._services = operations.services
+        services = operations.services
+        self._services = replace(  # what one sweep leaves behind is not for the next to find
+            services,
+            store=cleaning_up(services.store, later=False),
+            claims=cleaning_up(services.claims, later=False),
+        )
         self._grace = grace
         self._dry_run = dry_run
         self._sweeps = sweeps

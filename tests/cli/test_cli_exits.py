@@ -136,16 +136,29 @@ def test_0_is_a_commit_that_was_dropped_and_repeated(
     assert life.claim(bounty_id)["bounty"]["status"] == "claimed"
 
 
-def test_0_with_what_is_owed_when_only_a_marker_could_not_be_removed(
+def test_0_with_what_is_owed_when_only_a_lease_could_not_be_ended(
     shell: Shell, life: Life, mock: MockNexus
 ) -> None:
     """Cleaning up is the reconciler's; the operation stands."""
     bounty_id = life.post()
-    mock.inject(on(FaultKind.STATUS_BEFORE, "delete", MARKERS, times=None, status=503))
+    life.claim(bounty_id)
+    mock.inject(on(FaultKind.STATUS_BEFORE, "write", "*/claims/*", times=None, status=403))
     told = shell("cancel", bounty_id)
     assert told.code == 0
-    assert "remove_stale_marker" in told.said
+    assert "release_lease" in told.said
     assert "the reconciler sees to it" in told.said
+
+
+def test_0_when_only_a_marker_could_not_be_removed_which_the_log_says(
+    shell: Shell, life: Life, mock: MockNexus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It misleads nobody, and the reconciler finds it."""
+    bounty_id = life.post()
+    mock.inject(on(FaultKind.STATUS_BEFORE, "delete", MARKERS, times=None, status=403))
+    assert shell("cancel", bounty_id).code == 0
+    assert "still to be removed" in caplog.text
+    mock.clear_faults()
+    assert "missing or stale open marker" in shell("reconcile", "--grace", "0s").said
 
 
 def test_4_is_a_payment_under_way_whose_end_is_still_owed(
@@ -154,8 +167,8 @@ def test_4_is_a_payment_under_way_whose_end_is_still_owed(
     """Past the pivot: the owed steps are named, and the reconciler does them."""
     bounty_id = life.post()
     life.claim(bounty_id)
-    settled = "/zones/default/indexes/bounties/status/settled/*"
-    mock.inject(on(FaultKind.STATUS_BEFORE, "write", settled, times=None, status=403))
+    second = RequestMatch(method="write", path=DOCUMENT, nth=2)  # the first is the pivot
+    mock.inject(Fault(FaultKind.STATUS_BEFORE, match=second, times=None, status=403))
     settle = ("settle", *life.settling(bounty_id), "--key", "k-settle")
     told = shell(*settle)
     assert told.code == POST_COMMIT

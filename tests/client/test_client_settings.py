@@ -22,6 +22,7 @@ FROM_ENVIRONMENT = {
     "connect_timeout": ("1.5", 1.5),
     "request_timeout": ("2", 2.0),
     "operation_timeout": ("3.25", 3.25),
+    "cleanup_delay": ("0.125", 0.125),
     "max_connections": ("4", 4),
     "bulk_size": ("5", 5),
     "page_size": ("6", 6),

@@ -70,6 +70,7 @@ from tests.operations.world import (
     document,
     statuses_ever,
 )
+from tests.sampling import sample_and_all
 
 CAROL = AgentIdentity(agent_id="carol")
 KEY = "the-key"
@@ -452,6 +453,7 @@ async def test_a_repeat_in_the_same_process_or_another_returns_the_same_and_writ
     await exhaustive._prepare(world, case)
     async with world.process() as process, world.process(seed=4) as other:
         first: Any = await case.act(process.operations)
+        await asyncio.sleep(1)  # it cleans up
         files = {path: world.mock.read_file(path) for path in world.mock.files}
         for each in (process, other, other):
             again: Any = await case.act(each.operations)
@@ -841,14 +843,9 @@ class CleanUp:
 
 
 CLEAN_UPS = (
-    CleanUp("claim", "delete", "*/status/open/*", "remove_stale_marker"),
-    CleanUp("settle", "delete", "*/status/claimed/*", "remove_stale_marker"),
-    CleanUp("settle", "delete", "*/status/pending_settlement/*", "remove_stale_marker"),
     CleanUp("settle", "write", "*/claims/*", "complete_claim"),
-    CleanUp("cancel", "delete", "*/status/open/*", "remove_stale_marker"),
     CleanUp("cancel_claimed", "write", "*/claims/*", "release_lease"),
     CleanUp("release", "write", "*/claims/*", "release_lease"),
-    CleanUp("expire", "delete", "*/status/open/*", "remove_stale_marker"),
 )
 
 
@@ -868,6 +865,37 @@ async def test_a_failed_clean_up_is_owed_and_the_operation_stands(clean_up: Clea
     await world.later()
     assert not await world.reconcile()
     assert not await broken_invariants(world)
+
+
+@pytest.mark.parametrize("name", ["claim", "settle", "cancel", "cancel_claimed", "expire"])
+def test_a_stale_marker_that_cannot_be_removed_is_named_in_the_log_and_left_to_the_reconciler(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is removed after the operation, which stands."""
+    run(_leaving_markers(name))
+    assert "still to be removed" in caplog.text
+    assert "the reconciler does it" in caplog.text
+
+
+async def _leaving_markers(name: str) -> None:
+    case = next(each for each in CASES if each.name == name)
+    world = await a_world()
+    await exhaustive._prepare(world, case)
+    for method in ("delete", "delete_batch"):
+        refused = RequestMatch(method=method)
+        world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=refused, times=None, status=403))
+    async with world.process() as process:
+        assert await outcome(case.act(process.operations)) == "committed"
+    assert await _disagreeing(world)
+    await world.later()
+    assert not await world.reconcile()
+    assert not await _disagreeing(world)
+
+
+async def _disagreeing(world: World) -> list[str]:
+    async with world.process() as process:
+        index = await process.operations.services.store.list_index_statuses()
+    return [each.status for each in index if not each.healthy]
 
 
 @virtual
@@ -1399,7 +1427,7 @@ async def _raced(race: Race, seed: int) -> list[str]:
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.name)
 def test_whoever_is_faster_the_invariants_hold(race: Race) -> None:
     """Many schedules: right when all have ended, and nothing is stranded after reconciling."""
-    assert not [each for seed in range(15) for each in run(_raced(race, seed))]
+    assert not [each for seed in range(4) for each in run(_raced(race, seed))]
 
 
 @pytest.mark.exhaustive
@@ -1409,8 +1437,9 @@ def test_whoever_is_faster_the_invariants_hold_in_many_more_schedules(race: Race
     assert not [each for seed in range(300) for each in run(_raced(race, seed))]
 
 
+@sample_and_all
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_two_reconcilers_at_once_end_what_any_crash_left(case: Case) -> None:
+def test_two_reconcilers_at_once_end_what_any_crash_left(case: Case, sample: bool) -> None:
     """They get in each other's way at every step, and neither undoes the other's."""
 
     async def crashed_at(boundary: int | None) -> tuple[int, list[str]]:
@@ -1428,7 +1457,7 @@ def test_two_reconcilers_at_once_end_what_any_crash_left(case: Case) -> None:
         return plan.seen, [f"{boundary}: {each}" for each in left]
 
     boundaries, wrong = run(crashed_at(None))
-    for boundary in range(1, boundaries + 1):
+    for boundary in range(1, boundaries + 1, 5 if sample else 1):
         wrong += run(crashed_at(boundary))[1]
     assert not wrong
 
@@ -1494,7 +1523,7 @@ def _pairs(case: Case) -> Iterator[tuple[Mishap, Mishap]]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_two_faults_leak_nothing_either(case: Case) -> None:
     """A sample of all pairs, the same every time."""
-    pairs = Random(case.name).sample(list(_pairs(case)), 40)
+    pairs = Random(case.name).sample(list(_pairs(case)), 12)
     assert not [each for pair in pairs for each in run(_with_two(case, pair))]
 
 

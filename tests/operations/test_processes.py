@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from nexus_bounty import (
     AgentIdentity,
@@ -45,6 +46,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
+from tests.sampling import sample_and_all
 
 KILLED = 42
 FUNDS, PRICE = 1000, 100
@@ -251,8 +253,9 @@ class Nursery:
         return Ended(**said)
 
 
-@asynccontextmanager
-async def _a_nursery() -> AsyncIterator[Nursery]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nursery() -> AsyncIterator[Nursery]:
+    """One for all cases: its imports take longer than its work."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,
@@ -447,24 +450,30 @@ def broken(bounty: dict[str, Any] | None, leases: list[str], books: Books) -> li
     return wrong
 
 
+EVERY_FIFTH = 5
+"""Odd, so that moments before a request and after one take turns."""
+
+
 def _quick(case: Case) -> Any:
     """Releasing a lease in the ledger's file is what cancelling does, too."""
     slow = case.act == "release" and case.claims == "sqlite"
     return pytest.param(case, id=case.name, marks=[pytest.mark.exhaustive] if slow else [])
 
 
+@sample_and_all
 @pytest.mark.parametrize("case", [_quick(case) for case in CASES])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_whatever_a_process_was_doing_when_it_was_killed_another_one_ends(
-    case: Case, tmp_path: Path
+    case: Case, sample: bool, nursery: Nursery, tmp_path: Path
 ) -> None:
     """Killed at each boundary, reconciled and repeated by others: every invariant holds."""
     wrong = []
-    async with _a_stage(case, tmp_path) as stage:
+    async with _a_stage(case, nursery, tmp_path) as stage:
         await stage.prepare()
         stage.keep()
         whole = await stage.do(case.act, case.age)
         assert (whole.exit, whole.said) == (0, "committed")
-        for boundary in range(1, whole.boundaries + 1):
+        for boundary in range(1, whole.boundaries + 1, EVERY_FIFTH if sample else 1):
             stage.restore()
             wrong += await stage.try_boundary(boundary)
     assert whole.boundaries >= 8
@@ -472,11 +481,14 @@ async def test_whatever_a_process_was_doing_when_it_was_killed_another_one_ends(
 
 
 @pytest.mark.exhaustive
-async def test_a_reconciler_that_is_killed_is_continued_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_reconciler_that_is_killed_is_continued_by_the_next(
+    nursery: Nursery, tmp_path: Path
+) -> None:
     """A settle dies after the pivot, the reconciler at each boundary; the next one ends it."""
     case = Case("settle", ("create", "claim"), "settled")
     wrong = []
-    async with _a_stage(case, tmp_path) as stage:
+    async with _a_stage(case, nursery, tmp_path) as stage:
         await stage.prepare()
         assert (await stage.do("settle", timedelta(0), die_at=8)).exit == KILLED
         stage.keep()
@@ -491,11 +503,10 @@ async def test_a_reconciler_that_is_killed_is_continued_by_the_next(tmp_path: Pa
 
 
 @asynccontextmanager
-async def _a_stage(case: Case, directory: Path) -> AsyncIterator[Stage]:
+async def _a_stage(case: Case, nursery: Nursery, directory: Path) -> AsyncIterator[Stage]:
     mock = MockNexus("0.10", atomic=True)
     async with (
         running(mock) as url,
-        _a_nursery() as nursery,
         httpx.AsyncClient(verify=False) as http,
     ):
         yield Stage(mock, url, nursery, http, directory / "ledger.db", case)

@@ -131,7 +131,6 @@ class Stranded:
     left: str = ""
     subject: str = BOUNTY_ID
     aged: timedelta = 2 * GRACE
-    heeds_grace: bool = True
 
 
 async def _draft_with_credits(hands: Hands) -> None:
@@ -213,6 +212,7 @@ async def _lease_run_out(hands: Hands) -> None:
 
 async def _stale_marker(hands: Hands) -> None:
     await hands.claimed()
+    await hands.client.cleanup.flush()
     await hands.client.write(ZONE.marker(BountyStatus.DRAFT, BOUNTY_ID), b"", idempotent=True)
 
 
@@ -307,8 +307,8 @@ STRANDED = (
         subject="stray",
     ),
     Stranded("abandoned", _lease_run_out, "abandoned bounties", "open", "held"),
-    Stranded("stale marker", _stale_marker, "index markers", "claimed", "held", heeds_grace=False),
-    Stranded("missing marker", _missing_marker, "index markers", "open", "held", heeds_grace=False),
+    Stranded("stale marker", _stale_marker, "index markers", "claimed", "held"),
+    Stranded("missing marker", _missing_marker, "index markers", "open", "held"),
 )
 
 

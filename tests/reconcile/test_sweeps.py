@@ -123,9 +123,7 @@ async def _moves(world: World) -> int:
         return len(await Hands.of(world, process).journal())
 
 
-@pytest.mark.parametrize(
-    "case", [each for each in STRANDED if each.heeds_grace], ids=lambda case: case.name
-)
+@each_case
 @virtual
 async def test_nothing_younger_than_the_grace_period_is_touched(case: Stranded) -> None:
     """Its operation may still be running."""
@@ -178,6 +176,7 @@ async def test_a_draft_is_opened_under_the_key_of_its_create() -> None:
     async with world.process() as process:
         hands = Hands.of(world, process)
         await hands.posted()
+        await hands.client.cleanup.flush()
         # the same bounty, before it was opened
         content = world.mock.history(DOCUMENT)[0].content or b""
         await hands.client.write(DOCUMENT, content)
