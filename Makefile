@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -37,6 +38,10 @@ check: $(READY) ## Lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(READY) ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: mock-server
 mock-server: $(READY) ## Serve a mock Nexus on http://127.0.0.1:2026

@@ -1,37 +1,111 @@
 """How many requests a second a served MockNexus can answer: the ceiling of what it can measure.
 
-The server runs in this process on one core, with etags and the oracle log on; the load comes from
-another process over loopback. Ends by itself and prints one line of JSON.
+The server runs on one core, with etags and the oracle log on; the load, bare sockets, comes from
+this process over loopback. Whatever comes near this figure has measured the mock.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import multiprocessing
-import os
-import sys
 import time
-from collections.abc import Sequence
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.harness.charts import bars
+from benchmarks.harness.options import Options
+from benchmarks.harness.report import Report, Table
+from benchmarks.harness.rounds import Spread, Step, take_turns
+from benchmarks.harness.running import run_alone
+from benchmarks.harness.server import Server, mock_server
 
-from nexus_bounty.mock import MockNexus, running
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+CONNECTIONS = 16
 WRITE, READ = "write", "read"
-MIX = (WRITE, READ, READ, READ)
-"""One write to three reads, as a store that verifies its commits sends them."""
+MIXES = {
+    "one write, three reads": (WRITE, READ, READ, READ),
+    "writes": (WRITE,),
+    "reads": (READ,),
+}
+ENOUGH = 2_500
+"""Requests a second that it must answer, so that it is not what is measured."""
 
 
-def _request(host: str, method: str, path: str) -> bytes:
-    params = {"path": path, "return_metadata": True}
-    if method == WRITE:
-        params = {"path": path, "content": "x" * 600}
-    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    body = json.dumps(call).encode()
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one turn measured."""
+
+    per_second: float
+    per_cpu_second: float
+
+
+async def measure(options: Options, step: Step) -> Report:
+    """Load it with every mix."""
+    seconds = options.pick(tiny=0.2, quick=1.0, full=5.0)
+    with mock_server() as server:
+        turns = {name: _turn(server, mix, seconds) for name, mix in MIXES.items()}
+        found = await take_turns(turns, options.turns, step)
+    return _report(found)
+
+
+def _turn(
+    server: Server, mix: tuple[str, ...], seconds: float
+) -> Callable[[], Awaitable[Answered]]:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+
+    async def turn() -> Answered:
+        server.clear()
+        for number in range(CONNECTIONS):
+            await _ask(host, int(port), _request(host, WRITE, number))
+        cpu, began = server.cpu_seconds, time.perf_counter()
+        until = began + seconds
+        answered = sum(
+            await asyncio.gather(
+                *(_load(host, int(port), mix, number, until) for number in range(CONNECTIONS))
+            )
+        )
+        took, cpu = time.perf_counter() - began, server.cpu_seconds - cpu
+        if server.requests != answered + CONNECTIONS:
+            raise RuntimeError("the oracle has not recorded every request")
+        return Answered(answered / took, answered / cpu)
+
+    return turn
+
+
+async def _load(host: str, port: int, mix: tuple[str, ...], number: int, until: float) -> int:
+    requests = [_request(host, method, number) for method in mix]
+    reader, writer = await asyncio.open_connection(host, port)
+    answered = 0
+    while time.perf_counter() < until:
+        writer.write(requests[answered % len(requests)])
+        await _answer(reader)
+        answered += 1
+    writer.close()
+    return answered
+
+
+async def _ask(host: str, port: int, request: bytes) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(request)
+    await _answer(reader)
+    writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    body = await reader.readexactly(length)
+    if not head.startswith(b"HTTP/1.1 200") or b'"error"' in body:
+        raise RuntimeError(f"refused: {body!r}")
+
+
+def _request(host: str, method: str, number: int) -> bytes:
+    params: dict[str, object] = {"path": f"/zones/bench/{number}.json"}
+    params |= {"content": "x" * 600} if method == WRITE else {"return_metadata": True}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     head = (
         f"POST /api/nfs/{method} HTTP/1.1\r\nHost: {host}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -39,81 +113,30 @@ def _request(host: str, method: str, path: str) -> bytes:
     return head.encode() + body
 
 
-async def _one_connection(host: str, port: int, number: int, until: float) -> int:
-    reader, writer = await asyncio.open_connection(host, port)
-    requests = [_request(host, method, f"/zones/bench/{number}.json") for method in MIX]
-    answered = 0
-    while time.monotonic() < until:
-        writer.write(requests[answered % len(requests)])
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        answered += head.startswith(b"HTTP/1.1 200")
-    writer.close()
-    return answered
+def _report(found: dict[str, list[Answered]]) -> Report:
+    rows: list[list[object]] = []
+    figures: dict[str, dict[str, float]] = {}
+    for name, turns in found.items():
+        wall = Spread.of([each.per_second for each in turns])
+        cpu = Spread.of([each.per_cpu_second for each in turns])
+        rows.append([name, wall, cpu, "yes" if cpu.median >= ENOUGH else "no"])
+        figures[name] = {"per_second": wall.figures["median"], "per_core": cpu.figures["median"]}
+    columns = ["", "requests/s", "requests a second of its CPU", f"at least {ENOUGH:,}"]
+    return Report(
+        "mock_ceiling",
+        {"mock_ceiling": figures},
+        [Table(f"MockNexus on one core, {CONNECTIONS} connections", columns, rows)],
+        lambda figure: _draw(figure, found),
+    )
 
 
-def _load(
-    results: Connection, host: str, port: int, connections: int, seconds: float, cores: set[int]
-) -> None:
-    _pin(cores)
-
-    async def run() -> int:
-        until = time.monotonic() + seconds
-        counts = await asyncio.gather(
-            *(_one_connection(host, port, number, until) for number in range(connections))
-        )
-        return sum(counts)
-
-    started = time.monotonic()
-    answered = asyncio.run(run())
-    results.send((answered, time.monotonic() - started))
-
-
-def _pin(cores: set[int]) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
-
-
-async def measure(personality: str, connections: int, seconds: float) -> dict[str, object]:
-    """Serve a mock and load it for a while."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    spawn = multiprocessing.get_context("spawn")
-    mine, theirs = spawn.Pipe()
-    mock = MockNexus(personality)
-    async with running(mock) as url:
-        host, port = url.removeprefix("http://").split(":")
-        rest = set(cores[1:]) or set(cores)
-        args = (theirs, host, int(port), connections, seconds, rest)
-        load = spawn.Process(target=_load, args=args, daemon=True)
-        load.start()
-        cpu = time.process_time()
-        _pin({cores[0]})
-        answered, took = await asyncio.wait_for(asyncio.to_thread(mine.recv), seconds + 20)
-        cpu = time.process_time() - cpu
-        load.join(5)
-    return {
-        "requests_per_second": round(answered / took),
-        "requests_per_cpu_second": round(answered / cpu),
-        "requests": answered,
-        "seconds": round(took, 2),
-        "connections": connections,
-        "personality": personality,
-        "requests_recorded": len(mock.requests),
-        "changes_recorded": len(mock.log),
-    }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--personality", default="0.10")
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    options = parser.parse_args(arguments)
-    figures = asyncio.run(measure(options.personality, options.connections, options.seconds))
-    print(json.dumps(figures))
+def _draw(figure: Figure, found: dict[str, list[Answered]]) -> None:
+    axes = figure.subplots()
+    spreads = [Spread.of([each.per_cpu_second for each in turns]) for turns in found.values()]
+    bars(axes, list(found), spreads)
+    axes.axhline(ENOUGH, color="grey", linestyle="--")
+    axes.set(title="requests a second of the mock's CPU")
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(measure)

@@ -1,0 +1,48 @@
+"""Run all benchmarks: `make bench`, or `python -m benchmarks [--full] [--json] [--rounds N]`.
+
+Each can be run alone, too: `python benchmarks/listings.py --help`. Tables, figures and charts go
+to `benchmarks/results`. With --json the last line is every figure as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from benchmarks import (
+    concurrency,
+    durable_steps,
+    fault_cost,
+    life_cycles,
+    listings,
+    mock_ceiling,
+    overhead,
+    request_counts,
+    transports,
+)
+from benchmarks.harness.options import Options
+from benchmarks.harness.running import Benchmark, merged, run
+
+EVERY: Sequence[Benchmark] = [
+    request_counts.measure,
+    life_cycles.measure,
+    listings.measure,
+    overhead.measure,
+    transports.measure,
+    fault_cost.measure,
+    concurrency.measure,
+    durable_steps.measure,
+    mock_ceiling.measure,
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run them one after another."""
+    options = Options.parse(__doc__ or "", arguments)
+    reports = [run(benchmark, options) for benchmark in EVERY]
+    if options.json:
+        print(json.dumps(merged(reports)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmarks share: a server in another process, peers, rounds, tables, charts."""

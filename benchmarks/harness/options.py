@@ -1,0 +1,58 @@
+"""How much to measure, and where to put what was measured."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+T = TypeVar("T")
+
+Scale = Literal["tiny", "quick", "full"]
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        scale: "tiny" only shows that everything runs, "quick" takes less than three minutes for
+            all benchmarks together, "full" takes as long as it takes.
+        rounds: How often each contender gets its turn; `None` leaves it to the benchmark.
+        json: Whether the last line is the figures as JSON; tables then go to stderr.
+        out: The directory of the results.
+    """
+
+    scale: Scale = "quick"
+    rounds: int | None = None
+    json: bool = False
+    out: Path = RESULTS
+
+    def pick(self, *, tiny: T, quick: T, full: T) -> T:
+        """What belongs to the scale."""
+        return {"tiny": tiny, "quick": quick, "full": full}[self.scale]
+
+    @property
+    def turns(self) -> int:
+        """How often each contender gets its turn."""
+        return self.rounds or self.pick(tiny=1, quick=3, full=7)
+
+    @classmethod
+    def parse(cls, description: str, arguments: Sequence[str] | None = None) -> Self:
+        """The options that `arguments` give, or those of the process."""
+        parser = argparse.ArgumentParser(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        scale = parser.add_mutually_exclusive_group()
+        scale.add_argument("--full", dest="scale", action="store_const", const="full")
+        scale.add_argument("--tiny", dest="scale", action="store_const", const="tiny")
+        parser.set_defaults(scale="quick")
+        parser.add_argument("--rounds", type=int, help="turns of each contender")
+        parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+        parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go")
+        given = parser.parse_args(arguments)
+        return cls(given.scale, given.rounds, given.json, given.out)

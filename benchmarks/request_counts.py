@@ -1,0 +1,236 @@
+"""How many requests each operation sends, and how many of them wait for one another.
+
+The mock counts what it receives. Sequential round trips are counted by a clock: in virtual time
+every request takes one second and nothing else takes any, so that the seconds an operation lasts
+are the round trips it waits for. Server: atomic preconditions, bulk methods, no faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from benchmarks.harness.contenders import WORK, funded, operations_on
+from benchmarks.harness.obvious import ObviousClient
+from benchmarks.harness.options import Options
+from benchmarks.harness.report import Report, Table
+from benchmarks.harness.rounds import Step
+from benchmarks.harness.running import run_alone
+from benchmarks.harness.server import a_bounty, fill
+from nexus_bounty import (
+    AgentIdentity,
+    BountyQuery,
+    BountyStatus,
+    NexusBountyStore,
+    NexusClient,
+    NexusSettings,
+)
+from nexus_bounty.memory import MemoryCredits
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.testing.virtual_time import run as run_in_virtual_time
+from nexus_bounty.testing.virtual_time import wall_clock
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORKER = AgentIdentity(agent_id="worker")
+OPEN = BountyQuery(status=BountyStatus.OPEN)
+NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs."""
+
+    requests: int
+    round_trips: int
+
+
+class Counted:
+    """A server that takes a second for each request, and everything that uses it."""
+
+    def __init__(self, personality: str = "0.10") -> None:
+        self.mock = MockNexus(personality, clock=wall_clock)
+        settings = NexusSettings(operation_timeout=10**6, request_timeout=10**6)
+        self.client = NexusClient(settings=settings, transport=self.mock.transport(pause=_second))
+
+    @property
+    def store(self) -> NexusBountyStore:
+        """A store that has seen nothing yet."""
+        return NexusBountyStore(self.client, zone_id="z", clock=wall_clock)
+
+    async def cost(self, call: Awaitable[object]) -> Cost:
+        """What awaiting `call` costs, to the last request that it leaves behind."""
+        loop = asyncio.get_running_loop()
+        sent, began = self.mock.request_count, loop.time()
+        await call
+        lasted = loop.time() - began
+        while (seen := self.mock.request_count) and await _is_still_sending(self.mock, seen):
+            pass
+        return Cost(self.mock.request_count - sent, round(lasted))
+
+
+async def _second(stage: Literal["request", "response"]) -> None:
+    await asyncio.sleep(1.0 if stage == "request" else 0.0)
+
+
+async def _is_still_sending(mock: MockNexus, seen: int) -> bool:
+    await asyncio.sleep(100.0)
+    return mock.request_count > seen
+
+
+Rows = dict[str, Cost]
+
+
+async def store_costs() -> Rows:
+    """What the calls of a store cost."""
+    here = Counted()
+    seen = here.store
+    rows = {"create_bounty": await here.cost(seen.create_bounty(a_bounty("b-1")))}
+    rows["get_bounty"] = await here.cost(here.store.get_bounty("b-1"))
+    rows["claim_bounty, a bounty not seen before"] = await here.cost(
+        here.store.claim_bounty("b-1", WORKER, "c-1")
+    )
+    await seen.get_bounty("b-1")
+    rows["begin_settlement, a bounty seen before"] = await here.cost(
+        seen.begin_settlement("b-1", "cid-1")
+    )
+    rows["settle_bounty, a bounty seen before"] = await here.cost(seen.settle_bounty("b-1"))
+    return rows
+
+
+async def operation_costs() -> Rows:
+    """What the operations cost, claims on Nexus, the contribution at hand."""
+    here = Counted()
+    credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
+    work = operations_on(here.client, "z", credits, clock=wall_clock)
+    rows = {"create": await here.cost(work.create(a_bounty("b-1")))}
+    rows["claim"] = await here.cost(work.claim("b-1", WORKER))
+    rows["renew"] = await here.cost(work.renew("b-1", WORKER))
+    rows["settle"] = await here.cost(work.settle("b-1", WORK.cid))
+    whole = [rows[name] for name in ("create", "claim", "settle")]
+    await work.create(a_bounty("b-2"))
+    await work.claim("b-2", WORKER)
+    rows["release"] = await here.cost(work.release("b-2", WORKER))
+    rows["cancel"] = await here.cost(work.cancel("b-2"))
+    soon = wall_clock() + timedelta(seconds=200)
+    await work.create(a_bounty("b-3", deadline=soon))
+    await asyncio.sleep(300)
+    rows["expire"] = await here.cost(work.expire("b-3"))
+    rows["whole life: create, claim, settle"] = Cost(
+        sum(each.requests for each in whole), sum(each.round_trips for each in whole)
+    )
+    return rows
+
+
+async def obvious_costs() -> Rows:
+    """What the obvious client's calls cost."""
+    here = Counted()
+    credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001
+    transport = here.mock.transport(pause=_second)
+    async with ObviousClient(
+        "http://nexus", "z", credits, timeout=10**6, transport=transport
+    ) as client:
+        rows = {"create": await here.cost(client.create("b-1", 1, "creator"))}
+        rows["claim"] = await here.cost(client.claim("b-1", "worker"))
+        rows["settle"] = await here.cost(client.settle("b-1", WORK.cid))
+        rows["whole life: create, claim, settle"] = Cost(
+            sum(each.requests for each in rows.values()),
+            sum(each.round_trips for each in rows.values()),
+        )
+        fill(here.mock, "z", 1000)
+        rows["list 20 of 1,000 open"] = await here.cost(client.list("open", 20))
+    return rows
+
+
+async def listing_costs(personality: str = "0.10") -> Rows:
+    """What the listings of 1,000 open bounties cost, by a store that knows none and again."""
+    here = Counted(personality)
+    fill(here.mock, "z", 1000)
+    calls: dict[str, Callable[[NexusBountyStore], Awaitable[object]]] = {
+        "list 20 of 1,000 open": lambda store: store.list_bounties(NEWEST),
+        "list 1,000 open": lambda store: store.list_bounties(OPEN),
+        "count 1,000 open": lambda store: store.count_bounties(OPEN),
+        "find the expired among 1,000": lambda store: store.find_expired_bounties(),
+    }
+    rows = {}
+    for name, call in calls.items():
+        store = here.store
+        rows[name] = await here.cost(call(store))
+        rows[f"{name}, again"] = await here.cost(call(store))
+    return rows
+
+
+async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - every benchmark's
+    """Count them all; each part on an event loop of its own with virtual time."""
+
+    async def count(what: str, counting: Callable[[], Awaitable[Rows]]) -> Rows:
+        step(what)
+        return await asyncio.to_thread(_counted, counting)
+
+    store = await count("the store", store_costs)
+    operations = await count("operations", operation_costs)
+    listings = await count("listings", listing_costs)
+    theirs = await count("the obvious client", obvious_costs)
+    tables = [
+        _table("Operations, with claims on Nexus", operations, theirs),
+        _table("The store", store, {}),
+        _table("Listings, on a server with bulk reads", listings, theirs),
+    ]
+    figures = {
+        "create": operations["create"].requests,
+        "claim": operations["claim"].requests,
+        "settle": operations["settle"].requests,
+        "life_cycle": operations["whole life: create, claim, settle"].requests,
+        "list_20_of_1000": listings["list 20 of 1,000 open"].requests,
+    }
+    every = {**store, **operations, **listings}
+    return Report(
+        "request_counts",
+        {
+            "requests": figures,
+            "round_trips": {name: cost.round_trips for name, cost in every.items()},
+            "requests_of_each": {name: cost.requests for name, cost in every.items()},
+            "requests_obvious_client": {name: cost.requests for name, cost in theirs.items()},
+        },
+        tables,
+        lambda figure: _draw(figure, operations, theirs),
+    )
+
+
+def _counted(counting: Callable[[], Awaitable[Rows]]) -> Rows:
+    async def counted() -> Rows:
+        return await counting()
+
+    return run_in_virtual_time(counted())
+
+
+def _table(title: str, rows: Rows, theirs: Rows) -> Table:
+    columns = ["", "requests", "sequential round trips"]
+    lines: list[list[object]] = [[name, c.requests, c.round_trips] for name, c in rows.items()]
+    if theirs:
+        columns += ["obvious client: requests", "round trips"]
+        for line, name in zip(lines, rows, strict=True):
+            peer = theirs.get(name)
+            line += [peer and peer.requests, peer and peer.round_trips]
+    return Table(title, columns, lines)
+
+
+def _draw(figure: Figure, rows: Rows, theirs: Rows) -> None:
+    axes = figure.subplots()
+    names = ["create", "claim", "settle"]
+    for index, (who, costs) in enumerate((("nexus-bounty", rows), ("obvious client", theirs))):
+        at = [place + index * 0.4 for place in range(len(names))]
+        axes.bar(at, [costs[name].requests for name in names], 0.4, label=f"{who}: requests")
+        trips = [costs[name].round_trips for name in names]
+        axes.plot(at, trips, "k_", markersize=24, label=None if index else "one after another")
+    axes.set_xticks([place + 0.2 for place in range(len(names))], names)
+    axes.set(title="requests, and those that wait for one another")
+    axes.legend()
+
+
+if __name__ == "__main__":
+    run_alone(measure)

@@ -1,0 +1,55 @@
+"""The benchmarks run, and say what they promise to say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as together
+from benchmarks.harness.options import Options
+from benchmarks.harness.running import run, run_alone
+from benchmarks.request_counts import measure as request_counts
+
+pytestmark = pytest.mark.filterwarnings("default")  # what peers and charts warn of is theirs
+
+ALONE = sorted(path.stem for path in Path(together.__file__).parent.glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", ["life_cycles", "overhead"])
+def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
+    """Each runs alone, on a server in another process, and ends with one line of JSON."""
+    benchmark = importlib.import_module(f"benchmarks.{name}").measure
+    run_alone(benchmark, ["--tiny", "--json", "--out", str(tmp_path)])
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((tmp_path / f"{name}.json").read_text())
+    assert (tmp_path / f"{name}.md").read_text().count("|") > 10
+    assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+@pytest.mark.exhaustive
+def test_all_together_end_with_one_line_of_all_figures(tmp_path, capsys):
+    """That of `make bench ARGS=--json`, with the keys that others rely on."""
+    together.main(["--tiny", "--json", "--out", str(tmp_path)])
+    (line,) = capsys.readouterr().out.splitlines()
+    figures = json.loads(line)
+    wanted = {"create", "claim", "settle", "life_cycle", "list_20_of_1000"}
+    assert figures["requests"].keys() >= wanted
+    assert figures["overhead_vs_raw_httpx"] > 0
+    assert figures["lifecycles_ratio_vs_obvious_client"] > 0
+    assert {path.stem for path in tmp_path.glob("*.json")} == set(ALONE)
+
+
+def test_every_benchmark_is_among_those_that_run_together():
+    """None is forgotten."""
+    assert sorted(each.__module__.split(".")[1] for each in together.EVERY) == ALONE
+
+
+def test_requests_are_counted_by_the_server_and_stay_within_the_budget(tmp_path):
+    """A whole life, and a listing of 20 of 1,000."""
+    figures = run(request_counts, Options(scale="tiny", out=tmp_path)).figures
+    assert figures["requests"]["life_cycle"] <= 20
+    assert figures["requests"]["list_20_of_1000"] <= 4
+    assert figures["requests_obvious_client"]["list 20 of 1,000 open"] == 1001
