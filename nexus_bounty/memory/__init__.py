@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from nexus_bounty.memory.claims import MemoryClaimStore
 from nexus_bounty.memory.contributions import MemoryContributionStore
-from nexus_bounty.memory.credits import MemoryCredits
+from nexus_bounty.memory.credits import MemoryBook, MemoryCredits
 
-__all__ = ["MemoryClaimStore", "MemoryContributionStore", "MemoryCredits"]
+__all__ = ["MemoryBook", "MemoryClaimStore", "MemoryContributionStore", "MemoryCredits"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from datetime import datetime
 from itertools import islice
 
@@ -25,14 +26,16 @@ class MemoryCredits(InMemory[Book], LedgerCredits):
 
 
 class MemoryBook:
-    """A `Book` in dictionaries."""
+    """A `Book` in dictionaries; given another, it starts as a copy of that one."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: MemoryBook | None = None) -> None:
         self._balances: Counter[str] = Counter()
         self._journal: list[JournalEntry] = []
         self._transfers: dict[str, Transfer] = {}
         self._reservations: dict[str, Reservation] = {}
         self._expiring: dict[str, datetime] = {}
+        if start is not None:
+            vars(self).update({name: copy(part) for name, part in vars(start).items()})
 
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""

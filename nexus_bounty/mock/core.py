@@ -12,7 +12,7 @@ from typing import Literal
 from nexus_bounty.mock.files import FileEntry, FileTable, TableState
 from nexus_bounty.mock.locks import LockTable
 from nexus_bounty.mock.oracle import Oracle, ReceivedRequest
-from nexus_bounty.mock.pay import NexusPay
+from nexus_bounty.mock.pay import pay_of
 from nexus_bounty.mock.personality import Personality, Preconditions, blake3_hex
 
 EtagKind = Literal["content", "version", "path"]
@@ -83,7 +83,7 @@ class NexusCore:
         self.random = rng
         self.table = FileTable(_etags(self), clock)
         self.locks = LockTable(rng)
-        self.pay = NexusPay(rng, clock)
+        self.pay = pay_of(personality.name)(rng, clock)
         self.writes = 0
         self._salt = rng.getrandbits(64)
         self._writes_blocked_until = 0.0

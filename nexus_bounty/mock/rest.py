@@ -76,6 +76,8 @@ def _no_route(core: NexusCore, request: ReceivedRequest) -> Answer:
 
 
 def _answer_pay(core: NexusCore, request: ReceivedRequest) -> Answer:
+    if core.pay.needs_key and not authorized(core, request):
+        return unauthorized(core)
     if not core.behaviour.pay:
         return detail(503, "Payment service not available (no record store)")
     route = request.target.removeprefix(pay.PREFIX)

@@ -108,6 +108,7 @@ TRANSPORT: Final[Mapping[type[Exception], Verdict]] = {
 
 STATUSES: Final[Mapping[int, Verdict]] = {
     200: ACKNOWLEDGED,
+    201: ACKNOWLEDGED,  # NexusPay of 0.10.1, of what it has made
     401: _refused(Reason.AUTHENTICATION),
     403: _refused(Reason.PERMISSION),
     404: _refused(Reason.NO_SUCH_ROUTE),

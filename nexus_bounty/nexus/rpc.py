@@ -72,14 +72,23 @@ class Rpc:
             raised = self._error(request, classification.UNREADABLE, str(error), error)
             raise raised from raised.__cause__
 
-    async def ask(self, route: str, deadline: Deadline) -> Any:
-        """What the server answers to a GET outside JSON-RPC, as plain values."""
-        request = _Call("GET", route)
+    async def ask(
+        self, route: str, deadline: Deadline, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What the server answers outside JSON-RPC, to a POST of `body` or to a GET: plain values.
+
+        Raises:
+            NexusError: It did not acknowledge the request.
+        """
+        verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
+        request = _Call(verb, route)
         async with self._slot(request, deadline):
-            response = await self._send(request, deadline, "GET", route)
+            response = await self._send(request, deadline, verb, route, content)
         verdict = classification.of_status(response.status_code)
         if verdict.disposition is not Disposition.ACKNOWLEDGED:
-            raise request.error(verdict, f"HTTP {response.status_code}")
+            envelope = _envelope(response.content)
+            detail = f"HTTP {response.status_code} {_say(envelope, response)}".strip()
+            raise request.error(verdict, self._redact(detail), _wait_asked(envelope, response))
         try:
             return msgspec.json.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -168,10 +168,10 @@ def test_an_unlisted_code_is_ambiguous(code: int) -> None:
 
 
 def test_only_a_listed_status_proves_anything() -> None:
-    """200 acknowledges, five statuses refuse, everything else is ambiguous."""
+    """200 and 201 acknowledge, five statuses refuse, everything else is ambiguous."""
     ambiguous = dict.fromkeys(range(1000), Disposition.AMBIGUOUS)
     refused = dict.fromkeys(REFUSED_STATUSES, Disposition.REFUSED)
-    expected = ambiguous | refused | {200: Disposition.ACKNOWLEDGED}
+    expected = ambiguous | refused | dict.fromkeys((200, 201), Disposition.ACKNOWLEDGED)
     assert {s: classification.of_status(s).disposition for s in range(1000)} == expected
 
 

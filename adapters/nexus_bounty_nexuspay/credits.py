@@ -1,0 +1,314 @@
+"""Credits whose journal is the list of transfers of a NexusPay server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Self, TypeVar
+
+import httpx
+import msgspec
+from pydantic import SecretStr
+
+from nexus_bounty.idempotency import new_key
+from nexus_bounty.ledger import Audit, Book, LedgerCredits
+from nexus_bounty.models import utc_now
+from nexus_bounty.nexus import classification
+from nexus_bounty.nexus.classification import Disposition
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Evidence,
+    IdempotencyMismatchError,
+    InsufficientCreditsError,
+    Observation,
+    PaymentError,
+    PreCommitError,
+    Proof,
+    UnsupportedServerError,
+)
+from nexus_bounty.recent import Recent
+from nexus_bounty.transactions import Clock
+from nexus_bounty.validation import check_id
+from nexus_bounty_nexuspay.api import PayApi
+from nexus_bounty_nexuspay.entries import Draft, Entry, Names
+from nexus_bounty_nexuspay.paylog import PayLog, Sending
+
+T = TypeVar("T")
+
+_PROOFS: Final = {
+    Disposition.NEVER_SENT: Proof.NEVER_SENT,
+    Disposition.REFUSED: Proof.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a mutation."""
+
+    operation: str
+    key: str | None
+    deadline: Deadline
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What a repeat has in common with it."""
+        return self.operation, self.key
+
+
+class NexusPayCredits(LedgerCredits):
+    """A `CreditsService` on a NexusPay server; the package's docstring says how it is safe.
+
+    Any number of processes may work on one ledger. A call whose task is cancelled may have
+    happened; the same id tells. Credits that `top_up` brings in are taken from the account that
+    the API key belongs to (`admin` up to Nexus 0.10.0), one hundredth of a credit for each unit.
+
+    Args:
+        url: The server's base URL; `settings.url` if not given.
+        ledger: The ledger's name; a server has as many as are asked for.
+        api_key: Sent as bearer token; `settings.api_key` if not given.
+        settings: Timeouts and retries; read from `NEXUS_*` variables if not given.
+        clock: Says what has expired; aware.
+        transport: Any httpx transport, such as one to a server in this process.
+        random: The source of jitter.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        ledger: str = "default",
+        api_key: str | None = None,
+        settings: NexusSettings | None = None,
+        clock: Clock = utc_now,
+        transport: httpx.AsyncBaseTransport | None = None,
+        random: Random | None = None,
+    ) -> None:
+        super().__init__(clock=clock)
+        check_id("ledger", ledger)
+        given = {"url": url, "api_key": None if api_key is None else SecretStr(api_key)}
+        known = {name: value for name, value in given.items() if value is not None}
+        self._settings = NexusSettings(**{**dict(settings or NexusSettings()), **known})
+        self._api = PayApi(self._settings, transport, random or Random())  # noqa: S311 - jitter
+        self._log = PayLog(self._api, Names(ledger))
+        self._tried = Recent()
+        self._turn = asyncio.Lock()
+        self.ledger = ledger
+
+    def __repr__(self) -> str:
+        """The URL and the ledger; neither holds credentials."""
+        return f"NexusPayCredits({self._settings.url!r}, ledger={self.ledger!r})"
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests were sent, repeats included."""
+        return self._api.requests_sent
+
+    async def __aenter__(self) -> Self:
+        """Open the ledger now, so that a server it cannot be kept on is noticed here.
+
+        Raises:
+            UnsupportedServerError: Credits would not be safe on this server (pre-commit).
+            PaymentError: The server does not answer (pre-commit).
+        """
+        call = _Call("open", None, self._deadline())
+        await self._refresh(call)
+        return self
+
+    async def close(self) -> None:
+        """Close every connection; calls after this are never sent."""
+        await self._api.close()
+
+    async def unassigned(self) -> int:
+        """Units that were deposited and are in no account; the next top-up uses them first.
+
+        They are what a late or repeated request has brought, and what others have transferred to
+        the name `nexus-bounty:{ledger}`.
+
+        Raises:
+            CommitUnknownError: The ledger cannot be read.
+        """
+        return await self._read("unassigned", lambda _: self._log.journal.unassigned)
+
+    async def verify(self) -> Audit:
+        """Recount the whole journal, and compare what was issued with what was deposited."""
+        audit = await super().verify()
+        missing = -self._log.journal.unassigned
+        if missing <= 0:
+            return audit
+        problem = f"{missing} more were issued than NexusPay has received"
+        return msgspec.structs.replace(audit, problems=(*audit.problems, problem))
+
+    async def _write(self, operation: str, key: str | None, work: Callable[[Book], T]) -> T:
+        """Append what `work` does, on condition that nothing else has been appended meanwhile."""
+        call = _Call(operation, key, self._deadline())
+        async with self._my_turn(call):
+            await self._refresh(call)
+            while True:
+                await self._rule_out_earlier_tries(call)
+                draft = Draft(self._log.journal.book)
+                result = work(draft)
+                if not draft.changed or await self._append(call, draft):
+                    break
+        self._remember(call, result)
+        return result
+
+    async def _read(self, operation: str, work: Callable[[Book], T]) -> T:
+        """Run `work` on the ledger as it is now."""
+        deadline = self._deadline()
+        try:
+            await self._log.refresh(deadline)
+        except (NexusError, UnsupportedServerError) as error:
+            said = error.answer if isinstance(error, NexusError) else error.message
+            raise CommitUnknownError(
+                f"the ledger cannot be read: {said}",
+                operation=operation,
+                evidence=_evidence(Proof.NONE, "list", said),
+            ) from error
+        return work(self._log.journal.book)
+
+    @asynccontextmanager
+    async def _my_turn(self, call: _Call) -> AsyncIterator[None]:
+        """One mutation of this service after the other: they would only displace each other."""
+        try:
+            async with asyncio.timeout_at(call.deadline.at):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            late = NexusError(classification.OUT_OF_TIME, method="POST", path="transfer")
+            raise self._stopped(call, late) from error
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _refresh(self, call: _Call) -> None:
+        try:
+            await self._log.refresh(call.deadline)
+        except NexusError as error:
+            raise self._stopped(call, error) from error
+        except UnsupportedServerError as error:
+            error.about(call.operation, None, call.key)
+            raise
+
+    async def _rule_out_earlier_tries(self, call: _Call) -> None:
+        """Put something in the place for which an earlier try of this call may be under way."""
+        head = self._log.journal.head
+        if (call.identity, head) not in self._tried:
+            return
+        fence = Entry(entry_id=new_key(), after=head, operation="fence", key=call.key)
+        try:
+            await self._send(call, self._log.prepare(fence, 0))
+        except NexusError as error:
+            raise self._stopped(call, error) from error
+
+    async def _append(self, call: _Call, draft: Draft) -> bool:
+        """Whether what was done in `draft` was appended, rather than something else.
+
+        Raises:
+            PreCommitError: It was not, and can no longer be.
+            CommitUnknownError: It may have been, or may yet.
+        """
+        # It is not in the ledger, and no earlier try of it can be appended any more.
+        self._tried.discard(call.identity)
+        entry = draft.entry(new_key(), self._log.journal.head, call.operation, call.key)
+        sending = self._log.prepare(entry, await self._units_for(call, entry))
+        here = (call.identity, entry.after)
+        self._tried.add(call.identity)
+        self._tried.add(here)
+        try:
+            appended = await self._send(call, sending)
+        except NexusError as error:
+            self._tried.discard(call.identity)
+            self._tried.discard(here)
+            raise self._stopped(call, error) from error
+        if not appended and (sending.in_doubt or not call.deadline.remaining):
+            self._tried.discard(call.identity)
+            raise _displaced(sending).about(call.operation, None, call.key)
+        return appended
+
+    async def _send(self, call: _Call, sending: Sending) -> bool:
+        """Whether the entry was appended, rather than something else.
+
+        Raises:
+            NexusError: It never left, or was refused at once.
+            CommitUnknownError: It may have been appended, or may yet.
+        """
+        try:
+            return await self._log.append(sending, call.deadline)
+        except NexusError as error:
+            if not sending.sent:
+                raise
+            message = f"it was sent, and nothing shows what became of it: {error.answer}"
+            unknown = CommitUnknownError(message, evidence=sending.proves(Proof.NONE))
+            raise unknown.about(call.operation, None, call.key) from error
+
+    async def _units_for(self, call: _Call, entry: Entry) -> int:
+        """The units that have to be deposited with `entry`, which the server's account has.
+
+        Raises:
+            InsufficientCreditsError: It has not (pre-commit).
+            PaymentError: It does not say (pre-commit).
+        """
+        units = min(entry.issued, max(entry.issued - self._log.journal.unassigned, 0))
+        if not units:
+            return 0
+        try:
+            available = await self._api.treasury(call.deadline)
+        except NexusError as error:
+            raise self._stopped(call, error) from error
+        if available < units:
+            raise InsufficientCreditsError(
+                f"the account that top-ups are taken from has {available} available on NexusPay, "
+                f"{units} required",
+                available=available,
+                required=units,
+                evidence=_evidence(Proof.DOCUMENT, "balance", f"{available} available"),
+                operation=call.operation,
+                idempotency_key=call.key,
+            )
+        return units
+
+    def _remember(self, call: _Call, result: object) -> None:
+        """Keep in mind what has happened, so that it is never called unsent later on."""
+        if not isinstance(result, PreCommitError):
+            self._tried.add(call.identity)
+        elif not isinstance(result, IdempotencyMismatchError):  # that speaks of this call only
+            self._tried.discard(call.identity)
+
+    def _stopped(self, call: _Call, error: NexusError) -> PaymentError | CommitUnknownError:
+        """The error for a failure before anything of this call was sent."""
+        evidence = _evidence(_PROOFS.get(error.disposition, Proof.NEVER_SENT), "ask", error.answer)
+        if call.identity in self._tried:
+            unknown = CommitUnknownError(
+                f"the server did not say ({error.answer}), and an earlier try is open",
+                evidence=msgspec.structs.replace(evidence, proof=Proof.NONE),
+            )
+            return unknown.about(call.operation, None, call.key)
+        message = f"nothing was changed, the server did not take it: {error.answer}"
+        return PaymentError(message, evidence=evidence).about(call.operation, None, call.key)
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._settings.operation_timeout)
+
+
+def _displaced(sending: Sending) -> PreCommitError:
+    """The error for an entry that can no longer count, because something took its place."""
+    if sending.in_doubt:
+        return PreCommitError(
+            "the request got no answer and was fenced off: no account was credited by it, or will "
+            "be. Should it arrive all the same, the next top-up uses what it brings",
+            evidence=sending.proves(Proof.FENCED),
+        )
+    return PaymentError(
+        "others changed the ledger all the time", evidence=sending.proves(Proof.SUPERSEDED)
+    )
+
+
+def _evidence(proof: Proof, action: str, answer: str) -> Evidence:
+    seen = Observation(action=action, target="NexusPay", answer=answer)
+    return Evidence(proof=proof, observations=(seen,))
