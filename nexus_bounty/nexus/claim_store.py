@@ -216,8 +216,13 @@ class NexusClaimStore:
 
         One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
         has been, this says no.
+
+        Raises:
+            ClaimConflictError: It is the one to be made, and was fenced off (pre-commit).
         """
         if is_tombstone(document):
+            if document.path == self._zone.claim(wish.claim_id):
+                raise _fenced_off(operation)
             return True
         claim = self._writer.view(operation, document, to_claim)
         if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
@@ -254,9 +259,7 @@ class NexusClaimStore:
         if isinstance(result, Committed) or self._writer.recall(operation, document.history):
             return self._writer.view(operation, document, to_claim)
         if is_tombstone(document):
-            raise operation.error(
-                ClaimConflictError, Proof.FENCED, "another agent took the target meanwhile"
-            )
+            raise _fenced_off(operation)
         rules.taken(wish, None, self._writer.view(operation, document, to_claim), self._clock())
         raise AssertionError("a namesake is always refused")  # pragma: no cover
 
@@ -462,3 +465,10 @@ class NexusClaimStore:
         names = {self._zone.claim(paths.marked_id(entry.path)): None async for entry in walk}
         documents = await self._strategy.read_many(list(names), deadline)
         return [claim for each in documents if (claim := listed(each, to_claim)) is not None]
+
+
+def _fenced_off(operation: Operation) -> PreCommitError:
+    """The claim won the lock, and was not written before somebody else ran out of patience."""
+    return operation.error(
+        ClaimConflictError, Proof.FENCED, "another agent wanted the target meanwhile; use a new key"
+    )
