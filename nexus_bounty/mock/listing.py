@@ -9,7 +9,7 @@ from typing import Any
 
 from nexus_bounty.mock.call import Call
 from nexus_bounty.mock.paths import normalise
-from nexus_bounty.mock.personality import Paging, blake3_hex
+from nexus_bounty.mock.personality import Paging, sha256
 from nexus_bounty.mock.problems import Problem, Refusal
 from nexus_bounty.mock.wire import decode_json, encode_json
 
@@ -84,7 +84,10 @@ def _counts_rest(call: Call) -> bool:
 def _encode_cursor(call: Call, path: str) -> str:
     if call.personality.paging is Paging.PATH:
         return path
-    scope = blake3_hex(str(call.params.get("path")).encode())[:16]
+    prefix = str(call.params.get("path")).rstrip("/") + "/"
+    recursive = call.flag("recursive", default=True)
+    asked = {"prefix": prefix, "recursive": recursive, **call.personality.cursor_zone}
+    scope = sha256(encode_json(asked))[:16]
     return base64.urlsafe_b64encode(encode_json({"p": path, "i": None, "h": scope})).decode()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -51,6 +51,8 @@ class Personality:
     etag_key: str = "etag"
     preconditions: Preconditions
     paging: Paging
+    cursor_zone: Mapping[str, str | None] = field(default_factory=dict)
+    """The zone of a listing, as an encoded cursor hashes it."""
     methods: frozenset[str]
     strict: Mapping[str, str]
     """Methods that refuse unknown and missing parameters, with the class that complains."""
@@ -183,6 +185,7 @@ V0_7_0 = Personality(
     digest=blake3_hex,
     preconditions=Preconditions.RACING,
     paging=Paging.OPAQUE,
+    cursor_zone={"tenant_id": None},
     methods=_BASE | _BULK | {"get_metadata"},
     strict=_classes(_BASE | _BULK | {"get_metadata"}),
     errors=_OLD_CODES,
@@ -206,6 +209,7 @@ V0_9 = Personality(
     digest=blake3_hex,
     preconditions=Preconditions.DROPPED,
     paging=Paging.WRITTEN,
+    cursor_zone={"zone_id": "root"},
     methods=_BASE | _BULK | _KERNEL,
     strict={
         "delete": "SysUnlinkParams",

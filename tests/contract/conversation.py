@@ -1,30 +1,84 @@
-"""One conversation with a server, to be held with a real one and with the mock.
+"""What servers answer to single requests, good and bad, word for word: what the mock goes by.
 
-`python tests/mock/scenario.py URL > tests/mock/recorded/RELEASE.json` records a real server. The
-API key, where a server wants one, is `sk-test`.
+Sent by our client as they stand, method by method, with no store above it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import sys
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
-import httpx
+from tests.contract.scenarios import scenario
+from tests.contract.scene import Scene, raw
 
-Params = dict[str, Any]
-Step = tuple[str, Params]
-Ask = Callable[[str, Params], Awaitable[httpx.Response]]
+Step = tuple[str, dict[str, Any]]
 
-ZONE = "$Z"
+RECORDED: Final = ("0.5.6", "0.7.0", "0.9.18")
 
 
-def packed(text: str) -> Params:
+def packed(text: str) -> dict[str, Any]:
     """Typed bytes of base64 text."""
     return {"__type__": "bytes", "data": text}
+
+
+async def converse(scene: Scene, steps: Iterator[Step]) -> None:
+    """Send each step; `$Z` is the zone, `$ETAG` and `$LOCK` what the server said last."""
+    known = {"$Z": scene.path("").rstrip("/"), "$ETAG": "?", "$LOCK": "?"}
+    async with scene.client() as client:
+        for method, params in steps:
+            result = await raw(client, method, **_replaced(params, known))
+            _learn(result, known)
+
+
+def _replaced(value: Any, known: dict[str, str]) -> Any:
+    text = json.dumps(value)
+    for placeholder, actual in known.items():
+        text = text.replace(placeholder, actual)
+    return json.loads(text)
+
+
+def _learn(result: Any, known: dict[str, str]) -> None:
+    if isinstance(result, dict) and "content" in result:
+        known["$ETAG"] = str(result.get("etag") or result.get("content_id"))
+    if isinstance(result, dict) and result.get("lock_id"):
+        known["$LOCK"] = result["lock_id"]
+
+
+@scenario(*RECORDED)
+async def raw_files(scene: Scene) -> None:
+    """Single files, with and without preconditions."""
+    await converse(scene, _single_files())
+
+
+@scenario(*RECORDED)
+async def raw_bad_requests(scene: Scene) -> None:
+    """Bad paths, methods and parameters."""
+    await converse(scene, _bad_requests())
+
+
+@scenario(*RECORDED)
+async def raw_renames(scene: Scene) -> None:
+    """Renames onto free and taken names, and old versions."""
+    await converse(scene, _renames())
+
+
+@scenario(*RECORDED)
+async def raw_directories(scene: Scene) -> None:
+    """Directories made and implied, and their listings."""
+    await converse(scene, _directories())
+
+
+@scenario(*RECORDED)
+async def raw_bulk(scene: Scene) -> None:
+    """Many files at once."""
+    await converse(scene, _bulk())
+
+
+@scenario(*RECORDED)
+async def raw_locks(scene: Scene) -> None:
+    """Locks of the server's own."""
+    await converse(scene, _locks())
 
 
 def _single_files() -> Iterator[Step]:
@@ -131,63 +185,3 @@ def _locks() -> Iterator[Step]:
     yield "sys_unlock", {"path": "$Z/lock", "lock_id": "$LOCK"}
     yield "sys_unlock", {"path": "$Z/lock", "lock_id": "$LOCK"}
     yield "lock_release", {"path": "$Z/lock", "lock_id": "$LOCK"}
-
-
-def steps() -> Iterator[Step]:
-    """The whole conversation."""
-    for part in (_single_files, _bad_requests, _renames, _directories, _bulk, _locks):
-        yield from part()
-
-
-async def converse(ask: Ask, zone: str) -> list[Any]:
-    """Hold the conversation; every step with its HTTP status and its answer, normalised."""
-    known = {"$Z": zone, "$ETAG": "?", "$LOCK": "?"}
-    record = []
-    for method, params in steps():
-        response = await ask(method, _replaced(params, known))
-        answer = response.json()
-        _learn(answer.get("result"), known)
-        record.append([method, params, response.status_code, _normal(answer, known)])
-    return record
-
-
-def _replaced(value: Any, known: dict[str, str]) -> Any:
-    text = json.dumps(value)
-    for placeholder, actual in known.items():
-        text = text.replace(placeholder, actual)
-    return json.loads(text)
-
-
-def _learn(result: Any, known: dict[str, str]) -> None:
-    if isinstance(result, dict) and "content" in result:
-        known["$ETAG"] = str(result.get("etag") or result.get("content_id"))
-    if isinstance(result, dict) and result.get("lock_id"):
-        known["$LOCK"] = result["lock_id"]
-
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+")
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _normal(answer: Any, known: dict[str, str]) -> Any:
-    text = json.dumps(answer).replace(known["$Z"], "$Z").replace(known["$Z"].lstrip("/"), "Z")
-    return json.loads(_ID.sub("<id>", _TIME.sub("<time>", text)))
-
-
-async def _record(url: str) -> None:
-    headers = {"Authorization": "Bearer sk-test"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as client:
-
-        async def ask(method: str, params: Params) -> httpx.Response:
-            body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
-            return await client.post(f"/api/nfs/{method}", json=body)
-
-        record = await converse(ask, f"/zones/rec{uuid.uuid4().hex[:8]}")
-    lines = ",\n".join(json.dumps(step, sort_keys=True) for step in record)
-    sys.stdout.write(f"[\n{lines}\n]\n")
-
-
-if __name__ == "__main__":
-    import asyncio
-
-    asyncio.run(_record(sys.argv[1]))

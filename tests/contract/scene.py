@@ -1,0 +1,210 @@
+"""Where a scenario is played: a zone of a server, and the line to it, recorded or replayed."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final, Protocol
+from unittest.mock import patch
+
+import httpx
+import msgspec
+import respx
+
+from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.models import Wire
+from nexus_bounty.nexus.commit.auto import CommitOption
+from nexus_bounty.nexus.errors import NexusError
+from tests.contract.tape import Exchange
+from tests.contract.volatile import Volatile
+
+API_KEY: Final = "sk-test"
+WRONG_KEY: Final = "sk-wrong"
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+ANYTHING: Final = msgspec.json.Decoder()
+WAITS_FOR_A_RENAME: Final = 300.0
+"""Seconds: those of 0.5.6 take thirty."""
+
+
+def hiding() -> Volatile:
+    """What hides the keys of scenarios."""
+    return Volatile({API_KEY: "<key>", WRONG_KEY: "<another key>"})
+
+
+class Line(Protocol):
+    """A transport on which answers can be lost."""
+
+    @property
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """What clients speak through."""
+        ...
+
+    def lose(self, step: int) -> None:
+        """Lose the answer to the request that is so many steps ahead."""
+        ...
+
+    def forget(self, count: int) -> None:
+        """Leave the last `count` exchanges out of the recording."""
+        ...
+
+
+class Recorder(httpx.AsyncBaseTransport):
+    """Speaks to a real server and writes down what was said."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self._lost: set[int] = set()
+        self._exchanges: list[Exchange] = []
+
+    @property
+    def transport(self) -> httpx.AsyncBaseTransport:
+        return self
+
+    def lose(self, step: int) -> None:
+        self._lost.add(len(self._exchanges) + step)
+
+    def forget(self, count: int) -> None:
+        del self._exchanges[-count:]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        exchange = Exchange.of(request)
+        self._exchanges.append(exchange)
+        exchange.lost = len(self._exchanges) in self._lost
+        response = await self._inner.handle_async_request(request)
+        content = await response.aread()
+        await response.aclose()
+        exchange.answered(response)
+        if exchange.lost:
+            raise httpx.ReadError("the connection was lost", request=request)
+        kind = {"content-type": response.headers.get("content-type", "")}
+        return httpx.Response(response.status_code, headers=kind, content=content)
+
+    async def aclose(self) -> None:
+        """Stay open: the scenario's clients share this line."""
+
+    def recorded(self) -> list[Exchange]:
+        """What was said, without what is volatile."""
+        volatile = hiding()
+        return [
+            Exchange(volatile.hide_request(each.send), volatile.hide_answer(each.hear), each.lost)
+            for each in self._exchanges
+        ]
+
+
+class Replay:
+    """Answers as recorded, to exactly the recorded requests in their order."""
+
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        self._left = list(exchanges)
+        self._volatile = hiding()
+        router = respx.MockRouter(assert_all_called=False)
+        router.route().mock(side_effect=self._answer)
+        self.transport = httpx.MockTransport(router.async_handler)
+
+    def lose(self, step: int) -> None:
+        """The recording says what was lost."""
+
+    def forget(self, count: int) -> None:
+        """What was left out is not in the recording."""
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        sent = self._volatile.hide_request(Exchange.of(request).send)
+        assert self._left, f"not recorded: {json.dumps(sent)}"
+        exchange = self._left.pop(0)
+        assert sent == exchange.send
+        self._volatile.hide_answer(exchange.hear)  # numbers its ids, so that they can be sent
+        if exchange.lost:
+            raise httpx.ReadError("the connection was lost", request=request)
+        return exchange.response()
+
+    def assert_all_sent(self) -> None:
+        """Nothing that was recorded is missing."""
+        assert [each.send for each in self._left] == []
+
+
+@dataclass
+class Scene:
+    """One release, reached over one line; everything in it is the same each time.
+
+    Attributes:
+        release: The release that answers.
+        line: How it is reached.
+        url: Where it is.
+        closed: Another server of that release, which knows no key; the same where one is enough.
+    """
+
+    release: str
+    line: Line
+    url: str = "http://nexus"
+    closed: str = "http://nexus"
+    zone: str = field(default="contract")
+
+    @asynccontextmanager
+    async def client(
+        self, key: str = API_KEY, *, url: str | None = None, **settings: Any
+    ) -> AsyncIterator[NexusClient]:
+        """A client on the line, which waits for nothing between attempts."""
+        given: dict[str, Any] = {
+            "retry_base": 0,
+            "retry_attempts": 2,
+            "request_timeout": WAITS_FOR_A_RENAME,
+            "operation_timeout": WAITS_FOR_A_RENAME,
+            "zone_id": self.zone,
+        }
+        async with NexusClient(
+            url or self.url,
+            api_key=key,
+            settings=NexusSettings(**given | settings),
+            transport=self.line.transport,
+            random=Random(7),
+        ) as client:
+            yield client
+
+    @asynccontextmanager
+    async def store(
+        self,
+        commit: Callable[[NexusClient], CommitOption] = lambda _client: None,
+        **settings: Any,
+    ) -> AsyncIterator[NexusBountyStore]:
+        """A store that has seen nothing yet, on a client of its own."""
+        async with self.client(**settings) as client:
+            yield NexusBountyStore(client, commit=commit(client), clock=lambda: NOW)
+
+    @asynccontextmanager
+    async def web(self) -> AsyncIterator[httpx.AsyncClient]:
+        """The routes outside JSON-RPC."""
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=headers, transport=self.line.transport, timeout=30
+        ) as client:
+            yield client
+
+    def path(self, name: str) -> str:
+        """A path in the zone."""
+        return f"/zones/{self.zone}/{name}"
+
+    async def put(self, client: NexusClient, path: str, record: Wire) -> None:
+        """Store a document without any condition, as others do."""
+        await client.write(path, msgspec.json.encode(record), idempotent=True)
+
+
+async def raw(client: NexusClient, method: str, **params: Any) -> Any:
+    """The result of any method; `None`, where it is refused."""
+    try:
+        return await client.call(method, params, ANYTHING)
+    except NexusError:
+        return None
+
+
+async def play(scenario: Callable[[Scene], Awaitable[None]], scene: Scene) -> None:
+    """Play a scenario in a zone of its own, with nothing left to chance."""
+    scene.zone = scenario.__name__
+    chance = Random(11)
+    with patch("uuid.uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)):
+        await scenario(scene)
