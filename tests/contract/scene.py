@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 from unittest.mock import patch
 
 import httpx
@@ -103,9 +102,20 @@ class Replay:
     def __init__(self, exchanges: Sequence[Exchange]) -> None:
         self._left = list(exchanges)
         self._volatile = hiding()
+        self._wrong: AssertionError | None = None
         router = respx.MockRouter(assert_all_called=False)
         router.route().mock(side_effect=self._answer)
         self.transport = httpx.MockTransport(router.async_handler)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Fail for the first request that was not as recorded, or that was not sent."""
+        if self._wrong:
+            raise self._wrong from None
+        if error is None:
+            assert [each.send for each in self._left] == [], "recorded, and not sent"
 
     def lose(self, step: int) -> None:
         """The recording says what was lost."""
@@ -114,18 +124,21 @@ class Replay:
         """What was left out is not in the recording."""
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        sent = self._volatile.hide_request(Exchange.of(request).send)
-        assert self._left, f"not recorded: {json.dumps(sent)}"
-        exchange = self._left.pop(0)
-        assert sent == exchange.send
+        try:
+            exchange = self._next(self._volatile.hide_request(Exchange.of(request).send))
+        except AssertionError as error:  # which whoever asked may take for a lost connection
+            self._wrong = self._wrong or error
+            raise
         self._volatile.hide_answer(exchange.hear)  # numbers its ids, so that they can be sent
         if exchange.lost:
             raise httpx.ReadError("the connection was lost", request=request)
         return exchange.response()
 
-    def assert_all_sent(self) -> None:
-        """Nothing that was recorded is missing."""
-        assert [each.send for each in self._left] == []
+    def _next(self, sent: dict[str, Any]) -> Exchange:
+        assert self._left, f"not recorded: {sent}"
+        exchange = self._left.pop(0)
+        assert sent == exchange.send
+        return exchange
 
 
 @dataclass

@@ -21,9 +21,8 @@ async def test_client_and_store_send_the_recorded_requests_and_reach_the_right_o
 ) -> None:
     """The scenario asserts the outcome; the replay, each request."""
     scenario, _ = SCENARIOS[name]
-    replay = Replay(Tape.load(tape_path(release, name)).exchanges)
-    await play(scenario, Scene(release, replay))
-    replay.assert_all_sent()
+    with Replay(Tape.load(tape_path(release, name)).exchanges) as replay:
+        await play(scenario, Scene(release, replay))
 
 
 def test_nothing_is_recorded_that_is_not_played() -> None:
@@ -52,8 +51,8 @@ async def test_a_request_that_differs_from_the_recording_fails(release: str, nam
     for exchange in range(len(Tape.load(tape_path(release, name)).exchanges)):
         tape = Tape.load(tape_path(release, name))
         _disturb(tape.exchanges[exchange])
-        with pytest.raises(AssertionError):
-            await play(scenario, Scene(release, Replay(tape.exchanges)))
+        with pytest.raises(AssertionError), Replay(tape.exchanges) as replay:
+            await play(scenario, Scene(release, replay))
 
 
 def _disturb(exchange: Exchange) -> None:
@@ -68,10 +67,11 @@ async def test_a_recorded_request_that_is_not_sent_fails() -> None:
     """What the store no longer asks for must not stay in the recording."""
     scenario, _ = SCENARIOS["create"]
     exchanges = Tape.load(tape_path("0.7.0", "create")).exchanges
-    replay = Replay([*exchanges, exchanges[-1]])
-    await play(scenario, Scene("0.7.0", replay))
-    with pytest.raises(AssertionError):
-        replay.assert_all_sent()
+    with (
+        pytest.raises(AssertionError, match="not sent"),
+        Replay([*exchanges, exchanges[-1]]) as replay,
+    ):
+        await play(scenario, Scene("0.7.0", replay))
 
 
 def test_bytes_are_shown_only_where_they_can_be_shown_exactly() -> None:
