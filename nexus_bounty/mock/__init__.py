@@ -6,6 +6,7 @@ from nexus_bounty.mock.nexus import MockNexus
 from nexus_bounty.mock.oracle import Applied, ReceivedRequest
 from nexus_bounty.mock.personality import PERSONALITIES, Personality
 from nexus_bounty.mock.plan import FaultPlan, FaultSource, SeededFaults
+from nexus_bounty.mock.proxy import FaultProxy
 from nexus_bounty.mock.server import running, serve
 from nexus_bounty.mock.transport import MockTransport
 
@@ -16,6 +17,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FaultPlan",
+    "FaultProxy",
     "FaultSource",
     "FileEntry",
     "MockNexus",

@@ -18,7 +18,6 @@ from nexus_bounty.mock.dispatch import error_answer
 from nexus_bounty.mock.faults import Fault, FaultKind
 from nexus_bounty.mock.late import LateQueue
 from nexus_bounty.mock.oracle import ReceivedRequest
-from nexus_bounty.mock.rest import answer
 from nexus_bounty.mock.wire import Answer, detail, json_answer
 
 
@@ -40,15 +39,22 @@ class Delivery(NamedTuple):
 
 
 class Exchange:
-    """Runs requests against a core, with their faults.
+    """Runs requests against a server, with their faults.
 
     Args:
         core: The server's state.
         late: Where requests wait that are to be applied later.
+        answer: What the server answers to one delivery of a request.
     """
 
-    def __init__(self, core: NexusCore, late: LateQueue) -> None:
+    def __init__(
+        self,
+        core: NexusCore,
+        late: LateQueue,
+        answer: Callable[[ReceivedRequest], Awaitable[Answer]],
+    ) -> None:
         self._core = core
+        self._answer = answer
         self.late = late
         self._by_kind: dict[FaultKind, Callable[[ReceivedRequest, Fault], Awaitable[Delivery]]] = {
             FaultKind.REFUSE: self._never(Fate.REFUSED),
@@ -85,7 +91,7 @@ class Exchange:
     async def apply(self, request: ReceivedRequest) -> Answer:
         """Deliver a request to the server once."""
         request.deliveries += 1
-        given = await answer(self._core, request)
+        given = await self._answer(request)
         request.answers.append(given)
         return given
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from nexus_bounty.mock import asgi
+from nexus_bounty.mock import asgi, rest
 from nexus_bounty.mock.core import Behaviour, CoreState, EtagKind, NexusCore
 from nexus_bounty.mock.exchange import Delivery, Exchange, Fate
 from nexus_bounty.mock.faults import Fault, FaultKind
@@ -18,6 +18,7 @@ from nexus_bounty.mock.oracle import Applied, Log, Oracle, ReceivedRequest
 from nexus_bounty.mock.personality import Personality, Preconditions, find_personality
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
 from nexus_bounty.mock.transport import MockTransport, Pause, one_tick
+from nexus_bounty.mock.wire import Answer
 
 
 def utc_now() -> datetime:
@@ -87,7 +88,7 @@ class MockNexus:
         self.core.pay.loss_rate = pay_loss_rate
         self._plan = FaultPlan(faults if isinstance(faults, Iterable) else ())
         self._source = None if isinstance(faults, Iterable) else faults
-        self._exchange = Exchange(self.core, LateQueue(self._deliver_late))
+        self._exchange = Exchange(self.core, LateQueue(self._deliver_late), self.answer)
         self._running: set[asyncio.Task[Delivery]] = set()
 
     def transport(self, *, pause: Pause = one_tick) -> MockTransport:
@@ -145,6 +146,10 @@ class MockNexus:
                 raise
             request.outcome = Fate.DROPPED
             return Delivery(Fate.DROPPED)
+
+    async def answer(self, request: ReceivedRequest) -> Answer:
+        """What the server answers to one delivery of a request, having done what it asks for."""
+        return await rest.answer(self.core, request)
 
     def _may_wait(self, request: ReceivedRequest) -> bool:
         delayed = request.fault is not None and request.fault.kind is FaultKind.DELAY
