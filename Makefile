@@ -10,6 +10,9 @@ ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
+# Modules are compiled once, not in each of the many processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -29,9 +32,12 @@ test-exhaustive: $(READY) ## Run every request of every operation against every 
 	$(BIN)/pytest -n auto -q -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: live
-live: $(READY) ## Install and start a real Nexus 0.5.6, and run the live tests on it (Python 3.11)
-	$(BIN)/python tools/real_nexus.py 0.5.6 -- $(BIN)/pytest -q -m live tests/live/test_whole_life.py \
-		tests/store/test_live.py $(PYTEST_ARGS)
+live: $(READY) ## Start real Nexus servers and test on them (ARGS=0.5.6 for one; needs Python 3.11, 3.13)
+	$(BIN)/python tools/live.py $(ARGS)
+
+.PHONY: record
+record: $(READY) ## Record anew what real servers answer to us (ARGS="0.7.0 --check" to compare)
+	$(BIN)/python tools/record.py $(ARGS)
 
 .PHONY: check
 check: $(READY) ## Lint, formatting, types

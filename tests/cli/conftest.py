@@ -29,8 +29,9 @@ def url(mock: MockNexus) -> Iterator[str]:
 
 @pytest.fixture
 def environment(url: str, tmp_path: Path) -> dict[str, str]:
-    """What a person has exported."""
+    """What a person has exported, and the one way to commit that asks nothing before it does."""
     return {
+        "NEXUS_BOUNTY_COMMIT": "conditional",
         "NEXUS_URL": url,
         "NEXUS_API_KEY": API_KEY,
         "NEXUS_OPERATION_TIMEOUT": "2",
