@@ -123,9 +123,9 @@ CLAIMS: dict[str, tuple[Callable[[SqliteClaimStore], Awaitable[Any]], dict[str, 
 }
 MODES = ["before", "after", "from"]
 CODES = [
-    pytest.param(sqlite3.SQLITE_BUSY, id="busy"),
     pytest.param(sqlite3.SQLITE_IOERR | 4 << 8, id="sync-failed"),
-    pytest.param(None, id="no-code"),
+    pytest.param(sqlite3.SQLITE_BUSY, id="busy", marks=pytest.mark.exhaustive),
+    pytest.param(None, id="no-code", marks=pytest.mark.exhaustive),
 ]
 
 

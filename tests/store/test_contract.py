@@ -26,16 +26,24 @@ class Server(NamedTuple):
 
 SERVERS = [
     Server("0.5.6", "base64"),
+    Server("0.10", "raw"),
+]
+MORE_SERVERS = [
     Server("0.7.0", "raw"),
     Server("0.9", "raw"),
-    Server("0.10", "raw"),
     Server("0.10", "base64"),
     Server("0.10", "raw", etag="version"),
 ]
 
 
 class TestNexusBountyStore(BountyStoreContract):
-    @pytest.fixture(params=SERVERS, ids=str)
+    @pytest.fixture(
+        params=[
+            *SERVERS,
+            *(pytest.param(server, marks=pytest.mark.exhaustive) for server in MORE_SERVERS),
+        ],
+        ids=str,
+    )
     def server(self, request):
         return request.param
 
