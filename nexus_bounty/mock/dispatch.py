@@ -36,6 +36,7 @@ METHODS: dict[str, Handler] = {
     "metadata_batch": bulk.metadata_batch,
     "stat_bulk": bulk.stat_bulk,
     "delete_batch": bulk.delete_batch,
+    "delete_bulk": bulk.delete_batch,
     "rename_batch": bulk.rename_batch,
     "access": methods.exists,
     "sys_read": methods.read,

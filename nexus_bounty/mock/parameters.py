@@ -27,6 +27,7 @@ _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "exists_batch": (("paths",), ()),
     "metadata_batch": (("paths",), ()),
     "delete_batch": (("paths",), ("recursive",)),
+    "delete_bulk": (("paths",), ("recursive",)),
     "rename_batch": (("renames",), ()),
 }
 _NEEDED = {

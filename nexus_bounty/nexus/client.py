@@ -48,6 +48,7 @@ class Dialect:
     reads_in_bulk: bool | None = None
     checks_in_bulk: bool | None = None
     writes_in_bulk: bool | None = None
+    deletes_in_batches: bool | None = None
     deletes_in_bulk: bool | None = None
 
 
@@ -359,27 +360,37 @@ class NexusClient:
                 )
             if replies is not None:
                 return
-        await _together(
-            self.write(path, content, idempotent=True, deadline=deadline)
-            for path, content in files.items()
-        )
+        for path, content in files.items():
+            # one after the other: of files that 0.5.6 took at the same moment it says, when they
+            # are to be deleted, that they are not there, and keeps them
+            await self.write(path, content, idempotent=True, deadline=deadline)
 
     async def _delete_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
-        if len(paths) > 1:
+        replies = await self._deleted_in_bulk(paths, deadline) if len(paths) > 1 else None
+        if replies is None:
+            await _together(self.delete(path, deadline=deadline) for path in paths)
+            return []
+        left = [path for path in paths if not _answered("delete", replies, path).done]
+        there = await self.exist(left, deadline=deadline)
+        return [path for path, exists in zip(left, there, strict=True) if exists]
+
+    async def _deleted_in_bulk(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> Mapping[str, wire.DeleteReply] | None:
+        """What the server says of each path; `None` if it has no such method."""
+        names = {"deletes_in_batches": "delete_batch", "deletes_in_bulk": "delete_bulk"}
+        for capability, method in names.items():  # 0.9 and 0.10 have the first, 0.7.0 the other
             replies = await self._if_understood(
-                "deletes_in_bulk",
-                "delete_batch",
+                capability,
+                method,
                 paths[0],
                 {"paths": list(paths)},
                 wire.bulk_deletions,
                 deadline,
             )
             if replies is not None:
-                left = [path for path in paths if not _answered("delete_batch", replies, path).done]
-                there = await self.exist(left, deadline=deadline)
-                return [path for path, exists in zip(left, there, strict=True) if exists]
-        await _together(self.delete(path, deadline=deadline) for path in paths)
-        return []
+                return replies
+        return None
 
     async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
         if len(paths) > 1:
