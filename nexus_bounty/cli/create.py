@@ -82,7 +82,7 @@ async def create(
 ) -> Reply:
     """Post a bounty, its credits held in escrow."""
     until = moment("--deadline", deadline, utc_now())
-    key = key or new_key()
+    given, key = key, key or new_key()
     bounty = Bounty(
         bounty_id=bounty_id or FROM_IDEMPOTENCY_KEY,
         title=title,
@@ -101,7 +101,8 @@ async def create(
     )
     # a repeat is the same operation only if its deadline is the same moment
     repeat = f"--deadline {until.isoformat()}"
-    session.begin("create", key, bounty_id or derived_id("bounty", key), repeat=repeat)
+    expected_id = bounty_id or derived_id("bounty", key)
+    session.begin("create", given, expected_id, repeat=repeat, key=key)
     result = await session.operations().create(bounty, idempotency_key=key)
     claim = f"nexus-bounty claim {result.bounty.bounty_id} --agent ID"
     return done(result, f"Posted {result.bounty.title!r} for {amount} credits.", claim)

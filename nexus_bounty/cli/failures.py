@@ -19,11 +19,13 @@ from nexus_bounty.nexus.classification import Reason
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.outcomes import (
+    CommitUnknownError,
     Evidence,
     InvalidInputError,
     Outcome,
     OutcomeError,
     PostCommitError,
+    Proof,
     UnsupportedServerError,
 )
 
@@ -93,7 +95,7 @@ class Failure:
 def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
     """What to say about an error that people can do something about; `None` for a bug of ours."""
     if isinstance(error, OutcomeError):
-        return _outcome(error, attempt)
+        return _outcome(_as_far_as_known(error, attempt), attempt)
     if isinstance(error, UsageProblem):
         return usage(str(error))
     if isinstance(error, ValidationError):
@@ -131,6 +133,23 @@ def interrupted(attempt: Attempt | None) -> Failure:
     heading = f"Interrupted: the {_noun(attempt)} may have happened, or may yet."
     rows = facts(("Money", money), ("Key", attempt.key), ("Next", following))
     return Failure(ExitCode.INTERRUPTED, data, lines(_headed(heading, "yellow"), rows))
+
+
+def _as_far_as_known(error: OutcomeError, attempt: Attempt | None) -> OutcomeError:
+    """The error, unless it speaks of this command only, and an earlier one may have used its key.
+
+    Each command is a process of its own: it cannot remember what another one has sent.
+    """
+    never_sent = error.outcome is Outcome.PRE_COMMIT and error.evidence.proof is Proof.NEVER_SENT
+    if attempt is None or not attempt.may_be_one or not never_sent:
+        return error
+    if isinstance(error, UnsupportedServerError):
+        return error
+    unknown = CommitUnknownError(
+        f"{error.message}, and whether an earlier command with this key did it is not known",
+        evidence=error.evidence,
+    )
+    return unknown.about(error.operation, error.bounty_id, error.idempotency_key)
 
 
 def _outcome(error: OutcomeError, attempt: Attempt | None) -> Failure:

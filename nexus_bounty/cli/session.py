@@ -41,13 +41,15 @@ _WANTED: Final = {
 class Attempt:
     """A mutation under way: what to ask about if it is interrupted.
 
-    `repeat` are the options that make a repeat of the command the same operation.
+    `repeat` are the options that make a repeat of the command the same operation. `may_be_one`
+    says that the key was given, so that this may be such a repeat.
     """
 
     operation: str
     key: str
     bounty_id: str | None
     repeat: str
+    may_be_one: bool = False
 
 
 class Session:
@@ -120,12 +122,21 @@ class Session:
         )
 
     def begin(
-        self, operation: str, key: str | None, bounty_id: str | None = None, *, repeat: str = ""
+        self,
+        operation: str,
+        given: str | None,
+        bounty_id: str | None = None,
+        *,
+        repeat: str = "",
+        key: str | None = None,
     ) -> str:
-        """Announce a mutation, so that whoever interrupts it can find out; returns its key."""
-        key = key or new_key()
+        """Announce a mutation, so that whoever interrupts it can find out; returns its key.
+
+        That is the one `given` by the user, else `key`, else a new one.
+        """
+        key = given or key or new_key()
         again = f"--key {key} {repeat}".strip()
-        self.attempt = Attempt(operation, key, bounty_id, again)
+        self.attempt = Attempt(operation, key, bounty_id, again, may_be_one=bool(given))
         console = stderr()
         if console.is_terminal:
             console.print(safe(f"key {key}", "dim"))

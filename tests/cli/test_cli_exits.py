@@ -230,3 +230,27 @@ def _make_it_unknowable(mock: MockNexus) -> None:
             times=None,
         ),
     )
+
+
+def test_5_not_3_when_a_repeat_of_what_may_have_happened_cannot_be_sent(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """Another process was told "unknown" under this key; this one cannot know, and says so."""
+    bounty_id = life.post()
+    _make_it_unknowable(mock)
+    claim = ("claim", bounty_id, "--agent", "bob", "--key", "k-claim")
+    assert shell(*claim).code == UNKNOWN
+    mock.clear_faults()
+    mock.inject(Fault(FaultKind.DROP_BEFORE, match=RequestMatch(), times=None))
+    again = shell(*claim)
+    assert again.code == UNKNOWN
+    assert "whether an earlier command with this key did it is not known" in again.said
+
+
+def test_3_when_nothing_of_a_new_operation_can_be_sent(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """Its key is new, so that nobody can have used it before."""
+    bounty_id = life.post()
+    mock.inject(Fault(FaultKind.DROP_BEFORE, match=RequestMatch(), times=None))
+    assert shell("claim", bounty_id, "--agent", "bob").code == PRE_COMMIT
