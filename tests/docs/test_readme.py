@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -83,10 +84,10 @@ def test_the_commands_of_the_readme_run_in_their_order(
 ) -> None:
     """One shell, from the first block to the last; the server is there already."""
     lines = "\n".join(OURS).splitlines()
-    script = "\n".join(_for_a_while(line) for line in lines if "mock-server" not in line)
-    assert len(lines) - len(script.splitlines()) == 1
+    commands = [_for_a_while(line) for line in lines if "mock-server" not in line]
+    assert len(lines) - len(commands) == 1
     ended = subprocess.run(
-        ["bash", "-eu", "-c", script],
+        ["bash", "-eu", "-c", "\n".join(commands)],
         env=environment,
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
@@ -101,9 +102,20 @@ def test_the_commands_of_the_readme_run_in_their_order(
     assert "never happened, and never will" in ended.stdout
 
 
+UNTIL_IT_SPEAKS = """
+import signal, subprocess, sys
+with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True) as process:
+    print(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    print(process.stdout.read())
+sys.exit(process.returncode)
+"""
+
+
 def _for_a_while(line: str) -> str:
-    """What runs for ever gets its Ctrl-C after two seconds."""
-    return f"timeout --preserve-status --signal INT 2 {line}" if "--watch" in line else line
+    """What runs for ever gets its Ctrl-C when it has said something, however long that takes."""
+    until_it_speaks = shlex.join([sys.executable, "-c", UNTIL_IT_SPEAKS])
+    return f"{until_it_speaks} {line}" if "--watch" in line else line
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -12,6 +12,7 @@ from nexus_bounty_sqlite import SqliteCredits
 
 HERE = Path(__file__).parent
 ACCOUNTS = ("alice", "bob", "carol", "dave")
+PROCESSES = [3, pytest.param(8, marks=pytest.mark.exhaustive)]
 
 
 def _start(script: str, *arguments: object) -> subprocess.Popen[str]:
@@ -51,13 +52,14 @@ async def _fund(path: Path) -> None:
             await service.top_up(f"fund-{account}", account=account, amount=100)
 
 
-async def test_eight_processes_lose_and_make_no_credits(path, recount):
+@pytest.mark.parametrize("number", PROCESSES)
+async def test_processes_lose_and_make_no_credits(path, recount, number):
     """Every acknowledged call is in the journal once, and the sum has not changed."""
     await _fund(path)
-    processes = [_start("ledger_worker.py", path, f"p{n}", 40, n) for n in range(8)]
+    processes = [_start("ledger_worker.py", path, f"p{n}", 40, n) for n in range(number)]
     acknowledged = [call for process in processes for call in _finish(process)]
     found = recount()
-    assert len(acknowledged) > 8 * 40
+    assert len(acknowledged) > number * 40
     _assert_each_done_once(found, acknowledged)
     own = [entry for entry in found.journal if entry[1].startswith("p")]
     assert len(own) == len(acknowledged)
@@ -65,8 +67,9 @@ async def test_eight_processes_lose_and_make_no_credits(path, recount):
     assert found.balances["winner"] == 40
 
 
-def test_a_new_file_is_made_by_whoever_comes_first(path, recount):
-    """Eight processes that open a missing file at once make one ledger."""
+@pytest.mark.parametrize("number", PROCESSES)
+def test_a_new_file_is_made_by_whoever_comes_first(path, recount, number):
+    """Processes that open a missing file at once make one ledger."""
     script = (
         "import asyncio, sys; from nexus_bounty_sqlite import SqliteCredits\n"
         "async def main():\n"
@@ -78,12 +81,12 @@ def test_a_new_file_is_made_by_whoever_comes_first(path, recount):
         subprocess.Popen(
             [sys.executable, "-c", script, str(path), f"t{n}"], stderr=subprocess.PIPE, text=True
         )
-        for n in range(8)
+        for n in range(number)
     ]
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-    assert recount().balances == {"alice": 8, "system:mint": -8}
+    assert recount().balances == {"alice": number, "system:mint": -number}
 
 
 def _kill_two_at_work(path: Path, name: str, lines: int) -> list[tuple[str, str]]:
@@ -99,22 +102,30 @@ def _kill_two_at_work(path: Path, name: str, lines: int) -> list[tuple[str, str]
     return [call for output in outputs for call in _acknowledged(output.read_text())]
 
 
-async def test_what_was_acknowledged_survives_the_kill_of_the_process(path, recount):
+@pytest.mark.parametrize(
+    "kills", [(3, 24), pytest.param((3, 10, 17, 24, 31), marks=pytest.mark.exhaustive)], ids=str
+)
+async def test_what_was_acknowledged_survives_the_kill_of_the_process(path, recount, kills):
     """Killed at any moment: the file is whole, and no acknowledged call is missing."""
     await _fund(path)
     acknowledged: list[tuple[str, str]] = []
-    for number in range(5):
-        acknowledged += _kill_two_at_work(path, f"k{number}", 3 + 7 * number)
+    for lines in kills:
+        acknowledged += _kill_two_at_work(path, f"k{lines}", lines)
         found = recount()
         assert found.total == 500
         _assert_each_done_once(found, acknowledged)
     async with SqliteCredits(path) as service:
         audit = await service.verify()
         assert (audit.ok, audit.sums.total) == (True, 500)
-    assert len(acknowledged) > 50
+    assert len(acknowledged) >= 2 * sum(kills)
 
 
-@pytest.mark.parametrize("extra", range(0, 28_672, 4096))
+def _page(number: int) -> object:
+    marks = [pytest.mark.exhaustive] if number % 3 else []
+    return pytest.param(4096 * number, marks=marks)
+
+
+@pytest.mark.parametrize("extra", [_page(number) for number in range(7)])
 async def test_a_disk_that_is_full_loses_nothing(path, recount, extra):
     """The kernel refuses one page of a commit or the next; the same id then settles the call."""
     process = _start("ledger_on_a_full_disk.py", path, 250_000 + extra)

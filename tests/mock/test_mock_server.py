@@ -30,7 +30,8 @@ async def test_a_fault_happens_on_the_wire(kind: FaultKind) -> None:
     """A reset stands in for a refusal, which a listening socket cannot give to one request."""
     outcome, applied = ON_THE_WIRE[kind]
     mock = MockNexus(faults=[Fault(kind)])
-    async with running(mock) as url, httpx.AsyncClient(base_url=url, timeout=0.2) as client:
+    timeout = 0.5 if outcome == "ReadTimeout" else 10
+    async with running(mock) as url, httpx.AsyncClient(base_url=url, timeout=timeout) as client:
         rpc = Rpc(client)
         assert await rpc.outcome("write", path=PATH, content="x") == outcome
         assert len(mock.log) == applied
