@@ -38,6 +38,7 @@ CID = "cid-1"
 PRICE = 100
 FUNDS = 1000
 GRACE = timedelta(minutes=5)
+PATIENT, IMPATIENT = (NexusSettings(retry_attempts=attempts) for attempts in (8, 1))
 
 
 class Crash(BaseException):
@@ -167,7 +168,7 @@ class World:
     ) -> AsyncIterator[Process]:
         """One process's view of the world, with stores of its own."""
         plan = plan or CrashPlan()
-        settings = NexusSettings(retry_attempts=1 if impatient else 8)
+        settings = IMPATIENT if impatient else PATIENT
         transport = CrashingTransport(self.mock.transport(), plan)
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
