@@ -9,6 +9,7 @@ from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.metadata import brief_stat
 from nexus_bounty.mock.methods import path_exists
 from nexus_bounty.mock.paths import normalise
+from nexus_bounty.mock.personality import UNIQUE_PATH
 from nexus_bounty.mock.problems import Problem, Refusal, not_found
 from nexus_bounty.mock.wire import pack_bytes, unpack_content
 
@@ -63,6 +64,9 @@ async def write_batch(call: Call) -> Any:
     """Store many files, without preconditions; a bad path or content stores none."""
     files = [_file(pair) for pair in _pairs(call, "files")]
     await call.core.writable()
+    deleted = call.core.table.deleted
+    if call.personality.batches_trip_over_deleted and any(path in deleted for path, _ in files):
+        raise Refusal(Problem.BACKEND, f"Failed to store batch metadata: {UNIQUE_PATH}")
     entries = [call.core.write(call.request, path, content) for path, content in files]
     return [call.personality.batch_write_result(entry) for entry in entries]
 

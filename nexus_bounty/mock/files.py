@@ -30,6 +30,7 @@ class TableState:
 
     files: dict[str, FileEntry]
     directories: set[str]
+    deleted: set[str]
     order: list[str]
 
 
@@ -46,6 +47,8 @@ class FileTable:
         self._clock = clock
         self.files: dict[str, FileEntry] = {}
         self.directories: set[str] = set()
+        self.deleted: set[str] = set()
+        """Paths of which a file was deleted and none written since."""
         self._order: list[str] = []
 
     def get(self, path: str) -> FileEntry | None:
@@ -78,6 +81,7 @@ class FileTable:
             now,
         )
         self.files[path] = entry
+        self.deleted.discard(path)
         return entry
 
     def remove(self, path: str) -> FileEntry:
@@ -86,6 +90,11 @@ class FileTable:
         Raises:
             Refusal: NOT_FOUND.
         """
+        entry = self._take(path)
+        self.deleted.add(path)
+        return entry
+
+    def _take(self, path: str) -> FileEntry:
         entry = self.require(path)
         del self.files[path]
         del self._order[bisect_left(self._order, path)]
@@ -100,7 +109,7 @@ class FileTable:
         return [self._move_file(path, new + path[len(old) :], readable) for path in sources]
 
     def _move_file(self, old: str, new: str, readable: bool) -> tuple[FileEntry, FileEntry]:
-        before = self.remove(old)
+        before = self._take(old)
         after = replace(before, path=new, readable=before.readable and readable)
         self.files[new] = after
         insort(self._order, new)
@@ -156,10 +165,13 @@ class FileTable:
 
     def copy(self) -> TableState:
         """A snapshot for `restore`."""
-        return TableState(dict(self.files), set(self.directories), list(self._order))
+        return TableState(
+            dict(self.files), set(self.directories), set(self.deleted), list(self._order)
+        )
 
     def restore(self, state: TableState) -> None:
         """Put the table back to a snapshot."""
         self.files = dict(state.files)
         self.directories = set(state.directories)
+        self.deleted = set(state.deleted)
         self._order = list(state.order)

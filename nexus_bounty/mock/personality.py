@@ -82,6 +82,8 @@ class Personality:
     removes_implicit_directories: bool = False
     files_pass_for_directories: bool = False
     bulk_read_works: bool = True
+    batches_trip_over_deleted: bool = False
+    """Whether write_batch stores nothing when one of its files was deleted before."""
     rename_keeps_content: bool = True
     rename_delay: float = 0.0
     """Seconds that a winning rename blocks its answer and every other write."""
@@ -141,7 +143,7 @@ _HIDING_CODES = _OLD_CODES | dict.fromkeys(
     (Problem.EXISTS, Problem.BACKEND, Problem.INTERNAL), _HIDDEN
 )
 
-_UNIQUE = "(sqlite3.IntegrityError) UNIQUE constraint failed: file_paths.virtual_path"
+UNIQUE_PATH = "(sqlite3.IntegrityError) UNIQUE constraint failed: file_paths.virtual_path"
 
 
 def _classes(methods: frozenset[str]) -> dict[str, str]:
@@ -171,7 +173,7 @@ V0_5_6 = Personality(
     # A real server takes 30 s here; a thousandth of it keeps tests short and still shows.
     rename_delay=0.03,
     rename_race_loser=(Problem.BACKEND, "Destination path already exists: {0}: {0}"),
-    create_race_loser=f"Failed to store metadata: {_UNIQUE}",
+    create_race_loser=f"Failed to store metadata: {UNIQUE_PATH}",
     keeps_versions=True,
     health={"status": "healthy", "service": "nexus-rpc"},
     unauthorized_status=200,
@@ -199,7 +201,8 @@ V0_7_0 = Personality(
     deletes_full_directories=True,
     removes_implicit_directories=True,
     rename_race_loser=(Problem.BACKEND, "Destination path already exists: {0}: {0}"),
-    create_race_loser=f"Failed to store metadata: {_UNIQUE}",
+    create_race_loser=f"Failed to store metadata: {UNIQUE_PATH}",
+    batches_trip_over_deleted=True,
     keeps_versions=True,
     health=_HEALTH | {"enforce_tenant_isolation": True, "has_auth": False},
 )

@@ -347,23 +347,40 @@ class NexusClient:
         return singly
 
     async def _write_batch(self, files: Mapping[str, bytes], deadline: Deadline) -> None:
-        first = next(iter(files), "")
-        if len(files) > 1:
-            pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
-            replies = await self._if_understood(
-                "writes_in_bulk", "write_batch", first, {"files": pairs}, wire.bulk_writes, deadline
-            )
-            if replies is not None and len(replies) != len(files):
-                said = f"{len(replies)} answers to {len(files)} writes"
-                raise NexusError(
-                    classification.UNREADABLE, method="write_batch", path=first, detail=said
-                )
-            if replies is not None:
-                return
+        if len(files) > 1 and await self._written_in_bulk(files, deadline):
+            return
         for path, content in files.items():
             # one after the other: of files that 0.5.6 took at the same moment it says, when they
             # are to be deleted, that they are not there, and keeps them
             await self.write(path, content, idempotent=True, deadline=deadline)
+
+    async def _written_in_bulk(self, files: Mapping[str, bytes], deadline: Deadline) -> bool:
+        """Whether one request wrote them all.
+
+        It is sent once: 0.7.0 refuses a batch for good when one of its files was deleted before.
+        """
+        first = next(iter(files))
+        pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
+        try:
+            replies = await self._if_understood(
+                "writes_in_bulk",
+                "write_batch",
+                first,
+                {"files": pairs},
+                wire.bulk_writes,
+                deadline,
+                repeat=False,
+            )
+        except NexusError as error:
+            if not error.is_passing:
+                raise
+            return False
+        if replies is not None and len(replies) != len(files):
+            said = f"{len(replies)} answers to {len(files)} writes"
+            raise NexusError(
+                classification.UNREADABLE, method="write_batch", path=first, detail=said
+            )
+        return replies is not None
 
     async def _delete_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
         replies = await self._deleted_in_bulk(paths, deadline) if len(paths) > 1 else None
@@ -414,6 +431,8 @@ class NexusClient:
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline,
+        *,
+        repeat: bool = True,
     ) -> T | None:
         """Send what not every release understands; `None`, from then on, where it is not.
 
@@ -421,8 +440,9 @@ class NexusClient:
         """
         if getattr(self.dialect, capability) is False:
             return None
+        send = self._harmless if repeat else self._once
         try:
-            reply = await self._harmless(method, path, params, decoder, deadline)
+            reply = await send(method, path, params, decoder, deadline)
         except NexusError as error:
             if getattr(self.dialect, capability) or error.reason is not Reason.BAD_REQUEST:
                 raise

@@ -33,6 +33,18 @@ async def test_many_files_are_written_and_deleted_on_every_release(personality: 
     assert not mock.files
 
 
+async def test_what_0_7_0_refuses_in_bulk_is_written_one_by_one() -> None:
+    """It stores none of a batch when one of its files was deleted before."""
+    mock = MockNexus("0.7.0")
+    client = client_of(mock)
+    await client.write("/d/f1", b"")
+    await client.delete("/d/f1")
+    mock.reset_counts()
+    await client.write_many(FILES)
+    assert {path: mock.read_file(path) for path in mock.files} == FILES
+    assert methods(mock) == ["write_batch", *["write"] * 4]
+
+
 @pytest.mark.parametrize(
     ("personality", "expected"),
     [
@@ -52,8 +64,8 @@ async def test_what_a_server_cannot_do_in_bulk_is_asked_once(
     await client.delete_many(PATHS)
     assert methods(mock) == expected
     known = len(mock.requests)
-    await client.write_many(FILES)
-    await client.delete_many(PATHS)
+    await client.write_many({f"{path}-2": b"" for path in PATHS})
+    await client.delete_many([f"{path}-2" for path in PATHS])
     bulk = {"write_batch", "delete_batch" if personality[:3] != "0.7" else "delete_bulk"}
     single = {"write", "delete"}
     assert set(methods(mock)[known:]) == (single if personality == "0.5.6" else bulk)
@@ -124,7 +136,7 @@ async def test_an_acknowledgement_of_fewer_writes_is_not_believed(
     """Which of them were stored is not known."""
     client = client_of(MockNexus())
 
-    async def fewer(*_: object) -> object:
+    async def fewer(*_: object, **__: object) -> object:
         return answer
 
     monkeypatch.setattr(client, "_if_understood", fewer)

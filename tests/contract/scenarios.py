@@ -198,6 +198,19 @@ async def bulk(scene: Scene) -> None:
 
 
 @scenario(*ALL)
+async def bulk_after_delete(scene: Scene) -> None:
+    """Files written in bulk, of which one was deleted before: 0.7.0 refuses them all."""
+    files = {scene.path(name): b"" for name in ("a", "b")}
+    async with scene.client() as client:
+        await client.write_many(files)
+        await client.delete_many([scene.path("a")])
+        await client.write_many(files)
+        assert await client.list(scene.path("").rstrip("/")) == list(files)
+        await client.delete_many(list(files))
+        assert await client.list(scene.path("").rstrip("/")) == []
+
+
+@scenario(*ALL)
 async def auth_failure(scene: Scene) -> None:
     """A key that the server does not know: nothing was read, and nothing can have been written."""
     async with scene.client(WRONG_KEY, url=scene.closed) as client:

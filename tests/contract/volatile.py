@@ -2,6 +2,7 @@
 
 - times that a server tells: every one becomes the same moment, in the form it came in;
 - ids that a server makes up (locks, reservations, transfers): numbered in order of appearance;
+- the SQL statement that a server appends to a database error: left out;
 - keys: named, not shown.
 
 Nothing else is: hashes, versions and sizes follow from what was sent, which is the same each time.
@@ -16,6 +17,7 @@ from typing import Any, Final
 MOMENT: Final = "2026-01-01T00:00:00.000000"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SQL: Final = re.compile(r"\n\[SQL: .*", re.DOTALL)
 _MADE_UP: Final = frozenset({"record_hash", "transfer_id"})
 """Ids in forms of their own, known by their key."""
 
@@ -37,7 +39,7 @@ class Volatile:
 
     def hide_answer(self, value: Any) -> Any:
         """`value`, told by a server, without anything volatile."""
-        return self._walk(value, lambda text: self._hide_ids(_TIME.sub(MOMENT, text)))
+        return self._walk(value, lambda text: self._hide_ids(_TIME.sub(MOMENT, _SQL.sub("", text))))
 
     def put_back(self, value: Any) -> Any:
         """`value` with the ids and keys of this conversation in place of what stands for them."""
