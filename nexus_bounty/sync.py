@@ -39,7 +39,7 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.nexus import wire
 from nexus_bounty.nexus.bounty_store import NexusBountyStore
-from nexus_bounty.nexus.client import File, NexusClient, Paths, T
+from nexus_bounty.nexus.client import File, NexusClient, Page, Paths, T
 from nexus_bounty.nexus.commit.auto import CommitOption
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.settings import NexusSettings
@@ -213,6 +213,23 @@ class SyncNexusClient(Face[NexusClient]):
         """
         return self._iterate(
             self.wrapped.walk, directory, recursive=recursive, details=details, deadline=deadline
+        )
+
+    def page(
+        self,
+        directory: str,
+        after: str = "",
+        *,
+        recursive: bool = False,
+        deadline: Deadline | None = None,
+    ) -> Page:
+        """The files in `directory` whose paths come after `after`, in their order.
+
+        A page of them; all of them at once where pages of the server could lose one. Nothing is
+        remembered in between, so whoever knows a path can go on from there, at any later time.
+        """
+        return self._run(
+            self.wrapped.page, directory, after, recursive=recursive, deadline=deadline
         )
 
     def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:

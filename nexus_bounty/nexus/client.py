@@ -39,6 +39,14 @@ class File:
     etag: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Paths of a listing, in their order; `goes_on_after` is what to ask on with, if it does."""
+
+    paths: Paths
+    goes_on_after: str | None
+
+
 @dataclass(slots=True)
 class Dialect:
     """What the server was seen to understand; `None` until it was asked."""
@@ -294,8 +302,7 @@ class NexusClient:
         seen: set[str] = set()
         while True:
             page = await self._list_page(directory, params, cursor, deadline)
-            for each in page.files:
-                entry = wire.Entry(path=each) if isinstance(each, str) else each
+            for entry in page.entries:
                 if not entry.is_a_directory and entry.path not in seen:
                     yield entry
                     seen.add(entry.path)
@@ -307,6 +314,34 @@ class NexusClient:
                     classification.UNREADABLE, method="list", path=directory, detail=stuck
                 )
             cursor = page.next_cursor
+
+    async def page(
+        self,
+        directory: str,
+        after: str = "",
+        *,
+        recursive: bool = False,
+        deadline: Deadline | None = None,
+    ) -> Page:
+        """The files in `directory` whose paths come after `after`, in their order.
+
+        A page of them; all of them at once where pages of the server could lose one. Nothing is
+        remembered in between, so whoever knows a path can go on from there, at any later time.
+        """
+        params = {"path": directory, "recursive": recursive}
+        deadline = deadline or self.deadline()
+        cursor = after if after and self.dialect.orders_pages else None
+        found = await self._list_page(directory, params, cursor, deadline)
+        goes_on = found.next_cursor if found.has_more else None
+        if goes_on is not None and not self.dialect.orders_pages:
+            unasked = "it is a page, which was not asked for"
+            raise NexusError(
+                classification.UNREADABLE, method="list", path=directory, detail=unasked
+            )
+        if goes_on is not None and goes_on <= after:  # only now it is known to take any path
+            return await self.page(directory, after, recursive=recursive, deadline=deadline)
+        paths = sorted(each.path for each in found.entries if not each.is_a_directory)
+        return Page([path for path in paths if path > after], goes_on)
 
     async def _list_page(
         self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline

@@ -120,6 +120,11 @@ class ListReply(msgspec.Struct):
     has_more: bool = False
     next_cursor: str | None = None
 
+    @property
+    def entries(self) -> list[Entry]:
+        """What is listed, files and directories."""
+        return [Entry(path=each) if isinstance(each, str) else each for each in self.files]
+
     def follows(self, cursor: str | None) -> bool:
         """Whether this page begins after `cursor` and leaves nothing out up to the next one.
 
@@ -127,7 +132,7 @@ class ListReply(msgspec.Struct):
         paths are in order. The cursors of 0.7.0 and 0.9.x are opaque; those of 0.9.18 stand for a
         path although its pages are in the order of writing, so that pages lose entries.
         """
-        paths = [each if isinstance(each, str) else each.path for each in self.files]
+        paths = [each.path for each in self.entries]
         in_order = all(before < after for before, after in pairwise([cursor or "", *paths]))
         return in_order and (not self.has_more or paths[-1:] == [self.next_cursor])
 
