@@ -49,6 +49,10 @@ check: $(READY) ## Lint, formatting, types
 bench: $(READY) ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: explore
+explore: $(READY) ## Try to break every promise; ARGS="--minutes 2 --json", "--replay 33", "--help"
+	@$(BIN)/python -m tests.exploration $(ARGS)
+
 .PHONY: mock-server
 mock-server: $(READY) ## Serve a mock Nexus on http://127.0.0.1:2026
 	@$(BIN)/nexus-bounty mock-server

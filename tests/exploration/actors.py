@@ -59,7 +59,7 @@ class Process:
         self.name = name
         clock = _skewed(skew)
         seed = f"{name} {around.seed}"
-        client = NexusClient(
+        self.client = client = NexusClient(
             settings=_settings(impatient), transport=Line(around.network), random=Random(seed)
         )
         commit = around.strategy(client) if around.strategy else None

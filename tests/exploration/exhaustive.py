@@ -88,19 +88,30 @@ class Part:
         hurry = ", impatient" if self.impatient else ""
         return f"{self.faults} faults, {self.case.name}, {self.etag} etags{hurry}"
 
-    def trials(self, run: Run) -> Iterator[Ran]:
-        """Run every schedule of this part."""
-        scenario = self.case.scenario(self.etag, impatient=self.impatient)
-        for choices in self._interleavings(run, scenario):
-            calm = Schedule(scenario=scenario, choices=choices)
-            yield from self._with_faults(run, calm, self.faults, after=0)
+    def interleavings(self, run: Run) -> int:
+        """In how many ways the rival can get in between."""
+        return len(self._interleavings(run))
 
-    def _interleavings(self, run: Run, scenario: Scenario) -> Iterator[dict[str, str]]:
-        yield {}
-        turns = run(Schedule(scenario=scenario)).turns
-        for actor, number, _ in turns:
-            if actor == self.case.actor:
-                yield {f"{actor}.{number}.after": self.case.rival}
+    def trials(self, run: Run, interleaving: int | None = None) -> Iterator[Ran]:
+        """Run every schedule of this part, or of one interleaving."""
+        for number, choices in enumerate(self._interleavings(run)):
+            if interleaving in (None, number):
+                calm = Schedule(scenario=self._scenario, choices=choices)
+                yield from self._with_faults(run, calm, self.faults, after=0)
+
+    @property
+    def _scenario(self) -> Scenario:
+        return self.case.scenario(self.etag, impatient=self.impatient)
+
+    def _interleavings(self, run: Run) -> list[dict[str, str]]:
+        """The rival after the operation, and before each turn of it."""
+        calm = run(Schedule(scenario=self._scenario))
+        before = [
+            {f"{actor}.{number}.after": self.case.rival}
+            for actor, number, _ in calm.turns
+            if actor == self.case.actor
+        ]
+        return [{}, *before]
 
     def _with_faults(self, run: Run, schedule: Schedule, left: int, after: int) -> Iterator[Ran]:
         """Run `schedule`, then with up to `left` faults more, each behind turn `after`."""

@@ -21,6 +21,8 @@ from tests.exploration.scheduler import Scheduler, acting, for_ever
 from tests.exploration.trace import Trace
 
 MOST_REQUESTS: Final = 1000
+IN_BAD_TIMES: Final = 0.4
+"""How often something goes wrong shortly after something went wrong."""
 
 
 class EndlessError(BaseException):
@@ -37,6 +39,8 @@ class Actor:
     operation: str | None = ""
     """What it does now; `None` when it has done everything."""
     cut_off_for: int = 0
+    shaken_until: int = 0
+    """Until which turn things go wrong more often, because they just have."""
     met: list[tuple[str, str]] = field(default_factory=list)
     """What went wrong in the current operation: where, and what."""
 
@@ -50,18 +54,27 @@ class Network:
         decisions: The choices of this run.
         trace: Where everything is written down.
         rate: How often drawn choices let something go wrong.
+        aftershocks: For how many turns more often after that.
 
     Nothing goes wrong any more once it has `healed`.
     """
 
     def __init__(
-        self, mock: MockNexus, scheduler: Scheduler, decisions: Decisions, trace: Trace, rate: float
+        self,
+        mock: MockNexus,
+        scheduler: Scheduler,
+        decisions: Decisions,
+        trace: Trace,
+        *,
+        rate: float = 0.0,
+        aftershocks: int = 0,
     ) -> None:
         self.mock = mock
         self.scheduler = scheduler
         self.decisions = decisions
         self.trace = trace
         self.rate = rate
+        self.aftershocks = aftershocks
         self.healed = False
         self.actors: dict[str, Actor] = {}
         self.sent_by: dict[int, str] = {}
@@ -102,8 +115,10 @@ class Network:
         if actor.cut_off_for:
             actor.cut_off_for -= 1
             return actor, "cut"
-        hazard = self.decisions.choose(f"{name}.{number}.fault", possible, self.rate)
+        rate = self.rate if number > actor.shaken_until else IN_BAD_TIMES
+        hazard = self.decisions.choose(f"{name}.{number}.fault", possible, rate)
         if hazard:
+            actor.shaken_until = number + self.aftershocks
             actor.met.append((where, hazard))
             self.trace.hazard(name, where, hazard)
         if hazard in hazards.CUTS:

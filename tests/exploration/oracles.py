@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from nexus_bounty.ledger.accounts import MINT
+from nexus_bounty.ledger.accounts import MINT, escrow_of
 from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.ports import Reservation
@@ -25,11 +26,14 @@ from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.exploration.actors import Done
-from tests.operations.world import BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
+from tests.exploration.starts import POOR_CID
+from tests.operations.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
 
 DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS: Final = "/zones/default/indexes/bounties/status"
 CLAIMS: Final = "/zones/default/claims"
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -50,9 +54,14 @@ ESCROW: Final = {
 def document_of(content: bytes | None) -> dict[str, Any] | None:
     """The bounty in a file's content; a tombstone is none."""
     value = None if content is None else _decode(content)
-    if value is None or all(op.get("aborted") for op in value["nexusBounty"]["ops"]):
-        return None
-    return value
+    records = records_of(value) if value else []
+    return None if records and all(each.get("aborted") for each in records) else value
+
+
+def records_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operations that a document names; none if another program wrote it."""
+    records: list[dict[str, Any]] = value.get("nexusBounty", {}).get("ops", [])
+    return records
 
 
 @dataclass
@@ -62,6 +71,7 @@ class Watch:
     world: World
     wrong: list[str] = field(default_factory=list)
     _seen: tuple[int, int] = (-1, -1)
+    _status: str | None = None
 
     def __call__(self) -> None:
         book: Any = self.world.ledger._book
@@ -81,12 +91,31 @@ class Watch:
         if len(held) > 1:
             yield f"at some time: {len(held)} reservations for one bounty"
         yield from _wrong_escrow(bounty, status, held[0] if held else None)
+        set_aside = book._balances[escrow_of(ALICE.agent_id)]
+        if set_aside != (PRICE if held and held[0].status == "held" else 0):
+            yield f"at some time: {set_aside} credits are set aside"
         if bounty is not None:
             yield from self._unmarked(bounty)
             yield from self._unleased(bounty)
+            yield from self._forbidden(bounty, before=self._status)
+        self._status = status
+
+    def _forbidden(self, bounty: dict[str, Any], before: str | None) -> Iterable[str]:
+        """What must never become of a bounty, whoever asks for it."""
+        status, now = bounty["status"], wall_clock()
+        deadline = msgspec.convert(bounty["deadline"], datetime)
+        claimer = bounty.get("claimedBy", {}).get("agentId")
+        if status == "expired" and now < deadline - CLOCKS_DIFFER:
+            yield "at some time: expired before its deadline"
+        if status == "claimed" != before and now > deadline + CLOCKS_DIFFER and before is not None:
+            yield "at some time: claimed after its deadline"
+        if claimer == bounty["creator"]["agentId"]:
+            yield "at some time: claimed by its creator"
+        if bounty.get("fulfilledByCid") == POOR_CID:
+            yield "at some time: paid for what does not fulfil it"
 
     def _unmarked(self, bounty: dict[str, Any]) -> Iterable[str]:
-        generation = bounty["nexusBounty"].get("markerSeq")
+        generation = bounty.get("nexusBounty", {}).get("markerSeq")
         suffix = "" if generation is None else f"%@{generation}"
         marker = f"{MARKERS}/{bounty['status']}/{BOUNTY_ID}{suffix}"
         if marker not in self.world.mock.files:
@@ -145,7 +174,7 @@ class Truth:
                 continue
             value = _decode(entry.content)
             cid = value.get("fulfilledByCid")
-            for record in value["nexusBounty"]["ops"]:
+            for record in records_of(value):
                 if not record.get("aborted") and record["key"] not in landed:
                     landed[record["key"]] = Landing(entry.request_number, value["status"], cid)
             if document_of(entry.content) is not None:
@@ -164,6 +193,21 @@ DECIDED_BY: Final = {
 """The step of each operation that decides whether it happened."""
 
 SETTLING: Final = ("pending_settlement", "completed", "settled")
+
+
+def unkept(world: World, done: Done) -> list[str]:
+    """What an operation that has just returned promised by that, and did not do."""
+    if done.verdict != "committed":
+        return []
+    book: Any = world.ledger._book
+    escrow = [each.status.value for each in book._reservations.values()]
+    rewards = any("/rewards/" in path for path in world.mock.files)
+    unkept = []
+    if done.operation == "settle" and (escrow != ["captured"] or not rewards):
+        unkept.append(f"settle committed, the escrow {escrow} and {rewards=}")
+    if done.operation in ("cancel", "expire") and escrow not in ([], ["voided"]):
+        unkept.append(f"{done.operation} committed, and the escrow {escrow}")
+    return unkept
 
 
 def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:

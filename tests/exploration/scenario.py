@@ -51,8 +51,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _WANTS: Final = {
-    "alice": ("create", "cancel", "expire", "cancel", "again"),
-    "bob": ("claim", "settle", "release", "claim", "settle", "renew", "again"),
+    "alice": ("create", "cancel", "expire", "cancel", "claim", "again"),
+    "bob": ("claim", "settle", "release", "claim", "settle", "renew", "settle cid-poor", "again"),
     "carol": ("claim", "settle cid-2", "release", "claim", "again"),
     "janitor": ("reconcile", "expire", "expire_due", "expire"),
 }

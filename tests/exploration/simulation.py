@@ -38,13 +38,32 @@ from tests.operations.world import BOUNTY_ID, CID, GRACE
 REQUESTS_TO_RESOLVE: Final = {"content": 3, "version": 5}
 """A version etag says nothing about content, so that each of two looks is two reads there."""
 EVERY_LEASE_ENDS: Final = timedelta(hours=1)
-RATES: Final = (0.0, 0.03, 0.08, 0.2)
-SWITCHING: Final = (0.0, 0.1, 0.3, 0.6)
 LATE: Final = ("after resolving", "after reconciling", "lost")
 """When late requests arrive, other than at once."""
 
 CoverageKey = tuple[str, str, str, str]
 """Operation, request or ledger call, what went wrong with it, verdict."""
+
+
+@dataclass(frozen=True)
+class Mood:
+    """How eventful a run is whose choices are drawn."""
+
+    rate: float = 0.0
+    """How often something goes wrong at a turn."""
+    aftershocks: int = 0
+    """For how many turns more often after that."""
+    switching: float = 0.0
+    """How often another actor goes first."""
+
+    @classmethod
+    def drawn(cls, random: Random) -> Mood:
+        """A mood at random."""
+        rate = random.choice((0.0, 0.03, 0.08, 0.2))
+        return cls(rate, random.choice((0, 0, 3)), random.choice((0.0, 0.1, 0.3, 0.6)))
+
+
+CALM: Final = Mood()
 
 
 @dataclass
@@ -73,8 +92,7 @@ class Simulation:
     Args:
         what: The scenario.
         decisions: The choices in it.
-        rate: How often something goes wrong, where that is drawn.
-        switching: How often another actor goes first, where that is drawn.
+        mood: How often something goes wrong or changes places, where that is drawn.
         seed: Seeds jitter and keys.
         strategy: How documents are committed, if not as always.
     """
@@ -84,8 +102,7 @@ class Simulation:
         what: Scenario,
         decisions: Decisions,
         *,
-        rate: float = 0.0,
-        switching: float = 0.0,
+        mood: Mood = CALM,
         seed: int = 0,
         strategy: Strategy | None = None,
     ) -> None:
@@ -93,7 +110,7 @@ class Simulation:
         self.decisions = decisions
         self.history = History()
         self.trace = Trace()
-        self.scheduler = Scheduler(decisions, switching, on_crash=self._check_over)
+        self.scheduler = Scheduler(decisions, mood.switching, on_crash=self._check_over)
         self.done: list[Done] = []
         self.violations: list[str] = []
         self.unresolved = 0
@@ -101,7 +118,14 @@ class Simulation:
         self.start = starts.start(what.start, what.etag)
         self.mock = starts.a_server(what.etag)
         self.world = starts.a_world(self.start, self.mock)
-        self.network = Network(self.mock, self.scheduler, decisions, self.trace, rate)
+        self.network = Network(
+            self.mock,
+            self.scheduler,
+            decisions,
+            self.trace,
+            rate=mood.rate,
+            aftershocks=mood.aftershocks,
+        )
         self.watch = self.network.watch = oracles.Watch(self.world)
         self._around = Surroundings(
             self.network,
@@ -196,6 +220,7 @@ class Simulation:
                 raise  # the run is over
             task.uncancel()
             done.verdict, done.error = "cancelled", error
+        self.violations += oracles.unkept(self.world, done)
         self._cover(actor, done)
 
     def _cover(self, actor: Actor, done: Done) -> None:
@@ -287,12 +312,11 @@ class Simulation:
 
     async def _repeat(self) -> None:
         last = {done.key: done for done in self.done}
-        written = self.mock.oracle.applied_total
         for done in last.values():
             if not done.is_definite and done.operation not in (*READING, "renew"):
                 await self._repeat_one(done)
         await self._late_arrive("in the end")
-        if self.mock.oracle.applied_total != written and await oracles.wrong_at_rest(self.world):
+        if await oracles.wrong_at_rest(self.world):
             await self._reconcile()
 
     async def _repeat_one(self, done: Done) -> None:
@@ -302,6 +326,7 @@ class Simulation:
         self.done.append(again)
         self.trace.note("-", f"once more: {done.operation} [{done.key}], which was {done.verdict}")
         await perform(process, done.actor, again)
+        self.violations += oracles.unkept(self.world, again)
         if not again.is_definite:
             self.unresolved += 1
             self.violations.append(
@@ -338,17 +363,16 @@ def run_seed(seed: int, strategy: Strategy | None = None) -> tuple[Schedule, Res
     make_swift()
     random = Random(seed)
     what = scenario.drawn(random)
-    rate, switching = random.choice(RATES), random.choice(SWITCHING)
+    mood = Mood.drawn(random)
     decisions = Decisions(chance=random)
-    result = Simulation(
-        what, decisions, rate=rate, switching=switching, seed=seed, strategy=strategy
-    ).run()
+    result = Simulation(what, decisions, mood=mood, seed=seed, strategy=strategy).run()
     return Schedule(scenario=what, choices=dict(decisions.made), seed=seed), result
 
 
-def replay(schedule: Schedule, strategy: Strategy | None = None) -> Result:
+def replay(schedule: Schedule, strategy: Strategy | None = None, *, swiftly: bool = True) -> Result:
     """Run a schedule again, choice by choice."""
-    make_swift()
+    if swiftly:
+        make_swift()
     decisions = Decisions(schedule.choices)
     seed = schedule.seed or 0
     return Simulation(schedule.scenario, decisions, seed=seed, strategy=strategy).run()

@@ -21,8 +21,12 @@ from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, World, a_bounty
 
 OTHER_CID: Final = "cid-2"
 SOON: Final = timedelta(hours=1)
-CONTRIBUTIONS: Final = tuple(
-    Contribution(cid=cid, tags=["sorted"], scores={"speed": 2.0}) for cid in (CID, OTHER_CID)
+POOR_CID: Final = "cid-poor"
+"""A contribution that does not fulfil the bounty."""
+CONTRIBUTIONS: Final = (
+    Contribution(cid=CID, tags=["sorted"], scores={"speed": 2.0}),
+    Contribution(cid=OTHER_CID, tags=["sorted"], scores={"speed": 2.0}),
+    Contribution(cid=POOR_CID, tags=["sorted"], scores={"speed": 0.5}),
 )
 
 Step = Callable[[BountyOperations], Awaitable[object]]

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.exploration import coverage, report, swift, work
+from tests.exploration.cli import main
+from tests.exploration.exhaustive import CASES, Part
+from tests.exploration.mutants import MUTANTS, Mutant
+from tests.exploration.mutation import MutantError, hunt_all, mutated
+from tests.exploration.scenario import Schedule
+from tests.exploration.scoreboard import CANDIDATES, score
+from tests.exploration.shrink import kind_of, shrink
+from tests.exploration.simulation import replay, run_seed
+
+ROOT = Path(__file__).parents[2]
+REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
+BY_A_READING, BELIEVING = CANDIDATES[1], CANDIDATES[2]
+
+
+def traces(seeds: range) -> str:
+    return "\n".join(run_seed(seed)[1].text for seed in seeds)
+
+
+def test_a_hundred_schedules_violate_nothing() -> None:
+    """As many as there is time for in a quick run; `make explore` runs the others."""
+    summary = work.do(work.Seeds(1, 100))
+    assert summary.schedules == 100
+    assert summary.requests > 1000
+    assert summary.violations == {}
+    assert summary.unresolved == 0
+
+
+def test_every_fault_of_one_case_violates_nothing() -> None:
+    """One interleaving of the exhaustive schedules; the rest is `make explore`."""
+    found = [result for _, result in Part(CASES[1], "content", 1).trials(replay, interleaving=4)]
+    assert len(found) > 80
+    assert [each.violations for each in found if each.violations] == []
+
+
+def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
+    """Byte for byte, whatever the hashes of strings are."""
+    code = f"from {__name__} import traces; print(traces(range(30, 36)))"
+    environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": str(ROOT)}
+    other = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, check=True
+    )
+    here = traces(range(30, 36))
+    assert len(here) > 5000
+    assert other.stdout.decode() == here + "\n"
+
+
+def test_a_drawn_schedule_is_replayed_choice_by_choice() -> None:
+    """What a seed drew is all there is to a run."""
+    for seed in range(200, 220):
+        schedule, result = run_seed(seed)
+        copy = Schedule(scenario=schedule.scenario, choices=schedule.choices, seed=seed)
+        assert replay(copy).text == result.text
+
+
+def test_the_short_way_around_httpx_changes_no_trace() -> None:
+    """What `swift` leaves out makes no difference."""
+    schedules = [run_seed(seed)[0] for seed in range(40, 44)]
+    swiftly = traces(range(40, 44))
+    with swift.unhurried():
+        slowly = "\n".join(replay(each, swiftly=False).text for each in schedules)
+    assert slowly == swiftly
+
+
+def test_a_planted_violation_is_found_and_made_small() -> None:
+    """A resolver without a fence is caught, and what is left says why."""
+    part = Part(CASES[1], "content", 1)
+    runs = part.trials(BY_A_READING.run)
+    schedule, result = next((ran, its) for ran, its in runs if its.violations)
+    kind = kind_of(result.violations[0])
+
+    def fails(candidate: Schedule) -> bool:
+        return kind in {kind_of(each) for each in BY_A_READING.run(candidate).violations}
+
+    small = shrink(schedule, fails)
+    assert fails(small)
+    assert len(small.choices) <= 2
+    assert len(small.scenario.actors) == 1
+    assert not replay(small).violations
+
+
+def test_a_clean_schedule_is_not_shrunk_to_nothing_that_fails() -> None:
+    """Shrinking never makes up a failure."""
+    schedule, _ = run_seed(3)
+    assert shrink(schedule, lambda _: False) == schedule
+
+
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+def test_what_was_once_violated_is_not_any_more(path: Path) -> None:
+    """The schedules of every violation that the exploration has found."""
+    result = replay(report.read(path))
+    assert result.violations == [], result.text
+
+
+def test_there_are_regressions() -> None:
+    assert REGRESSIONS
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_fits_the_code(mutant: Mutant) -> None:
+    """Its text is there once, and what takes its place compiles."""
+    path = ROOT / f"{mutant.module.replace('.', '/')}.py"
+    compile(mutated(mutant, path.read_text("utf-8")), str(path), "exec")
+
+
+def test_a_mutant_whose_text_is_gone_is_an_error() -> None:
+    """It must not pass for killed, or for a survivor."""
+    with pytest.raises(MutantError, match="found 0 times"):
+        mutated(Mutant("old", "nexus_bounty.lifecycle", "text that is not there", ""), "source")
+
+
+def test_mutants_are_killed() -> None:
+    """Two of them; `make explore` hunts them all."""
+    names = ("the fence is removed", "settle: settled before it is paid")
+    chosen = [each for each in MUTANTS if each.name.startswith(names)]
+    hunted = list(hunt_all(chosen, workers=2))
+    assert len(hunted) == 2
+    assert all(each.killed_by for each in hunted), hunted
+    assert all(each.schedule and not replay(each.schedule).violations for each in hunted)
+
+
+def test_the_scoreboard_tells_ours_from_the_naive_operations() -> None:
+    """A few schedules of each case are enough to tell them apart."""
+    scores = [score(each, at_most=40) for each in CANDIDATES]
+    assert scores[0].violating == 0
+    assert all(each.violating > 0 for each in scores[1:]), scores
+
+
+def test_what_was_covered_is_a_table_and_a_picture() -> None:
+    """Each request and each hazard has its place in both."""
+    summary = work.do(work.Seeds(1, 20))
+    lines = coverage.table(summary.coverage)
+    page = coverage.heat_map(summary.coverage)
+    for operation, where, hazard, _ in summary.coverage:
+        if hazard != "-":
+            assert any(line.startswith(operation) and where in line for line in lines)
+            assert f"{operation}: {where}, {hazard}" in page
+
+
+def test_the_command_ends_with_its_figures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One JSON line with what was run, and the heat map where it was asked for."""
+    asked = ["--seeds", "1-20", "--faults", "0", "--no-mutants", "--workers", "1", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*asked, "--report", str(tmp_path)])
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert ended.value.code == 0
+    assert figures["schedules"] == 20
+    assert figures["violations"] == figures["unresolved"] == 0
+    assert {"mutants", "mutants_killed", "seconds"} <= figures.keys()
+    assert (tmp_path / "coverage.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_violation_is_reported_with_the_way_to_see_it_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trace is printed, and its schedule is kept in a file that replays it."""
+    monkeypatch.setattr(report, "replay", BELIEVING.run)
+    schedule, result = next(
+        ran for ran in Part(CASES[1], "content", 1).trials(BELIEVING.run) if ran[1].violations
+    )
+    summary = work.Summary()
+    summary.add(schedule, (schedule, result))
+    report.show(report.Report(total=summary), Console(width=200), tmp_path)
+    said = capsys.readouterr().out
+    assert result.violations[0] in said
+    kept = tmp_path / "violation-1.json"
+    assert f"--replay {kept}" in said
+    assert BELIEVING.run(report.read(kept)).violations
+
+
+def test_a_replay_shows_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a seed, with one command."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--replay", "33"])
+    assert ended.value.code == 0
+    assert run_seed(33)[1].trace()[-1] in capsys.readouterr().out
