@@ -14,7 +14,7 @@ which shows whom each was addressed to. That list is used as the journal of a do
   has no answer. What a straggler brings all the same is counted, and used by the next top-up: what
   was deposited is always what the accounts hold, plus `unassigned`.
 
-Where this cannot be made safe it is refused with `UnsupportedServerError`, before anything of the
+Where this cannot be made safe it is refused with `UnsupportedNexusPayError`, before anything of the
 operation is sent: without a list of transfers, where TigerBeetle keeps the credits, and where
 transfers that were acknowledged do not turn up in the list.
 
@@ -24,6 +24,7 @@ transfers that were acknowledged do not turn up in the list.
 
 from __future__ import annotations
 
+from nexus_bounty_nexuspay.api import UnsupportedNexusPayError
 from nexus_bounty_nexuspay.credits import NexusPayCredits
 
-__all__ = ["NexusPayCredits"]
+__all__ = ["NexusPayCredits", "UnsupportedNexusPayError"]

@@ -31,6 +31,12 @@ _UNLIMITED: Final = 999_999_999
 """What every account can afford, as NexusPay says where it has no TigerBeetle to ask."""
 
 
+class UnsupportedNexusPayError(UnsupportedServerError):
+    """Credits would not be safe on this NexusPay; nothing was sent that could move any."""
+
+    advice = "No credits moved; keep them somewhere else, such as sqlite:///ledger.db"
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some of the transfers, newest first, and how many there are in all."""
 
@@ -99,13 +105,13 @@ class PayApi:
         """Which NexusPay it is, by what it answers to a question that changes nothing.
 
         Raises:
-            UnsupportedServerError: Its ledger is one on which no payment can be found again.
+            UnsupportedNexusPayError: Its ledger is one on which no payment can be found again.
             NexusError: It did not answer.
         """
         route = f"{_ROOT}/can-afford?amount={_UNLIMITED}"
         answer = await self._get(route, _Affordable, deadline)
         if not answer.can_afford:
-            raise UnsupportedServerError(
+            raise UnsupportedNexusPayError(
                 "this NexusPay keeps its credits in TigerBeetle: it refuses transfers to names "
                 "that are no wallets, its commit pays the server and not the payee, and its list "
                 "of transfers shows no memos, so that a payment whose answer is lost could not be "
@@ -163,15 +169,15 @@ def _has_no_records(error: NexusError) -> bool:
     return "no record store" in error.detail or "Credits service not available" in error.detail
 
 
-def without_records(error: NexusError) -> UnsupportedServerError | None:
+def without_records(error: NexusError) -> UnsupportedNexusPayError | None:
     """The refusal of a server on which no transfer can be found again, if `error` says so."""
     if error.reason is Reason.NO_SUCH_ROUTE:
-        return UnsupportedServerError(
+        return UnsupportedNexusPayError(
             f"this server has no list of transfers ({error.detail}) in which a payment whose "
             "answer is lost could be found again; NexusPay has one from Nexus 0.9.18 on"
         )
     if _has_no_records(error):
-        return UnsupportedServerError(
+        return UnsupportedNexusPayError(
             f"NexusPay keeps no records on this server ({error.detail}): start it with a record "
             "store, NEXUS_RECORD_STORE_PATH"
         )

@@ -24,18 +24,17 @@ from nexus_bounty.nexus.settings import NexusSettings
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,
-    IdempotencyMismatchError,
     InsufficientCreditsError,
+    InvalidInputError,
     Observation,
     PaymentError,
     PreCommitError,
     Proof,
-    UnsupportedServerError,
 )
 from nexus_bounty.recent import Recent
 from nexus_bounty.transactions import Clock
 from nexus_bounty.validation import check_id
-from nexus_bounty_nexuspay.api import PayApi
+from nexus_bounty_nexuspay.api import PayApi, UnsupportedNexusPayError
 from nexus_bounty_nexuspay.entries import Draft, Entry, Names
 from nexus_bounty_nexuspay.paylog import PayLog, Sending
 
@@ -49,11 +48,12 @@ _PROOFS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of a mutation."""
+    """One call of a mutation; `repeated` if this process has tried it before."""
 
     operation: str
     key: str | None
     deadline: Deadline
+    repeated: bool
 
     @property
     def identity(self) -> tuple[str, str | None]:
@@ -91,6 +91,8 @@ class NexusPayCredits(LedgerCredits):
     ) -> None:
         super().__init__(clock=clock)
         check_id("ledger", ledger)
+        if ":" in ledger:
+            raise InvalidInputError("ledger", ledger, "must not contain ':'")
         given = {"url": url, "api_key": None if api_key is None else SecretStr(api_key)}
         known = {name: value for name, value in given.items() if value is not None}
         self._settings = NexusSettings(**{**dict(settings or NexusSettings()), **known})
@@ -113,11 +115,10 @@ class NexusPayCredits(LedgerCredits):
         """Open the ledger now, so that a server it cannot be kept on is noticed here.
 
         Raises:
-            UnsupportedServerError: Credits would not be safe on this server (pre-commit).
+            UnsupportedNexusPayError: Credits would not be safe on this server (pre-commit).
             PaymentError: The server does not answer (pre-commit).
         """
-        call = _Call("open", None, self._deadline())
-        await self._refresh(call)
+        await self._refresh(self._call("open", None, self._deadline()))
         return self
 
     async def close(self) -> None:
@@ -146,8 +147,7 @@ class NexusPayCredits(LedgerCredits):
 
     async def _write(self, operation: str, key: str | None, work: Callable[[Book], T]) -> T:
         """Append what `work` does, on condition that nothing else has been appended meanwhile."""
-        call = _Call(operation, key, self._deadline())
-        async with self._my_turn(call):
+        async with self._my_turn(operation, key) as call:
             await self._refresh(call)
             while True:
                 await self._rule_out_earlier_tries(call)
@@ -155,15 +155,18 @@ class NexusPayCredits(LedgerCredits):
                 result = work(draft)
                 if not draft.changed or await self._append(call, draft):
                     break
-        self._remember(call, result)
-        return result
+            if isinstance(result, PreCommitError):
+                self._forget(call)
+            else:
+                self._tried.add(call.identity)
+            return result
 
     async def _read(self, operation: str, work: Callable[[Book], T]) -> T:
         """Run `work` on the ledger as it is now."""
         deadline = self._deadline()
         try:
             await self._log.refresh(deadline)
-        except (NexusError, UnsupportedServerError) as error:
+        except (NexusError, UnsupportedNexusPayError) as error:
             said = error.answer if isinstance(error, NexusError) else error.message
             raise CommitUnknownError(
                 f"the ledger cannot be read: {said}",
@@ -173,25 +176,29 @@ class NexusPayCredits(LedgerCredits):
         return work(self._log.journal.book)
 
     @asynccontextmanager
-    async def _my_turn(self, call: _Call) -> AsyncIterator[None]:
+    async def _my_turn(self, operation: str, key: str | None) -> AsyncIterator[_Call]:
         """One mutation of this service after the other: they would only displace each other."""
+        deadline = self._deadline()
         try:
-            async with asyncio.timeout_at(call.deadline.at):
+            async with asyncio.timeout_at(deadline.at):
                 await self._turn.acquire()
         except TimeoutError as error:
             late = NexusError(classification.OUT_OF_TIME, method="POST", path="transfer")
-            raise self._stopped(call, late) from error
+            raise self._stopped(self._call(operation, key, deadline), late) from error
         try:
-            yield
+            yield self._call(operation, key, deadline)
         finally:
             self._turn.release()
+
+    def _call(self, operation: str, key: str | None, deadline: Deadline) -> _Call:
+        return _Call(operation, key, deadline, repeated=(operation, key) in self._tried)
 
     async def _refresh(self, call: _Call) -> None:
         try:
             await self._log.refresh(call.deadline)
         except NexusError as error:
             raise self._stopped(call, error) from error
-        except UnsupportedServerError as error:
+        except UnsupportedNexusPayError as error:
             error.about(call.operation, None, call.key)
             raise
 
@@ -213,8 +220,6 @@ class NexusPayCredits(LedgerCredits):
             PreCommitError: It was not, and can no longer be.
             CommitUnknownError: It may have been, or may yet.
         """
-        # It is not in the ledger, and no earlier try of it can be appended any more.
-        self._tried.discard(call.identity)
         entry = draft.entry(new_key(), self._log.journal.head, call.operation, call.key)
         sending = self._log.prepare(entry, await self._units_for(call, entry))
         here = (call.identity, entry.after)
@@ -223,11 +228,11 @@ class NexusPayCredits(LedgerCredits):
         try:
             appended = await self._send(call, sending)
         except NexusError as error:
-            self._tried.discard(call.identity)
+            self._forget(call)
             self._tried.discard(here)
             raise self._stopped(call, error) from error
         if not appended and (sending.in_doubt or not call.deadline.remaining):
-            self._tried.discard(call.identity)
+            self._forget(call)
             raise _displaced(sending).about(call.operation, None, call.key)
         return appended
 
@@ -273,19 +278,17 @@ class NexusPayCredits(LedgerCredits):
             )
         return units
 
-    def _remember(self, call: _Call, result: object) -> None:
-        """Keep in mind what has happened, so that it is never called unsent later on."""
-        if not isinstance(result, PreCommitError):
-            self._tried.add(call.identity)
-        elif not isinstance(result, IdempotencyMismatchError):  # that speaks of this call only
+    def _forget(self, call: _Call) -> None:
+        """It was not done, unless an earlier try has done it."""
+        if not call.repeated:
             self._tried.discard(call.identity)
 
     def _stopped(self, call: _Call, error: NexusError) -> PaymentError | CommitUnknownError:
         """The error for a failure before anything of this call was sent."""
         evidence = _evidence(_PROOFS.get(error.disposition, Proof.NEVER_SENT), "ask", error.answer)
-        if call.identity in self._tried:
+        if call.repeated:
             unknown = CommitUnknownError(
-                f"the server did not say ({error.answer}), and an earlier try is open",
+                f"the server did not say ({error.answer}), and it was tried before",
                 evidence=msgspec.structs.replace(evidence, proof=Proof.NONE),
             )
             return unknown.about(call.operation, None, call.key)

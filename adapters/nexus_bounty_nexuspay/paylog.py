@@ -13,17 +13,17 @@ from nexus_bounty.nexus import classification
 from nexus_bounty.nexus.classification import Disposition
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.retry import Deadline
-from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
-from nexus_bounty_nexuspay.api import Dialect, PayApi, without_records
+from nexus_bounty.outcomes import Evidence, Observation, Proof
+from nexus_bounty_nexuspay.api import Dialect, PayApi, UnsupportedNexusPayError, without_records
 from nexus_bounty_nexuspay.entries import START, Entry, Names, UnknownEntryError
 from nexus_bounty_nexuspay.journal import Journal, Transaction
 
 logger = logging.getLogger("nexus_bounty.nexuspay")
 
-LOOK: Final = 50
-"""How many transfers one look asks for, where most are known."""
+FIRST_PAGE: Final = 8
+"""How many transfers a look asks for where most are known; each page after it holds more."""
 PAGE: Final = 1000
-"""How many at once, where they are not."""
+"""How many it asks for at once at most."""
 MOST_FORGOTTEN: Final = 64
 """A server that acknowledges this many transfers in a row and lists none cannot keep them."""
 
@@ -84,7 +84,7 @@ class PayLog:
         """Take in everything that the server had stored when this was called.
 
         Raises:
-            UnsupportedServerError: The ledger cannot be kept on this server.
+            UnsupportedNexusPayError: The ledger cannot be kept on this server.
             NexusError: The list could not be read.
         """
         if self._dialect is None:
@@ -148,16 +148,24 @@ class PayLog:
         await self._api.transfer(body, deadline)
 
     async def _follower(self, sending: Sending, deadline: Deadline) -> str | None:
-        """What follows the entry that `sending` is to follow, as far as can be seen."""
-        try:
-            await self._read(deadline)
-        except NexusError as error:
-            sending.saw("list", error.answer)
-            return None
+        """What follows the entry that `sending` is to follow, by a list read after it was sent.
+
+        Raises:
+            NexusError: The time is over, and the list could not be read.
+        """
+        for number in count(1):
+            try:
+                await self._read(deadline)
+            except NexusError as error:
+                sending.saw("list", error.answer)
+                await self._pause(number, error, deadline)
+            else:
+                break
         follower = self.journal.follower(sending.entry.after)
         ours = follower == sending.entry.entry_id
-        seen = "nothing yet" if follower is None else "it counts" if ours else "another counts"
-        sending.saw("list", seen)
+        sending.saw(
+            "list", "nothing yet" if follower is None else "it counts" if ours else "another counts"
+        )
         return follower
 
     def _is_worth_a_repeat(self, error: NexusError, number: int) -> bool:
@@ -205,7 +213,7 @@ class PayLog:
                 await self._pause(number, error, deadline)
             await self._read(deadline)
         if self.journal.head == START:
-            raise UnsupportedServerError(
+            raise UnsupportedNexusPayError(
                 f"this server acknowledged {MOST_FORGOTTEN} transfers of next to nothing and "
                 "lists none of them: its records cannot hold what they were told, such as names "
                 "of more than 64 characters on PostgreSQL"
@@ -225,7 +233,8 @@ class PayLog:
 
     async def _read_once(self, deadline: Deadline) -> bool:
         known = self.journal.size
-        page = await self._api.page(LOOK if known else PAGE, None, deadline)
+        limit = FIRST_PAGE if known else PAGE
+        page = await self._api.page(limit, None, deadline)
         total = page.total
         found: dict[str, Transaction] = {}
         while True:
@@ -236,7 +245,8 @@ class PayLog:
             if page.next_cursor is None:
                 return False
             # What is stored meanwhile moves the rest back, never forth: nothing is passed over.
-            page = await self._api.page(PAGE, page.next_cursor, deadline)
+            limit = min(limit * 8, PAGE)
+            page = await self._api.page(limit, page.next_cursor, deadline)
         try:
             self.journal.add(unseen)
         except (UnknownEntryError, ArithmeticError, ValueError) as error:

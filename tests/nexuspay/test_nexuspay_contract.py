@@ -1,0 +1,27 @@
+"""Credits on NexusPay keep the contract of their port, on every release that has a list."""
+
+from __future__ import annotations
+
+import pytest
+
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.testing import CreditsServiceContract
+from tests.nexuspay.support import KEY, Truth, credits_on
+
+SERVERS = {
+    "0.9 that keeps what it acknowledges": {"personality": "0.9"},
+    "0.9 as it is": {"personality": "0.9", "pay_loss_rate": 0.5},
+    "0.10": {"personality": "0.10", "api_key": KEY},
+}
+
+
+class TestNexusPayCredits(CreditsServiceContract):
+    @pytest.fixture(params=SERVERS)
+    async def credits(self, request, clock):
+        mock = MockNexus(**SERVERS[request.param])
+        async with credits_on(mock, clock=clock) as service:
+            yield service
+            assert (await service.verify()).ok
+            truth = Truth(mock)
+            truth.assert_sound()
+            assert truth.unassigned == await service.unassigned() == 0
