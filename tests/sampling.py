@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from random import Random
 
 import pytest
 
 from nexus_bounty.mock import Fault, FaultKind
 
-EVERY_NTH = 4
+SHARE = 6
 
 sample_and_all = pytest.mark.parametrize(
     "sample", [True, pytest.param(False, marks=pytest.mark.exhaustive)], ids=["sample", "all"]
@@ -16,15 +17,14 @@ sample_and_all = pytest.mark.parametrize(
 """Runs a test on a sample of the faults, and among the exhaustive tests on all of them."""
 
 
-def sampled(faults: Sequence[Fault], number: int) -> Iterator[Fault]:
-    """The faults to try at the request with this number: a quarter, and all the telling ones.
+def sampled(faults: Sequence[Fault], request: str) -> list[Fault]:
+    """The faults to try at this request: the telling ones, and a sixth of the others.
 
-    The next request has the next quarter, so that an operation of four requests meets every
-    fault, and every request meets faults of most kinds.
+    The same ones every time, and others at other requests, so that all are tried somewhere.
     """
-    for place, fault in enumerate(faults):
-        if is_telling(fault) or (place + number) % EVERY_NTH == 0:
-            yield fault
+    others = [fault for fault in faults if not is_telling(fault)]
+    chosen = Random(request).sample(others, len(others) // SHARE)
+    return [*filter(is_telling, faults), *chosen]
 
 
 def is_telling(fault: Fault) -> bool:

@@ -189,7 +189,8 @@ def request_trials(case: Case, *, sample: bool = False, impatient: bool = False)
     calm = run(attempt(case, impatient=impatient))
     yield calm
     for number in range(1, calm.requests + 1):
-        for fault in sampled(ONE_OF_A_KIND, number) if sample else EVERY_FAULT:
+        request = f"{case.name} {impatient} #{number}"
+        for fault in sampled(ONE_OF_A_KIND, request) if sample else EVERY_FAULT:
             yield run(attempt(case, fault=fault, number=number, impatient=impatient))
 
 

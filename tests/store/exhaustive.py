@@ -219,5 +219,6 @@ def trials(operation: Operation, *, sample: bool = False, **options: Any) -> Ite
     calm = run(attempt(operation, {}, **options))
     yield calm
     for number in range(1, calm.requests + 1):
-        for fault in sampled(EVERY_FAULT, number) if sample else EVERY_FAULT:
+        request = f"{calm.name} {options.get('impatient')} #{number}"
+        for fault in sampled(EVERY_FAULT, request) if sample else EVERY_FAULT:
             yield run(attempt(operation, {number: fault}, **options))

@@ -351,6 +351,6 @@ def test_a_program_that_never_closes_ends_in_silence(ending: str) -> None:
         "client.write('/a', b'1')\n"
         f"{ending}\n"
     )
-    command = [sys.executable, "-W", "error", "-X", "dev", "-c", program]
+    command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
