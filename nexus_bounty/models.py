@@ -236,6 +236,29 @@ class IndexStatus(Wire, frozen=True, kw_only=True):
         return not (self.missing or self.stale)
 
 
+class IndexFault(Wire, frozen=True, kw_only=True):
+    """One status marker that disagrees with its bounty's document.
+
+    `marker` says which, in the store's own words: one that is `missing`, or one that is stale.
+    """
+
+    bounty_id: str
+    status: BountyStatus
+    marker: str
+    missing: bool = False
+
+
+class IndexPage(Wire, frozen=True, kw_only=True):
+    """One page of an audit of the status index.
+
+    `checked` files were looked at, with these `faults`; the audit goes on behind `after`.
+    """
+
+    after: str
+    checked: int
+    faults: Sequence[IndexFault] = ()
+
+
 def reward_id(reward_type: RewardType, source_id: str, contribution_cid: str) -> str:
     """The deterministic id of a reward, which makes recording it twice the same as once."""
     return f"reward:{reward_type.value}:{source_id}:{contribution_cid}"

@@ -19,8 +19,11 @@ from nexus_bounty.models import (
     AgentIdentity,
     Bounty,
     BountyQuery,
+    BountyStatus,
     Claim,
     Contribution,
+    IndexFault,
+    IndexPage,
     IndexStatus,
     RewardQuery,
     RewardRecord,
@@ -52,6 +55,10 @@ class BountyStore(Protocol):
 
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
         """The bounty as it stands, or `None`; if not `fresh`, it may be as it was last seen."""
+        ...
+
+    async def get_bounties(self, bounty_ids: Sequence[str]) -> dict[str, Bounty]:
+        """Those of the bounties that exist and can be read, by their ids."""
         ...
 
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
@@ -125,6 +132,13 @@ class BountyStore(Protocol):
         """Every bounty that matches, in no order, without loading them all."""
         ...
 
+    def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
+        """The ids of all bounties that may be in `status`, without loading bounties.
+
+        In an order of their own, in which `after` takes a walk up again behind that id.
+        """
+        ...
+
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
         """The open and claimed bounties whose deadline has passed."""
         ...
@@ -139,6 +153,10 @@ class BountyStore(Protocol):
         """Whether the reward is recorded."""
         ...
 
+    async def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of the rewards that are recorded."""
+        ...
+
     async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
         """The rewards that match, newest first."""
         ...
@@ -149,6 +167,14 @@ class BountyStore(Protocol):
 
     async def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents, without changing anything."""
+        ...
+
+    def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
+        """The same a page at a time, behind the one that ended with `after`."""
+        ...
+
+    async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
+        """Mend what an audit found, however long ago; returns what is left of it."""
         ...
 
     async def close(self) -> None:
@@ -181,6 +207,10 @@ class ClaimStore(Protocol):
         """The claim as it stands, or `None`."""
         ...
 
+    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids."""
+        ...
+
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
     ) -> Claim:
@@ -208,6 +238,10 @@ class ClaimStore(Protocol):
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
         """The claims that hold their target at `now`."""
+        ...
+
+    def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
+        """Every claim that holds its target at `now`, in no order, without loading them all."""
         ...
 
     async def close(self) -> None:

@@ -32,6 +32,9 @@ from nexus_bounty.models import (
     AgentIdentity,
     Bounty,
     BountyQuery,
+    BountyStatus,
+    IndexFault,
+    IndexPage,
     IndexStatus,
     RewardQuery,
     RewardRecord,
@@ -283,6 +286,14 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.get_bounty, bounty_id, fresh=fresh)
 
+    def get_bounties(self, bounty_ids: Sequence[str]) -> dict[str, Bounty]:
+        """Those of the bounties that exist and can be read, by their ids; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        return self._run(self.wrapped.get_bounties, bounty_ids)
+
     def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
 
@@ -299,6 +310,13 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def walk_bounties(self, query: BountyQuery | None = None) -> Iterator[Bounty]:
         """Every bounty that matches, in no order, holding one batch of documents at a time."""
         return self._iterate(self.wrapped.walk_bounties, query)
+
+    def walk_ids(self, status: BountyStatus, after: str = "") -> Iterator[str]:
+        """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
+
+        In an order of their own, in which `after` takes a walk up again behind that id.
+        """
+        return self._iterate(self.wrapped.walk_ids, status, after)
 
     def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside."""
@@ -449,6 +467,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """Whether the reward is recorded."""
         return self._run(self.wrapped.has_reward, reward_id)
 
+    def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of the rewards that are recorded; read in bulk."""
+        return self._run(self.wrapped.recorded_rewards, reward_ids)
+
     def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
         """The rewards that match, newest first."""
         return self._run(self.wrapped.list_rewards, query)
@@ -456,6 +478,17 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents; changes nothing."""
         return self._run(self.wrapped.list_index_statuses)
+
+    def audit_index(self, after: str = "") -> Iterator[IndexPage]:
+        """What is wrong with the status index, a page of files at a time; changes nothing.
+
+        `after` goes on where an earlier audit was left: behind the page that says so.
+        """
+        return self._iterate(self.wrapped.audit_index, after)
+
+    def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
+        """Write markers that an audit found missing and remove stale ones; returns what is left."""
+        return self._run(self.wrapped.repair_markers, faults)
 
     def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths.

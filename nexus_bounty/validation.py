@@ -42,6 +42,11 @@ def check_id(field: str, value: object, most: int = MOST_ID_BYTES) -> None:
         raise InvalidInputError(field, value, f"must be at most {most} bytes long")
 
 
+def is_name(text: str, most: int = MOST_ID_BYTES) -> bool:
+    """Whether there can be a file of that name, be it one that we would not make."""
+    return text.isprintable() and 0 < len(text.encode()) <= most
+
+
 def check_key(value: object) -> None:
     """Refuse an idempotency key that is empty, over-long or unprintable."""
     text = check_text("idempotency_key", value)

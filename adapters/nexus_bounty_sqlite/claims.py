@@ -41,6 +41,11 @@ class SqliteClaimBook:
             return self._claims(f"{query} ORDER BY created_at")
         return self._claims(f"{query} AND target_ref = ?", target_ref)
 
+    def active_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` of them, those with the next ids after `claim_id`."""
+        query = "SELECT document FROM claims WHERE status = 'active' AND claim_id > ?"
+        return self._claims(f"{query} ORDER BY claim_id LIMIT {limit:d}", claim_id)
+
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""
         self._connection.execute(

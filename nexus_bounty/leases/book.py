@@ -28,6 +28,10 @@ class ClaimBook(Protocol):
         """Claims in status `active` (on one target: at most one), whatever their lease says."""
         ...
 
+    def active_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` of them, those with the next ids after `claim_id`."""
+        ...
+
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""
         ...

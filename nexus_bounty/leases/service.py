@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from nexus_bounty.idempotency import RETENTION, fingerprint
 from nexus_bounty.leases import rules
@@ -22,6 +22,9 @@ from nexus_bounty.validation import (
     check_text,
     check_time,
 )
+
+PAGE: Final = 500
+"""How many claims a walk holds."""
 
 Rule = Callable[[ClaimBook, datetime], Claim]
 
@@ -71,6 +74,10 @@ class LeasedClaims(Transactional[ClaimBook]):
         check_id("claim_id", claim_id)
         return await self._read("get", lambda book: book.claim(claim_id))
 
+    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids."""
+        return await self._read("get_many", partial(_known, claim_ids=claim_ids))
+
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
     ) -> Claim:
@@ -119,6 +126,16 @@ class LeasedClaims(Transactional[ClaimBook]):
         moment = self._moment(now)
         claims = await self._read("active_claims", lambda book: book.active(target_ref))
         return [claim for claim in claims if claim.holds(moment)]
+
+    async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
+        """Every claim that holds its target at `now`, by its id, a page at a time."""
+        moment = self._moment(now)
+        after = ""
+        while page := await self._read("walk_active_claims", partial(_page, after=after)):
+            for claim in page:
+                if claim.holds(moment):
+                    yield claim
+            after = page[-1].claim_id
 
     def _moment(self, now: datetime | None) -> datetime:
         if now is None:
@@ -192,6 +209,15 @@ def _change_claim(
     if after is not before:
         book.save(after)
     return after
+
+
+def _known(book: ClaimBook, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    found = ((claim_id, book.claim(claim_id)) for claim_id in claim_ids)
+    return {claim_id: claim for claim_id, claim in found if claim is not None}
+
+
+def _page(book: ClaimBook, after: str) -> list[Claim]:
+    return book.active_after(after, PAGE)
 
 
 def _expire(book: ClaimBook, now: datetime) -> list[Claim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from heapq import nsmallest
 
 from nexus_bounty.leases import ClaimBook, KeyUse, LeasedClaims
 from nexus_bounty.models import Claim, ClaimStatus, utc_now
@@ -34,6 +35,11 @@ class MemoryClaimBook:
             for claim in self._claims.values()
             if claim.status is ClaimStatus.ACTIVE and target_ref in (None, claim.target_ref)
         ]
+
+    def active_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` of them, those with the next ids after `claim_id`."""
+        behind = (claim for claim in self.active() if claim.claim_id > claim_id)
+        return nsmallest(limit, behind, key=lambda claim: claim.claim_id)
 
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""

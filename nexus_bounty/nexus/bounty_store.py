@@ -17,6 +17,8 @@ from nexus_bounty.models import (
     Bounty,
     BountyQuery,
     BountyStatus,
+    IndexFault,
+    IndexPage,
     IndexStatus,
     RewardQuery,
     RewardRecord,
@@ -27,6 +29,7 @@ from nexus_bounty.nexus.bounty_documents import (
     anonymous_tombstone,
     bounty_tombstone,
     changed,
+    listed,
     new_value,
     to_bounty,
     to_value,
@@ -36,6 +39,7 @@ from nexus_bounty.nexus.commit.auto import CommitOption, commit_strategy
 from nexus_bounty.nexus.commit.results import Intent
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.index_audit import IndexAudit
 from nexus_bounty.nexus.index_repair import IndexRepair
 from nexus_bounty.nexus.listing import BountyListing
 from nexus_bounty.nexus.memory import DocumentMemory
@@ -67,6 +71,7 @@ from nexus_bounty.validation import (
     check_key,
     check_text,
     check_time,
+    is_name,
 )
 
 REMOVE_STALE_MARKER = "remove_stale_marker"
@@ -110,6 +115,7 @@ class NexusBountyStore:
         self._index = StatusIndex(client, self._zone)
         self._listing = BountyListing(client, self._zone, self._index, strategy)
         self._repair = IndexRepair(client, self._zone, self._index, strategy)
+        self._audit = IndexAudit(client, self._zone, self._index, strategy)
         self._rewards = RewardBook(client, self._zone, self._writer, strategy)
         self._strategy = strategy
         self._memory = DocumentMemory(client.settings.remembered_documents)
@@ -152,6 +158,17 @@ class NexusBountyStore:
         self._memory.remember(document)
         return to_bounty(document)
 
+    async def get_bounties(self, bounty_ids: Sequence[str]) -> dict[str, Bounty]:
+        """Those of the bounties that exist and can be read, by their ids; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        asked = {self._zone.bounty(each): each for each in bounty_ids if is_name(each)}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        found = ((each.path, listed(each, to_bounty)) for each in documents)
+        return {asked[path]: bounty for path, bounty in found if bounty is not None}
+
     async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
 
@@ -171,6 +188,13 @@ class NexusBountyStore:
     def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
         """Every bounty that matches, in no order, holding one batch of documents at a time."""
         return self._listing.walk(query or BountyQuery())
+
+    def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
+        """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
+
+        In an order of their own, in which `after` takes a walk up again behind that id.
+        """
+        return self._index.walk_ids(status, after)
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside."""
@@ -494,6 +518,10 @@ class NexusBountyStore:
         """Whether the reward is recorded."""
         return await self._rewards.has(reward_id)
 
+    async def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of the rewards that are recorded; read in bulk."""
+        return await self._rewards.recorded(reward_ids)
+
     async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
         """The rewards that match, newest first."""
         return await self._rewards.select(query or RewardQuery())
@@ -501,6 +529,17 @@ class NexusBountyStore:
     async def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents; changes nothing."""
         return await self._repair.inspect()
+
+    def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
+        """What is wrong with the status index, a page of files at a time; changes nothing.
+
+        `after` goes on where an earlier audit was left: behind the page that says so.
+        """
+        return self._audit.pages(after)
+
+    async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
+        """Write markers that an audit found missing and remove stale ones; returns what is left."""
+        return await self._audit.repair(faults)
 
     async def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths.

@@ -9,9 +9,10 @@ written, `expired` if its lease has run out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -25,6 +26,7 @@ from nexus_bounty.nexus.commit.results import Committed, Intent
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.memory import DocumentMemory
+from nexus_bounty.nexus.pages import chunks
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.target_lock import LockState, TargetLock
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
@@ -41,6 +43,7 @@ from nexus_bounty.validation import (
     check_id,
     check_optional_text,
     check_text,
+    is_name,
 )
 
 REMOVE_ACTIVE_MARKER: Final = "remove_active_marker"
@@ -299,6 +302,13 @@ class NexusClaimStore:
         document = await self._strategy.read(path, self._client.deadline())
         return None if document is None else listed(document, to_claim)
 
+    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids; read in bulk."""
+        asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        found = ((each.path, listed(each, to_claim)) for each in documents)
+        return {asked[path]: claim for path, claim in found if claim is not None}
+
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
     ) -> Claim:
@@ -408,7 +418,7 @@ class NexusClaimStore:
         """End every active claim whose lease has run out; returns those it ended."""
         moment = now or self._clock()
         ended = []
-        for claim in await self._marked():
+        async for claim in self._marked():
             if claim.status is not ClaimStatus.ACTIVE:
                 await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
             elif not claim.holds(moment) and (swept := await self._expire(claim, moment)):
@@ -434,9 +444,17 @@ class NexusClaimStore:
     ) -> list[Claim]:
         """The claims that hold their target at `now`, oldest first."""
         moment = now or self._clock()
-        claims = await (self._marked() if target_ref is None else self._named_by(target_ref))
-        held = [claim for claim in claims if claim.holds(moment)]
+        if target_ref is not None:
+            return [claim for claim in await self._named_by(target_ref) if claim.holds(moment)]
+        held = [claim async for claim in self.walk_active_claims(moment)]
         return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
+
+    async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
+        """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
+        moment = now or self._clock()
+        async for claim in self._marked():
+            if claim.holds(moment):
+                yield claim
 
     async def _named_by(self, target_ref: str) -> list[Claim]:
         """The claim that the lock of `target_ref` names, if it is one on that target."""
@@ -458,13 +476,13 @@ class NexusClaimStore:
             *await self._strategy.collect(self._zone.target_locks, before),
         ]
 
-    async def _marked(self) -> list[Claim]:
+    async def _marked(self) -> AsyncIterator[Claim]:
         """The claims with a marker in the index of active ones, ended or not."""
-        deadline = self._client.deadline()
-        walk = self._client.walk(self._zone.active_claims, recursive=True, deadline=deadline)
-        names = {self._zone.claim(paths.marked_id(entry.path)): None async for entry in walk}
-        documents = await self._strategy.read_many(list(names), deadline)
-        return [claim for each in documents if (claim := listed(each, to_claim)) is not None]
+        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
+        async for markers in chunks(ask, "", self._client.settings.bulk_size):
+            claims = await self.get_many([paths.marked_id(path) for path in markers])
+            for claim in claims.values():
+                yield claim
 
 
 def _fenced_off(operation: Operation) -> PreCommitError:

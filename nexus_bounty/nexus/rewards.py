@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
 from nexus_bounty.nexus.bounty_documents import listed, new_value, to_reward, to_value
 from nexus_bounty.nexus.client import NexusClient
@@ -10,7 +12,13 @@ from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
-from nexus_bounty.validation import MOST_REWARD_ID_BYTES, check_id, check_limit, check_reward
+from nexus_bounty.validation import (
+    MOST_REWARD_ID_BYTES,
+    check_id,
+    check_limit,
+    check_reward,
+    is_name,
+)
 
 
 class RewardBook:
@@ -77,6 +85,13 @@ class RewardBook:
         path = self._zone.reward(reward_id)
         document = await self._strategy.read(path, self._client.deadline())
         return document is not None and not is_tombstone(document)
+
+    async def recorded(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of `reward_ids` that are recorded."""
+        possible = (each for each in reward_ids if is_name(each, MOST_REWARD_ID_BYTES))
+        asked = {self._zone.reward(each): each for each in possible}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        return {asked[each.path] for each in documents if listed(each, to_reward) is not None}
 
     async def select(self, query: RewardQuery) -> list[RewardRecord]:
         """The rewards that match, newest first, cut to `limit`."""

@@ -20,8 +20,9 @@ late:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from nexus_bounty.idempotency import History
@@ -29,6 +30,7 @@ from nexus_bounty.lifecycle import TRANSITIONS
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus import paths
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.pages import chunks
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.recent import Recent
@@ -163,6 +165,14 @@ class StatusIndex:
                 for path in await self.markers(status, deadline):
                     found[paths.marked_id(path)] = None
         return list(found)
+
+    async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
+        """The ids of the bounties that may be in `status` behind `after`, holding one page."""
+        ask = partial(self._client.page, self._zone.statuses(status))
+        behind = self._zone.marker(status, after) if after else ""
+        async for markers in chunks(ask, behind, self._client.settings.page_size):
+            for path in markers:
+                yield paths.marked_id(path)
 
     async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:
         """The paths of all markers of `status`."""

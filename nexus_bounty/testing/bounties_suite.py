@@ -396,6 +396,27 @@ class BountyStoreContract:
         assert await store.list_bounties() == [created]
         assert await store.list_bounties(BountyQuery(status=_S.OPEN)) == [created]
 
+    async def test_many_bounties_are_looked_up_at_once(self, store: BountyStore) -> None:
+        """Those that exist, by their ids; what can be no id at all is none of them."""
+        made = [await store.create_bounty(make_bounty(bounty_id=f"b {n}")) for n in range(3)]
+        asked = ["b 2", "nobody", "b 0", "", "\n", "a/b", "x" * 300]
+        assert await store.get_bounties(asked) == {"b 0": made[0], "b 2": made[2]}
+        assert await store.get_bounties([]) == {}
+
+    async def test_ids_are_walked_by_status_and_a_walk_goes_on_behind_any_of_them(
+        self, store: BountyStore
+    ) -> None:
+        """No bounty is missed, wherever the walk was left."""
+        ids = {f"b-{number}" for number in (1, 2, 3, 10)}
+        for bounty_id in ids:
+            await store.create_bounty(make_bounty(bounty_id=bounty_id))
+        await store.create_bounty(make_bounty_in(_S.SETTLED, bounty_id="b-settled"))
+        walked = [each async for each in store.walk_ids(_S.OPEN)]
+        assert set(walked) == ids
+        for place, bounty_id in enumerate(walked):
+            rest = [each async for each in store.walk_ids(_S.OPEN, after=bounty_id)]
+            assert rest == walked[place + 1 :]
+
     async def test_a_duplicate_id_is_refused_and_the_first_bounty_stays(
         self, store: BountyStore
     ) -> None:
@@ -1056,6 +1077,12 @@ class BountyStoreContract:
         """Asking is not an error."""
         assert not await store.has_reward("r-1")
 
+    async def test_many_rewards_are_looked_up_at_once(self, store: BountyStore) -> None:
+        """Those that are recorded."""
+        for number in range(3):
+            await store.record_reward(make_reward(reward_id=f"r-{number}"))
+        assert await store.recorded_rewards(["r-2", "r-9", "", "r-0"]) == {"r-0", "r-2"}
+
     async def test_recording_a_reward_again_is_recording_it_once(self, store: BountyStore) -> None:
         """The first record stays, with or without a key, and whenever the repeat was made."""
         reward = make_reward()
@@ -1157,6 +1184,19 @@ class BountyStoreContract:
         assert await store.list_bounties() == before
         assert _ids(await store.list_bounties(BountyQuery(status=_S.OPEN))) == {"b-1"}
         assert all(index.healthy for index in await store.list_index_statuses())
+
+    async def test_an_audit_of_a_healthy_index_looks_at_all_and_finds_nothing(
+        self, store: BountyStore
+    ) -> None:
+        """It may be taken up behind any of its pages, and mending nothing is quiet."""
+        for status in BountyStatus:
+            await store.create_bounty(make_bounty_in(status, bounty_id=f"b-{status.value}"))
+        pages = [page async for page in store.audit_index()]
+        assert sum(page.checked for page in pages) >= len(BountyStatus)
+        assert not [page for page in pages if page.faults]
+        for place, page in enumerate(pages):
+            assert [each async for each in store.audit_index(page.after)] == pages[place + 1 :]
+        assert await store.repair_markers([]) == []
 
     # Several writers at once
 

@@ -92,6 +92,29 @@ class ClaimStoreContract:
         assert await claims.get("c-1") == claim
         assert await claims.get("c-2") is None
 
+    async def test_many_claims_can_be_looked_up_at_once(self, claims: ClaimStore) -> None:
+        """Those that there are, by their ids, ended ones included."""
+        first = await self.claim(claims)
+        released = await claims.release("c-1")
+        second = await self.claim(claims, BOB, "c-2")
+        found = await claims.get_many(["c-2", "c-3", "", "c-1"])
+        assert found == {"c-1": released, "c-2": second}
+        assert released != first
+
+    async def test_a_walk_meets_every_claim_that_holds_its_target_once(
+        self, claims: ClaimStore, clock: ManualClock
+    ) -> None:
+        """None that was released, or has run out by then."""
+        for number in range(5):
+            await self.claim(claims, claim_id=f"c-{number}", target_ref=f"bounty:b-{number}")
+        await claims.release("c-1")
+        await claims.heartbeat("c-2", lease=3 * HOUR)
+        assert sorted([each.claim_id async for each in claims.walk_active_claims()]) == [
+            *("c-0", "c-2", "c-3", "c-4")
+        ]
+        later = clock.now + 2 * HOUR
+        assert [each.claim_id async for each in claims.walk_active_claims(later)] == ["c-2"]
+
     async def test_another_agent_cannot_claim_a_held_target(self, claims: ClaimStore) -> None:
         """One active claim per target; the loser leaves no trace."""
         claim = await self.claim(claims)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from nexus_bounty.models import utc_now
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.commit.choice import (
     MAX_AGE,
     PinnedVerdict,
@@ -148,6 +148,10 @@ class AutoCommit:
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of all documents that were committed in `directory`."""
         return await (await self._reading()).names(directory, deadline)
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The paths of documents that were committed in `directory`, those behind `after`."""
+        return await (await self._reading()).page(directory, after, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool

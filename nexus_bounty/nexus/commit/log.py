@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from nexus_bounty.nexus import documents, paths
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
@@ -96,6 +96,11 @@ class CommitLog:
         async for each in self._slots.walk(paths.all_commit_slots(directory), deadline):
             files[f"{directory}/{paths.committed_id(each)}.json"] = None
         return list(files)
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The same in order, those behind `after`: all at once, as slots are nowhere in order."""
+        found = sorted(await self.names(directory, deadline))
+        return Page([path for path in found if path > after], None)
 
 
 def slot(path: str, seq: int) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from nexus_bounty.nexus import etags
 from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.commit.results import Trail
 from nexus_bounty.nexus.documents import (
     BelievedFile,
@@ -42,6 +42,10 @@ class PlainFiles:
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of the documents in `directory`."""
         return await self._client.list(directory, deadline=deadline)
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The paths of documents in `directory`, those behind `after`."""
+        return await self._client.page(directory, after, deadline=deadline)
 
     async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock at `path`, believed."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.commit.bid import Bid
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
@@ -56,6 +56,10 @@ class RenameCommit:
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of the documents in `directory`, those that have no file yet included."""
         return await self._log.names(directory, deadline)
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The paths of all documents in `directory` that come after `after`."""
+        return await self._log.page(directory, after, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from nexus_bounty.idempotency import OperationRecord
+from nexus_bounty.nexus.client import Page
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.settings import StorageEncoding
@@ -103,6 +104,10 @@ class CommitStrategy(Protocol):
 
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of all documents that were committed in `directory`."""
+        ...
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The paths of documents that were committed in `directory`, those behind `after`."""
         ...
 
     async def commit(
