@@ -51,9 +51,10 @@ from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
 from nexus_bounty.portal import ClosedError, Face, timeout
 from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
-from nexus_bounty.reconcile.reconciler import SWEEPS, Progress, Reconciler
+from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, OnStep, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport
-from nexus_bounty.reconcile.sweep import Sweep
+from nexus_bounty.reconcile.sweep import PAGE, Sweep
+from nexus_bounty.reconcile.tally import Progress
 
 __all__ = [
     "ClosedError",
@@ -652,12 +653,22 @@ class SyncBountyOperations(Face[BountyOperations]):
 class SyncReconciler(Face[Reconciler]):
     """Brings everything that an operation left half-way to its right end.
 
+    It remembers what need not be looked at again, so the same reconciler is cheaper to run again
+    than a new one. It holds one page of bounties, reservations or leases at a time.
+
     Args:
         operations: The systems to work on are those of these operations.
         grace: What was touched less than this ago is left alone: its operation may still be
             running. Must be longer than an operation can take.
         dry_run: Only find, change nothing.
         sweeps: Which sweeps to run, in order.
+        cursor: Where another reconciler was interrupted: the first run goes on from there.
+        page: How many bounties, reservations or leases to look at together.
+        keep: How many findings of a sweep a report holds, of those repaired and of those left;
+            all are counted, and `progress` is told of all.
+
+    Raises:
+        InvalidInputError: `cursor` names a sweep that there is not.
     """
 
     def __init__(
@@ -667,14 +678,40 @@ class SyncReconciler(Face[Reconciler]):
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
+        cursor: Mapping[str, str] | None = None,
+        page: int = PAGE,
+        keep: int = 1000,
     ) -> None:
         super().__init__(
-            operations, Reconciler, operations.wrapped, grace=grace, dry_run=dry_run, sweeps=sweeps
+            operations,
+            Reconciler,
+            operations.wrapped,
+            grace=grace,
+            dry_run=dry_run,
+            sweeps=sweeps,
+            cursor=cursor,
+            page=page,
+            keep=keep,
         )
 
-    def run_once(self, progress: Progress | None = None) -> ReconcileReport:
-        """Run every sweep once; never raises for what a sweep runs into, but reports it."""
-        return self._run(self.wrapped.run_once, progress)
+    @property
+    def cursor(self) -> dict[str, str]:
+        """How far the sweeps have got that go through a whole history; empty between whole runs.
+
+        Keep it when a run is interrupted, and give it to a new reconciler to go on from there.
+        """
+        return self.wrapped.cursor
+
+    def run_once(
+        self, progress: Progress | None = None, *, on_step: OnStep | None = None
+    ) -> ReconcileReport:
+        """Run every sweep once, over everything.
+
+        Never raises for what a sweep runs into, but reports it. After a run that was interrupted,
+        it does the rest of that one. `progress` is told of each finding, `on_step` which sweep is
+        at work and how far it has got.
+        """
+        return self._run(self.wrapped.run_once, progress, on_step=on_step)
 
     def run_until_clean(self, most: int = 10) -> ReconcileReport:
         """Run until a run finds nothing to repair, at most `most` times; returns the last run."""
@@ -686,6 +723,14 @@ class SyncReconciler(Face[Reconciler]):
         *,
         at_most: timedelta = timedelta(minutes=15),
         on_report: Callable[[ReconcileReport], None] | None = None,
+        history: int | None = HISTORY_A_RUN,
     ) -> None:
-        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail."""
-        return self._run(self.wrapped.run_forever, every, at_most=at_most, on_report=on_report)
+        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
+
+        What is under way is looked at by each run. What is long past comes in turns: a run looks at
+        `history` settled bounties for missing rewards, unless it knows that there are none, and
+        at as many files for markers that are wrong; the next one goes on behind them.
+        """
+        return self._run(
+            self.wrapped.run_forever, every, at_most=at_most, on_report=on_report, history=history
+        )

@@ -73,18 +73,21 @@ def lines(*parts: RenderableType | None) -> Group:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[], None]]:
-    """Count on stderr while something long runs, if a person is looking; gives what counts."""
+def progress(what: str) -> Iterator[Callable[..., None]]:
+    """Count on stderr while something long runs, if a person is looking; gives what counts.
+
+    Given text, that one does not count, but shows it.
+    """
     console = stderr()
     if not console.is_terminal:
-        yield lambda: None
+        yield lambda detail="": None  # noqa: ARG005
         return
     count = 0
     with console.status(f"{what} …") as status:
 
-        def step() -> None:
+        def step(detail: str = "") -> None:
             nonlocal count
-            count += 1
-            status.update(f"{what} … {count}")
+            count += not detail
+            status.update(safe(f"{what} … {count} {detail}"))
 
         yield step

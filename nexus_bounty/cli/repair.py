@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.failures import UsageProblem
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.session import Session
@@ -37,15 +40,50 @@ async def reconcile(
             help="Leave alone what was touched less than this ago: it may still be running.",
         ),
     ] = "2m",
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", metavar="CURSOR", help="Go on where an interrupted run said that it was."
+        ),
+    ] = None,
 ) -> Reply:
     """Bring everything that was left half-way to its right end."""
-    reconciler = Reconciler(session.operations(), grace=duration("--grace", grace), dry_run=dry_run)
+    reconciler = Reconciler(
+        session.operations(),
+        grace=duration("--grace", grace),
+        dry_run=dry_run,
+        cursor=_cursor(resume) if resume else None,
+    )
     pause = duration("--every", every)
     if watch:
         return await _watch(reconciler, pause, write_json if session.as_json else _tell)
-    with progress("Reconciling") as step:
-        report = await reconciler.run_once(lambda _finding: step())
+    try:
+        with progress("Reconciling") as step:
+            report = await reconciler.run_once(
+                lambda _finding: step(), on_step=lambda sweep, at: step(f"({sweep} {at})")
+            )
+    except asyncio.CancelledError:  # Ctrl-C: what was done is done, and need not be done again
+        return _interrupted(reconciler.cursor)
     return Reply(report, told(report), ExitCode.ERROR if report.errors else ExitCode.OK)
+
+
+def _cursor(given: str) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(given, type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise UsageProblem(f"--resume: this is no cursor of an interrupted run: {error}") from error
+
+
+def _interrupted(cursor: dict[str, str]) -> Reply:
+    """What Ctrl-C leaves: nothing half-way, and a place to go on from if there is one."""
+    command = ["nexus-bounty", "reconcile", "--resume", msgspec.json.encode(cursor).decode()]
+    following = shlex.join(command if cursor else command[:2])
+    said = {"error": "Interrupted", "cursor": cursor, "next": following}
+    text = lines(
+        Text("Interrupted: nothing is lost by that, and another run does the rest.", "bold yellow"),
+        facts(("Go on with", following)),
+    )
+    return Reply(said | {"exitCode": int(ExitCode.INTERRUPTED)}, text, ExitCode.INTERRUPTED)
 
 
 async def _watch(
@@ -63,8 +101,10 @@ async def _watch(
 def told(report: ReconcileReport) -> RenderableType:
     """What a run found, and what became of it."""
     rows = facts(*((each.subject, _finding(each)) for each in report.findings))
+    more = report.found - len(report.findings)
+    unnamed = Text(f"… and {more} more") if more else None
     errors = facts(*(("Cut short", error) for error in report.errors))
-    return lines(Text(_heading(report), "bold"), rows, errors)
+    return lines(Text(_heading(report), "bold"), rows, unnamed, errors)
 
 
 def _heading(report: ReconcileReport) -> str:
@@ -72,7 +112,7 @@ def _heading(report: ReconcileReport) -> str:
         return f"{report.found} to repair; nothing was changed." if report.found else "All is well."
     if not report.found and not report.errors:
         return "All is well."
-    return f"{report.found} found, {report.repaired} repaired, {len(report.left)} left."
+    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left."
 
 
 def _finding(finding: Finding) -> Text:

@@ -8,9 +8,10 @@ from nexus_bounty.lifecycle import PAST_THE_PIVOT
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, Claim
 from nexus_bounty.operations.claim import end_lease
 from nexus_bounty.operations.services import Services, committed, target_of
-from nexus_bounty.reconcile.sweep import Problem, Scope
+from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 
 _PREFIX = target_of("")
+_CHANGED = "nothing: somebody has seen to it meanwhile"
 
 
 class OrphanClaims:
@@ -20,13 +21,12 @@ class OrphanClaims:
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every active lease that its bounty's document rules out."""
-        for claim in await scope.services.claims.active_claims():
-            if scope.is_young(claim.heartbeat_at) or not claim.target_ref.startswith(_PREFIX):
-                continue
-            bounty_id = claim.target_ref.removeprefix(_PREFIX)
-            bounty = await scope.services.store.get_bounty(bounty_id)
-            if bounty and not scope.is_young(bounty.updated_at) and not _belongs(claim, bounty):
-                yield _problem(scope.services, claim, bounty)
+        async for page in in_pages(_leases(scope), scope.page):
+            bounties = await scope.services.store.get_bounties([_about(claim) for claim in page])
+            for claim in page:
+                bounty = bounties.get(_about(claim))
+                if bounty and not scope.is_young(bounty.updated_at) and not _belongs(claim, bounty):
+                    yield _problem(scope.services, claim, bounty)
 
 
 class AbandonedBounties:
@@ -38,13 +38,29 @@ class AbandonedBounties:
         """Every claimed bounty whose lease has ended for longer than the grace period."""
         services = scope.services
         claimed = BountyQuery(status=BountyStatus.CLAIMED)
-        async for bounty in services.store.walk_bounties(claimed):
-            if bounty.claim_id is None or scope.is_young(bounty.updated_at):
-                continue
-            claim = await services.claims.get(bounty.claim_id)
-            over = claim is not None and not claim.holds(scope.now - scope.grace)
-            if claim is not None and over and bounty.deadline > scope.now:
-                yield _abandoned(services, bounty, claim)
+        async for page in in_pages(services.store.walk_bounties(claimed), scope.page):
+            claims = await services.claims.get_many(
+                [each.claim_id for each in page if each.claim_id]
+            )
+            for bounty in page:
+                claim = claims.get(bounty.claim_id or "")
+                if claim is None or scope.is_young(bounty.updated_at):
+                    continue
+                over = not claim.holds(scope.now - scope.grace)
+                if over and bounty.deadline > scope.now:
+                    yield _abandoned(services, bounty, claim)
+
+
+async def _leases(scope: Scope) -> AsyncIterator[Claim]:
+    """The active leases on bounties, those left out that were taken or renewed just now."""
+    async for claim in scope.services.claims.walk_active_claims():
+        if claim.target_ref.startswith(_PREFIX) and not scope.is_young(claim.heartbeat_at):
+            yield claim
+
+
+def _about(claim: Claim) -> str:
+    """The id of the bounty that a lease is on."""
+    return claim.target_ref.removeprefix(_PREFIX)
 
 
 def _belongs(claim: Claim, bounty: Bounty) -> bool:
@@ -54,8 +70,17 @@ def _belongs(claim: Claim, bounty: Bounty) -> bool:
     return holding and not ended and holder == claim.agent.agent_id
 
 
+async def _has_changed(services: Services, bounty: Bounty, claim: Claim) -> bool:
+    """Whether somebody has seen to them since their page was read, perhaps by claiming anew."""
+    if await services.claims.get(claim.claim_id) != claim:
+        return True
+    return await services.store.get_bounty(bounty.bounty_id) != bounty
+
+
 def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
     async def end() -> str:
+        if await _has_changed(services, bounty, claim):
+            return _CHANGED
         if bounty.status is BountyStatus.SETTLED and claim.claim_id == bounty.claim_id:
             await services.claims.complete(claim.claim_id)
             return "completed"
@@ -69,6 +94,8 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
 
 def _abandoned(services: Services, bounty: Bounty, claim: Claim) -> Problem:
     async def reopen() -> str:
+        if await _has_changed(services, bounty, claim):
+            return _CHANGED
         if bounty.claimed_by is not None:
             await committed(services.store.release_bounty(bounty.bounty_id, bounty.claimed_by), [])
         return "released for others to claim"

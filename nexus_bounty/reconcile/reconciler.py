@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.markers import IndexMarkers
+from nexus_bounty.reconcile.notes import FINISHED, Notes
 from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, SweepReport
 from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
-from nexus_bounty.reconcile.sweep import Problem, Scope, Sweep
+from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
+from nexus_bounty.reconcile.tally import Progress, Tally
+
+OnStep = Callable[[str, str], None]
+"""Is told the name of a sweep and the id or path that it has got to."""
 
 logger = logging.getLogger("nexus_bounty.reconcile")
 
@@ -31,17 +38,21 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     CompletedNotSettled(),
     PastDeadlines(),
     OrphanReservations(),
-    MissingRewards(),
     OrphanClaims(),
     AbandonedBounties(),
+    MissingRewards(),  # it and the next go through everything there ever was: the others first
     IndexMarkers(),
 )
 
-Progress = Callable[[Finding], None]
+HISTORY_A_RUN: Final = 5_000
+"""How many settled bounties, and how many files of the index, one of many runs looks at."""
 
 
 class Reconciler:
     """Brings everything that an operation left half-way to its right end.
+
+    It remembers what need not be looked at again, so the same reconciler is cheaper to run again
+    than a new one. It holds one page of bounties, reservations or leases at a time.
 
     Args:
         operations: The systems to work on are those of these operations.
@@ -49,6 +60,13 @@ class Reconciler:
             running. Must be longer than an operation can take.
         dry_run: Only find, change nothing.
         sweeps: Which sweeps to run, in order.
+        cursor: Where another reconciler was interrupted: the first run goes on from there.
+        page: How many bounties, reservations or leases to look at together.
+        keep: How many findings of a sweep a report holds, of those repaired and of those left;
+            all are counted, and `progress` is told of all.
+
+    Raises:
+        InvalidInputError: `cursor` names a sweep that there is not.
     """
 
     def __init__(
@@ -58,6 +76,9 @@ class Reconciler:
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
+        cursor: Mapping[str, str] | None = None,
+        page: int = PAGE,
+        keep: int = 1_000,
     ) -> None:
         services = operations.services
         self._services = replace(  # what one sweep leaves behind is not for the next to find
@@ -68,22 +89,42 @@ class Reconciler:
         self._grace = grace
         self._dry_run = dry_run
         self._sweeps = sweeps
+        self._page = page
+        self._keep = keep
+        self._notes = {sweep.name: Notes() for sweep in sweeps}
+        self._interrupted = bool(cursor)
+        self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
+        for name, after in (cursor or {}).items():
+            if name not in self._notes:
+                raise InvalidInputError("cursor", name, "must name a sweep")
+            self._notes[name].after = after
         self.health = Health()
 
-    async def run_once(self, progress: Progress | None = None) -> ReconcileReport:
-        """Run every sweep once; never raises for what a sweep runs into, but reports it."""
-        started = self._services.clock()
-        reports = [await self._run(sweep, progress) for sweep in self._sweeps]
-        if not self._dry_run:
-            reports.append(await self._collect())
-        report = ReconcileReport(
-            started_at=started,
-            finished_at=self._services.clock(),
-            dry_run=self._dry_run,
-            sweeps=reports,
-        )
-        self.health = _after(self.health, report)
-        return report
+    @property
+    def cursor(self) -> dict[str, str]:
+        """How far the sweeps have got that go through a whole history; empty between whole runs.
+
+        Keep it when a run is interrupted, and give it to a new reconciler to go on from there.
+        """
+        return {name: notes.after for name, notes in self._notes.items() if notes.after}
+
+    async def run_once(
+        self, progress: Progress | None = None, *, on_step: OnStep | None = None
+    ) -> ReconcileReport:
+        """Run every sweep once, over everything.
+
+        Never raises for what a sweep runs into, but reports it. After a run that was interrupted,
+        it does the rest of that one. `progress` is told of each finding, `on_step` which sweep is
+        at work and how far it has got.
+        """
+        async with self._turn:
+            if not self._interrupted:
+                self._begin_again()
+            self._interrupted = True
+            report = await self._run_all(None, progress, on_step)
+            self._interrupted = False
+            self._begin_again()
+            return report
 
     async def run_until_clean(self, most: int = 10) -> ReconcileReport:
         """Run until a run finds nothing to repair, at most `most` times; returns the last run."""
@@ -99,30 +140,71 @@ class Reconciler:
         *,
         at_most: timedelta = timedelta(minutes=15),
         on_report: Callable[[ReconcileReport], None] | None = None,
+        history: int | None = HISTORY_A_RUN,
     ) -> None:
-        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail."""
+        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
+
+        What is under way is looked at by each run. What is long past comes in turns: a run looks at
+        `history` settled bounties for missing rewards, unless it knows that there are none, and
+        at as many files for markers that are wrong; the next one goes on behind them.
+        """
         while True:
-            report = await self.run_once()
+            async with self._turn:
+                report = await self._run_all(history)
             if on_report is not None:
                 on_report(report)
             failures = min(self.health.failed_in_a_row, 16)
             pause = min(every.total_seconds() * 2**failures, at_most.total_seconds())
             await asyncio.sleep(max(pause, every.total_seconds()))
 
-    async def _run(self, sweep: Sweep, progress: Progress | None) -> SweepReport:
-        scope = Scope(self._services, self._grace, self._services.clock())
-        findings: list[Finding] = []
-        error = None
+    async def _run_all(
+        self,
+        room: int | None,
+        progress: Progress | None = None,
+        on_step: OnStep | None = None,
+    ) -> ReconcileReport:
+        started = self._services.clock()
+        reports = [await self._run(sweep, room, progress, on_step) for sweep in self._sweeps]
+        if not self._dry_run:
+            reports.append(await self._collect(progress))
+        self._begin_again(only_finished=True)
+        report = ReconcileReport(
+            started_at=started,
+            finished_at=self._services.clock(),
+            dry_run=self._dry_run,
+            sweeps=reports,
+        )
+        self.health = _after(self.health, report)
+        return report
+
+    def _begin_again(self, *, only_finished: bool = False) -> None:
+        for notes in self._notes.values():
+            if notes.after == FINISHED or not only_finished:
+                notes.after = ""
+
+    async def _run(
+        self,
+        sweep: Sweep,
+        room: int | None,
+        progress: Progress | None,
+        on_step: OnStep | None,
+    ) -> SweepReport:
+        tally = Tally(sweep.name, self._keep, progress)
+        notes = self._notes[sweep.name]
+        if notes.after == FINISHED:
+            return tally.report()  # before the run was interrupted
+        now = self._services.clock()
+        on_page = partial(on_step, sweep.name) if on_step else None
+        scope = Scope(self._services, self._grace, now, notes, self._page, room, on_page)
         try:
+            if on_page is not None:
+                on_page("")
             async for problem in sweep.find(scope):
-                finding = await self._settle(sweep.name, problem)
-                findings.append(finding)
-                if progress is not None:
-                    progress(finding)
+                tally.add(await self._settle(sweep.name, problem))
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
             logger.warning("the sweep of %s was cut short: %s", sweep.name, failure)
-            error = f"{type(failure).__name__}: {failure}"
-        return SweepReport(sweep=sweep.name, findings=findings, error=error)
+            return tally.report(failure)
+        return tally.report()
 
     async def _settle(self, sweep: str, problem: Problem) -> Finding:
         """Repair one problem, unless it is to be left alone."""
@@ -137,23 +219,23 @@ class Reconciler:
             logger.warning("%s %s: not repaired: %s", sweep, problem.subject, failure)
             return msgspec.structs.replace(finding, left=f"{type(failure).__name__}: {failure}")
 
-    async def _collect(self) -> SweepReport:
+    async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
-        name = "leftovers"
+        tally = Tally("leftovers", self._keep, progress)
         try:
-            lapsed = await self._services.claims.expire_stale(self._services.clock() - self._grace)
-            collected = await self._services.store.collect_leftovers()
+            for lapsed in await self._services.claims.expire_stale(
+                self._services.clock() - self._grace
+            ):
+                tally.add(_ended(tally.sweep, lapsed.claim_id, "has run out", "ended"))
+            for removed in await self._services.store.collect_leftovers():
+                tally.add(_ended(tally.sweep, removed, "is an old tombstone", "removed"))
         except Exception as failure:  # noqa: BLE001 - found again by the next run
-            return SweepReport(sweep=name, error=f"{type(failure).__name__}: {failure}")
-        ended = [
-            Finding(sweep=name, subject=each.claim_id, problem="has run out", repaired="ended")
-            for each in lapsed
-        ]
-        removed = [
-            Finding(sweep=name, subject=each, problem="is an old tombstone", repaired="removed")
-            for each in collected
-        ]
-        return SweepReport(sweep=name, findings=[*ended, *removed])
+            return tally.report(failure)
+        return tally.report()
+
+
+def _ended(sweep: str, subject: str, problem: str, repaired: str) -> Finding:
+    return Finding(sweep=sweep, subject=subject, problem=problem, repaired=repaired)
 
 
 def _after(health: Health, report: ReconcileReport) -> Health:
@@ -163,7 +245,7 @@ def _after(health: Health, report: ReconcileReport) -> Health:
         failed_in_a_row=health.failed_in_a_row + 1 if failed else 0,
         found=health.found + report.found,
         repaired=health.repaired + report.repaired,
-        left_at_last=len(report.left),
+        left_at_last=report.unrepaired,
         last_run_at=report.finished_at,
         last_success_at=health.last_success_at if failed else report.finished_at,
         last_error=report.errors[0] if failed else None,

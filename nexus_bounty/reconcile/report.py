@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from nexus_bounty.models import Wire
+from nexus_bounty.models import Wire, always_written
 
 
 class Finding(Wire, frozen=True, kw_only=True):
@@ -23,9 +23,14 @@ class Finding(Wire, frozen=True, kw_only=True):
 
 
 class SweepReport(Wire, frozen=True, kw_only=True):
-    """One sweep: its findings, and the error that cut it short, if one did."""
+    """One sweep: how much it found and repaired, and the error that cut it short, if one did.
+
+    `findings` are the first of those repaired and the first of those left, in their order.
+    """
 
     sweep: str
+    found: int = always_written(0)
+    repaired: int = always_written(0)
     findings: Sequence[Finding] = ()
     error: str | None = None
 
@@ -40,22 +45,27 @@ class ReconcileReport(Wire, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, sweep by sweep."""
+        """The findings, sweep by sweep, as many of each as a report holds."""
         return [finding for sweep in self.sweeps for finding in sweep.findings]
 
     @property
     def found(self) -> int:
         """How many things were not at their right end."""
-        return len(self.findings)
+        return sum(sweep.found for sweep in self.sweeps)
 
     @property
     def repaired(self) -> int:
         """How many of them are now."""
-        return sum(finding.repaired is not None for finding in self.findings)
+        return sum(sweep.repaired for sweep in self.sweeps)
+
+    @property
+    def unrepaired(self) -> int:
+        """How many of them are not."""
+        return self.found - self.repaired
 
     @property
     def left(self) -> list[Finding]:
-        """Those that are not, each with its reason."""
+        """Those that are not, each with its reason, as many as a report holds."""
         return [finding for finding in self.findings if finding.repaired is None]
 
     @property

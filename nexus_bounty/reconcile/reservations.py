@@ -1,16 +1,20 @@
-"""Orphan reservations: credits held for a bounty that has ended, given back or paid as it says."""
+"""Orphan reservations: credits held for a bounty that has ended, given back or paid as it says.
+
+Once a bounty is seen to need the credits that are held for it, its document is not read again
+until the bounty may have ended. That shows in the status markers, because the marker of a status
+is written before the commit that it announces.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Bounty, BountyStatus
 from nexus_bounty.operations.services import Services, give_back
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, ReservationStatus
-from nexus_bounty.reconcile.sweep import Problem, Scope
-
-_ENDED = (BountyStatus.CANCELLED, BountyStatus.EXPIRED, BountyStatus.SETTLED)
+from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 
 
 class OrphanReservations:
@@ -24,25 +28,52 @@ class OrphanReservations:
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every held reservation that its document rules out."""
-        services = scope.services
-        async for reservation in services.credits.reservations(ReservationStatus.HELD):
-            if scope.is_young(reservation.created_at) or not reservation.reference:
-                continue
-            bounty = await services.store.get_bounty(reservation.reference)
-            if bounty is None:
-                yield Problem(
-                    reservation.reservation_id,
-                    f"is held for bounty {reservation.reference!r}, which is not in this zone",
-                    reason="it may belong to another zone",
-                )
-            elif bounty.reservation_id != reservation.reservation_id:
-                yield Problem(
-                    reservation.reservation_id,
-                    f"is held for bounty {bounty.bounty_id!r}, which names another reservation",
-                    reason="a person has to decide",
-                )
-            elif bounty.status in _ENDED and not scope.is_young(bounty.updated_at):
-                yield _problem(services, bounty, reservation)
+        await _forget_ended(scope)
+        async for page in in_pages(_in_doubt(scope), scope.page):
+            bounties = await scope.services.store.get_bounties([each.reference for each in page])
+            for reservation in page:
+                if problem := _wrong(scope, reservation, bounties.get(reservation.reference)):
+                    yield problem
+
+
+async def _forget_ended(scope: Scope) -> None:
+    """Drop what is known of bounties that may have ended since."""
+    for status in TERMINAL if len(scope.notes.known) else ():
+        async for bounty_id in scope.services.store.walk_ids(status):
+            scope.notes.known.drop(bounty_id)
+
+
+async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
+    """The held reservations that are not known to be needed."""
+    async for each in scope.services.credits.reservations(ReservationStatus.HELD):
+        if (
+            each.reference
+            and not scope.is_young(each.created_at)
+            and not scope.notes.known.has(each.reference, each.reservation_id)
+        ):
+            yield each
+
+
+def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Problem | None:
+    """What is wrong with a held reservation that names `bounty`."""
+    if bounty is None:
+        return Problem(
+            reservation.reservation_id,
+            f"is held for bounty {reservation.reference!r}, which is not found in this zone",
+            reason="it may belong to another zone, or its document cannot be read",
+        )
+    if bounty.reservation_id != reservation.reservation_id:
+        return Problem(
+            reservation.reservation_id,
+            f"is held for bounty {bounty.bounty_id!r}, which names another reservation",
+            reason="a person has to decide",
+        )
+    if bounty.status in TERMINAL:
+        young = scope.is_young(bounty.updated_at)
+        return None if young else _problem(scope.services, bounty, reservation)
+    if bounty.status is not BountyStatus.DRAFT:  # which may yet be opened on other credits
+        scope.notes.known.add(reservation.reference, reservation.reservation_id)
+    return None
 
 
 def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Problem:

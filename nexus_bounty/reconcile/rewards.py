@@ -4,27 +4,62 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, RewardQuery, RewardType
+from nexus_bounty.models import Bounty, BountyStatus, RewardType, reward_id
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import record_payout
-from nexus_bounty.reconcile.sweep import Problem, Scope
+from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 
 
 class MissingRewards:
-    """Settles that died between their last commit and the reward."""
+    """Settles that died between their last commit and the reward.
+
+    A bounty whose reward is recorded stays so: its document is not read again.
+    """
 
     name = "missing rewards"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every settled bounty without the reward that its payment calls for."""
-        store = scope.services.store
-        payouts = await store.list_rewards(RewardQuery(reward_type=RewardType.BOUNTY_PAYOUT))
-        rewarded = {reward.bounty_id for reward in payouts}
-        async for bounty in store.walk_bounties(BountyQuery(status=BountyStatus.SETTLED)):
-            paid = None not in (bounty.reservation_id, bounty.fulfilled_by_cid, bounty.claimed_by)
-            young = scope.is_young(bounty.updated_at)
-            if paid and not young and bounty.bounty_id not in rewarded:
+        async for ids in in_pages(_in_doubt(scope), scope.page):
+            async for bounty in _unrewarded(scope, ids):
                 yield _problem(scope.services, bounty)
+            if not scope.has_room_after(len(ids), ids[-1]):
+                return
+        scope.has_seen_all()
+
+
+async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
+    """The settled bounties of which it is not known that nothing is missing."""
+    async for bounty_id in scope.services.store.walk_ids(
+        BountyStatus.SETTLED, after=scope.notes.after
+    ):
+        if not scope.notes.known.has(bounty_id):
+            yield bounty_id
+
+
+async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
+    store = scope.services.store
+    bounties = await store.get_bounties(ids)
+    settled = {
+        bounty_id: bounty
+        for bounty_id, bounty in bounties.items()
+        if bounty.status is BountyStatus.SETTLED and not scope.is_young(bounty.updated_at)
+    }
+    due = {bounty_id: _reward_due(bounty) for bounty_id, bounty in settled.items()}
+    recorded = await store.recorded_rewards([each for each in due.values() if each is not None])
+    for bounty_id, reward in due.items():
+        if reward is None or reward in recorded:
+            scope.notes.known.add(bounty_id)
+        else:
+            yield settled[bounty_id]
+
+
+def _reward_due(bounty: Bounty) -> str | None:
+    """The id of the reward that a settled bounty calls for; `None` if nothing was paid."""
+    cid = bounty.fulfilled_by_cid
+    if cid is None or bounty.reservation_id is None or bounty.claimed_by is None:
+        return None
+    return reward_id(RewardType.BOUNTY_PAYOUT, bounty.bounty_id, cid)
 
 
 def _problem(services: Services, bounty: Bounty) -> Problem:

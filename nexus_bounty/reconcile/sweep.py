@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from nexus_bounty.operations.services import Services
+from nexus_bounty.reconcile.notes import FINISHED, Notes
+
+T = TypeVar("T")
 
 Repair = Callable[[], Awaitable[str]]
+
+PAGE: Final = 500
+"""How many bounties, reservations or leases a sweep looks at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,44 @@ class Problem:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
-    """What a sweep works on, and what it must not touch: operations younger than `grace`."""
+    """What a sweep works on in one run, and what it must not touch.
+
+    Attributes:
+        services: The systems to work on.
+        grace: How long an operation may be running: what is younger is not to be touched.
+        now: When the run began.
+        notes: What the sweep remembers from run to run.
+        page: How many things to look at together.
+        room: How many files of its history it may still look at in this run; `None` for all.
+        on_page: Is told how far it has got.
+    """
 
     services: Services
     grace: timedelta
     now: datetime
+    notes: Notes = field(default_factory=Notes)
+    page: int = PAGE
+    room: int | None = None
+    on_page: Callable[[str], None] | None = None
 
     def is_young(self, touched: datetime) -> bool:
         """Whether the operation that last touched something may still be running."""
         return self.now - touched < self.grace
+
+    def has_room_after(self, files: int, last: str) -> bool:
+        """Note that `files` up to `last` were looked at; whether there is room for more."""
+        self.notes.after = last
+        if self.on_page is not None:
+            self.on_page(last)
+        if self.room is not None:
+            self.room -= files
+        return self.room is None or self.room > 0
+
+    def has_seen_all(self) -> None:
+        """Note that the history has been gone through to its end."""
+        self.notes.after = FINISHED
 
 
 class Sweep(Protocol):
@@ -44,5 +77,21 @@ class Sweep(Protocol):
     name: str
 
     def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every problem of this kind, from the documents and the ledger alone."""
+        """Every problem of this kind, from the documents and the ledger alone.
+
+        One that goes through a history notes how far it is once the problems of a page have been
+        dealt with, so that it can stop there and go on.
+        """
         ...
+
+
+async def in_pages(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
+    """`items`, `size` at a time."""
+    page: list[T] = []
+    async for item in items:
+        page.append(item)
+        if len(page) >= size:
+            yield page
+            page = []
+    if page:
+        yield page
