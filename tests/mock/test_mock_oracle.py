@@ -10,6 +10,7 @@ import pytest
 
 from nexus_bounty.mock import PERSONALITIES, Fault, FaultKind, MockNexus
 from tests.mock.support import PATH, talking_to
+from tests.virtual import virtual
 
 
 async def test_the_log_holds_every_change_in_order_and_nothing_else() -> None:
@@ -131,6 +132,7 @@ async def test_replaying_the_log_gives_the_files(release: str) -> None:
     assert [change.index for change in mock.log] == list(range(len(mock.log)))
 
 
+@virtual
 async def test_requests_of_concurrent_clients_are_numbered_in_the_order_of_arrival() -> None:
     """And a scheduler decides that order through the transport's pause."""
     order: list[str] = []

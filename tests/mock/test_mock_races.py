@@ -11,6 +11,7 @@ import pytest
 
 from nexus_bounty.mock import PERSONALITIES, MockNexus, running
 from tests.mock.support import PATH, Rpc, talking_to
+from tests.virtual import virtual
 
 WRITERS = 8
 
@@ -154,6 +155,7 @@ async def test_0_9_loses_the_content_of_a_renamed_file_until_it_is_written_again
         assert "result" in await rpc("read", path="/z/t")
 
 
+@virtual
 async def test_a_rename_on_the_oldest_release_holds_up_its_answer_and_all_writes() -> None:
     """Applied at once and readable, but nobody else gets to write."""
     mock = MockNexus("0.5.6", rename_delay=0.05)
@@ -184,7 +186,7 @@ async def test_a_torn_read_pairs_old_content_with_a_new_etag() -> None:
 @pytest.mark.parametrize("atomic", [True, False])
 async def test_preconditions_over_sockets_are_what_they_are_in_process(atomic: bool) -> None:
     """The same mock under uvicorn: one winner, or several."""
-    mock = MockNexus("0.7.0", atomic=atomic, race_window=0.02)
+    mock = MockNexus("0.7.0", atomic=atomic, race_window=0.2)
     async with running(mock) as url, httpx.AsyncClient(base_url=url) as client:
         rpc = Rpc(client)
         await rpc("write", path=PATH, content="start")

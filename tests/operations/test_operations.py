@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,6 +71,7 @@ from tests.operations.world import (
     statuses_ever,
 )
 from tests.sampling import sample_and_all
+from tests.virtual import virtual
 
 CAROL = AgentIdentity(agent_id="carol")
 KEY = "the-key"
@@ -78,16 +79,6 @@ DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
 SHORT = timedelta(minutes=1)
 
 Act = Callable[[BountyOperations], Awaitable[Any]]
-
-
-def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on virtual time."""
-
-    @functools.wraps(test)
-    def wrapped(*args: Any, **named: Any) -> None:
-        run(test(*args, **named))
-
-    return wrapped
 
 
 async def a_world() -> World:

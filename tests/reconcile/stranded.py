@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import target_of
-from nexus_bounty.testing.virtual_time import EPOCH, run
+from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.world import (
     ALICE,
     BOB,
@@ -35,16 +34,6 @@ ESCROW = "r-1"
 ZONE = ZonePaths("default")
 DOCUMENT = ZONE.bounty(BOUNTY_ID)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-
-
-def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on virtual time."""
-
-    @functools.wraps(test)
-    def wrapped(*args: Any, **named: Any) -> None:
-        run(test(*args, **named))
-
-    return wrapped
 
 
 async def a_world() -> World:

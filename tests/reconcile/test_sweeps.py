@@ -38,8 +38,8 @@ from tests.reconcile.stranded import (
     a_world,
     grown_old,
     stranded,
-    virtual,
 )
+from tests.virtual import virtual
 
 each_case = pytest.mark.parametrize("case", STRANDED, ids=lambda case: case.name)
 CHANGES = {"write", "delete", "rename", "mkdir"}
