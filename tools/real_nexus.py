@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("version", nargs="+", choices=sorted(PYTHONS))
     parser.add_argument("--home", type=Path, default=default_home())
-    ours, command = _split(sys.argv[1:])
+    ours, command = split_at_dashes(sys.argv[1:])
     options = parser.parse_args(ours)
     if not command:
         parser.error("what to run goes after --")
@@ -64,7 +64,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is before and after the first `--`."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     return arguments[:at], arguments[at + 1 :]
 

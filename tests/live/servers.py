@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+import uuid
+from typing import Any, Final, NamedTuple
 
+import httpx
 import pytest
 
-from nexus_bounty import NexusClient, NexusSettings
+from nexus_bounty import ConditionalCommit, NexusClient, NexusSettings, RenameCommit
+from nexus_bounty.nexus.commit.results import CommitStrategy
+
+ONE_WRITER: Final = "0.5.6"
+"""Its preconditions race and its renames take half a minute: for one writer at a time."""
+SEVERAL_WRITERS: Final = "0.7.0"
+"""Its preconditions race, and its renames have one winner."""
+UNSAFE: Final = "0.9.18"
+"""It acknowledges conditional writes and drops them."""
+SAFE: Final = (ONE_WRITER, SEVERAL_WRITERS)
+RELEASES: Final = (*SAFE, UNSAFE)
+
+used: Final[list[str]] = []
+"""The releases that the running test has asked for."""
 
 
 class LiveServer(NamedTuple):
@@ -16,10 +31,25 @@ class LiveServer(NamedTuple):
     release: str
     url: str
 
-    def client(self) -> NexusClient:
+    def client(
+        self,
+        *,
+        url: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **settings: Any,
+    ) -> NexusClient:
         """A client with the key that the environment names."""
-        api_key = os.environ.get("NEXUS_LIVE_API_KEY", "sk-test")
-        return NexusClient(self.url, api_key=api_key, settings=NexusSettings())
+        return NexusClient(
+            url or self.url,
+            api_key=os.environ.get("NEXUS_LIVE_API_KEY", "sk-test"),
+            settings=NexusSettings(**settings),
+            transport=transport,
+        )
+
+    def commit(self, client: NexusClient) -> CommitStrategy:
+        """The strategy that fits the release."""
+        several = self.release == SEVERAL_WRITERS
+        return RenameCommit(client) if several else ConditionalCommit(client)
 
 
 def live_server(release: str) -> LiveServer:
@@ -28,4 +58,10 @@ def live_server(release: str) -> LiveServer:
     url = os.environ.get(name)
     if url is None:
         pytest.skip(f"{name} names no server")
+    used.append(release)
     return LiveServer(release, url)
+
+
+def fresh_zone() -> str:
+    """A zone that nobody has used."""
+    return f"live-{uuid.uuid4().hex[:12]}"

@@ -1,9 +1,7 @@
-"""The operations on a real server: one writer at a time, escrow on SQLite, answers lost."""
+"""The operations on real servers: escrow on SQLite, answers lost, and the reconciler after."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,8 +19,6 @@ from nexus_bounty import (
     Contribution,
     InsufficientCreditsError,
     NexusBountyStore,
-    NexusClient,
-    NexusSettings,
 )
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import utc_now
@@ -31,12 +27,9 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
+from tests.live.servers import SAFE, fresh_zone, live_server
 
-URL = os.environ.get("NEXUS_LIVE_URL", "")
-pytestmark = [
-    pytest.mark.live,
-    pytest.mark.skipif(not URL, reason="NEXUS_LIVE_URL names no server"),
-]
+pytestmark = pytest.mark.live
 
 ALICE = AgentIdentity(agent_id="alice")
 BOB = AgentIdentity(agent_id="bob")
@@ -84,20 +77,20 @@ class Live:
         return alice.available, alice.reserved, bob.available + carol.available
 
 
-@pytest_asyncio.fixture
-async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    line = LosingAnswers()
-    settings = NexusSettings(url=URL, zone_id=f"live-{uuid.uuid4().hex[:12]}")
+@pytest_asyncio.fixture(params=SAFE)
+async def live(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Live]:
+    server, line = live_server(request.param), LosingAnswers()
     async with (
-        NexusClient(settings=settings, transport=line) as client,
+        server.client(transport=line, zone_id=fresh_zone()) as client,
         SqliteCredits(tmp_path / "ledger.db") as ledger,
     ):
+        commit = server.commit(client)
         await ledger.top_up("founding", account="alice", amount=1000)
         work = MemoryContributionStore([Contribution(cid="cid-1", tags=["ok"])])
         operations = BountyOperations(
-            NexusBountyStore(client),
+            NexusBountyStore(client, commit=commit),
             credits=ledger,
-            claims=NexusClaimStore(client),
+            claims=NexusClaimStore(client, commit=commit),
             contributions=work,
         )
         yield Live(operations, ledger, line)

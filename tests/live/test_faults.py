@@ -1,0 +1,118 @@
+"""Faults on the way to real servers: lost, late and doubled requests never make a wrong outcome."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from nexus_bounty import (
+    AgentIdentity,
+    Bounty,
+    BountyQuery,
+    BountyStatus,
+    NexusBountyStore,
+    OutcomeError,
+    PostCommitError,
+    UnsupportedServerError,
+)
+from nexus_bounty.mock import Fault, FaultKind, FaultProxy, running
+from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.testing.builders import make_bounty
+from tests.live.servers import SAFE, UNSAFE, LiveServer, fresh_zone, live_server
+
+pytestmark = pytest.mark.live
+
+PATIENCE = 0.5
+"""Seconds that a client waits for one answer."""
+
+FAULTS = [
+    Fault(FaultKind.DROP_AFTER),
+    Fault(FaultKind.DELAY, seconds=PATIENCE + 0.3),
+    Fault(FaultKind.LATE, lost="drop"),
+    Fault(FaultKind.DUPLICATE),
+    Fault(FaultKind.DUPLICATE_ECHO),
+    Fault(FaultKind.STATUS_AFTER, status=503),
+]
+ALICE = AgentIdentity(agent_id="alice")
+
+
+@dataclass
+class Path:
+    """A way to a real server on which things go wrong."""
+
+    server: LiveServer
+    proxy: FaultProxy
+    url: str
+
+    @asynccontextmanager
+    async def store(self, zone: str) -> AsyncIterator[NexusBountyStore]:
+        """A store that reaches the server by it."""
+        async with self.server.client(
+            url=self.url, request_timeout=PATIENCE, retry_base=0.01
+        ) as client:
+            yield NexusBountyStore(client, zone, commit=self.server.commit(client))
+
+
+@asynccontextmanager
+async def way_to(release: str) -> AsyncIterator[Path]:
+    server = live_server(release)
+    async with FaultProxy(server.url) as proxy, running(proxy) as url:
+        yield Path(server, proxy, url)
+
+
+async def create_and_claim(store: NexusBountyStore) -> Bounty:
+    """Two operations; what is still owed afterwards is no failure."""
+    await store.create_bounty(make_bounty(), idempotency_key="create-1")
+    try:
+        return await store.claim_bounty("b-1", ALICE, "c-1", idempotency_key="claim-1")
+    except PostCommitError as error:
+        if error.bounty is None:
+            raise
+        return error.bounty
+
+
+@pytest.mark.parametrize("release", SAFE)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_whatever_happens_to_one_request_both_operations_happen_once(
+    release: str, fault: Fault, note: Callable[[str], None]
+) -> None:
+    """Each request in turn: a bounty is created and claimed, once, and is listed so."""
+    async with way_to(release) as path, path.server.client() as direct:
+        async with path.store(fresh_zone()) as store:
+            await create_and_claim(store)
+        requests = path.proxy.request_count
+        for at in range(1, requests + 1):
+            zone = fresh_zone()
+            path.proxy.inject(fault.on(at=path.proxy.oracle.received_total + at))
+            async with path.store(zone) as store:
+                claimed = await create_and_claim(store)
+            await path.proxy.settle()
+            store = NexusBountyStore(direct, zone, commit=path.server.commit(direct))
+            assert await store.get_bounty("b-1") == claimed
+            kept = [(each.key, each.aborted) for each in await store.get_history("b-1")]
+            assert kept == [("create-1", False), ("claim-1", False)], at
+            listed = await store.list_bounties(BountyQuery(status=BountyStatus.CLAIMED))
+            assert listed == [claimed]
+    note(f"{len(FAULTS)} faults at each of {requests} requests")
+
+
+@pytest.mark.parametrize("fault", FAULTS[:3], ids=str)
+async def test_a_bounty_is_refused_whatever_happens_to_the_probe(
+    fault: Fault, note: Callable[[str], None]
+) -> None:
+    """Of a server that drops what it acknowledges nothing is believed, least of all by accident."""
+    async with way_to(UNSAFE) as path, path.server.client() as direct:
+        for at in (1, 4, 16):
+            zone = fresh_zone()
+            path.proxy.inject(fault.on(at=path.proxy.oracle.received_total + at))
+            async with path.server.client(url=path.url, request_timeout=PATIENCE) as client:
+                store = NexusBountyStore(client, zone, commit="auto")
+                with pytest.raises((UnsupportedServerError, OutcomeError, NexusError)):
+                    await store.create_bounty(make_bounty())
+            await path.proxy.settle()
+            left = [each.path async for each in direct.walk(f"/zones/{zone}", recursive=True)]
+            assert not [name for name in left if "b-1" in name]
+    note("3 faults at 3 requests of the probe")
