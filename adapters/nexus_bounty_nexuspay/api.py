@@ -146,10 +146,10 @@ class PayApi:
         await self._rpc.ask(f"{_ROOT}/transfer", deadline, body)
 
     async def _get(self, route: str, kind: type[T], deadline: Deadline) -> T:
-        async for attempt in self.retries.retrying(deadline, _is_passing):
-            with attempt:
-                return _converted(await self._rpc.ask(route, deadline), kind, route)
-        raise AssertionError("a retrier returns or raises")  # pragma: no cover
+        async def get() -> T:
+            return _converted(await self._rpc.ask(route, deadline), kind, route)
+
+        return await self.retries.persist(get, deadline, _is_passing)
 
 
 def _converted(answer: Any, kind: type[T], route: str) -> T:

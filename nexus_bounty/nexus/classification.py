@@ -147,8 +147,21 @@ RPC_CODES: Final[Mapping[int, Verdict]] = {
 
 
 def of_exception(error: BaseException) -> Verdict:
-    """The verdict on an attempt that ended in `error`: its most specific listed class."""
-    return next((TRANSPORT[kind] for kind in type(error).__mro__ if kind in TRANSPORT), UNLISTED)
+    """The verdict on an attempt that ended in `error`: its most specific listed class.
+
+    That a request never left is believed of httpx alone, not of what other libraries' transports
+    translate into its words: httpx-aiohttp 0.2 says `ConnectTimeout` and pyreqwest 0.15
+    `ConnectError` when the connection is lost *after* the request.
+    """
+    verdict = next((TRANSPORT[kind] for kind in type(error).__mro__ if kind in TRANSPORT), UNLISTED)
+    if verdict.disposition is Disposition.NEVER_SENT and _is_translated(error):
+        return _ambiguous(Reason.CONNECTION_LOST)
+    return verdict
+
+
+def _is_translated(error: BaseException) -> bool:
+    cause = error.__cause__
+    return cause is not None and type(cause).__module__.partition(".")[0] != "httpcore"
 
 
 def of_status(status: int) -> Verdict:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -142,8 +143,8 @@ class NexusClient:
         await self._rpc.close()
 
     def deadline(self) -> Deadline:
-        """The deadline of an operation that starts now."""
-        return Deadline.after(self.settings.operation_timeout)
+        """The deadline of a new operation; its time runs from its first request on."""
+        return Deadline.once_served(self.settings.operation_timeout)
 
     async def call(
         self,
@@ -527,9 +528,9 @@ class NexusClient:
                 doubts.append(error)
             return worth_it(error)
 
-        retrying = self.retries.retrying(deadline, again)
+        call = partial(self._rpc.call, method, path, params, decoder, deadline)
         try:
-            return await retrying(self._rpc.call, method, path, params, decoder, deadline)
+            return await self.retries.persist(call, deadline, again)
         except NexusError as error:
             if doubts and error.disposition is not Disposition.AMBIGUOUS:
                 # the last attempt says nothing of the one before

@@ -6,29 +6,70 @@ Nothing here decides *whether* a repeat is harmless; callers say so by choosing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
 from random import Random
-from typing import Self
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from typing import Self, TypeVar
 
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.errors import NexusError
 
+T = TypeVar("T")
+
+
+_numbers = count()
+
+
+@dataclass(slots=True)
+class Turn:
+    """Which operation it is, in the order in which they came, and when it was first served.
+
+    That is on the event loop's clock.
+    """
+
+    began_at: float | None
+    number: int = field(default_factory=_numbers.__next__)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the event loop's clock by which a whole operation is to be over."""
+    """The time by which a whole operation is to be over: so many `seconds` after it began.
 
-    at: float
+    An operation that has to queue for its first request has not begun: with many at once, those
+    that come last wait, rather than run out of time.
+    """
+
+    seconds: float
+    turn: Turn
 
     @classmethod
     def after(cls, seconds: float) -> Self:
-        """The deadline `seconds` from now."""
-        return cls(asyncio.get_running_loop().time() + seconds)
+        """The deadline of an operation that begins now."""
+        return cls(seconds, Turn(asyncio.get_running_loop().time()))
+
+    @classmethod
+    def once_served(cls, seconds: float) -> Self:
+        """The deadline of an operation that begins with its first request."""
+        return cls(seconds, Turn(None))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the time is running."""
+        return self.turn.began_at is not None
+
+    def begin(self) -> None:
+        """Let the time run from now on, unless it does."""
+        if self.turn.began_at is None:
+            self.turn.began_at = asyncio.get_running_loop().time()
+
+    @property
+    def at(self) -> float:
+        """The moment on the event loop's clock, if the operation has begun or begins now."""
+        began_at = self.turn.began_at
+        return self.seconds + (asyncio.get_running_loop().time() if began_at is None else began_at)
 
     @property
     def remaining(self) -> float:
@@ -37,11 +78,12 @@ class Deadline:
 
     def within(self, seconds: float) -> Deadline:
         """The earlier of this deadline and one `seconds` from now."""
-        return min(self, Deadline.after(seconds), key=lambda deadline: deadline.at)
+        passed = self.seconds - self.remaining
+        return Deadline(min(self.seconds, passed + seconds), self.turn)
 
     def keeping(self, seconds: float) -> Deadline:
         """This deadline less `seconds`, kept for what must still be done then."""
-        return Deadline(self.at - seconds)
+        return Deadline(self.seconds - seconds, self.turn)
 
 
 @dataclass(frozen=True)
@@ -58,26 +100,27 @@ class RetryPolicy:
         jittered = self.random.uniform(0, min(self.cap, self.base * 2 ** min(attempt - 1, 32)))
         return max(jittered, retry_after or 0.0)
 
-    def retrying(self, deadline: Deadline, worth_it: Callable[[NexusError], bool]) -> AsyncRetrying:
-        """A tenacity retrier for the `NexusError`s that are `worth_it`, under `deadline`."""
+    async def persist(
+        self,
+        call: Callable[[], Awaitable[T]],
+        deadline: Deadline,
+        worth_it: Callable[[NexusError], bool],
+    ) -> T:
+        """What `call` returns, tried again under `deadline` while its errors are `worth_it`.
 
-        def stop(state: RetryCallState) -> bool:
-            return (
-                state.attempt_number >= self.attempts or state.upcoming_sleep >= deadline.remaining
-            )
-
-        return AsyncRetrying(
-            sleep=asyncio.sleep,
-            stop=stop,
-            wait=lambda state: self.pause(state.attempt_number, _retry_after(state)),
-            retry=retry_if_exception(lambda e: isinstance(e, NexusError) and worth_it(e)),
-            reraise=True,
-        )
-
-
-def _retry_after(state: RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after if isinstance(error, NexusError) else None
+        Raises:
+            NexusError: That of the last attempt.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await call()
+            except NexusError as error:
+                pause = self.pause(attempt, error.retry_after)
+                if not worth_it(error) or attempt >= self.attempts or pause >= deadline.remaining:
+                    raise
+            await asyncio.sleep(pause)
+            attempt += 1
 
 
 def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) -> float | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -19,6 +17,8 @@ from nexus_bounty.nexus.classification import Disposition, Verdict
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.retry import Deadline, parse_retry_after
 from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.transport import transport_for
+from nexus_bounty.nexus.turnstile import Turnstile
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
@@ -29,7 +29,9 @@ MOST_SHOWN: Final = 200
 
 
 class Rpc:
-    """Sends requests to one server, at most `max_connections` at a time, first come first served.
+    """Sends requests to one server, at most `max_connections` at a time.
+
+    Those of the operation that came first go first.
 
     Every failure is a `NexusError` with the verdict of the classification table. The API key is
     in none of them.
@@ -41,13 +43,17 @@ class Rpc:
         self.requests_sent = 0
         self._settings = settings
         self._ids = count(1)
-        self._slots = asyncio.Semaphore(settings.max_connections)
-        self._http = _http_client(settings, transport)
+        self._turnstile = Turnstile(settings.max_connections)
+        self._transport = transport or transport_for(settings)
+        self._closed = False
+        self._headers = _headers(settings)
+        self._urls: dict[str, httpx.URL] = {}
         self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
 
     async def close(self) -> None:
         """Close every connection; requests after this are never sent."""
-        await self._http.aclose()
+        self._closed = True
+        await self._transport.aclose()
 
     async def call(
         self,
@@ -63,9 +69,7 @@ class Rpc:
             body = wire.encode_request(method, params, next(self._ids))
         except (UnicodeEncodeError, TypeError) as error:
             raise request.error(classification.UNENCODABLE, str(error)) from error
-        async with self._slot(request, deadline):
-            route = f"/api/nfs/{method}"
-            response = await self._send(request, deadline, "POST", route, body)
+        response = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
         try:
             return decoder.decode(self._result(request, response))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -82,8 +86,7 @@ class Rpc:
         """
         verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
         request = _Call(verb, route)
-        async with self._slot(request, deadline):
-            response = await self._send(request, deadline, verb, route, content)
+        response = await self._in_turn(request, deadline, verb, route, content)
         verdict = classification.of_status(response.status_code)
         if verdict.disposition is not Disposition.ACKNOWLEDGED:
             envelope = _envelope(response.content)
@@ -95,43 +98,72 @@ class Rpc:
             raised = self._error(request, classification.UNREADABLE, str(error), error)
             raise raised from raised.__cause__
 
-    @asynccontextmanager
-    async def _slot(self, request: _Call, deadline: Deadline) -> AsyncIterator[None]:
-        """One of the bounded number of connections."""
+    async def _in_turn(
+        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
+    ) -> httpx.Response:
+        """Send a request when there is a connection for its operation."""
+        if not self._turnstile.enter_at_once():
+            try:
+                async with asyncio.timeout_at(deadline.at if deadline.has_begun else None):
+                    await self._turnstile.enter(deadline.turn.number)
+            except TimeoutError as error:
+                raise request.error(classification.OUT_OF_TIME) from error
         try:
-            async with asyncio.timeout_at(deadline.at):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise request.error(classification.OUT_OF_TIME) from error
-        try:
-            yield
+            deadline.begin()
+            return await self._send(request, deadline, verb, route, body)
         finally:
-            self._slots.release()
+            self._turnstile.leave()
 
     async def _send(
-        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None = None
+        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
     ) -> httpx.Response:
         left = deadline.remaining
         if not left:
             raise request.error(classification.OUT_OF_TIME)
-        if self._http.is_closed:
+        if self._closed:
             raise request.error(classification.CLIENT_CLOSED)
-        timeout = httpx.Timeout(
-            min(self._settings.request_timeout, left),
-            connect=min(self._settings.connect_timeout, left),
-        )
         self.requests_sent += 1
         try:
+            sent = self._request(verb, route, body, left)
             async with asyncio.timeout_at(deadline.at):
-                response = await self._http.request(verb, route, content=body, timeout=timeout)
+                response = await self._answer(sent)
         except TimeoutError as error:
             raise request.error(classification.LATE) from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, it is looked up
             detail = f"{type(error).__name__}: {error}".rstrip(": ")
             verdict = classification.of_exception(error)
             raised = self._error(request, verdict, detail, error)
             raise raised from raised.__cause__
         logger.debug("%s %s: HTTP %d", request.method, request.path, response.status_code)
+        return response
+
+    def _request(self, verb: str, route: str, body: bytes | None, left: float) -> httpx.Request:
+        """The request itself.
+
+        Raises:
+            httpx.InvalidURL, httpx.UnsupportedProtocol: The server's URL is none.
+        """
+        url = self._urls.get(route)
+        if url is None:
+            url = self._urls[route] = _url(self._settings.url, route)
+        answer_in = min(self._settings.request_timeout, left)
+        timeout = {
+            "connect": min(self._settings.connect_timeout, left),
+            "read": answer_in,
+            "write": answer_in,
+            "pool": answer_in,
+        }
+        extensions = {"timeout": timeout}
+        return httpx.Request(verb, url, headers=self._headers, content=body, extensions=extensions)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        """The whole answer; a connection on which it breaks off is given up."""
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
         return response
 
     def _result(self, request: _Call, response: httpx.Response) -> msgspec.Raw | bytes:
@@ -196,31 +228,18 @@ class _Call:
         )
 
 
-def _http_client(
-    settings: NexusSettings, transport: httpx.AsyncBaseTransport | None
-) -> httpx.AsyncClient:
-    headers = {"Content-Type": "application/json"}
+def _headers(settings: NexusSettings) -> httpx.Headers:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
     if settings.api_key is not None:
         headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    return httpx.AsyncClient(
-        base_url=settings.url,
-        headers=headers,
-        transport=transport,
-        verify=_trust(settings.url),
-        limits=httpx.Limits(
-            max_connections=settings.max_connections,
-            max_keepalive_connections=settings.max_connections,
-        ),
-    )
+    return httpx.Headers(headers)
 
 
-def _trust(url: str) -> ssl.SSLContext | bool:
-    """Whom to believe: over TLS whom httpx would; over plain HTTP nobody is asked, so nobody.
-
-    Reading the certificates of all authorities takes longer than many a request.
-    """
-    plain = httpx.URL(url).scheme == "http"
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True
+def _url(server: str, route: str) -> httpx.URL:
+    url = httpx.URL(server.rstrip("/") + route)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise httpx.UnsupportedProtocol(f"{server!r} is not the URL of a server: http://host:port")
+    return url
 
 
 def _envelope(body: bytes) -> wire.Envelope | None:

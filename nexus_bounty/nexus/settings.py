@@ -28,9 +28,15 @@ class NexusSettings(BaseSettings):
     connect_timeout: float = Field(default=5.0, gt=0)
     request_timeout: float = Field(default=10.0, gt=0)
     operation_timeout: float = Field(default=60.0, gt=0)
-    """The deadline of one whole operation, every retry, read-back and fence included."""
+    """The deadline of one whole operation, every retry, read-back and fence included.
+
+    It runs from the operation's first request on: waiting for a connection that is free, while
+    many operations are under way, does not count.
+    """
 
     max_connections: int = Field(default=32, ge=1)
+    transport: Literal["auto", "httpx", "aiohttp"] = "auto"
+    """What carries requests; "auto" is aiohttp, the faster one, where it is installed."""
     bulk_size: int = Field(default=500, ge=1)
     """How many documents one bulk read asks for."""
     page_size: int = Field(default=1000, ge=1)

@@ -132,9 +132,9 @@ async def test_requests_are_numbered_and_without_a_key_carry_none(
 ) -> None:
     """Ids count up in each client."""
     route = answer_with(respx_mock, *[result('{"exists":false}')] * 3)
-    open_client = NexusClient(URL, settings=quick())
-    for _ in range(3):
-        assert await open_client.exists("/a") is False
+    async with NexusClient(URL, settings=quick(transport="httpx")) as open_client:
+        for _ in range(3):
+            assert await open_client.exists("/a") is False
     assert [json.loads(sent.content)["id"] for sent, _ in route.calls] == [1, 2, 3]
     assert not [sent for sent, _ in route.calls if "authorization" in sent.headers]
 

@@ -12,8 +12,8 @@ from pydantic import SecretStr, ValidationError
 
 from nexus_bounty import NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.rpc import _trust
 from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.transport import trust
 
 FROM_ENVIRONMENT = {
     "url": ("http://env:1", "http://env:1"),
@@ -30,6 +30,7 @@ FROM_ENVIRONMENT = {
     "retry_base": ("0", 0.0),
     "retry_cap": ("0.5", 0.5),
     "storage_encoding": ("base64", "base64"),
+    "transport": ("httpx", "httpx"),
     "max_document_bytes": ("8", 8),
     "tombstone_retention": ("PT48H", timedelta(hours=48)),
     "remembered_documents": ("0", 0),
@@ -149,15 +150,15 @@ def test_only_a_client_of_https_reads_the_certificates(monkeypatch: pytest.Monke
         return create(**options)
 
     monkeypatch.setattr("ssl.create_default_context", counted)
-    NexusClient("http://nexus.test")
+    NexusClient("http://nexus.test", settings=NexusSettings(transport="httpx"))
     assert not read
-    NexusClient("https://nexus.test")
+    NexusClient("https://nexus.test", settings=NexusSettings(transport="httpx"))
     assert read
 
 
 def test_a_client_of_plain_http_would_believe_nobody_over_tls() -> None:
     """No certificate is not read in order to believe every one."""
-    trusted = _trust("http://nexus.test")
+    trusted = trust("http://nexus.test")
     assert isinstance(trusted, ssl.SSLContext)
     assert trusted.verify_mode is ssl.CERT_REQUIRED
     assert trusted.check_hostname

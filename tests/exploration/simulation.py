@@ -31,7 +31,6 @@ from tests.exploration.linearizability import State, is_linearizable
 from tests.exploration.network import MOST_REQUESTS, Actor, EndlessError, Network
 from tests.exploration.scenario import Scenario, Schedule
 from tests.exploration.scheduler import Scheduler, acting
-from tests.exploration.swift import make_swift
 from tests.exploration.trace import Trace
 from tests.operations.world import BOUNTY_ID, CID, GRACE
 
@@ -360,7 +359,6 @@ def _as_state(start: starts.Start) -> State:
 
 def run_seed(seed: int, strategy: Strategy | None = None) -> tuple[Schedule, Result]:
     """Draw a schedule from a seed and run it; returns it as it was, ready to be replayed."""
-    make_swift()
     random = Random(seed)
     what = scenario.drawn(random)
     mood = Mood.drawn(random)
@@ -369,10 +367,8 @@ def run_seed(seed: int, strategy: Strategy | None = None) -> tuple[Schedule, Res
     return Schedule(scenario=what, choices=dict(decisions.made), seed=seed), result
 
 
-def replay(schedule: Schedule, strategy: Strategy | None = None, *, swiftly: bool = True) -> Result:
+def replay(schedule: Schedule, strategy: Strategy | None = None) -> Result:
     """Run a schedule again, choice by choice."""
-    if swiftly:
-        make_swift()
     decisions = Decisions(schedule.choices)
     seed = schedule.seed or 0
     return Simulation(schedule.scenario, decisions, seed=seed, strategy=strategy).run()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.exploration import coverage, report, swift, work
+from tests.exploration import coverage, report, work
 from tests.exploration.cli import main
 from tests.exploration.exhaustive import CASES, Part
 from tests.exploration.mutants import MUTANTS, Mutant
@@ -62,15 +62,6 @@ def test_a_drawn_schedule_is_replayed_choice_by_choice() -> None:
         schedule, result = run_seed(seed)
         copy = Schedule(scenario=schedule.scenario, choices=schedule.choices, seed=seed)
         assert replay(copy).text == result.text
-
-
-def test_the_short_way_around_httpx_changes_no_trace() -> None:
-    """What `swift` leaves out makes no difference."""
-    schedules = [run_seed(seed)[0] for seed in range(40, 44)]
-    swiftly = traces(range(40, 44))
-    with swift.unhurried():
-        slowly = "\n".join(replay(each, swiftly=False).text for each in schedules)
-    assert slowly == swiftly
 
 
 def test_a_planted_violation_is_found_and_made_small() -> None:
