@@ -87,7 +87,7 @@ class Tape:
             "exchanges": [_shown(each) for each in self.exchanges],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_laid_out(document) + "\n")
+        path.write_text(laid_out(document) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Tape:
@@ -110,16 +110,16 @@ def tapes() -> list[tuple[str, str]]:
     return [(path.parent.name, path.stem) for path in sorted(FIXTURES.glob("*.*/*.json"))]
 
 
-def _laid_out(value: Any, indent: str = "") -> str:
+def laid_out(value: Any, indent: str = "") -> str:
     """`value` as JSON, in one line where it fits."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= WIDTH or not isinstance(value, (dict, list)):
         return line
     deeper = indent + " "
     if isinstance(value, list):
-        inner = [deeper + _laid_out(each, deeper) for each in value]
+        inner = [deeper + laid_out(each, deeper) for each in value]
         return "[\n" + ",\n".join(inner) + f"\n{indent}]"
-    named = [f"{deeper}{json.dumps(key)}: {_laid_out(each, deeper)}" for key, each in value.items()]
+    named = [f"{deeper}{json.dumps(key)}: {laid_out(each, deeper)}" for key, each in value.items()]
     return "{\n" + ",\n".join(named) + f"\n{indent}}}"
 
 
