@@ -39,20 +39,25 @@ from tools import real_nexus  # noqa: E402
 
 RECORDED: Final = "recorded from the released server by tools/record.py"
 WRITTEN: Final = (
-    "written from the public source, github.com/nexi-lab/nexus at v0.10.1, not recorded: the "
-    "release needs Python 3.14 and a Rust kernel. See src/nexus/"
+    "not recorded: the release needs Python 3.14 and a Rust kernel. Answers as MockNexus gives "
+    "them, written from the public source, github.com/nexi-lab/nexus at v0.10.1: "
 )
+PY: Final = "src/nexus"
 SOURCES: Final = {
-    "": "server/api/core/rpc.py (rpc_endpoint), server/_kernel_syscall_dispatch.py",
-    "auth": "server/dependencies.py (require_auth)",
-    "read": "core/nexus_fs_content.py (read)",
-    "read_bulk": "core/nexus_fs_content.py (read_bulk)",
-    "write": "lib/occ.py (occ_write_sync), core/nexus_fs_content.py (write)",
-    "delete": "core/nexus_fs_metadata.py (sys_unlink)",
-    "exists": "core/nexus_fs_metadata.py (access)",
-    "exists_batch": "core/nexus_fs_metadata.py (exists_batch)",
-    "rename": "core/nexus_fs_metadata.py (sys_rename)",
-    "list": "core/nexus_fs_metadata.py (sys_readdir), core/pagination.py (paginate_iter)",
+    "": f"{PY}/server/api/core/rpc.py, {PY}/server/_kernel_syscall_dispatch.py",
+    "auth": f"{PY}/server/dependencies.py (require_auth)",
+    "errors": f"{PY}/contracts/rpc_types.py, {PY}/contracts/exceptions.py",
+    "read": f"{PY}/core/nexus_fs_content.py (read)",
+    "read_bulk": f"{PY}/core/nexus_fs_content.py (read_bulk)",
+    "write": f"{PY}/lib/occ.py, {PY}/core/nexus_fs_content.py (write)",
+    "write_batch": f"{PY}/core/nexus_fs_content.py (write_batch)",
+    "delete": f"{PY}/core/nexus_fs_metadata.py (sys_unlink)",
+    "delete_batch": f"{PY}/core/nexus_fs_metadata.py (delete_batch)",
+    "exists": f"{PY}/core/nexus_fs_metadata.py (access)",
+    "exists_batch": f"{PY}/core/nexus_fs_metadata.py (exists_batch)",
+    "rename": f"{PY}/core/nexus_fs_metadata.py (sys_rename)",
+    "list": f"{PY}/core/nexus_fs_metadata.py (sys_readdir), {PY}/core/pagination.py",
+    "bad path": "rust/kernel/src/kernel/mod.rs (validate_path_fast)",
 }
 """Where the source of 0.10.1 says what a method answers."""
 
@@ -140,10 +145,12 @@ async def _record(server: Server, name: str) -> Tape:
 def _origin(release: str, exchanges: Sequence[Exchange]) -> str:
     if release != "0.10.1":
         return RECORDED
-    methods = {each.send["path"].rpartition("/")[2] for each in exchanges}
-    refused = {"auth"} if any(each.hear["status"] == 401 for each in exchanges) else set()
-    places = [place for name, place in SOURCES.items() if name in {"", *methods, *refused}]
-    return WRITTEN + ", ".join(places)
+    about = {"", *(each.send["path"].rpartition("/")[2] for each in exchanges)}
+    for body in (each.hear["body"] for each in exchanges):
+        about |= {"auth"} if "detail" in body else set()
+        about |= {"errors"} if "error" in body else set()
+        about |= {"bad path"} if "Invalid path" in str(body) else set()
+    return WRITTEN + ", ".join(place for name, place in SOURCES.items() if name in about)
 
 
 if __name__ == "__main__":

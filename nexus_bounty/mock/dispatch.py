@@ -128,7 +128,10 @@ def _refusal_answer(core: NexusCore, request: ReceivedRequest, refusal: Refusal)
 
 def _coded(core: NexusCore, refusal: Refusal) -> tuple[int, str]:
     code, text = core.personality.errors[refusal.problem]
-    return code, text.format(refusal.message) if "{}" in text else text
+    message = refusal.message
+    if refusal.problem is Problem.BAD_PATH:
+        message = core.personality.words_bad_path(message)
+    return code, text.format(message) if "{}" in text else text
 
 
 def error_answer(

@@ -57,6 +57,8 @@ class Personality:
     strict: Mapping[str, str]
     """Methods that refuse unknown and missing parameters, with the class that complains."""
     errors: Mapping[Problem, tuple[int, str]]
+    words_bad_path: Callable[[str], str] = str
+    """How it words what is wrong with a path."""
     missing_data: bool = False
     """Whether a missing file's error repeats its message as data."""
     error_keeps_id: bool = False
@@ -246,6 +248,7 @@ V0_10 = Personality(
     methods=_BASE | _BULK_0_10 | _KERNEL,
     strict=_classes(_BULK_0_10 | {"delete_batch", "rename_batch", "get_version", "list_versions"}),
     errors=_HIDING_CODES | {Problem.NOT_FOUND: (-32007, "{}"), Problem.BAD_PATH: (-32004, "{}")},
+    words_bad_path=shapes.bad_path_of_the_kernel,
     write_result=shapes.write_content_id,
     batch_write_result=shapes.batch_write_content_id,
     read_result=shapes.read_content_id,

@@ -233,3 +233,18 @@ def listed_content_id(path: str, entry: FileEntry | None) -> Json:
         "link_target": None,
         "gen": entry.version if entry else 0,
     }
+
+
+# What is wrong with a path, in JSON-RPC errors.
+
+_IN_THE_KERNEL = {
+    "'..'": "Path contains parent directory reference (..)",
+    "'\\x00'": "Path contains null byte",
+    "cannot be empty": "Path cannot be empty",
+}
+
+
+def bad_path_of_the_kernel(message: str) -> str:
+    """0.10: its kernel looks at paths, and does not say which."""
+    found = [said for sign, said in _IN_THE_KERNEL.items() if sign in message]
+    return f"Invalid path: {found[0]}" if found else message

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 MOMENT: Final = "2026-01-01T00:00:00.000000"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
-_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b\d{30,}\b")
+"""UUIDs, and the long numbers of reservations in 0.10.1."""
 _SQL: Final = re.compile(r"\n\[SQL: .*", re.DOTALL)
 _MADE_UP: Final = frozenset({"record_hash", "transfer_id"})
 """Ids in forms of their own, known by their key."""

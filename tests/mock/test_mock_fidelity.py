@@ -76,7 +76,12 @@ NEWEST: list[tuple[str, Params, Any]] = [
     (
         "write",
         {"path": "/a/../b", "content": "x"},
-        {"error": {"code": -32004, "message": "Path contains '..' segments: /a/../b"}},
+        {
+            "error": {
+                "code": -32004,
+                "message": "Invalid path: Path contains parent directory reference (..)",
+            }
+        },
     ),
     (
         "write",
