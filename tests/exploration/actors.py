@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
-from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings, OutcomeError
+from nexus_bounty import (
+    CommitUnknownError,
+    NexusBountyStore,
+    NexusClient,
+    NexusSettings,
+    OutcomeError,
+)
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.nexus.claim_store import NexusClaimStore
@@ -19,14 +26,14 @@ from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.exploration.history import History, RecordingStore
+from tests.exploration.history import INFO, History, RecordingStore
 from tests.exploration.network import LedgerLine, Line, Network
 from tests.operations.world import BOUNTY_ID, CID, GRACE, a_bounty
 
 Strategy = Callable[[NexusClient], CommitStrategy]
 
 DEFINITE: Final = ("committed", "pre_commit", "post_commit")
-READING: Final = ("reconcile", "expire_due")
+READING: Final = ("reconcile", "expire_due", "resolve")
 """Operations without a verdict of their own."""
 
 
@@ -75,6 +82,14 @@ class Process:
             random=Random(seed),
         )
         self.reconciler = Reconciler(self.operations, grace=GRACE)
+        self._history = around.history
+
+    async def resolve_all(self) -> None:
+        """Find out what became of every step of this process of which that is not known."""
+        for call in list(self._history.calls):
+            if call.process == self.name and call.status == INFO and call.ended and call.key:
+                with suppress(CommitUnknownError):
+                    await self.store.resolve_operation(BOUNTY_ID, call.key)
 
 
 def _skewed(seconds: int) -> Callable[[], datetime]:
@@ -99,6 +114,9 @@ class Done:
     cid: str = CID
     verdict: str = "running"
     error: BaseException | None = None
+    is_rivalled: bool = False
+    """Whether a refusal does not speak for its key: somebody else used it at the same time, or in
+    another process."""
 
     @property
     def is_definite(self) -> bool:
@@ -127,6 +145,17 @@ async def perform(process: Process, agent: str, done: Done) -> None:
 
 
 def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:
+    match done.operation:
+        case "expire_due":
+            return process.operations.expire_due()
+        case "reconcile":
+            return process.reconciler.run_once()
+        case "resolve":
+            return process.resolve_all()
+    return _begin_on_a_bounty(process, agent, done)
+
+
+def _begin_on_a_bounty(process: Process, agent: str, done: Done) -> Awaitable[object]:
     operations, key = process.operations, done.key
     who = AgentIdentity(agent_id=agent.removesuffix("2"))
     match done.operation:
@@ -144,8 +173,4 @@ def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:
             return operations.cancel(BOUNTY_ID, idempotency_key=key)
         case "expire":
             return operations.expire(BOUNTY_ID, idempotency_key=key)
-        case "expire_due":
-            return operations.expire_due()
-        case "reconcile":
-            return process.reconciler.run_once()
     raise ValueError(f"nobody knows how to {done.operation}")

@@ -62,7 +62,7 @@ MAIN_CASES: Final = CASES[:5]
 """One for each operation."""
 
 TWO_AT_A_TIME: Final = (
-    "refuse",
+    "status_before-403",
     "drop_before",
     "drop_after",
     "late-timeout-1000",

@@ -39,8 +39,33 @@ UNHEARD: Final = Fault(FaultKind.DROP_AFTER)
 VERY_LATE_AND_LOST: Final = Fault(FaultKind.LATE, after_requests=1000, lost="drop")
 """What becomes of a request whose sender is gone meanwhile."""
 
-OF_REQUESTS: Final = (*REQUEST_FAULTS, *CRASHES, *CANCELS, *CUTS, RESTART)
-"""Everything that random exploration lets go wrong with a request."""
+
+def _evenly(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    """All members of all groups, those of small groups repeated, to be drawn about as often."""
+    most = max(map(len, groups))
+    return tuple(name for group in groups for name in group * round(most / len(group)))
+
+
+def _named(*beginnings: str) -> tuple[str, ...]:
+    return tuple(name for name in REQUEST_FAULTS if name.startswith(beginnings))
+
+
+_REFUSALS: Final = ("refuse", "status_before-401", "status_before-403")
+
+OF_REQUESTS: Final = _evenly(
+    _REFUSALS,
+    tuple(
+        name
+        for name in _named("drop_before", "timeout_before", "status_before", "rpc_error_before")
+        if name not in _REFUSALS
+    ),
+    _named("drop_after", "timeout_after", "status_after", "rpc_error_after", "truncate", "garbage"),
+    _named("late"),
+    _named("duplicate"),
+    ("delay", *CRASHES, *CANCELS),
+    (*CUTS, RESTART),
+)
+"""Everything that random exploration lets go wrong with a request, each way about as often."""
 
 ONE_OF_EACH: Final = (
     "refuse",

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -52,6 +53,8 @@ class Call:
     key: str | None
     called: int
     returned: int | None = None
+    ended: int | None = None
+    """When its caller heard something, or stopped listening, if that is not the same."""
     status: str = INFO
     seen: Seen = None
     """What a read returned, or the state with which a mutation was refused."""
@@ -69,6 +72,8 @@ class History:
     """All calls of all processes, in the order in which they began."""
 
     calls: list[Call] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Processes that crashed: whatever their remains still hear, nobody was told."""
     _ticks: int = 0
 
     def begin(self, process: str, kind: str, argument: Any, key: str | None) -> Call:
@@ -80,8 +85,11 @@ class History:
 
     def end(self, call: Call, status: str) -> None:
         """A call ends."""
+        if call.process in self.gone:
+            return
         self._ticks += 1
-        call.returned, call.status = self._ticks, status
+        call.ended, call.status = self._ticks, status
+        call.returned = None if status == INFO else self._ticks
 
 
 def view(bounty: Bounty | None) -> Seen:
@@ -104,6 +112,10 @@ class RecordingStore:
         if name in MUTATIONS:
             return self._recording(MUTATIONS[name], method)
         return method
+
+    def cleaning_up(self, *, later: bool) -> RecordingStore:
+        """As the store's own: another view of it, which has to be written down as well."""
+        return RecordingStore(self._store.cleaning_up(later=later), self._process, self._history)
 
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
         if not fresh:
@@ -133,6 +145,9 @@ class RecordingStore:
             except OutcomeError as error:
                 self._told(call, error)
                 raise
+            except asyncio.CancelledError:
+                self._history.end(call, INFO)
+                raise
             self._history.end(call, OK)
             return bounty
 
@@ -147,6 +162,8 @@ class RecordingStore:
         elif isinstance(error, PreCommitError):
             _saw(call, error)
             self._history.end(call, FAIL)
+        else:
+            self._history.end(call, INFO)
 
 
 def _saw(call: Call, error: PreCommitError) -> None:

@@ -263,19 +263,34 @@ def _events(calls: list[Call]) -> Iterator[Event]:
 
 def _with_attempts(calls: list[Call]) -> list[Call]:
     """The calls, their keys numbered by attempts: what was refused may be tried again."""
-    refused = [each for each in calls if each.status == FAIL and each.key]
-    return [_numbered(call, refused) for call in calls] if refused else calls
-
-
-def _numbered(call: Call, refused: Sequence[Call]) -> Call:
-    earlier = [
-        each for each in refused if each.key == call.key and (each.returned or 0) < call.called
+    refused = [
+        each
+        for each in calls
+        if each.status == FAIL and each.key and _speaks_for_its_key(each, calls)
     ]
+    return [_numbered(call, refused, calls) for call in calls] if refused else calls
+
+
+def _numbered(call: Call, refused: Sequence[Call], calls: Sequence[Call]) -> Call:
+    begun = call.called
+    if call.kind == "resolve":  # it speaks of the last attempt before it
+        tries = [each for each in calls if each.key == call.key and each.kind != "resolve"]
+        begun = max((each.called for each in tries if each.called < begun), default=begun)
+    earlier = [each for each in refused if each.key == call.key and (each.returned or 0) < begun]
     return replace(call, key=f"{call.key} #{len(earlier)}") if earlier else call
 
 
 def _speaks_for_its_key(call: Call, calls: Sequence[Call]) -> bool:
-    """Whether a refusal rules out every call with its key, those of other processes included."""
+    """Whether a refusal rules out every call with its key.
+
+    A fence does. Otherwise it speaks for what its own process had tried by then.
+    """
     proof = call.error.evidence.proof if call.error else Proof.NONE
-    alone = all(each.process == call.process for each in calls if each.key == call.key)
+    others = [each for each in calls if each.key == call.key and each is not call]
+    until = call.returned or call.called
+    before = [each for each in others if each.called < until]
+    alone = all(
+        each.process == call.process and each.ended is not None and each.ended < call.called
+        for each in before
+    )
     return alone or proof is Proof.FENCED

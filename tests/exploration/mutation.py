@@ -123,12 +123,15 @@ def hunt(mutant: Mutant, ignored: frozenset[str] = frozenset()) -> Hunted:
 
 
 def _hunting() -> Iterator[tuple[Schedule, list[str]]]:
-    """Schedules and what is violated in them: random ones, then a share of the exhaustive ones."""
+    """Schedules and what they violate: kept ones, random ones, then a share of all with faults."""
     from tests.exploration.exhaustive import parts
+    from tests.exploration.report import KEPT, read
     from tests.exploration.shrink import kind_of
     from tests.exploration.simulation import replay, run_seed
 
     left = SCHEDULES
+    for schedule in map(read, KEPT):
+        yield schedule, [kind_of(each) for each in replay(schedule).violations]
     for seed in range(1, SEEDS + 1):
         schedule, result = run_seed(seed)
         yield schedule, [kind_of(each) for each in result.violations]

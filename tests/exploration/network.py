@@ -21,6 +21,7 @@ from tests.exploration.scheduler import Scheduler, acting, for_ever
 from tests.exploration.trace import Trace
 
 MOST_REQUESTS: Final = 1000
+COMMITS: Final = ("write document if", "ledger reserve", "ledger capture", "ledger void")
 IN_BAD_TIMES: Final = 0.4
 """How often something goes wrong shortly after something went wrong."""
 
@@ -55,6 +56,7 @@ class Network:
         trace: Where everything is written down.
         rate: How often drawn choices let something go wrong.
         aftershocks: For how many turns more often after that.
+        focused: Whether it goes wrong more often where something is committed, and less elsewhere.
 
     Nothing goes wrong any more once it has `healed`.
     """
@@ -68,6 +70,7 @@ class Network:
         *,
         rate: float = 0.0,
         aftershocks: int = 0,
+        focused: bool = False,
     ) -> None:
         self.mock = mock
         self.scheduler = scheduler
@@ -75,6 +78,7 @@ class Network:
         self.trace = trace
         self.rate = rate
         self.aftershocks = aftershocks
+        self.focused = focused
         self.healed = False
         self.actors: dict[str, Actor] = {}
         self.sent_by: dict[int, str] = {}
@@ -115,8 +119,9 @@ class Network:
         if actor.cut_off_for:
             actor.cut_off_for -= 1
             return actor, "cut"
-        rate = self.rate if number > actor.shaken_until else IN_BAD_TIMES
-        hazard = self.decisions.choose(f"{name}.{number}.fault", possible, rate)
+        hazard = self.decisions.choose(
+            f"{name}.{number}.fault", possible, self._rate(actor, number, where)
+        )
         if hazard:
             actor.shaken_until = number + self.aftershocks
             actor.met.append((where, hazard))
@@ -126,14 +131,22 @@ class Network:
             return actor, "cut"
         return actor, hazard
 
+    def _rate(self, actor: Actor, number: int, where: str) -> float:
+        if number <= actor.shaken_until:
+            return IN_BAD_TIMES
+        if not self.focused:
+            return self.rate
+        return min(4 * self.rate, IN_BAD_TIMES) if where in COMMITS else self.rate / 4
+
     async def ends(self, actor: Actor, how: str) -> None:
         """The actor's process dies, or its task is cancelled; never returns."""
         if how.startswith("crash"):
             together = {each.name for each in self.actors.values() if each.process == actor.process}
             self.scheduler.crash(together)
-            for name in together:
+            for name in sorted(together):
                 self.trace.note(name, "crashed")
-        elif actor.task is not None:
+            await self.scheduler.stay_gone()
+        if actor.task is not None:
             self.trace.note(actor.name, "cancelled")
             actor.task.cancel()
         await for_ever()

@@ -26,6 +26,7 @@ from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.exploration.actors import Done
+from tests.exploration.history import History
 from tests.exploration.starts import POOR_CID
 from tests.operations.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
 
@@ -220,13 +221,23 @@ def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
         if step is None:
             continue
         landed = f"{done.key}:{step}" in truth.landed
-        tried_again = any(each.key == done.key for each in told[number + 1 :])
+        tried_again = any(each.key == done.key for each in told[number + 1 :]) or done.is_rivalled
         undone = f"{done.key}:give-up" in truth.landed
         if done.verdict in ("committed", "post_commit") and not (landed or _settled(truth, done)):
             wrong.append(f"wrong verdict: {done.operation} {done.verdict}, and it never landed")
         if done.verdict == "pre_commit" and landed and not (tried_again or undone):
             wrong.append(f"wrong verdict: {done.operation} pre_commit, and it landed")
     return wrong
+
+
+def unrecorded(truth: Truth, history: History, keys: set[str]) -> list[str]:
+    """Steps of operations that landed although no call of them was written down.
+
+    Not a fault of the code under test: the harness would have lost sight of what it judges.
+    """
+    called = {call.key for call in history.calls}
+    missed = [key for key in truth.landed if key.rpartition(":")[0] in keys and key not in called]
+    return [f"nobody wrote down who called {key}" for key in missed]
 
 
 def _settled(truth: Truth, done: Done) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
@@ -18,7 +18,9 @@ from tests.exploration.shrink import kind_of, shrink
 from tests.exploration.simulation import Result, replay
 from tests.exploration.work import Summary
 
-MOST_SHOWN = 5
+KEPT: Final = sorted((Path(__file__).parent / "kept").glob("*.json"))
+"""Schedules that showed a violation once, or show a mutant that is hard to find."""
+MOST_SHOWN: Final = 5
 """How many kinds of violations to shrink and show."""
 
 

@@ -21,6 +21,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Operations, such as `claim` or `settle cid-2`; `again` repeats the one before, same key."""
     process: str = ""
     """Actors that name the same process share its stores; on its own if empty."""
+    keys: str = ""
+    """Uses the keys of this actor, as if its caller could not wait; its own if empty."""
     skew: int = 0
     impatient: bool = False
     """Sends every request once, and so has to fence sooner."""
@@ -76,9 +78,8 @@ def drawn(random: Random) -> Scenario:
     if random.random() < 0.3:
         names.append(random.choice([name for name in _WANTS if name not in names]))
     actors = [_drawn_actor(random, name, usual.get(name)) for name in names]
-    if random.random() < 0.15:  # a second task in the first one's process
-        first = actors[0]
-        actors.append(Actor(name=f"{first.name}2", process=first.home, does=first.does[:1]))
+    if random.random() < 0.2:
+        actors.append(_twin(random, actors[0]))
     return Scenario(
         start=start,
         actors=tuple(actors),
@@ -90,11 +91,21 @@ def drawn(random: Random) -> Scenario:
 def _drawn_actor(random: Random, name: str, first: str | None) -> Actor:
     wants = _WANTS.get(name, ("again", "cancel"))
     does = [first or random.choice([each for each in wants if each != "again"])]
-    while random.random() < 0.35 and len(does) < 3:
-        does.append(random.choice(wants))
+    while random.random() < 0.4 and len(does) < 3:
+        does.append(random.choice((*wants, "again", "resolve")))
     return Actor(
         name=name,
         does=tuple(does),
         skew=random.choice(SKEWS),
-        impatient=random.random() < 0.3,
+        impatient=random.random() < 0.4,
+    )
+
+
+def _twin(random: Random, first: Actor) -> Actor:
+    """The same agent once more: in the same process or in another, with the same keys or others."""
+    return Actor(
+        name=f"{first.name}2",
+        does=first.does[: random.choice((1, 1, 2))],
+        process=random.choice((first.home, "")),
+        keys=random.choice((first.name, "")),
     )

@@ -61,6 +61,7 @@ class Scheduler:
         self._counts: dict[str, int] = {}
         self._gone: set[str] = set()
         self._last = NOBODY
+        self._over = False
         self._on_crash = on_crash
 
     async def turn(self) -> tuple[str, int]:
@@ -69,13 +70,15 @@ class Scheduler:
         if actor == NOBODY:
             return actor, 0
         if actor in self._gone:
-            await for_ever()
+            await self.stay_gone()
         number = self._counts[actor] = self._counts.get(actor, 0) + 1
         turn = Turn(actor, number, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         try:
             await turn.future
         except asyncio.CancelledError:
+            if actor in self._gone:
+                await self.stay_gone()
             if turn in self._waiting:
                 self._waiting.remove(turn)
             raise
@@ -86,6 +89,12 @@ class Scheduler:
         self._gone |= actors
         self._waiting = [turn for turn in self._waiting if turn.actor not in self._gone]
         self._on_crash()
+
+    async def stay_gone(self) -> None:
+        """Never go on: a dead process does not hear its own timeouts, either."""
+        while not self._over:
+            with suppress(asyncio.CancelledError):
+                await for_ever()
 
     def is_gone(self, actor: str) -> bool:
         """Whether the actor has crashed."""
@@ -117,6 +126,7 @@ class Scheduler:
         try:
             return loop.run_until_complete(main)
         finally:
+            self._over = True
             _abandon(loop)
             loop.close()
 

@@ -52,6 +52,8 @@ class Mood:
     """How often something goes wrong at a turn."""
     aftershocks: int = 0
     """For how many turns more often after that."""
+    focused: bool = False
+    """Whether that is mostly where something is committed."""
     switching: float = 0.0
     """How often another actor goes first."""
 
@@ -59,7 +61,12 @@ class Mood:
     def drawn(cls, random: Random) -> Mood:
         """A mood at random."""
         rate = random.choice((0.0, 0.03, 0.08, 0.2))
-        return cls(rate, random.choice((0, 0, 3)), random.choice((0.0, 0.1, 0.3, 0.6)))
+        return cls(
+            rate,
+            aftershocks=random.choice((0, 0, 3)),
+            focused=random.random() < 0.4,
+            switching=random.choice((0.0, 0.1, 0.3, 0.6)),
+        )
 
 
 CALM: Final = Mood()
@@ -109,7 +116,7 @@ class Simulation:
         self.decisions = decisions
         self.history = History()
         self.trace = Trace()
-        self.scheduler = Scheduler(decisions, mood.switching, on_crash=self._check_over)
+        self.scheduler = Scheduler(decisions, mood.switching, on_crash=self._crash)
         self.done: list[Done] = []
         self.violations: list[str] = []
         self.unresolved = 0
@@ -124,6 +131,7 @@ class Simulation:
             self.trace,
             rate=mood.rate,
             aftershocks=mood.aftershocks,
+            focused=mood.focused,
         )
         self.watch = self.network.watch = oracles.Watch(self.world)
         self._around = Surroundings(
@@ -135,7 +143,6 @@ class Simulation:
             strategy,
         )
         self._processes: dict[str, Process] = {}
-        self._crashed: set[str] = set()
         self._over: asyncio.Future[None] | None = None
         self._late = ""
 
@@ -195,9 +202,8 @@ class Simulation:
         for number, wish in enumerate(who.does):
             name, _, argument = wish.partition(" ")
             if name != "again":
-                done = Done(
-                    who.name, who.home, name, f"{who.name}-{number}-{name}", argument or CID
-                )
+                key = f"{who.keys or who.name}-{number}-{name}"
+                done = Done(who.name, who.home, name, key, argument or CID)
             elif done is not None:
                 done = Done(who.name, who.home, done.operation, done.key, done.cid)
             if done is not None:
@@ -206,6 +212,11 @@ class Simulation:
         self._check_over()
 
     async def _do(self, actor: Actor, done: Done) -> None:
+        for other in self.done:
+            if other.key != done.key:
+                continue
+            if other.verdict == "running" or other.process != done.process:
+                done.is_rivalled = other.is_rivalled = True
         self.done.append(done)
         actor.operation, actor.met = done.operation, []
         try:
@@ -219,12 +230,23 @@ class Simulation:
                 raise  # the run is over
             task.uncancel()
             done.verdict, done.error = "cancelled", error
+        if self.scheduler.is_gone(actor.name):
+            done.verdict = "crashed"
+            await self.scheduler.stay_gone()
         self.violations += oracles.unkept(self.world, done)
         self._cover(actor, done)
 
     def _cover(self, actor: Actor, done: Done) -> None:
         for where, hazard in actor.met or [("-", "-")]:
             self.coverage[(done.operation, where, hazard, done.verdict)] += 1
+
+    def _crash(self) -> None:
+        self.history.gone |= {
+            actor.process
+            for actor in self.network.actors.values()
+            if self.scheduler.is_gone(actor.name)
+        }
+        self._check_over()
 
     def _check_over(self) -> None:
         busy = any(
@@ -238,11 +260,8 @@ class Simulation:
 
     def _heal(self) -> None:
         self.network.healed = True
-        for actor in self.network.actors.values():
-            if self.scheduler.is_gone(actor.name):
-                self._crashed.add(actor.process)
         for done in self.done:
-            if done.verdict == "running":
+            if done.verdict in ("running", "crashed"):
                 done.verdict = "crashed"
                 self._cover(self.network.actors[done.actor], done)
         self.trace.note("-", "the network has healed")
@@ -262,7 +281,7 @@ class Simulation:
         await self._late_arrive("")
         if not self.decisions.choose("resolve", ("skip",), 0.4):
             for call in list(self.history.calls):
-                if call.status == INFO and call.key and call.process not in self._crashed:
+                if call.status == INFO and call.key and call.process not in self.history.gone:
                     await self._resolve_step(call.process, call.key)
         await self._late_arrive("after resolving")
 
@@ -319,7 +338,7 @@ class Simulation:
             await self._reconcile()
 
     async def _repeat_one(self, done: Done) -> None:
-        crashed = done.process in self._crashed
+        crashed = done.process in self.history.gone
         process = self._process("heir") if crashed else self._processes[done.process]
         again = Done(done.actor, process.name, done.operation, done.key, done.cid)
         self.done.append(again)
@@ -339,7 +358,9 @@ class Simulation:
         self.violations += self.watch.wrong
         at_rest = await oracles.wrong_at_rest(self.world)
         self.violations += [f"not at rest: {each}" for each in at_rest]
-        self.violations += oracles.wrong_verdicts(oracles.Truth.of(self.mock), self.done)
+        truth = oracles.Truth.of(self.mock)
+        self.violations += oracles.wrong_verdicts(truth, self.done)
+        self.violations += oracles.unrecorded(truth, self.history, {each.key for each in self.done})
         if not is_linearizable(self.history.calls, _as_state(self.start)):
             self.violations.append("not linearizable")
             for call in self.history.calls:

@@ -19,11 +19,11 @@ FENCED = PreCommitError("fenced off", evidence=Evidence(proof=Proof.FENCED))
 def call(kind: str, who: str, span: tuple[int, int | None], status: str = OK) -> Call:
     """One call by `who`, with a key of its own."""
     key = f"{kind} {who} {span[0]}"
-    return Call(who, kind, who, key, span[0], span[1], status)
+    return Call(who, kind, who, key, span[0], span[1], span[1] or span[0], status)
 
 
 def read(span: tuple[int, int], seen: Seen) -> Call:
-    return Call("reader", "read", None, None, *span, status=OK, seen=seen, has_seen=True)
+    return Call("reader", "read", None, None, *span, span[1], OK, seen=seen, has_seen=True)
 
 
 CLAIMED_BY_A, CLAIMED_BY_B = ("claimed", "a"), ("claimed", "b")
@@ -81,16 +81,16 @@ WRONG = {
     "seen before it was called": [read((1, 2), CLAIMED_BY_A), call("claim", "a", (3, 4))],
     "released by another": [call("claim", "a", (1, 2)), call("release", "b", (3, 4))],
     "refused for a state that it was never in": [
-        Call("b", "claim", "b", "k", 1, 2, FAIL, seen=("settled", None), has_seen=True)
+        Call("b", "claim", "b", "k", 1, 2, 2, FAIL, seen=("settled", None), has_seen=True)
     ],
     "resolved to never, and it is seen": [
         call("claim", "a", (1, None), INFO),
-        Call("a", "resolve", "pre_commit", "claim a 1", 2, 3, OK),
+        Call("a", "resolve", "pre_commit", "claim a 1", 2, 3, 3, OK),
         read((4, 5), CLAIMED_BY_A),
     ],
     "resolved to committed, and it is not seen": [
         call("claim", "a", (1, None), INFO),
-        Call("a", "resolve", "committed", "claim a 1", 2, 3, OK),
+        Call("a", "resolve", "committed", "claim a 1", 2, 3, 3, OK),
         read((4, 5), ("open", None)),
     ],
 }
