@@ -231,9 +231,9 @@ class NexusPayCredits(LedgerCredits):
             self._forget(call)
             self._tried.discard(here)
             raise self._stopped(call, error) from error
-        if not appended and (sending.in_doubt or not call.deadline.remaining):
+        if not appended and sending.in_doubt:
             self._forget(call)
-            raise _displaced(sending).about(call.operation, None, call.key)
+            raise _fenced_off(sending).about(call.operation, None, call.key)
         return appended
 
     async def _send(self, call: _Call, sending: Sending) -> bool:
@@ -292,23 +292,19 @@ class NexusPayCredits(LedgerCredits):
                 evidence=msgspec.structs.replace(evidence, proof=Proof.NONE),
             )
             return unknown.about(call.operation, None, call.key)
-        message = f"nothing was changed, the server did not take it: {error.answer}"
+        message = f"nothing was changed: {error.answer}"
         return PaymentError(message, evidence=evidence).about(call.operation, None, call.key)
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._settings.operation_timeout)
 
 
-def _displaced(sending: Sending) -> PreCommitError:
-    """The error for an entry that can no longer count, because something took its place."""
-    if sending.in_doubt:
-        return PreCommitError(
-            "the request got no answer and was fenced off: no account was credited by it, or will "
-            "be. Should it arrive all the same, the next top-up uses what it brings",
-            evidence=sending.proves(Proof.FENCED),
-        )
-    return PaymentError(
-        "others changed the ledger all the time", evidence=sending.proves(Proof.SUPERSEDED)
+def _fenced_off(sending: Sending) -> PreCommitError:
+    """The error for credits that may still be under way, and can no longer count."""
+    return PreCommitError(
+        "the request got no answer and was fenced off: no account was credited by it, or will be. "
+        "Should it arrive all the same, the next top-up uses what it brings",
+        evidence=sending.proves(Proof.FENCED),
     )
 
 

@@ -9,16 +9,17 @@ from nexus_bounty.testing import CreditsServiceContract
 from tests.nexuspay.support import KEY, Truth, credits_on
 
 SERVERS = {
-    "0.9 that keeps what it acknowledges": {"personality": "0.9"},
-    "0.9 as it is": {"personality": "0.9", "pay_loss_rate": 0.5},
-    "0.10": {"personality": "0.10", "api_key": KEY},
+    "0.9, as it is": lambda: MockNexus("0.9", pay_loss_rate=0.5),
+    "0.9, if it kept what it acknowledges": lambda: MockNexus("0.9"),
+    "0.10": lambda: MockNexus("0.10", api_key=KEY),
 }
+THE_EASIEST = pytest.param(list(SERVERS)[1], marks=pytest.mark.exhaustive)
 
 
 class TestNexusPayCredits(CreditsServiceContract):
-    @pytest.fixture(params=SERVERS)
+    @pytest.fixture(params=[*list(SERVERS)[::2], THE_EASIEST])
     async def credits(self, request, clock):
-        mock = MockNexus(**SERVERS[request.param])
+        mock = SERVERS[request.param]()
         async with credits_on(mock, clock=clock) as service:
             yield service
             assert (await service.verify()).ok
