@@ -66,14 +66,13 @@ async def _claim(
     services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str
 ) -> OperationResult:
     owed: list[str] = []
-    held = await services.claims.claim_or_renew(
-        target_of(bounty.bounty_id),
-        agent,
-        claim_id=derived_id("claim", key),
-        lease=lease,
-        intent_summary=f"Claiming bounty: {bounty.title}"[:200],
-        idempotency_key=derived_key(key, "lease"),
-    )
+    held = await _take_lease(services, bounty, agent, lease, key, "lease")
+    if held.claim_id != derived_id("claim", key):
+        seen = await known_bounty(services, bounty.bounty_id)
+        if held.holds(services.clock()) and seen.claim_id != held.claim_id:
+            # whoever released the bounty has yet to end this lease, and would end it with ours
+            await end_lease(services, held.claim_id)
+            held = await _take_lease(services, bounty, agent, lease, key, "lease-anew")
     commit_key = derived_key(key, "claim")
     if not held.holds(services.clock()):
         await _was_committed(services, bounty.bounty_id, commit_key, held)
@@ -93,6 +92,20 @@ async def _claim(
         owed=owed,
         claim=held,
         credits_with=credits_with(bounty),
+    )
+
+
+async def _take_lease(
+    services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str, step: str
+) -> Claim:
+    """The lease on a bounty: a new one, or the one that `agent` has already, renewed."""
+    return await services.claims.claim_or_renew(
+        target_of(bounty.bounty_id),
+        agent,
+        claim_id=derived_id("claim", key),
+        lease=lease,
+        intent_summary=f"Claiming bounty: {bounty.title}"[:200],
+        idempotency_key=derived_key(key, step),
     )
 
 
@@ -186,13 +199,14 @@ async def release(
     key = services.key(idempotency_key)
     async with operation(services, RELEASE, bounty_id, key):
         owed: list[str] = []
+        before = await known_bounty(services, bounty_id)
         step = services.store.release_bounty(
             bounty_id, agent, idempotency_key=derived_key(key, "release")
         )
         bounty = await committed(step, owed)
         if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
             async with owing(RELEASE_LEASE, owed):
-                await end_leases(services, bounty_id, agent.agent_id)
+                await _end_lease_of(services, before, agent)
     return OperationResult(
         operation="release",
         idempotency_key=key,
@@ -203,14 +217,22 @@ async def release(
     )
 
 
-async def end_leases(services: Services, bounty_id: str, agent_id: str) -> None:
-    """Release every lease that `agent_id` holds on a bounty that its document no longer gives it.
+async def _end_lease_of(services: Services, before: Bounty, agent: AgentIdentity) -> None:
+    """End the lease that `agent` had on a bounty, and none taken since.
 
-    A remembered lease will not do: the agent may have released and claimed again elsewhere.
+    A repeat finds the bounty released: then it is one that was not taken or renewed since.
     """
-    for held in await services.claims.active_claims(target_of(bounty_id)):
-        if held.agent.agent_id == agent_id:
-            await end_lease(services, held.claim_id)
+    if _is_held_by(before, agent):
+        ids = [before.claim_id] if before.claim_id else []
+    else:
+        active = await services.claims.active_claims(target_of(before.bounty_id))
+        ids = [
+            each.claim_id
+            for each in active
+            if each.agent.agent_id == agent.agent_id and each.heartbeat_at <= before.updated_at
+        ]
+    for each in ids:
+        await end_lease(services, each)
 
 
 async def end_lease(services: Services, claim_id: str) -> None:
