@@ -125,8 +125,12 @@ class PayApi:
         Raises:
             NexusError: It did not say.
         """
-        balance = await self._get(f"{_ROOT}/balance", _Balance, deadline)
-        return units_in(balance.available)
+        route = f"{_ROOT}/balance"
+        balance = await self._get(route, _Balance, deadline)
+        try:
+            return units_in(balance.available)
+        except (ArithmeticError, ValueError) as error:
+            raise _unreadable(route, f"{balance.available!r} is no amount") from error
 
     async def page(self, limit: int, cursor: str | None, deadline: Deadline) -> Page:
         """The newest `limit` transfers, or those behind `cursor`.
@@ -156,9 +160,11 @@ def _converted(answer: Any, kind: type[T], route: str) -> T:
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:
-        raise NexusError(
-            classification.UNREADABLE, method="GET", path=route, detail=str(error)
-        ) from error
+        raise _unreadable(route, str(error)) from error
+
+
+def _unreadable(route: str, detail: str) -> NexusError:
+    return NexusError(classification.UNREADABLE, method="GET", path=route, detail=detail)
 
 
 def _is_passing(error: NexusError) -> bool:

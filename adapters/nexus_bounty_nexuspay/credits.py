@@ -64,9 +64,10 @@ class _Call:
 class NexusPayCredits(LedgerCredits):
     """A `CreditsService` on a NexusPay server; the package's docstring says how it is safe.
 
-    Any number of processes may work on one ledger. A call whose task is cancelled may have
-    happened; the same id tells. Credits that `top_up` brings in are taken from the account that
-    the API key belongs to (`admin` up to Nexus 0.10.0), one hundredth of a credit for each unit.
+    Any number of processes may work on one ledger, with keys of one zone. A call whose task is
+    cancelled may have happened; the same id tells. Credits that `top_up` brings in are taken from
+    the account that the API key belongs to (`admin` up to Nexus 0.10.0), one hundredth of a credit
+    for each unit. Reading writes, too, when a ledger is new or something has expired.
 
     Args:
         url: The server's base URL; `settings.url` if not given.

@@ -24,6 +24,10 @@ FIRST_PAGE: Final = 8
 """How many transfers a look asks for where most are known; each page after it holds more."""
 PAGE: Final = 1000
 """How many it asks for at once at most."""
+MOST_PAID: Final = 16
+"""How often credits are sent at most where every answer says yes and the list never shows them."""
+OFTEN: Final = 8
+"""As many answers in a row to transfers that are not in the list are no reason to wait."""
 MOST_FORGOTTEN: Final = 64
 """A server that acknowledges this many transfers in a row and lists none cannot keep them."""
 
@@ -35,23 +39,42 @@ class Sending:
     Attributes:
         entry: What is to be appended.
         amount: How NexusPay is told the credits that go with it.
-        fence: An entry without credits that takes its place while `in_doubt`; `None` if it
-            carries none itself, and is its own fence.
+        nothing: How it is told that none do.
+        fence: What takes its place while its credits may be under way; `None` for an entry that
+            carries none, and is its own fence.
         sent: Whether it may have arrived, or may yet.
-        in_doubt: Whether its credits may be under way: a request with them got no answer.
+        times_paid: How often its credits were sent.
+        in_doubt: Whether they may be under way: a request with them got no answer.
         observations: What was done and what came of it.
     """
 
     entry: Entry
     amount: str
+    nothing: str
     fence: Entry | None
     sent: bool = False
+    times_paid: int = 0
     in_doubt: bool = False
     observations: list[Observation] = field(default_factory=list)
+
+    def next(self) -> tuple[Entry, str]:
+        """What is to be sent now, and the amount that goes with it."""
+        if self.fence is None:
+            return self.entry, self.nothing
+        if self.in_doubt or self.times_paid >= MOST_PAID:
+            self.in_doubt = True
+            return self.fence, self.nothing
+        self.times_paid += 1
+        return self.entry, self.amount
 
     def saw(self, action: str, answer: str) -> None:
         """Note one thing that was done and what came of it."""
         self.observations.append(Observation(action=action, target="NexusPay", answer=answer))
+
+    def acknowledged(self) -> None:
+        """Note that a request was answered, which does not mean that it was stored."""
+        self.saw("transfer", "acknowledged")
+        self.sent = True
 
     def failed(self, error: NexusError) -> None:
         """Note what a failed request leaves open."""
@@ -101,7 +124,8 @@ class PayLog:
         if self._dialect is None:
             raise RuntimeError("the ledger is not open")
         fence = Entry(entry_id=new_key(), after=entry.after, operation="fence", key=entry.key)
-        return Sending(entry, self._dialect.amount(units), fence if units else None)
+        amount, nothing = self._dialect.amount(units), self._dialect.nothing
+        return Sending(entry, amount, nothing, fence if units else None)
 
     async def append(self, sending: Sending, deadline: Deadline) -> bool:
         """Send until something follows the entry that this one is to follow; whether it is this.
@@ -119,23 +143,20 @@ class PayLog:
             if sending.sent:
                 follower = await self._follower(sending, deadline)
                 if follower is not None:
-                    return follower == sending.entry.entry_id
+                    return self._ended(sending, follower)
             elif error is not None and not self._is_worth_a_repeat(error, number):
                 raise error
             await self._pause(number, error, deadline)
         raise AssertionError("counting never ends")  # pragma: no cover
 
     async def _send(self, sending: Sending, deadline: Deadline) -> NexusError | None:
-        entry, amount = sending.entry, sending.amount
-        if sending.in_doubt and sending.fence is not None and self._dialect is not None:
-            entry, amount = sending.fence, self._dialect.nothing
+        entry, amount = sending.next()
         try:
             await self._transfer(entry, amount, deadline)
         except NexusError as error:
             sending.failed(error)
             return error
-        sending.sent = True
-        sending.saw("transfer", "acknowledged, which does not mean that it was stored")
+        sending.acknowledged()
         return None
 
     async def _transfer(self, entry: Entry, amount: str, deadline: Deadline) -> None:
@@ -168,33 +189,53 @@ class PayLog:
         )
         return follower
 
+    def _ended(self, sending: Sending, follower: str) -> bool:
+        entry = sending.entry
+        appended = follower == entry.entry_id
+        logger.debug("%s %s: appended: %s", entry.operation, entry.key, appended)
+        if sending.times_paid and not appended:
+            logger.warning(
+                "%s %s was displaced: what it paid, or may yet, is used by the next top-up",
+                entry.operation,
+                entry.key,
+            )
+        return appended
+
     def _is_worth_a_repeat(self, error: NexusError, number: int) -> bool:
         return error.is_passing and number < self._api.retries.attempts
 
     async def _pause(self, number: int, error: NexusError | None, deadline: Deadline) -> None:
-        """Wait before the next request: not at all after an answer, as half of them are forgotten.
+        """Wait before the next request, unless it is usual that the last one came to nothing.
 
         Raises:
             NexusError: The time is over.
         """
-        if error is not None:
-            await asyncio.sleep(
-                min(self._api.retries.pause(number, error.retry_after), deadline.remaining)
-            )
+        failures = number - OFTEN if error is None else number
+        if failures > 0:
+            asked = None if error is None else error.retry_after
+            pause = self._api.retries.pause(failures, asked)
+            await asyncio.sleep(min(pause, deadline.remaining))
         if not deadline.remaining:
             raise error or NexusError(classification.LATE, method="POST", path="transfer")
 
     async def _open(self, deadline: Deadline) -> None:
         async with self._opening:
             if self._dialect is None:
-                try:
-                    dialect = await self._api.dialect(deadline)
-                    await self._read(deadline)
-                except NexusError as error:
-                    raise without_records(error) or error from error
+                dialect = await self._observed(deadline)
                 await self._begin(dialect, deadline)
                 self._dialect = dialect
                 logger.info("the ledger is on NexusPay %s", dialect.name)
+
+    async def _observed(self, deadline: Deadline) -> Dialect:
+        """Which NexusPay it is, after a look at its list."""
+        try:
+            dialect = await self._api.dialect(deadline)
+            await self._read(deadline)
+        except NexusError as error:
+            if (refusal := without_records(error)) is not None:
+                raise refusal from error
+            raise
+        return dialect
 
     async def _begin(self, dialect: Dialect, deadline: Deadline) -> None:
         """See to it that the list shows an entry, which also shows that it keeps what it is sent.

@@ -9,7 +9,7 @@ from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.outcomes import CommitUnknownError, PreCommitError, Proof
 from nexus_bounty.testing.virtual_time import run
 from nexus_bounty_nexuspay import NexusPayCredits
-from nexus_bounty_nexuspay.paylog import PayLog
+from nexus_bounty_nexuspay.paylog import PayLog, Sending
 from tests.nexuspay.exhaustive import EVERY_FAULT, OPERATIONS, World
 from tests.nexuspay.support import HURRIED, PATIENT, Truth, credits_on
 from tests.nexuspay.test_nexuspay_faults import try_all
@@ -29,13 +29,20 @@ class TrustingLog(PayLog):
         return await super().append(sending, deadline)
 
 
-class RepeatingLog(PayLog):
+class Repeating(Sending):
     """Sends credits again while the first request may still be under way."""
 
+    def failed(self, error):
+        super().failed(error)
+        self.in_doubt = False
+
+
+class RepeatingLog(PayLog):
+    """Fences nothing off."""
+
     def prepare(self, entry, units):
-        sending = super().prepare(entry, units)
-        sending.fence = None
-        return sending
+        real = super().prepare(entry, units)
+        return Repeating(real.entry, real.amount, real.nothing, real.fence)
 
 
 def on(log: type[PayLog]) -> type[NexusPayCredits]:

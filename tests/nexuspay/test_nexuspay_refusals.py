@@ -16,7 +16,7 @@ from nexus_bounty.outcomes import (
 )
 from nexus_bounty.testing.virtual_time import run
 from nexus_bounty_nexuspay import UnsupportedNexusPayError
-from nexus_bounty_nexuspay.paylog import FIRST_PAGE
+from nexus_bounty_nexuspay.paylog import FIRST_PAGE, MOST_PAID
 from tests.nexuspay.servers import Lying, Saying
 from tests.nexuspay.support import KEY, RELEASES, Truth, credits_on
 
@@ -181,5 +181,30 @@ def test_a_page_that_hides_an_error_behind_emptiness_is_asked_for_again() -> Non
                 await writer.transfer(name, from_account="alice", to_account="bob", amount=1)
             assert (await reader.balance("bob")).available == FIRST_PAGE + 2
             assert hidden
+
+    run(main())
+
+
+def test_credits_are_not_sent_for_ever_to_a_server_whose_list_stands_still() -> None:
+    """As where a cache answers in its place: every transfer is acknowledged, and none is shown."""
+    still: dict[str, object] = {}
+
+    def change(told):
+        return still.setdefault("answer", told) if "stands" in still else told
+
+    async def main() -> None:
+        mock = MockNexus("0.9")
+        transport = Lying(mock, "/transactions", change)
+        async with credits_on(mock, transport=transport) as service:
+            await service.top_up("funds", account="alice", amount=40)
+            still["stands"] = True
+            with pytest.raises(CommitUnknownError):
+                await service.top_up("more", account="alice", amount=1)
+            still.clear()
+            truth = Truth(mock)
+            assert (truth.taken, truth.count("top_up", "more")) == (40 + MOST_PAID, 1)
+            await service.top_up("more", account="alice", amount=1)
+            assert await service.unassigned() == MOST_PAID - 1
+            assert (await service.balance("alice")).available == 41
 
     run(main())
