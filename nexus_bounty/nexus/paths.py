@@ -118,9 +118,15 @@ def staged(path: str) -> str:
     return _beside(path, "staged")
 
 
+def contents(path: str) -> str:
+    """The directory of what is in the slots of the file at `path`, where slots lose it."""
+    return _beside(path, "contents")
+
+
 def _beside(path: str, what: str) -> str:
     directory, _, name = path.rpartition("/")
-    return f"{_index(directory, what)}/{name.removesuffix('.json')}"
+    record_id = name if is_index(directory) else name.removesuffix(".json")
+    return f"{_index(directory, what)}/{record_id}"
 
 
 def all_commit_slots(directory: str) -> str:
@@ -131,6 +137,11 @@ def all_commit_slots(directory: str) -> str:
 def all_staged(directory: str) -> str:
     """The directory of what is staged for all files in `directory`."""
     return _index(directory, "staged")
+
+
+def all_contents(directory: str) -> str:
+    """The directory of what is in the slots of all files in `directory`."""
+    return _index(directory, "contents")
 
 
 def _index(directory: str, what: str) -> str:

@@ -365,7 +365,6 @@ def test_two_documents_never_share_a_commit_slot(one: str, other: str) -> None:
         assert decode_segment(paths.committed_id(f"{slots[0]}/7")) == one
 
 
-@pytest.mark.xfail(strict=True, reason="`.json` is taken off the names of locks too")
 def test_two_locks_never_share_a_commit_slot() -> None:
     """A target may well be called something.json."""
     zone = ZonePaths("z")
