@@ -28,7 +28,8 @@ class Behaviour:
             as where 0.10 keeps files by path.
         race_window: Seconds between the check of a precondition and the write, where they race;
             0 still lets every other task run once.
-        rename_delay: Seconds that a winning rename blocks its answer and all writes.
+        rename_delay: Seconds that a winning rename of a file in a directory blocks its answer
+            and all writes.
         torn_reads: Whether a read takes the content first and the etag a little later.
         pay: Whether there is a record store behind NexusPay; without one it answers 503.
         api_key: The key that requests must carry; None runs open.

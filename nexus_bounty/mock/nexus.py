@@ -44,8 +44,9 @@ class MockNexus:
         faults: Faults by rule, or any source of faults.
         race_window: Seconds between check and write where preconditions race. With 0 every other
             task still runs in between, which is enough in process; over sockets use 0.002.
-        rename_delay: Seconds that a winning rename delays its answer and blocks all writes. None
-            is as the release, except that 0.5.6 takes 0.03 s instead of its real 30 s.
+        rename_delay: Seconds that a winning rename of a file in a directory delays its answer and
+            blocks all writes. None is as the release, except that 0.5.6 takes 0.03 s instead of
+            its real 30 s.
         torn_reads: Reads take the content first and the etag a little later.
         pay: Whether NexusPay has a record store; without one it answers 503.
         pay_loss_rate: Share of reservations and transfers that are acknowledged and forgotten;

@@ -88,7 +88,7 @@ class Personality:
     """Whether write_batch stores nothing when one of its files was deleted before."""
     rename_keeps_content: bool = True
     rename_delay: float = 0.0
-    """Seconds that a winning rename blocks its answer and every other write."""
+    """Seconds that a winning rename of a file in a directory blocks its answer and all writes."""
     rename_race_loser: tuple[Problem, str] = (Problem.INTERNAL, "")
     create_race_loser: str | None = None
     """What half of the racing creators hear, where a unique index stops them."""
