@@ -279,7 +279,7 @@ class IdempotencyMismatchError(PreCommitError):
 class UnsupportedServerError(PreCommitError):
     """No strategy can commit safely on this server; nothing was written and no money moved."""
 
-    advice = "Use a server release with atomic conditional writes"
+    advice = "Nothing was written; `nexus-bounty doctor` says what is safe on this server"
 
 
 class PaymentError(PreCommitError):

@@ -107,7 +107,7 @@ class SyncNexusClient(Face[NexusClient]):
         return self.wrapped.requests_sent
 
     def deadline(self) -> Deadline:
-        """The deadline of an operation that starts now."""
+        """The deadline of a new operation; its time runs from its first request on."""
         return self._ask(self.wrapped.deadline)
 
     def call(
@@ -192,6 +192,13 @@ class SyncNexusClient(Face[NexusClient]):
         """Whether there is a file at `path`."""
         return self._run(self.wrapped.exists, path, deadline=deadline)
 
+    def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
+        """The etag of the file at `path`, without its content; `None` if it is missing.
+
+        Only 0.9 and later can say it.
+        """
+        return self._run(self.wrapped.etag, path, deadline=deadline)
+
     def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
         """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
         return self._run(self.wrapped.exist, paths, deadline=deadline)
@@ -247,8 +254,8 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     Args:
         client: The server; the caller closes it.
         zone_id: The zone; the client's setting if not given.
-        commit: How documents are committed: a strategy, "auto" for what a probe finds to be safe,
-            or `ConditionalCommit` if not given.
+        commit: How documents are committed: "auto" for what a probe finds to be safe before the
+            first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
         clock: The current time, aware.
 
     Every mutation returns a committed snapshot or raises one of:
@@ -266,7 +273,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         client: SyncNexusClient,
         zone_id: str | None = None,
         *,
-        commit: CommitOption = None,
+        commit: CommitOption = "auto",
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__(

@@ -89,7 +89,7 @@ def _writes(report: DemoReport) -> Table:
     for name in ("Who", "Wrote", "Came back", "Committed, because"):
         table.add_column(name, overflow="fold")
     for write in report.writes:
-        accident = write.proof is not Proof.ACKNOWLEDGED
+        accident = not write.answered
         table.add_row(
             safe(write.process),
             _WRITES.get(write.kind, write.kind),
@@ -102,7 +102,7 @@ def _writes(report: DemoReport) -> Table:
 def _came_back(write: Write) -> str:
     if write.found_by is not None:
         return "nothing: it died"
-    if write.proof is Proof.ACKNOWLEDGED:
+    if write.answered:
         return "an answer"
     return "nothing: answer lost"
 

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from nexus_bounty.nexus.paths import commit_slots
+
 
 class ProcessStopped(BaseException):
     """This process is gone: nothing after this runs, no `except Exception` sees it."""
@@ -15,10 +17,10 @@ class ProcessStopped(BaseException):
 
 @dataclass
 class Accident:
-    """What happens once, in place of the answer to the first acknowledged write of `path`.
+    """What happens once, in place of the answer to the first acknowledged commit of `path`.
 
     Attributes:
-        path: The file whose write is hit.
+        path: The document whose commit is hit: its write, or the rename that decides it.
         error: What the writer gets instead of the answer.
         happened: Whether it has.
     """
@@ -53,7 +55,7 @@ class AccidentProneTransport(httpx.AsyncBaseTransport):
         """
         response = await self._inner.handle_async_request(request)
         accident = self._accident
-        if not accident.happened and _written_path(request) == accident.path:
+        if not accident.happened and _commits(request, accident.path):
             accident.happened = _is_acknowledged(await response.aread())
             if accident.happened:
                 await response.aclose()
@@ -65,9 +67,14 @@ class AccidentProneTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def _written_path(request: httpx.Request) -> str | None:
+def _commits(request: httpx.Request, path: str) -> bool:
+    if request.method != "POST":
+        return False
     call: dict[str, Any] = msgspec.json.decode(request.content)
-    return call["params"].get("path") if call["method"] == "write" else None
+    params = call["params"]
+    if call["method"] == "rename":
+        return str(params["new_path"]).startswith(f"{commit_slots(path)}/")
+    return bool(call["method"] == "write" and params["path"] == path)
 
 
 def _is_acknowledged(body: bytes) -> bool:

@@ -21,6 +21,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     outcome: Outcome
     proof: Proof
+    answered: bool
+    """Whether an answer to it came back at all."""
     observed: Sequence[str] = ()
     found_by: str | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nexus_bounty.demo.report import Write
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.auto import AutoCommit
 from nexus_bounty.nexus.commit.results import (
     Aborted,
     CommitResult,
@@ -19,8 +19,8 @@ from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.outcomes import Observation, Outcome, Proof
 
 
-class WitnessedCommit(ConditionalCommit):
-    """Commits as `ConditionalCommit` does, and notes in `writes` what became of each commit.
+class WitnessedCommit(AutoCommit):
+    """Commits as the stores do by default, and notes in `writes` what became of each commit.
 
     Args:
         client: The server.
@@ -57,6 +57,7 @@ class WitnessedCommit(ConditionalCommit):
                 key=intent.record.key,
                 outcome=outcome,
                 proof=proof,
+                answered=any("acknowledged" in each.answer for each in observed),
                 observed=[f"{each.action}: {each.answer}" for each in observed],
             )
         )

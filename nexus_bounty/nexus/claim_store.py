@@ -57,8 +57,8 @@ class NexusClaimStore:
     Args:
         client: The server; the caller closes it.
         zone_id: The zone; the client's setting if not given.
-        commit: How documents are committed: a strategy, "auto" for what a probe finds to be safe,
-            or `ConditionalCommit` if not given.
+        commit: How documents are committed: "auto" for what a probe finds to be safe before the
+            first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
         clock: Says when leases run out; aware.
     """
 
@@ -67,7 +67,7 @@ class NexusClaimStore:
         client: NexusClient,
         zone_id: str | None = None,
         *,
-        commit: CommitOption = None,
+        commit: CommitOption = "auto",
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         zone_id = zone_id if zone_id is not None else client.settings.zone_id

@@ -260,6 +260,14 @@ class NexusClient:
         reply = await self._harmless("exists", path, {"path": path}, wire.existence, deadline)
         return reply.exists
 
+    async def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
+        """The etag of the file at `path`, without its content; `None` if it is missing.
+
+        Only 0.9 and later can say it.
+        """
+        reply = await self._harmless("sys_stat", path, {"path": path}, wire.stats, deadline)
+        return reply.version_tag if reply else None
+
     async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
         """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
         deadline = deadline or self.deadline()

@@ -162,6 +162,27 @@ class ExistsReply(msgspec.Struct):
     exists: bool
 
 
+class StatMetadata(msgspec.Struct):
+    """What 0.9.x nests under `metadata`."""
+
+    etag: str | None = None
+    content_id: str | None = None
+
+
+class StatReply(msgspec.Struct):
+    """The metadata of a file; that of a missing one is `null`, at either level."""
+
+    etag: str | None = None
+    content_id: str | None = None
+    metadata: StatMetadata | None = None
+
+    @property
+    def version_tag(self) -> str | None:
+        """The file's etag, if there is such a file."""
+        nested = self.metadata and (self.metadata.etag or self.metadata.content_id)
+        return self.etag or self.content_id or nested or None
+
+
 envelopes = msgspec.json.Decoder(Envelope)
 files = msgspec.json.Decoder(FileReply)
 bulk_files = msgspec.json.Decoder(dict[str, FileReply | None])
@@ -171,6 +192,7 @@ existence = msgspec.json.Decoder(ExistsReply)
 existences = msgspec.json.Decoder(dict[str, bool])
 bulk_writes = msgspec.json.Decoder(list[WriteReply])
 bulk_deletions = msgspec.json.Decoder(dict[str, DeleteReply])
+stats = msgspec.json.Decoder(StatReply | None)
 deletions = msgspec.json.Decoder(DeleteReply)
 renames = msgspec.json.Decoder(RenameReply)
 

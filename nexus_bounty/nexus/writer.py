@@ -167,15 +167,23 @@ class DocumentWriter:
     async def ready(self, operation: Operation) -> None:
         """Make sure that commits are safe on this server, before anything is written.
 
+        The time that it takes is not the operation's: to probe a server, or to take a zone for
+        one process, has bounds of its own.
+
         Raises:
             UnsupportedServerError: They are not (pre-commit).
+            CommitUnknownError: They are not, and an earlier attempt may be under way.
         """
+        left = operation.deadline.remaining
         try:
             await self._strategy.ready(operation.deadline)
         except UnsupportedServerError as error:
+            if operation.in_doubt:
+                raise operation.unknown(error.message) from error
             raise error.about(operation.name, operation.record_id, operation.key) from None
         except NexusError as error:
             raise operation.stopped_by(error, "find out how to commit on this server") from error
+        operation.deadline = Deadline.after(left)
 
     async def read(self, operation: Operation, path: str) -> Document | None:
         """The document that `operation` is about.
@@ -347,6 +355,7 @@ class DocumentWriter:
         Raises:
             CommitUnknownError: Neither could be proven.
         """
+        operation.in_doubt = True
         await self.ready(operation)
         while True:
             result = await self._strategy.abort(intent, operation.deadline, operation.trail)

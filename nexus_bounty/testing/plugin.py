@@ -55,6 +55,6 @@ async def bounty_store(nexus_client: NexusClient) -> AsyncIterator[NexusBountySt
     """An empty store on `mock_nexus`."""
     from nexus_bounty import NexusBountyStore
 
-    store = NexusBountyStore(nexus_client, "test")
+    store = NexusBountyStore(nexus_client, "test", commit="conditional")
     yield store
     await store.close()

@@ -85,7 +85,7 @@ async def test_the_requests_are_those_that_the_server_received() -> None:
         assert report.requests == world.mock.request_count
 
 
-@pytest.mark.parametrize("personality", [name for name in PERSONALITIES if name != "0.9"])
+@pytest.mark.parametrize("personality", PERSONALITIES)
 async def test_on_a_server_the_demo_leaves_nothing_behind(personality: str) -> None:
     """A zone of its own, cleared again, beside the zones of others."""
     mock = MockNexus(personality)

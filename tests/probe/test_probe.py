@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
-from nexus_bounty.mock import Fault, FaultKind, MockNexus
-from nexus_bounty.nexus.probe import EtagKind, Locks, Paging
+from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.nexus.commit.slots import RenameQuirks
+from nexus_bounty.nexus.probe import Bulk, EtagKind, Locks, Paging
 from nexus_bounty.testing.virtual_time import run
 
 V = Verdict
+AT_ROOT = "/nexus-bounty-probe-*"
 
 
 class Case(NamedTuple):
@@ -33,16 +35,18 @@ SLOW = [V.SINGLE_WRITER, V.RENAME]
 
 CASES = [
     Case("0.5.6", {}, RACING),
-    Case("0.5.6", {"rename_delay": 30.0}, SLOW),
+    Case("0.5.6", {"rename_delay": 30.0}, RACING),
     Case("0.5.6", {"atomic": True}, ATOMIC),
     Case("0.7.0", {}, RACING),
+    Case("0.7.0", {"rename_delay": 30.0}, SLOW),
     Case("0.7.0", {"atomic": True}, ATOMIC),
     Case("0.7.0", {"race_window": 0.01}, RACING),
     Case("0.7.0", {"etag": "version"}, RACING),
     Case("0.7.0", {"etag": "path"}, [V.RENAME]),
-    Case("0.9", {}, []),
-    Case("0.9", {"atomic": False}, []),
-    Case("0.9", {"atomic": True}, [V.CONDITIONAL]),
+    Case("0.9", {}, [V.RENAME]),
+    Case("0.9", {"atomic": False}, RACING),
+    Case("0.9", {"atomic": True}, ATOMIC),
+    Case("0.9", {"etag": "version"}, []),
     Case("0.10", {}, ATOMIC),
     Case("0.10", {"atomic": False}, RACING),
     Case("0.10", {"etag": "version"}, ATOMIC),
@@ -66,7 +70,7 @@ def test_the_verdict_is_right_on_every_kind_of_server(case: Case) -> None:
     assert report.verdict is (case.safe[0] if case.safe else V.UNSAFE)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("personality", ["0.5.6", "0.7.0"])
 def test_preconditions_that_race_are_never_taken_for_atomic(personality: str, seed: int) -> None:
     """Whatever chance decides."""
@@ -85,11 +89,20 @@ def test_a_probe_keeps_to_its_budget_and_leaves_nothing_behind(case: Case) -> No
         assert not mock.files
 
 
+def test_where_no_file_may_lie_at_the_root_files_in_a_directory_are_renamed() -> None:
+    """On 0.5.6 that blocks the server for half a minute, and that is not waited for."""
+    at_root = RequestMatch("write", path=AT_ROOT)
+    forbidden = Fault(FaultKind.STATUS_BEFORE, status=403, match=at_root)
+    report = probed(MockNexus("0.5.6", rename_delay=30.0, faults=[forbidden]))
+    assert report.judgement.safe == SLOW
+    assert report.seconds < 10
+
+
 def test_what_is_left_where_a_rename_blocks_the_server_goes_when_it_is_free_again() -> None:
     """0.5.6 works off what it was asked while it could not."""
 
     async def scenario() -> MockNexus:
-        mock = MockNexus("0.5.6", rename_delay=30.0)
+        mock = MockNexus("0.7.0", rename_delay=30.0)
         async with NexusClient("http://nexus", transport=mock.transport()) as client:
             assert not (await probe(client)).cleaned_up
         await mock.settle()
@@ -122,33 +135,53 @@ def test_it_is_seen_what_etags_are_made_of(personality: str, etag: Any, kind: Et
 
 
 FACTS = [
-    ("0.5.6", False, Paging.NONE, Locks.NONE),
-    ("0.7.0", True, Paging.COMPLETE, Locks.NONE),
-    ("0.9", False, Paging.LOSES_ENTRIES, Locks.EXCLUSIVE),
-    ("0.10", True, Paging.COMPLETE, Locks.EXCLUSIVE),
+    ("0.5.6", Bulk(), Paging.NONE, Locks.NONE),
+    ("0.7.0", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.NONE),
+    ("0.9", Bulk(checks=True, writes=True), Paging.LOSES_ENTRIES, Locks.EXCLUSIVE),
+    ("0.10", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.EXCLUSIVE),
 ]
 
 
 @pytest.mark.parametrize(("personality", "bulk", "paging", "locks"), FACTS)
-def test_bulk_reads_pages_and_locks_are_tried_out(
-    personality: str, bulk: bool, paging: Paging, locks: Locks
+def test_bulk_requests_pages_and_locks_are_tried_out(
+    personality: str, bulk: Bulk, paging: Paging, locks: Locks
 ) -> None:
     """What is answered is compared with what is known to be there."""
     facts = probed(MockNexus(personality)).facts
-    assert facts.reads_in_bulk is bulk
+    assert facts.bulk == bulk
     assert facts.locks is locks
     assert facts.paging is paging
+
+
+QUIRKS = [
+    ("0.5.6", RenameQuirks(blocks_in_directories=True)),
+    ("0.7.0", RenameQuirks()),
+    ("0.9", RenameQuirks(loses_content=True)),
+    ("0.10", RenameQuirks()),
+]
+
+
+@pytest.mark.parametrize(("personality", "quirks"), QUIRKS)
+def test_it_is_seen_what_is_odd_about_a_rename(personality: str, quirks: RenameQuirks) -> None:
+    """And so what whoever commits by it has to mind."""
+    rename = probed(MockNexus(personality)).facts.rename
+    assert rename is not None
+    assert rename.quirks == quirks
 
 
 def test_the_reasons_name_what_was_seen() -> None:
     """In plain words, with the way out."""
     dropping = probed(MockNexus("0.9")).judgement
     assert "never stored, as releases 0.9.9 to 0.9.18 do" in dropping.reasons[0]
-    assert "its content cannot be read" in dropping.reasons[1]
-    assert "use a server whose conditional writes are atomic" in dropping.advice[0]
+    assert "keeps the etag, though not the content" in dropping.reasons[1]
+    hopeless = probed(MockNexus("0.9", etag="version")).judgement
+    assert "whose file won cannot be seen" in hopeless.reasons[1]
+    assert "use a server whose conditional writes are atomic" in hopeless.advice[0]
     constant = probed(MockNexus("0.10", etag="path")).judgement
     assert "every if_match succeeds" in constant.reasons[0]
-    slow = probed(MockNexus("0.5.6", rename_delay=30.0)).judgement
+    blocking = probed(MockNexus("0.5.6")).judgement
+    assert "those in a directory block this release for 30 s" in blocking.reasons[1]
+    slow = probed(MockNexus("0.7.0", rename_delay=30.0)).judgement
     assert "too slow for every commit" in slow.reasons[1]
     assert "ask for RenameCommit" in slow.advice[1]
 

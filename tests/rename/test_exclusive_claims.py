@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 import httpx
@@ -24,11 +25,18 @@ from nexus_bounty import (
 from nexus_bounty.mock import FaultPlan, MockNexus
 from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.testing.virtual_time import run, wall_clock
+from tests.rename.zone import QUIRKS, racing, seeds
 
 HOUR = timedelta(hours=1)
 Commit = Callable[[NexusClient], CommitStrategy]
-WAYS: list[tuple[Commit, bool]] = [(RenameCommit, False), (ConditionalCommit, True)]
-IDS = ["rename-racing", "conditional-atomic"]
+WAYS = pytest.mark.parametrize(
+    ("release", "commit", "atomic"),
+    [
+        pytest.param("0.7.0", RenameCommit, False, id="rename-racing"),
+        pytest.param("0.9", partial(RenameCommit, quirks=QUIRKS["0.9"]), None, id="rename-odd"),
+        pytest.param("0.7.0", ConditionalCommit, True, id="conditional-atomic"),
+    ],
+)
 
 
 class Jittery(httpx.AsyncBaseTransport):
@@ -74,15 +82,15 @@ async def active(mock: MockNexus, commit: Commit) -> list[str]:
     return listed
 
 
-@pytest.mark.parametrize(("commit", "atomic"), WAYS, ids=IDS)
-@pytest.mark.parametrize("seed", range(25))
+@WAYS
+@seeds(4, 25)
 def test_of_eight_claimers_of_whatever_speed_one_wins(
-    commit: Commit, atomic: bool, seed: int
+    release: str, commit: Commit, atomic: bool | None, seed: int
 ) -> None:
     """One who is slow to write the claim that its lock announces loses it, and nobody else does."""
 
     async def scenario() -> None:
-        mock = MockNexus("0.7.0", atomic=atomic, clock=wall_clock, race_window=0.003)
+        mock = MockNexus(release, atomic=atomic, clock=wall_clock, race_window=0.003)
         ends = await asyncio.gather(*(claim(mock, commit, each, seed) for each in range(8)))
         won = [each.claim_id for each in ends if isinstance(each, Claim)]
         assert len(won) == 1
@@ -92,14 +100,16 @@ def test_of_eight_claimers_of_whatever_speed_one_wins(
     run(scenario())
 
 
-@pytest.mark.parametrize(("commit", "atomic"), WAYS, ids=IDS)
-@pytest.mark.parametrize("seed", range(25))
-def test_no_storm_of_faults_gives_a_target_to_two(commit: Commit, atomic: bool, seed: int) -> None:
+@WAYS
+@seeds(4, 25)
+def test_no_storm_of_faults_gives_a_target_to_two(
+    release: str, commit: Commit, atomic: bool | None, seed: int
+) -> None:
     """Who is told that it holds the target does; who is not told so may find out that it does."""
 
     async def scenario() -> None:
         mock = MockNexus(
-            "0.7.0", atomic=atomic, clock=wall_clock, faults=FaultPlan.seeded(seed, 0.15)
+            release, atomic=atomic, clock=wall_clock, faults=FaultPlan.seeded(seed, 0.15)
         )
         ends = await asyncio.gather(*(claim(mock, commit, each, seed) for each in range(5)))
         mock.clear_faults()
@@ -114,15 +124,15 @@ def test_no_storm_of_faults_gives_a_target_to_two(commit: Commit, atomic: bool, 
     run(scenario())
 
 
-@pytest.mark.parametrize(("commit", "atomic"), WAYS, ids=IDS)
-@pytest.mark.parametrize("seed", range(10))
+@WAYS
+@seeds(3, 10)
 def test_a_target_passes_from_claim_to_claim_as_leases_run_out(
-    commit: Commit, atomic: bool, seed: int
+    release: str, commit: Commit, atomic: bool | None, seed: int
 ) -> None:
     """Each time to one of those who ask for it at once."""
 
     async def scenario() -> None:
-        mock = MockNexus("0.7.0", atomic=atomic, clock=wall_clock)
+        mock = MockNexus(release, atomic=atomic, clock=wall_clock)
         for turn in range(3):
             numbers = range(10 * turn, 10 * turn + 4)
             ends = await asyncio.gather(*(claim(mock, commit, each, seed) for each in numbers))
@@ -138,7 +148,7 @@ def test_an_id_that_was_used_before_does_not_lead_the_lock_in_a_circle() -> None
     """It is refused, and the target stays free for others."""
 
     async def scenario() -> None:
-        mock = MockNexus("0.7.0", atomic=False, clock=wall_clock)
+        mock = racing()
         for number in (1, 2):
             assert isinstance(await claim(mock, RenameCommit, number, 0), Claim)
             await asyncio.sleep(2 * HOUR.total_seconds())
@@ -154,7 +164,7 @@ def test_the_lock_of_another_program_is_respected() -> None:
     """Its file has no slots."""
 
     async def scenario() -> None:
-        mock = MockNexus("0.7.0", atomic=False, clock=wall_clock)
+        mock = racing()
         assert isinstance(await claim(mock, ConditionalCommit, 1, 0), Claim)
         assert isinstance(await claim(mock, RenameCommit, 2, 0), ClaimConflictError)
         await asyncio.sleep(2 * HOUR.total_seconds())
@@ -169,7 +179,7 @@ def test_leftovers_of_claims_and_their_locks_go_too() -> None:
     """When nothing can need them any more."""
 
     async def scenario() -> None:
-        mock = MockNexus("0.7.0", atomic=False, clock=wall_clock)
+        mock = racing()
         for number in range(3):
             await claim(mock, RenameCommit, number, 0)
             await asyncio.sleep(2 * HOUR.total_seconds())

@@ -25,7 +25,16 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.paths import staged
 from nexus_bounty.testing.builders import make_bounty, make_bounty_in, make_reward
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.rename.zone import DOCUMENT, SLOTS, ZONE, Mortal, racing, store_on
+from tests.rename.zone import (
+    DOCUMENT,
+    SLOTS,
+    ZONE,
+    Mortal,
+    on_every_release,
+    racing,
+    seeds,
+    store_on,
+)
 
 S = BountyStatus
 WORKER, RIVAL = AgentIdentity(agent_id="worker"), AgentIdentity(agent_id="rival")
@@ -57,7 +66,7 @@ def seq_of_file(mock: MockNexus) -> int:
     return seq
 
 
-@pytest.mark.parametrize("seed", range(40))
+@seeds(6, 40)
 def test_of_eight_who_claim_at_once_exactly_one_wins(seed: int) -> None:
     """Whatever the order of their requests; the one told so is the one in the document."""
 
@@ -106,15 +115,16 @@ async def _die_in(mock: MockNexus, step: Step, at: int, *, after: bool) -> bool:
     return mortal.died.is_set()
 
 
+@on_every_release
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(len(LIFE)), ids=[name for name, _ in LIFE])
 def test_a_client_that_dies_at_any_request_leaves_a_legal_state_and_keeps_nobody_waiting(
-    number: int, after: bool
+    number: int, after: bool, release: str
 ) -> None:
     """The next client reads, lists and goes on at once; the repeated step is committed once."""
 
     async def scenario(at: int) -> bool:
-        mock = racing()
+        mock = racing(release)
         await _live(mock, number)
         step = LIFE[number][1]
         died = await _die_in(mock, step, at, after=after)
@@ -141,12 +151,15 @@ def test_a_client_that_dies_at_any_request_leaves_a_legal_state_and_keeps_nobody
     assert at > 5
 
 
+@on_every_release
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_rival_takes_over_from_a_claimer_who_died_unless_he_had_won(after: bool) -> None:
+def test_a_rival_takes_over_from_a_claimer_who_died_unless_he_had_won(
+    after: bool, release: str
+) -> None:
     """Whoever is in the slot holds the bounty, dead or alive."""
 
     async def scenario(at: int) -> bool:
-        mock = racing()
+        mock = racing(release)
         await _live(mock, 1)
         died = await _die_in(mock, LIFE[1][1], at, after=after)
         async with store_on(mock) as store:
@@ -172,13 +185,16 @@ LATE = [
 ]
 
 
+@on_every_release
 @pytest.mark.parametrize("fault", LATE, ids=str)
 @pytest.mark.parametrize("number", range(len(LIFE)), ids=[name for name, _ in LIFE])
-def test_no_request_that_arrives_late_takes_a_document_back(number: int, fault: Fault) -> None:
+def test_no_request_that_arrives_late_takes_a_document_back(
+    number: int, fault: Fault, release: str
+) -> None:
     """Any request of any step, carried out after the whole life: everybody still sees the end."""
 
     async def scenario(at: int) -> bool:
-        mock = racing()
+        mock = racing(release)
         await _live(mock, number)
         before = mock.oracle.received_total
         async with store_on(mock) as store:
@@ -374,7 +390,7 @@ def test_a_zone_that_was_committed_by_preconditions_goes_on_by_rename() -> None:
     async def scenario() -> None:
         mock = racing()
         async with NexusClient("http://nexus", transport=mock.transport()) as client:
-            plain = NexusBountyStore(client, clock=wall_clock)
+            plain = NexusBountyStore(client, commit="conditional", clock=wall_clock)
             await plain.create_bounty(make_bounty_in(S.OPEN))
             await plain.claim_bounty("b-1", WORKER, "c")
         async with store_on(mock) as store:

@@ -27,6 +27,7 @@ from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.builders import make_agent, make_bounty
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
 from nexus_bounty.testing.virtual_time import run, wall_clock
+from tests.rename.zone import seeds
 from tests.store.exhaustive import OPERATIONS, Operation, trials
 from tests.store.test_every_fault import verdicts, wrong
 
@@ -51,7 +52,7 @@ async def process(mock: MockNexus) -> AsyncIterator[tuple[SingleWriter, NexusBou
 class TestBountiesOfASingleWriter(BountyStoreContract):
     """The contract, at once by many tasks of the one process."""
 
-    @pytest.fixture(params=["0.5.6", "0.7.0"])
+    @pytest.fixture(params=["0.5.6", pytest.param("0.7.0", marks=pytest.mark.exhaustive)])
     def personality(self, request):
         return request.param
 
@@ -95,13 +96,13 @@ def test_no_fault_at_any_request_makes_a_wrong_verdict(
     def strategy(client: NexusClient) -> SingleWriter:
         return SingleWriter(client, clock=wall_clock)
 
-    options = {"personality": "0.7.0", "atomic": False, "strategy": strategy}
+    options: dict[str, Any] = {"personality": "0.7.0", "atomic": False, "strategy": strategy}
     found = list(trials(operation, impatient=impatient, **options))
     assert not wrong(found)
     assert verdicts(found)["unknown"] == 0
 
 
-@pytest.mark.parametrize("seed", range(20))
+@seeds(4, 20)
 def test_of_eight_tasks_that_claim_at_once_exactly_one_wins(seed: int) -> None:
     """Writes of one document wait for each other inside the process."""
 
@@ -139,7 +140,7 @@ def test_a_second_process_is_refused_before_it_writes_anything() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@seeds(4, 20)
 def test_of_eight_processes_that_want_the_zone_at_once_one_gets_it(seed: int) -> None:
     """The lease is won by rename."""
 

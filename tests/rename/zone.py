@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import httpx
+import pytest
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.paths import ZonePaths, commit_slots
 from nexus_bounty.testing.virtual_time import wall_clock
 
@@ -20,8 +23,31 @@ DOCUMENT = ZONE.bounty("b-1")
 SLOTS = commit_slots(DOCUMENT)
 
 
-def racing(**options: object) -> MockNexus:
-    return MockNexus("0.7.0", atomic=False, clock=wall_clock, **options)  # type: ignore[arg-type]
+QUIRKS = {
+    "0.5.6": RenameQuirks(blocks_in_directories=True),
+    "0.7.0": RenameQuirks(),
+    "0.9": RenameQuirks(loses_content=True),
+    "0.10": RenameQuirks(),
+}
+"""What the probe finds on each release."""
+
+
+def seeds(few: int, many: int) -> pytest.MarkDecorator:
+    """Runs a test with `few` seeds, and among the exhaustive tests with `many`."""
+    rest = [pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(few, many)]
+    return pytest.mark.parametrize("seed", [*range(few), *rest])
+
+
+def racing(release: str = "0.7.0", **options: Any) -> MockNexus:
+    """A server whose preconditions race; those of 0.9 drop what they acknowledge."""
+    atomic = None if release == "0.9" else False
+    return MockNexus(release, atomic=atomic, clock=wall_clock, **options)
+
+
+on_every_release = pytest.mark.parametrize(
+    "release", ["0.7.0", *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9"))]
+)
+"""Runs a test on 0.7.0, and among the exhaustive tests where a rename is odd."""
 
 
 class Mortal(httpx.AsyncBaseTransport):
@@ -54,7 +80,8 @@ async def store_on(
 ) -> AsyncIterator[NexusBountyStore]:
     """A new client of `mock`, as another process would be."""
     settings = NexusSettings(url="http://nexus")
+    quirks = QUIRKS[mock.personality.name]
     async with NexusClient(
         settings=settings, transport=transport or mock.transport(), random=Random(seed)
     ) as client:
-        yield NexusBountyStore(client, commit=RenameCommit(client), clock=wall_clock)
+        yield NexusBountyStore(client, commit=RenameCommit(client, quirks), clock=wall_clock)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient, Page
@@ -13,11 +14,20 @@ from nexus_bounty.nexus.commit.choice import (
     MAX_AGE,
     PinnedVerdict,
     choose,
+    pinned_verdict,
+    reader_for,
     strategy_for,
 )
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.plain import PlainFiles
-from nexus_bounty.nexus.commit.results import CommitResult, CommitStrategy, Intent, Trail
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.commit.results import (
+    CommitResult,
+    CommitStrategy,
+    Intent,
+    Trail,
+    Unknown,
+)
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
@@ -26,23 +36,34 @@ from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.outcomes import UnsupportedServerError
 
-CommitOption = CommitStrategy | Literal["auto"] | None
-"""How a store is told to commit: by a strategy, by what a probe finds, or by default."""
+CommitOption = CommitStrategy | Literal["auto", "conditional"]
+"""How a store commits: in a way of its own, as a probe finds to be safe, or by preconditions."""
+
+Choice = CommitStrategy | UnsupportedServerError
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary()
 
 
 def commit_strategy(option: CommitOption, client: NexusClient, zone_id: str) -> CommitStrategy:
-    """The strategy that `option` stands for."""
+    """The strategy that `option` stands for; stores on one client and zone share what they find."""
+    if option == "conditional":
+        return ConditionalCommit(client)
     if option == "auto":
-        return AutoCommit(client, zone_id)
-    return option or ConditionalCommit(client)
+        # the id of a client is its own for as long as this, which refers to it, is kept
+        return _shared.setdefault((id(client), zone_id), AutoCommit(client, zone_id))
+    return option
 
 
 class AutoCommit:
-    """Finds out at first use how commits are safe, and commits in that way.
+    """Finds out before the first write how commits are safe, and commits in that way.
 
     What it finds is pinned in the zone, for every other program that uses it, and looked at
     again when the server becomes another version or the verdict is old. On an unsafe server it
     reads, and refuses every commit with `UnsupportedServerError` before anything is written.
+
+    A read goes by what is pinned, and finds out nothing: it writes nothing but what was committed
+    by rename and whose writer died before its file was up to date.
 
     Args:
         client: The server.
@@ -70,9 +91,11 @@ class AutoCommit:
         self._max_age = max_age
         self._recheck = recheck
         self._clock = clock
-        self._turn = asyncio.Lock()
-        self._checked = datetime.min.replace(tzinfo=UTC)
-        self._chosen: CommitStrategy | UnsupportedServerError | None = None
+        self._finding_out = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._checked = self._looked = _NEVER
+        self._chosen: Choice | None = None
+        self._reader: PlainFiles | RenameCommit = RenameCommit(client)
         self.verdict: PinnedVerdict | None = None
         """What it goes by, once it has found out."""
 
@@ -81,27 +104,42 @@ class AutoCommit:
         if isinstance(self._chosen, SingleWriter):
             await self._chosen.close()
 
-    async def _choice(self) -> CommitStrategy | UnsupportedServerError:
-        async with self._turn:
-            chosen = self._chosen
-            if chosen is not None and self._clock() - self._checked <= self._recheck:
-                return chosen
-            try:
-                self._chosen = await self._choose(chosen)
-            except NexusError:
-                if chosen is None:
-                    raise
-                return chosen  # it will hardly commit now; ask again next time
-            self._checked = self._clock()
-            return self._chosen
+    async def _writing(self, *, recheck: bool = False) -> CommitStrategy:
+        """How to commit.
 
-    async def _choose(
-        self, chosen: CommitStrategy | UnsupportedServerError | None
-    ) -> CommitStrategy | UnsupportedServerError:
-        """What is safe now: what was `chosen` before, if it still is."""
-        before = self.verdict.strategy if self.verdict else None
+        Raises:
+            UnsupportedServerError: In no way.
+            NexusError: It could not be found out.
+        """
+        async with self._finding_out:
+            chosen = self._chosen
+            if chosen is None or (recheck and self._is_due(self._checked)):
+                chosen = await self._find_out(chosen)
+        if isinstance(chosen, UnsupportedServerError):
+            raise UnsupportedServerError(chosen.message, evidence=chosen.evidence)
+        return chosen
+
+    def _is_due(self, last: datetime) -> bool:
+        return self._clock() - last > self._recheck
+
+    async def _find_out(self, before: Choice | None) -> Choice:
+        """What is safe now; what was chosen `before` if the server cannot be asked."""
         try:
-            self.verdict = await choose(
+            chosen = self._chosen = await self._choose(before)
+        except NexusError:
+            if before is None:
+                raise
+            return before  # it will hardly commit now; ask again next time
+        self._checked = self._looked = self._clock()
+        self._reader = reader_for(self.verdict, self._client)
+        if isinstance(before, SingleWriter) and before is not chosen:
+            await before.close()
+        return chosen
+
+    async def _choose(self, before: Choice | None) -> Choice:
+        known = self.verdict
+        try:
+            found = await choose(
                 self._client,
                 self._zone,
                 wanted=self._wanted,
@@ -111,20 +149,17 @@ class AutoCommit:
         except UnsupportedServerError as error:
             self.verdict = None
             return error
-        strategy = self.verdict.strategy or Verdict.CONDITIONAL
-        if chosen is not None and strategy is before:
-            return chosen
-        return strategy_for(strategy, self._client, self._zone)
+        self.verdict = found
+        same = known and (known.strategy, known.quirks) == (found.strategy, found.quirks)
+        return before if same and before else strategy_for(found, self._client, self._zone)
 
-    async def _writing(self) -> CommitStrategy:
-        chosen = await self._choice()
-        if isinstance(chosen, UnsupportedServerError):
-            raise UnsupportedServerError(chosen.message)
-        return chosen
-
-    async def _reading(self) -> CommitStrategy | PlainFiles:
-        chosen = await self._choice()
-        return PlainFiles(self._client) if isinstance(chosen, UnsupportedServerError) else chosen
+    async def _reading(self) -> PlainFiles | RenameCommit:
+        async with self._looking:
+            if self._is_due(self._looked):
+                pinned = await pinned_verdict(self._client, self._zone)
+                self._reader = reader_for(pinned, self._client)
+                self._looked = self._clock()
+        return self._reader
 
     async def ready(self, deadline: Deadline) -> None:
         """Make sure that commits are safe here.
@@ -132,7 +167,7 @@ class AutoCommit:
         Raises:
             UnsupportedServerError: They are not; nothing was written (pre-commit).
         """
-        strategy = await self._writing()
+        strategy = await self._writing(recheck=True)
         await strategy.ready(deadline)
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
@@ -157,12 +192,21 @@ class AutoCommit:
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
         """Carry `intent` to a proven end."""
-        strategy = await self._writing()
+        try:
+            strategy = await self._writing()
+        except UnsupportedServerError as refusal:  # found out since `ready`
+            if in_doubt:
+                return Unknown(refusal.message)
+            raise
         return await strategy.commit(intent, deadline, trail, in_doubt=in_doubt)
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Find out what became of `intent`, and fence it off if it has not landed."""
-        return await (await self._writing()).abort(intent, deadline, trail)
+        try:
+            strategy = await self._writing()
+        except UnsupportedServerError as refusal:
+            return Unknown(refusal.message)
+        return await strategy.abort(intent, deadline, trail)
 
     async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock as it was last moved."""

@@ -16,18 +16,23 @@ import msgspec
 from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.plain import PlainFiles
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
 from nexus_bounty.nexus.probe.observe import fingerprint
-from nexus_bounty.outcomes import UnsupportedServerError
+from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
 MAX_AGE: Final = timedelta(days=7)
+PINNING_MAY_LAST: Final = 2.0
+"""Seconds; a server that a rename has blocked writes the pin when it comes to it."""
 
 
 class PinnedVerdict(Wire, frozen=True, kw_only=True):
@@ -36,9 +41,19 @@ class PinnedVerdict(Wire, frozen=True, kw_only=True):
     report: ProbeReport
     strategy: Verdict | None = None
 
+    @property
+    def quirks(self) -> RenameQuirks:
+        """What whoever commits by rename here has to mind."""
+        rename = self.report.facts.rename
+        return rename.quirks if rename else RenameQuirks()
+
 
 async def pinned_verdict(client: NexusClient, zone: ZonePaths) -> PinnedVerdict | None:
-    """What was pinned in the zone; `None` if nothing was, or nothing that we understand."""
+    """What was pinned in the zone; `None` if nothing was, or nothing that we understand.
+
+    Raises:
+        NexusError: It could not be read.
+    """
     file = await client.read(zone.pinned_verdict)
     if file is None:
         return None
@@ -72,18 +87,18 @@ async def choose(
         NexusError: It could not be found out.
     """
     pinned = await pinned_verdict(client, zone)
-    before = pinned.strategy if pinned else None
     if pinned is not None and await _still_holds(client, pinned, clock() - max_age):
         report = pinned.report
     else:
+        logger.info("finding out how commits are safe on %s …", client.settings.url)
         report = await probe(client)
-    refusal = _refusal(report, before, wanted)
-    strategy = before if refusal else wanted or _standing(report, before)
-    found = PinnedVerdict(report=report, strategy=strategy)
+    found, refusal = _decide(report, pinned, wanted)
     if found != pinned:
-        await _pin(client, zone, found)
+        standing = await _pin(client, zone, found, pinned)
+        if standing != found:  # another program was first
+            found, refusal = _decide(report, standing, wanted)
     if refusal:
-        raise UnsupportedServerError(refusal)
+        raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
     return found
 
 
@@ -92,6 +107,16 @@ async def _still_holds(client: NexusClient, pinned: PinnedVerdict, oldest: datet
         return False
     now, _ = await fingerprint(client)
     return now == pinned.report.fingerprint
+
+
+def _decide(
+    report: ProbeReport, pinned: PinnedVerdict | None, wanted: Verdict | None
+) -> tuple[PinnedVerdict, str | None]:
+    """What to go by, and why this program may not commit, if it may not."""
+    before = pinned.strategy if pinned else None
+    refusal = _refusal(report, before, wanted)
+    strategy = before if refusal else wanted or _standing(report, before)
+    return PinnedVerdict(report=report, strategy=strategy), refusal
 
 
 def _standing(report: ProbeReport, before: Verdict | None) -> Verdict:
@@ -131,18 +156,46 @@ def _would_clash(standing: Verdict, wanted: Verdict) -> bool:
     return (standing is Verdict.RENAME) is not (wanted is Verdict.RENAME)
 
 
-async def _pin(client: NexusClient, zone: ZonePaths, pinned: PinnedVerdict) -> None:
-    content = msgspec.json.encode(pinned)
+def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
+    seen = [
+        Observation(action="probe", target=client.settings.url, answer=reason, at=report.probed_at)
+        for reason in report.judgement.reasons
+    ]
+    return Evidence(proof=Proof.NEVER_SENT, observations=seen)
+
+
+async def _pin(
+    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, pinned: PinnedVerdict | None
+) -> PinnedVerdict:
+    """Pin what was found, for every program of the zone; what is pinned now."""
+    path, content = zone.pinned_verdict, msgspec.json.encode(found)
+    first = pinned is None and not await client.exists(path)
+    # where conditional writes are not stored there is only rename, so that none can clash
+    checked = first and found.report.facts.stores_conditional_writes
     try:
-        await client.write(zone.pinned_verdict, content, idempotent=True)
+        await client.write(
+            path,
+            content,
+            if_none_match=checked,
+            idempotent=not checked,
+            deadline=Deadline.after(PINNING_MAY_LAST),
+        )
     except NexusError as error:
-        logger.warning("the verdict of the probe could not be pinned: %s", error)
+        logger.info("the verdict of the probe was not pinned: %s", error)
+    return (await pinned_verdict(client, zone) if first else None) or found
 
 
-def strategy_for(verdict: Verdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:
-    """The strategy that a verdict asks for."""
-    if verdict is Verdict.RENAME:
-        return RenameCommit(client)
-    if verdict is Verdict.SINGLE_WRITER:
-        return SingleWriter(client, zone.zone_id)
+def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:
+    """The strategy that a zone is committed with."""
+    if pinned.strategy is Verdict.RENAME:
+        return RenameCommit(client, pinned.quirks)
+    if pinned.strategy is Verdict.SINGLE_WRITER:
+        return SingleWriter(client, zone.zone_id, quirks=pinned.quirks)
     return ConditionalCommit(client)
+
+
+def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> PlainFiles | RenameCommit:
+    """What sees all that was committed in a zone; by rename, too, if nothing is known of it."""
+    if pinned is not None and pinned.strategy in (Verdict.CONDITIONAL, Verdict.SINGLE_WRITER):
+        return PlainFiles(client)
+    return RenameCommit(client, pinned.quirks if pinned else None)

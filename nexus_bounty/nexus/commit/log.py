@@ -50,7 +50,7 @@ class CommitLog:
 
     async def at(self, path: str, seq: int, deadline: Deadline) -> Document | None:
         """The document as the commit `seq` made it; `None` if that slot is still free."""
-        won = await self._slots.read(slot(path, seq), deadline)
+        won = await self._slots.read(path, slot(path, seq), deadline)
         return documents.decode(path, won.content, won.etag) if won else None
 
     async def follow(self, document: Document, deadline: Deadline) -> None:

@@ -21,7 +21,7 @@ from nexus_bounty.nexus.commit.bid import Bid
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.results import CommitResult, Intent, Trail, Unknown
-from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.commit.slots import RenameQuirks, Slots
 from nexus_bounty.nexus.commit.sweep import SlotSweep
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.nexus.retry import Deadline
@@ -31,11 +31,15 @@ class RenameCommit:
     """Commits by exclusive rename; safe where a renamed file has exactly one winner.
 
     All programs that write a zone must commit in this way.
+
+    Args:
+        client: The server.
+        quirks: What is odd about its rename; `AutoCommit` asks the probe.
     """
 
-    def __init__(self, client: NexusClient) -> None:
+    def __init__(self, client: NexusClient, quirks: RenameQuirks | None = None) -> None:
         self._client = client
-        self._slots = Slots(client)
+        self._slots = Slots(client, quirks)
         self._log = CommitLog(client, self._slots)
         self._locks = RenameLocks(client, self._slots)
         self._sweep = SlotSweep(client, self._slots, self._log, self._locks)

@@ -45,7 +45,7 @@ class RenameLocks:
         self, path: str, file: BelievedFile | None, deadline: Deadline
     ) -> BelievedFile | None:
         """Who has followed the holder that `file` names."""
-        while after := await self._slots.read(_after(path, file), deadline):
+        while after := await self._slots.read(path, _after(path, file), deadline):
             file = after
         return file
 
@@ -89,7 +89,7 @@ class RenameLocks:
         self, path: str, slot: str, content: bytes, deadline: Deadline, trail: Trail
     ) -> bool:
         try:
-            winner = await self._slots.read(slot, deadline)
+            winner = await self._slots.read(path, slot, deadline)
         except NexusError as error:
             trail.saw("read", slot, error.answer)
             return False

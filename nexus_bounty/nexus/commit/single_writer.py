@@ -21,6 +21,7 @@ from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.results import CommitResult, Intent, Trail
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.commit.zone_lease import ZoneLease
 from nexus_bounty.nexus.documents import BelievedFile
 from nexus_bounty.nexus.paths import ZonePaths
@@ -41,6 +42,7 @@ class SingleWriter(ConditionalCommit):
         client: The server; its rename must have one winner, but may be slow.
         zone_id: The zone; the client's setting if not given.
         lasts: How long after a crash the zone stays closed to others, at least.
+        quirks: What is odd about the server's rename; `AutoCommit` asks the probe.
         clock: The current time, aware.
     """
 
@@ -50,11 +52,12 @@ class SingleWriter(ConditionalCommit):
         zone_id: str | None = None,
         *,
         lasts: timedelta = LEASE_LASTS,
+        quirks: RenameQuirks | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__(client)
         zone = ZonePaths(zone_id if zone_id is not None else client.settings.zone_id)
-        self._lease = ZoneLease(client, zone, lasts=lasts, clock=clock)
+        self._lease = ZoneLease(client, zone, lasts=lasts, quirks=quirks, clock=clock)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:

@@ -2,26 +2,56 @@
 
 What is to win is staged under a name of its own first, which is never used again: a write that
 arrives late can only bring the same bytes, and whoever else renames has other names to rename.
+
+Why a slot and no lock, on 0.9.9 to 0.9.18, which store no conditional write? Measured on 0.9.18,
+`lock_acquire` with a time to live is exclusive, and plain writes are stored as acknowledged. But
+a lock that runs out while its holder's write is under way does not stop that write: it lands over
+what the next holder wrote, and the server knows no token that could fence it off. Locks without an
+end would leave the bounty to the dead. A slot needs neither: whatever arrives late finds it taken.
+What is lost there is the content of the renamed file, not its etag, which names a copy of it; both
+outlive a `kill -9` of the server.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from nexus_bounty.idempotency import derived_id
-from nexus_bounty.nexus import paths
+from nexus_bounty.nexus import classification, etags, paths
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import BelievedFile, DocumentReader
+from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.retry import Deadline
+
+STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"
+
+
+@dataclass(frozen=True, slots=True)
+class RenameQuirks:
+    """What is odd about a server's rename; found by the probe.
+
+    Attributes:
+        blocks_in_directories: Renaming a file that lies in a directory blocks the server for half
+            a minute, as it updates the file's inherited permissions and waits for its own lock
+            (0.5.6). A file at the root has none, so files are staged there.
+        loses_content: A renamed file keeps its etag, and its content cannot be read any more
+            (0.9.9 to 0.9.18). So a copy is kept under a name that is that etag.
+    """
+
+    blocks_in_directories: bool = False
+    loses_content: bool = False
 
 
 class Slots:
     """Stages files, and renames them into slots."""
 
-    def __init__(self, client: NexusClient) -> None:
+    def __init__(self, client: NexusClient, quirks: RenameQuirks | None = None) -> None:
         self._client = client
+        self._quirks = quirks or RenameQuirks()
         self._reader = DocumentReader(client)
 
     async def stage(self, path: str, key: str, content: bytes, deadline: Deadline) -> str:
@@ -31,10 +61,22 @@ class Slots:
             NexusError: It was not acknowledged. Nothing will ever come of it.
         """
         attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
-        name = f"{paths.staged(path)}/{attempt}"
+        at_root = self._quirks.blocks_in_directories
+        name = f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
         # the same bytes under a name of their own: a repeat that arrives late does no harm
-        await self._client.write(name, content, idempotent=True, deadline=deadline)
+        etag = await self._client.write(name, content, idempotent=True, deadline=deadline)
+        if self._quirks.loses_content:
+            await self._keep_copy(path, content, etag, deadline)
         return name
+
+    async def _keep_copy(
+        self, path: str, content: bytes, etag: str | None, deadline: Deadline
+    ) -> None:
+        copy = f"{paths.contents(path)}/{etag}"
+        if not etags.speaks_for(etag, content):
+            detail = "the etag is no hash of the content, so that it cannot name its copy"
+            raise NexusError(classification.UNREADABLE, method="write", path=copy, detail=detail)
+        await self._client.write(copy, content, idempotent=True, deadline=deadline)
 
     async def take(self, staged: str, slot: str, deadline: Deadline) -> None:
         """Rename a staged file into `slot`, which only one can be.
@@ -44,13 +86,22 @@ class Slots:
         """
         await self._client.rename(staged, slot, deadline=deadline)
 
-    async def read(self, slot: str, deadline: Deadline) -> BelievedFile | None:
-        """What won `slot`, or `None` if it is still free.
+    async def read(self, path: str, slot: str, deadline: Deadline) -> BelievedFile | None:
+        """What won `slot`, one of those of the file at `path`; `None` if it is still free.
 
         Raises:
             NexusError: It could not be read.
         """
-        return await self._reader.read_file(slot, deadline)
+        if not self._quirks.loses_content:
+            return await self._reader.read_file(slot, deadline)
+        etag = await self._client.etag(slot, deadline=deadline)
+        if etag is None:
+            return None
+        copy = await self._reader.read_file(f"{paths.contents(path)}/{etag}", deadline)
+        if copy is None or copy.etag != etag:
+            detail = f"there is no copy of its content, whose etag is {etag}"
+            raise NexusError(classification.UNREADABLE, method="read", path=slot, detail=detail)
+        return BelievedFile(slot, copy.content, etag)
 
     async def taken(self, slots: Sequence[str], deadline: Deadline) -> list[bool]:
         """Which of `slots` have been won, in their order."""
@@ -65,6 +116,14 @@ class Slots:
         """The files beneath `directory` that were last written before `than`."""
         walk = self._client.walk(directory, recursive=True, details=True, deadline=deadline)
         return [e.path async for e in walk if e.modified is not None and e.modified < than]
+
+    async def older_at_root(self, than: datetime, deadline: Deadline) -> list[str]:
+        """The files staged at the root, for whatever zone, that were written before `than`."""
+        if not self._quirks.blocks_in_directories:
+            return []
+        walk = self._client.walk("/", details=True, deadline=deadline)
+        staged = [e async for e in walk if e.path.startswith(STAGED_AT_ROOT)]
+        return [e.path for e in staged if e.modified is not None and e.modified < than]
 
     async def remove(self, names: Sequence[str], deadline: Deadline) -> None:
         """Delete files that nothing can need any more."""

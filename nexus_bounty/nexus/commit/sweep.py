@@ -1,4 +1,4 @@
-"""What commits by rename leave behind: staged files that lost, and slots long past.
+"""What commits by rename leave behind: staged files that lost, slots long past, copies of both.
 
 Everything here is older than any request can be under way. A slot may go when the file has
 followed it: the file can no longer be taken back behind it then, and nobody can bid for it, since
@@ -39,11 +39,15 @@ class SlotSweep:
         The leftovers of each file are an operation of their own, with a deadline of its own.
         """
         leftovers: dict[str, list[str]] = defaultdict(list)
+        leftovers[""] = await self._slots.older_at_root(before, self._client.deadline())
         for name, staged in await self._older(paths.all_staged(directory), before):
             leftovers[name] += staged
-        for name, slots in await self._older(paths.all_commit_slots(directory), before):
-            deadline = self._client.deadline()
-            leftovers[name] += await self._followed(directory, name, slots, deadline)
+        slots = dict(await self._older(paths.all_commit_slots(directory), before))
+        copies = dict(await self._older(paths.all_contents(directory), before))
+        for name in slots.keys() | copies.keys():
+            leftovers[name] += await self._past(
+                directory, name, slots.get(name, []), copies.get(name, [])
+            )
         for files in leftovers.values():
             await self._slots.remove(files, self._client.deadline())
         return [file for files in leftovers.values() for file in files]
@@ -54,14 +58,21 @@ class SlotSweep:
         grouped = groupby(sorted(found, key=paths.committed_id), key=paths.committed_id)
         return [(name, list(each)) for name, each in grouped]
 
-    async def _followed(
-        self, directory: str, name: str, slots: list[str], deadline: Deadline
+    async def _past(
+        self, directory: str, name: str, slots: list[str], copies: list[str]
     ) -> list[str]:
-        """Those of `slots` that the file has followed; the file is brought up to date."""
+        """Those of the old `slots` that the file has followed, and the old `copies` with them."""
+        reached = await self._reached(directory, name, self._client.deadline())
+        past = [slot for slot in slots if _number(slot) <= reached]
+        # old copies are those of old slots, or of bids that were lost
+        return past + (copies if reached or not slots else [])
+
+    async def _reached(self, directory: str, name: str, deadline: Deadline) -> float:
+        """The number of the commit that the file has followed; 0 if it lagged until now."""
         if paths.is_index(directory):
-            return slots if await self._lock_has_followed(f"{directory}/{name}", deadline) else []
-        reached = await self._reached(f"{directory}/{name}.json", deadline)
-        return [slot for slot in slots if _number(slot) <= reached]
+            followed = await self._lock_has_followed(f"{directory}/{name}", deadline)
+            return math.inf if followed else 0
+        return await self._document_has_reached(f"{directory}/{name}.json", deadline)
 
     async def _lock_has_followed(self, path: str, deadline: Deadline) -> bool:
         file = await self._locks.file(path, deadline)
@@ -71,8 +82,8 @@ class SlotSweep:
             return False
         return True
 
-    async def _reached(self, path: str, deadline: Deadline) -> int:
-        """The number of the commit that the file has followed; 0 if it lagged until now.
+    async def _document_has_reached(self, path: str, deadline: Deadline) -> int:
+        """The number of the commit that the document's file has followed; 0 if it lagged.
 
         A file that has only just followed leaves its slots for the next sweep: somebody may have
         read it before, and need them.

@@ -12,6 +12,7 @@ out longer ago than clocks may differ.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import uuid
@@ -25,13 +26,17 @@ from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.nexus import classification
 from nexus_bounty.nexus.classification import Disposition
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.commit.slots import RenameQuirks, Slots
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.retry import Deadline
-from nexus_bounty.outcomes import UnsupportedServerError
+from nexus_bounty.outcomes import Evidence, Proof, UnsupportedServerError
+
+logger = logging.getLogger("nexus_bounty.nexus")
 
 CLOCKS_MAY_DIFFER: Final = timedelta(seconds=30)
+TAKING_MAY_LAST: Final = 150.0
+"""Seconds; a rename may block the server for half a minute, and find it blocked by another."""
 _RELEASED: Final = "released"
 _RENEWALS_KEPT: Final = 2  # others may be reading the one before
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -54,6 +59,7 @@ class ZoneLease:
         client: The server; its rename must have one winner.
         zone: The zone.
         lasts: How long the lease lasts without renewal.
+        quirks: What is odd about the server's rename.
         clock: The current time, aware.
     """
 
@@ -63,15 +69,17 @@ class ZoneLease:
         zone: ZonePaths,
         *,
         lasts: timedelta = timedelta(seconds=120),
+        quirks: RenameQuirks | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._zone = zone
         self._lasts = lasts
         self._clock = clock
-        self._slots = Slots(client)
+        self._slots = Slots(client, quirks)
         self.holder = uuid.uuid4().hex
         self._number = 0
+        self._bid_at = (_EPOCH, 0.0)
         self._safe_until = _EPOCH
         self._safe_until_tick = 0.0
         self._turn = asyncio.Lock()
@@ -88,6 +96,8 @@ class ZoneLease:
     async def hold(self) -> None:
         """Make sure that the lease is held, and go on renewing it until it is released.
 
+        To take it may last `TAKING_MAY_LAST` seconds.
+
         Raises:
             UnsupportedServerError: Another process holds it (pre-commit).
             NexusError: That could not be found out.
@@ -96,7 +106,12 @@ class ZoneLease:
             return
         async with self._turn:
             if not self.remaining:
-                await self._acquire(self._client.deadline())
+                logger.info("taking zone %r for this process alone …", self._zone.zone_id)
+                try:
+                    await self._acquire(Deadline.after(TAKING_MAY_LAST))
+                except BaseException:
+                    self._safe_until_tick = 0.0  # won, perhaps, but nobody would renew it
+                    raise
                 self._renewing = asyncio.create_task(self._keep_renewing())
 
     async def release(self) -> None:
@@ -116,9 +131,11 @@ class ZoneLease:
             holder = await self._holder(newest, deadline) if newest else None
             if holder and holder.holder == self.holder and newest > self._number:
                 self._number = newest
+                self._covered_from(*self._bid_at)
                 # a rename may block the server for long: this waits until it takes writes again
                 await self._renew(newest, deadline)
-                return
+                if self.remaining:
+                    return
             if holder and holder.holder != self.holder:
                 await self._refuse_while_held(newest, holder, deadline)
             await asyncio.sleep(self._client.retries.pause(attempt) if attempt else 0)
@@ -132,12 +149,13 @@ class ZoneLease:
 
     async def _bid(self, number: int, deadline: Deadline) -> None:
         """Try to win lease `number`; whether it was won is to be seen."""
-        slot = f"{self._zone.writer_leases}/{number}"
+        slot = self._slot(number)
+        self._bid_at = self._clock(), asyncio.get_running_loop().time()
         holder = LeaseHolder(
             holder=self.holder,
             host=socket.gethostname(),
             process=os.getpid(),
-            since=self._clock(),
+            since=self._bid_at[0],
         )
         try:
             content = msgspec.json.encode(holder)
@@ -154,7 +172,8 @@ class ZoneLease:
         return max((int(each) for each in numbers if each.isdecimal()), default=0)
 
     async def _holder(self, number: int, deadline: Deadline) -> LeaseHolder | None:
-        won = await self._client.read(f"{self._zone.writer_leases}/{number}", deadline=deadline)
+        slot = self._slot(number)
+        won = await self._slots.read(slot, slot, deadline)
         return msgspec.json.decode(won.content, type=LeaseHolder) if won else None
 
     async def _refuse_while_held(
@@ -164,7 +183,8 @@ class ZoneLease:
         if until >= self._clock():
             raise UnsupportedServerError(
                 f"another process writes zone {self._zone.zone_id!r} alone, until "
-                f"{until:%Y-%m-%d %H:%M:%S} UTC at least: {holder.process} on {holder.host}"
+                f"{until:%Y-%m-%d %H:%M:%S} UTC at least: {holder.process} on {holder.host}",
+                evidence=Evidence(proof=Proof.NEVER_SENT),
             )
 
     async def _held_until(self, number: int, holder: LeaseHolder, deadline: Deadline) -> datetime:
@@ -183,10 +203,14 @@ class ZoneLease:
         path = self._renewal(number, str(end))
         await self._client.write(path, b"", idempotent=True, deadline=deadline)
         self._renewed.append(path)
-        if self.remaining or not self._safe_until_tick:
-            margin = self._lasts / 4  # for what is sent last to arrive
-            self._safe_until = now + self._lasts - margin
-            self._safe_until_tick = tick + (self._lasts - margin).total_seconds()
+        if self.remaining:  # or others may have seen the lease run out meanwhile
+            self._covered_from(now, tick)
+
+    def _covered_from(self, now: datetime, tick: float) -> None:
+        """Go by a bid or a renewal made at that time."""
+        covered = self._lasts * 3 / 4  # the rest is for what is sent last to arrive
+        self._safe_until = now + covered
+        self._safe_until_tick = tick + covered.total_seconds()
 
     async def _keep_renewing(self) -> None:
         pause = self._lasts.total_seconds() / 6
@@ -204,6 +228,9 @@ class ZoneLease:
         if self._renewing is not None:
             self._renewing.cancel()
             self._renewing = None
+
+    def _slot(self, number: int) -> str:
+        return f"{self._zone.writer_leases}/{number}"
 
     def _renewals(self, number: int) -> str:
         return f"{self._zone.writer_leases}-renewed/{number}"

@@ -8,10 +8,13 @@ It works in a scratch zone of its own, which it removes, within 60 requests and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import observe, races
 from nexus_bounty.nexus.probe.judge import judge
 from nexus_bounty.nexus.probe.report import (
+    Bulk,
     EtagKind,
     Facts,
     Judgement,
@@ -25,6 +28,7 @@ from nexus_bounty.nexus.probe.report import (
 from nexus_bounty.nexus.probe.scratch import ScratchZone
 
 __all__ = [
+    "Bulk",
     "EtagKind",
     "Facts",
     "Judgement",
@@ -37,19 +41,27 @@ __all__ = [
     "probe",
 ]
 
+Tell = Callable[[str], None]
 
-async def probe(client: NexusClient) -> ProbeReport:
+
+async def probe(client: NexusClient, tell: Tell = lambda _: None) -> ProbeReport:
     """Observe a server in a scratch zone, and say how commits are safe on it.
+
+    Args:
+        client: The server.
+        tell: Gets what is being tried, in a few words, as it begins.
 
     Raises:
         NexusError: The server could not be observed, so nothing is known.
     """
     zone = ScratchZone(client)
-    fingerprint, version = await observe.fingerprint(client)
+    tell("which release it is")
+    fingerprint, version = await observe.fingerprint(client, zone.deadline)
     zone.requests += 2
     try:
-        facts = await _observe(zone)
+        facts = await _observe(zone, tell)
     finally:
+        tell("cleaning up")
         cleaned_up = await zone.clean()
     return ProbeReport(
         facts=facts,
@@ -63,15 +75,21 @@ async def probe(client: NexusClient) -> ProbeReport:
     )
 
 
-async def _observe(zone: ScratchZone) -> Facts:
+async def _observe(zone: ScratchZone, tell: Tell) -> Facts:
+    tell("how it takes one writer's writes")
     basics = await observe.basics(zone)
     races_apply = basics.stores and basics.enforces
+    tell("writers who race")
     updates = await races.race_updates(zone) if races_apply else None
     creates = await races.race_creates(zone) if updates and updates.was_exclusive else None
-    reads_in_bulk = await observe.reads_in_bulk(zone)
+    tell("bulk requests and locks")
+    bulk = await observe.bulk(zone)
     locks = await observe.locks(zone)
-    # after every other write, since a rename blocks 0.5.6 for half a minute
-    rename = await races.race_renames(zone)
+    tell("files renamed onto one name")
+    # after every other write, since a rename can block 0.5.6 for half a minute
+    from_root = basics.dialect == "0.5" and await observe.takes_files_at_root(zone)
+    rename = await races.race_renames(zone, from_root=from_root)
+    tell("pages of a listing")
     paging = await observe.paging(zone)
     return Facts(
         dialect=basics.dialect,
@@ -81,7 +99,7 @@ async def _observe(zone: ScratchZone) -> Facts:
         updates=updates,
         creates=creates,
         rename=rename,
-        reads_in_bulk=reads_in_bulk,
+        bulk=bulk,
         paging=paging,
         locks=locks,
         read_seconds=basics.read_seconds,

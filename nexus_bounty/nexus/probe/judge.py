@@ -12,14 +12,18 @@ SLOW_RENAME: Final = 2.0
 DROPPING_RELEASES: Final = "0.9.9 to 0.9.18"
 
 _ADVICE: Final = {
-    Verdict.CONDITIONAL: "use ConditionalCommit",
-    Verdict.RENAME: "use RenameCommit, in every program of ours that writes the zone",
+    Verdict.CONDITIONAL: 'use ConditionalCommit; the default, commit="auto", does',
+    Verdict.RENAME: (
+        "use RenameCommit, in every program of ours that writes the zone; the default, "
+        'commit="auto", does'
+    ),
     Verdict.SINGLE_WRITER: (
-        "let one process alone write the zone, and say so with SingleWriter; others may read"
+        "let one process alone write the zone, and say so with SingleWriter (--commit "
+        "single-writer); others may read"
     ),
     Verdict.UNSAFE: (
         "use a server whose conditional writes are atomic (0.10 on its default backend), or one "
-        "whose rename has one winner (0.7)"
+        "whose rename has one winner (0.5.6, 0.7.0, 0.9.18)"
     ),
 }
 
@@ -30,7 +34,9 @@ def judge(facts: Facts) -> Judgement:
     verdict = safe[0] if safe else Verdict.UNSAFE
     advice = [_ADVICE[verdict]]
     if verdict is Verdict.SINGLE_WRITER and Verdict.RENAME in safe:
-        advice.append(f"or ask for RenameCommit, at {_rename_time(facts.rename)} a commit")
+        advice.append(
+            f"or ask for RenameCommit (--commit rename), at {_rename_time(facts.rename)} a commit"
+        )
     return Judgement(verdict=verdict, safe=safe, reasons=_reasons(facts), advice=advice)
 
 
@@ -88,8 +94,13 @@ def _most(race: Race) -> int:
 def _about_rename(rename: RenameFacts) -> str:
     if not rename.exclusive:
         return "several files were renamed onto one name"
+    said = f"a rename onto a free name has one winner; it takes {_rename_time(rename)}"
+    if not rename.decides:
+        return f"{said}, but whose file won cannot be seen after it"
+    if _is_slow(rename):
+        return f"{said}, which is too slow for every commit"
     if not rename.readable:
-        return "a rename onto a free name has one winner, but its content cannot be read after it"
-    took = _rename_time(rename)
-    slow = ", which is too slow for every commit" if _is_slow(rename) else ""
-    return f"a rename onto a free name has one winner; it takes {took}{slow}"
+        return f"{said}, and the new name keeps the etag, though not the content, of its file"
+    if rename.from_root:
+        return f"{said} for files at the root; those in a directory block this release for 30 s"
+    return said

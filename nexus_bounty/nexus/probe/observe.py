@@ -14,8 +14,9 @@ from nexus_bounty.nexus import etags, wire
 from nexus_bounty.nexus.classification import Reason
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.probe.report import EtagKind, Locks, Paging
+from nexus_bounty.nexus.probe.report import Bulk, EtagKind, Locks, Paging
 from nexus_bounty.nexus.probe.scratch import ScratchZone
+from nexus_bounty.nexus.retry import Deadline
 
 T = TypeVar("T")
 
@@ -26,14 +27,17 @@ _raw = msgspec.json.Decoder(dict[str, Any])
 _anything = msgspec.json.Decoder()
 
 
-async def fingerprint(client: NexusClient) -> tuple[str, str | None]:
+async def fingerprint(
+    client: NexusClient, deadline: Deadline | None = None
+) -> tuple[str, str | None]:
     """What changes when the server becomes another version, and the version if it says so.
 
     Two requests: the methods that it offers are asked for because only 0.9 and later tell their
     version.
     """
-    status = await _asked(client, _STATUS)
-    features = await _asked(client, _FEATURES)
+    status, features = await asyncio.gather(
+        _asked(client, _STATUS, deadline), _asked(client, _FEATURES, deadline)
+    )
     methods = sorted(map(str, status.get("methods", ())))
     version = features.get("version")
     seen = msgspec.json.encode([methods, version])
@@ -41,9 +45,9 @@ async def fingerprint(client: NexusClient) -> tuple[str, str | None]:
     return hashlib.blake2b(seen, digest_size=12).hexdigest(), known
 
 
-async def _asked(client: NexusClient, route: str) -> dict[str, Any]:
+async def _asked(client: NexusClient, route: str, deadline: Deadline | None) -> dict[str, Any]:
     try:
-        said = await client.ask(route)
+        said = await client.ask(route, deadline=deadline)
     except NexusError as error:
         if error.reason in (Reason.NO_SUCH_ROUTE, Reason.UNREADABLE):
             return {}
@@ -65,17 +69,18 @@ class Basics:
 
 async def basics(zone: ScratchZone) -> Basics:
     """Write, read, update under a precondition, and try what a precondition forbids."""
-    params = {"path": zone.path("a"), "content": wire.encode_bytes(b"first")}
-    await zone.write("a", "")  # so that the next write and read are timed on an open connection
+    path = zone.path("a")
+    params = {"path": path, "content": wire.encode_bytes(b"first")}
+    await zone.write(path, "")  # so that the next write and read are timed on an open connection
     reply, write_seconds = await _timed(zone.call("write", params, _raw))
-    first, read_seconds = await _timed(zone.read("a"))
+    first, read_seconds = await _timed(zone.read(path))
     tag = first.version_tag if first else None
-    stores, second = await _stores(zone, tag)
+    stores, second = await _stores(zone, path, tag)
     return Basics(
         dialect=_dialect(reply),
         etag=_etag_kind(first, second, stores=stores),
         stores=stores,
-        enforces=stores and await _enforces(zone, tag),
+        enforces=stores and await _enforces(zone, path, tag),
         read_seconds=read_seconds,
         write_seconds=write_seconds,
     )
@@ -97,23 +102,25 @@ def _dialect(reply: dict[str, Any]) -> str:
     return "0.5" if written is None else "0.9"
 
 
-async def _stores(zone: ScratchZone, tag: str | None) -> tuple[bool, wire.FileReply | None]:
+async def _stores(
+    zone: ScratchZone, path: str, tag: str | None
+) -> tuple[bool, wire.FileReply | None]:
     """Whether a write whose precondition holds is really stored."""
     try:
-        await zone.write("a", "second", if_match=tag)
+        await zone.write(path, "second", if_match=tag)
     except NexusError:
         return False, None
-    second = await zone.read("a")
+    second = await zone.read(path)
     return second is not None and second.body == b"second", second
 
 
-async def _enforces(zone: ScratchZone, stale: str | None) -> bool:
+async def _enforces(zone: ScratchZone, path: str, stale: str | None) -> bool:
     """Whether writes are refused whose preconditions do not hold, and so change nothing."""
     refused = [
-        await _is_refused(zone.write("a", "third", if_match=stale)),
-        await _is_refused(zone.write("a", "fourth", if_none_match=True)),
+        await _is_refused(zone.write(path, "third", if_match=stale)),
+        await _is_refused(zone.write(path, "fourth", if_none_match=True)),
     ]
-    third = await zone.read("a")
+    third = await zone.read(path)
     return all(refused) and third is not None and third.body == b"second"
 
 
@@ -138,17 +145,35 @@ def _etag_kind(
     return EtagKind.OPAQUE
 
 
-async def reads_in_bulk(zone: ScratchZone) -> bool:
-    """Whether several files can be read at once, and are really given."""
-    path = zone.path("a")
-    params = {"paths": [path], "return_metadata": True, "skip_errors": True}
+async def bulk(zone: ScratchZone) -> Bulk:
+    """What can be done to several files at once, and really is."""
+    path, new = zone.path("a"), zone.path("bulk")
+    reads = {"paths": [path], "return_metadata": True, "skip_errors": True}
+    found = await _if_understood(zone.call("read_bulk", reads, wire.bulk_files))
+    checked = await _if_understood(zone.call("exists_batch", {"paths": [path]}, wire.existences))
+    files = [[new, wire.encode_bytes(b"bulk")]]
+    written = await _if_understood(zone.call("write_batch", {"files": files}, _anything))
+    zone.wrote(new)
+    return Bulk(
+        reads=bool(found and found.get(path)),
+        checks=bool(checked and checked.get(path)),
+        writes=written is not None and await zone.exists(new),
+    )
+
+
+async def takes_files_at_root(zone: ScratchZone) -> bool:
+    """Whether a file may lie in no directory."""
+    return not await _is_refused(zone.write(zone.path_at_root("a"), ""))
+
+
+async def _if_understood(asked: Awaitable[T]) -> T | None:
+    """The answer, or `None` from a server that does not know the method."""
     try:
-        found = await zone.call("read_bulk", params, wire.bulk_files)
+        return await asked
     except NexusError as error:
         if error.reason is Reason.BAD_REQUEST:
-            return False
+            return None
         raise
-    return found.get(path) is not None
 
 
 async def paging(zone: ScratchZone) -> Paging:
@@ -156,12 +181,9 @@ async def paging(zone: ScratchZone) -> Paging:
     everything = {"path": zone.root, "recursive": True}
     whole = await zone.call("list", everything, wire.listings)
     limit = max(len(whole.files) // (MANY_PAGES - 1), 1)
-    try:
-        paged = await _pages(zone, everything | {"limit": limit})
-    except NexusError as error:
-        if error.reason is Reason.BAD_REQUEST:
-            return Paging.NONE
-        raise
+    paged = await _if_understood(_pages(zone, everything | {"limit": limit}))
+    if paged is None:
+        return Paging.NONE
     return Paging.COMPLETE if paged >= set(whole.files) else Paging.LOSES_ENTRIES
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from nexus_bounty.models import Wire, utc_now
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 
 
 class Verdict(StrEnum):
@@ -53,7 +54,26 @@ class Locks(StrEnum):
     NONE = "none"
 
 
-class Race(Wire, frozen=True, kw_only=True):
+class Observed(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of what a probe reports: nothing is left out."""
+
+
+class Bulk(Observed, frozen=True, kw_only=True):
+    """What can be done to many files in one request, and was really done."""
+
+    reads: bool = False
+    checks: bool = False
+    """Asks which of several files exist."""
+    writes: bool = False
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            ", ".join(name for name, can in msgspec.structs.asdict(self).items() if can) or "none"
+        )
+
+
+class Race(Observed, frozen=True, kw_only=True):
     """What writers who raced for one place were told, round by round."""
 
     writers: int
@@ -70,12 +90,16 @@ class Race(Wire, frozen=True, kw_only=True):
         return f"{rounds} of {self.writers} told that they won"
 
 
-class RenameFacts(Wire, frozen=True, kw_only=True):
+class RenameFacts(Observed, frozen=True, kw_only=True):
     """What files that raced for one new name became."""
 
     race: Race
     exclusive: bool
     readable: bool
+    told_by_etag: bool = False
+    """Whether the etag of the new name is still the hash of the winner's content."""
+    from_root: bool = False
+    """Whether the files lay at the root: 0.5.6 blocks itself where they lie in a directory."""
     seconds: float
     """How long a winning rename takes; where it took longer than the probe waits, that long."""
     answered: bool = True
@@ -83,11 +107,16 @@ class RenameFacts(Wire, frozen=True, kw_only=True):
 
     @property
     def decides(self) -> bool:
-        """Whether a commit can be decided by it."""
-        return self.exclusive and self.readable
+        """Whether a commit can be decided by it: whose file won can be seen."""
+        return self.exclusive and (self.readable or self.told_by_etag)
+
+    @property
+    def quirks(self) -> RenameQuirks:
+        """What whoever commits by it has to mind."""
+        return RenameQuirks(blocks_in_directories=self.from_root, loses_content=not self.readable)
 
 
-class Facts(Wire, frozen=True, kw_only=True):
+class Facts(Observed, frozen=True, kw_only=True):
     """What was observed of a server, without judgement."""
 
     dialect: str
@@ -97,7 +126,7 @@ class Facts(Wire, frozen=True, kw_only=True):
     updates: Race | None = None
     creates: Race | None = None
     rename: RenameFacts | None = None
-    reads_in_bulk: bool = False
+    bulk: Bulk = Bulk()
     paging: Paging = Paging.NONE
     locks: Locks = Locks.NONE
     read_seconds: float = 0.0
@@ -110,7 +139,7 @@ class Facts(Wire, frozen=True, kw_only=True):
         return all(race is not None and race.was_exclusive for race in races)
 
 
-class Judgement(Wire, frozen=True, kw_only=True):
+class Judgement(Observed, frozen=True, kw_only=True):
     """What follows from the facts, in plain words."""
 
     verdict: Verdict
@@ -120,7 +149,7 @@ class Judgement(Wire, frozen=True, kw_only=True):
     advice: Sequence[str]
 
 
-class ProbeReport(Wire, frozen=True, kw_only=True):
+class ProbeReport(Observed, frozen=True, kw_only=True):
     """One probe of one server."""
 
     facts: Facts
@@ -157,9 +186,9 @@ class ProbeReport(Wire, frozen=True, kw_only=True):
             ("racing creates", str(facts.creates or "not tried")),
             ("racing renames onto one name", str(rename.race if rename else "not tried")),
             ("rename has exactly one winner", _yes(rename and rename.exclusive)),
-            ("renamed file can be read", _yes(rename and rename.readable)),
+            ("renamed file can be read", _readable(rename)),
             ("time of a rename", _time(rename)),
-            ("bulk read", _yes(facts.reads_in_bulk)),
+            ("in bulk", str(facts.bulk)),
             ("paged listing", facts.paging.value),
             ("locks", facts.locks.value),
             ("time of a read", f"{facts.read_seconds * 1000:.0f} ms"),
@@ -173,6 +202,12 @@ def _yes(fact: object) -> str:
     return "not tried" if fact is None else "yes" if fact else "no"
 
 
+def _readable(rename: RenameFacts | None) -> str:
+    if rename is None or rename.readable or not rename.told_by_etag:
+        return _yes(rename and rename.readable)
+    return "no, but its etag is still that of its content"
+
+
 def _removed(report: ProbeReport) -> str:
     rename = report.facts.rename
     if report.cleaned_up or rename is None or rename.answered:
@@ -183,4 +218,5 @@ def _removed(report: ProbeReport) -> str:
 def _time(rename: RenameFacts | None) -> str:
     if rename is None:
         return "not tried"
-    return f"{'' if rename.answered else 'more than '}{rename.seconds:.2f} s"
+    took = f"{'' if rename.answered else 'more than '}{rename.seconds:.2f} s"
+    return f"{took}, of files at the root" if rename.from_root else took

@@ -19,6 +19,8 @@ MOST_REQUESTS: Final = 60
 MOST_SECONDS: Final = 20.0
 KEPT_FOR_CLEANING: Final = 4
 """Requests that are left for the end."""
+PATIENCE_WHERE_BLOCKED: Final = 1.0
+"""Seconds that an answer is waited for then."""
 
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ class ScratchZone:
         self.started = asyncio.get_running_loop().time()
         self.deadline = Deadline.after(MOST_SECONDS)
         self._files: dict[str, None] = {}
+        self.blocked = False
+        """Whether the server was seen to keep a rename waiting, and so may every other write."""
 
     @property
     def requests_left(self) -> int:
@@ -51,6 +55,10 @@ class ScratchZone:
         """A path in the zone."""
         return f"{self.root}/{name}"
 
+    def path_at_root(self, name: str) -> str:
+        """A path that lies in no directory."""
+        return f"/{self.zone_id}-{name}"
+
     async def call(
         self,
         method: str,
@@ -63,26 +71,19 @@ class ScratchZone:
         working = self.deadline.keeping(MOST_SECONDS / 5)
         return await self.client.call(method, params, decoder, deadline=deadline or working)
 
-    async def ask(self, route: str) -> Any:
-        """Send one GET; `None` if there is no such route."""
-        self.requests += 1
-        try:
-            return await self.client.ask(route, deadline=self.deadline)
-        except NexusError as error:
-            if error.reason is Reason.NO_SUCH_ROUTE:
-                return None
-            raise
-
-    async def write(self, name: str, text: str, **precondition: Any) -> wire.WriteReply:
-        """Write a file."""
-        path = self.path(name)
+    def wrote(self, path: str) -> None:
+        """Remember to remove a file."""
         self._files[path] = None
+
+    async def write(self, path: str, text: str, **precondition: Any) -> wire.WriteReply:
+        """Write a file."""
+        self.wrote(path)
         params = {"path": path, "content": wire.encode_bytes(text.encode()), **precondition}
         return await self.call("write", params, wire.writes)
 
-    async def read(self, name: str) -> wire.FileReply | None:
+    async def read(self, path: str) -> wire.FileReply | None:
         """Read a file with its etag; `None` if it is missing."""
-        params = {"path": self.path(name), "return_metadata": True}
+        params = {"path": path, "return_metadata": True}
         try:
             return await self.call("read", params, wire.files)
         except NexusError as error:
@@ -90,37 +91,54 @@ class ScratchZone:
                 return None
             raise
 
-    async def exists(self, name: str) -> bool:
+    async def etag(self, path: str) -> str | None:
+        """The etag of a file by its metadata alone, where the server says it."""
+        try:
+            reply = await self.call("sys_stat", {"path": path}, wire.stats)
+        except NexusError as error:
+            if error.reason in (Reason.BAD_REQUEST, Reason.NOT_FOUND):
+                return None
+            raise
+        return reply.version_tag if reply else None
+
+    async def exists(self, path: str) -> bool:
         """Whether there is a file."""
-        reply = await self.call("exists", {"path": self.path(name)}, wire.existence)
+        reply = await self.call("exists", {"path": path}, wire.existence)
         return reply.exists
 
     async def rename(self, old: str, new: str, deadline: Deadline) -> None:
         """Rename a file."""
-        self._files[self.path(new)] = None
-        params = {"old_path": self.path(old), "new_path": self.path(new)}
-        await self.call("rename", params, wire.renames, deadline)
+        self.wrote(new)
+        await self.call("rename", {"old_path": old, "new_path": new}, wire.renames, deadline)
 
     async def clean(self) -> bool:
         """Remove everything; whether nothing was left.
 
-        Where a rename has blocked the server, it is removed when the server comes to it.
+        A server that a rename has blocked is not waited for: it works off what it was asked.
         """
         try:
             if not await self._tried("delete_batch", {"paths": list(self._files)}):
                 await self._tried("rmdir", {"path": self.root, "recursive": True})
+                for path in self._files:
+                    if not path.startswith(self.root + "/"):
+                        await self._tried("delete", {"path": path})
             params = {"path": self.root, "recursive": True}
-            left = await self.call("list", params, wire.listings, self.deadline)
+            left = await self.call("list", params, wire.listings, self._last_deadline)
         except NexusError:
             return False
         return not left.files
 
     async def _tried(self, method: str, params: Mapping[str, Any]) -> bool:
-        """Whether the server understood."""
+        """Whether the server understood; a file that is gone already is no matter."""
         try:
-            await self.call(method, params, _anything, self.deadline)
+            await self.call(method, params, _anything, self._last_deadline)
         except NexusError as error:
-            if error.reason is not Reason.BAD_REQUEST:
+            if error.reason is Reason.BAD_REQUEST:
+                return False
+            if error.reason is not Reason.NOT_FOUND:
                 raise
-            return False
         return True
+
+    @property
+    def _last_deadline(self) -> Deadline:
+        return self.deadline.within(PATIENCE_WHERE_BLOCKED) if self.blocked else self.deadline
