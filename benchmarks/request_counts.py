@@ -60,7 +60,7 @@ class Counted:
     @property
     def store(self) -> NexusBountyStore:
         """A store that has seen nothing yet."""
-        return NexusBountyStore(self.client, zone_id="z", clock=wall_clock)
+        return NexusBountyStore(self.client, zone_id="z", commit="conditional", clock=wall_clock)
 
     async def cost(self, call: Awaitable[object]) -> Cost:
         """What awaiting `call` costs, to the last request that it leaves behind."""

@@ -77,9 +77,9 @@ def operations_on(
 ) -> BountyOperations:
     """Operations with claims on Nexus and the contribution at hand."""
     return BountyOperations(
-        NexusBountyStore(client, zone_id=zone, clock=clock),
+        NexusBountyStore(client, zone_id=zone, commit="conditional", clock=clock),
         credits=credits,
-        claims=NexusClaimStore(client, zone_id=zone, clock=clock),
+        claims=NexusClaimStore(client, zone_id=zone, commit="conditional", clock=clock),
         contributions=MemoryContributionStore([WORK]),
         clock=clock,
     )
@@ -111,4 +111,4 @@ async def obvious(
 
 def fresh_store(client: NexusClient, zone: str) -> NexusBountyStore:
     """A store that has seen nothing yet."""
-    return NexusBountyStore(client, zone_id=zone)
+    return NexusBountyStore(client, zone_id=zone, commit="conditional")

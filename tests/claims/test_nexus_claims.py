@@ -26,7 +26,7 @@ class NexusClaims(ClaimStoreContract):
         mock = MockNexus(self.dialect, atomic=True)
         settings = NexusSettings(storage_encoding=self.encoding, retry_base=0.001)
         async with NexusClient(settings=settings, transport=mock.transport()) as client:
-            yield NexusClaimStore(client, clock=clock)
+            yield NexusClaimStore(client, commit="conditional", clock=clock)
 
 
 class TestOnTheNewest(NexusClaims):

@@ -28,7 +28,7 @@ def test_a_claim_that_was_fenced_off_is_refused_at_once(etag: str) -> None:
 async def _fenced_off(etag: str) -> tuple[PreCommitError, int]:
     mock = MockNexus("0.10", etag=etag)  # type: ignore[arg-type]
     async with NexusClient(settings=NexusSettings(), transport=mock.transport()) as client:
-        claims = NexusClaimStore(client)
+        claims = NexusClaimStore(client, commit="conditional")
         mock.inject(_forbidden("*/claims/c-bob.json"))  # bob wins the lock, and no more
         await _refused(claims, "bob")
         mock.clear_faults()

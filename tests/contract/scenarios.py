@@ -272,7 +272,7 @@ async def life(scene: Scene) -> None:
 async def lease(scene: Scene) -> None:
     """A target is leased, refused to another, given back, and taken by the other."""
     async with scene.client() as client:
-        claims = NexusClaimStore(client, clock=lambda: NOW)
+        claims = NexusClaimStore(client, commit="conditional", clock=lambda: NOW)
 
         async def claim(agent: AgentIdentity, number: int) -> str:
             taken = await claims.claim_or_renew(

@@ -182,7 +182,7 @@ class Scene:
     @asynccontextmanager
     async def store(
         self,
-        commit: Callable[[NexusClient], CommitOption] = lambda _client: None,
+        commit: Callable[[NexusClient], CommitOption] = lambda _client: "conditional",
         **settings: Any,
     ) -> AsyncIterator[NexusBountyStore]:
         """A store that has seen nothing yet, on a client of its own."""

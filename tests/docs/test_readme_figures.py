@@ -43,18 +43,24 @@ async def counted() -> dict[str, int]:
         mock.reset_counts()
 
     async with NexusClient("http://nexus", transport=mock.transport()) as client:
-        store = NexusBountyStore(client)
+        store = NexusBountyStore(client, commit="conditional")
         await store.create_bounty(make_bounty())
         count("store: create a bounty")
         await store.get_bounty("b-1")
         count("store: get a bounty")
-        await NexusBountyStore(client).claim_bounty("b-1", make_agent("bob"), "c-1")
+        await NexusBountyStore(client, commit="conditional").claim_bounty(
+            "b-1", make_agent("bob"), "c-1"
+        )
         count("store: a transition, by a store that has not seen the bounty")
         await store.get_bounty("b-1")
         mock.reset_counts()
         await store.cancel_bounty("b-1")
         count("store: a transition, by one that has")
-        await _live(NexusBountyStore(client), NexusClaimStore(client), count)
+        await _live(
+            NexusBountyStore(client, commit="conditional"),
+            NexusClaimStore(client, commit="conditional"),
+            count,
+        )
         await client.cleanup.flush()
         count("operations: cleaning up, once a batch")
     counts["a whole life, create to settle"] = sum(

@@ -187,7 +187,7 @@ async def mock():
 async def store(mock):
     settings = NexusSettings(retry_base=0)
     async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as client:
-        yield NexusBountyStore(client, "z")
+        yield NexusBountyStore(client, "z", commit="conditional")
 
 
 def put(mock: MockNexus, document: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nexus_bounty import (
     CommitUnknownError,
+    ConditionalCommit,
     NexusBountyStore,
     NexusClient,
     NexusSettings,
@@ -69,7 +70,7 @@ class Process:
         self.client = client = NexusClient(
             settings=_settings(impatient), transport=Line(around.network), random=Random(seed)
         )
-        commit = around.strategy(client) if around.strategy else None
+        commit = (around.strategy or ConditionalCommit)(client)
         store = NexusBountyStore(client, clock=clock, commit=commit)
         ledger: Any = LedgerLine(around.ledger, around.network)
         self.store: Any = RecordingStore(store, name, around.history)

@@ -230,7 +230,7 @@ async def _our_trial(write: Write, misbehaviour: Misbehaviour) -> Trial:
     client = NexusClient(settings=NexusSettings(), transport=mock.transport(), random=Random(1))
     told, said = Told.DONE, ""
     async with client:
-        store = NexusBountyStore(client, clock=wall_clock)
+        store = NexusBountyStore(client, commit="conditional", clock=wall_clock)
         if write == "update":
             await store.create_bounty(a_bounty(), idempotency_key="before")
         fault = _AS_FAULTS[misbehaviour]

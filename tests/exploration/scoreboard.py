@@ -90,7 +90,9 @@ class _NaiveProcess(Process):
         client = NexusClient(transport=Line(around.network), settings=self.client.settings)
         ledger: Any = LedgerLine(around.ledger, around.network)
         naive = NaiveOperations(
-            NaiveStore(client), ledger, NexusClaimStore(client, clock=wall_clock)
+            NaiveStore(client),
+            ledger,
+            NexusClaimStore(client, commit="conditional", clock=wall_clock),
         )
         operations: Any = _NaiveFacade(naive, pays_first=pays_first)
         self.operations = operations

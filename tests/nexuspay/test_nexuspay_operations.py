@@ -30,9 +30,9 @@ async def test_a_bounty_lives_its_life_on_the_credits_of_the_same_server() -> No
         credits_on(mock) as service,
     ):
         operations = BountyOperations(
-            NexusBountyStore(client),
+            NexusBountyStore(client, commit="conditional"),
             credits=service,
-            claims=NexusClaimStore(client),
+            claims=NexusClaimStore(client, commit="conditional"),
             contributions=MemoryContributionStore([contribution]),
         )
         await service.top_up("funds", account="alice", amount=100)

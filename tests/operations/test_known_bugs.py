@@ -183,7 +183,7 @@ class Scene:
             settings = NexusSettings(retry_attempts=1)
             client = NexusClient(settings=settings, transport=self.world.mock.transport())
             async with client:
-                claims = NexusClaimStore(client, clock=wall_clock)
+                claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
                 yield NaiveOperations(NaiveStore(client), process.credits, claims)
 
     async def wrong(self) -> list[str]:

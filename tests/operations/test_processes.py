@@ -157,12 +157,12 @@ async def _work(command: Command) -> dict[str, Any]:
         return datetime.now(UTC) + timedelta(seconds=command.ahead_seconds)
 
     ledger = SqliteCredits(command.ledger, clock=clock)
-    leases: ClaimStore = NexusClaimStore(client, clock=clock)
+    leases: ClaimStore = NexusClaimStore(client, commit="conditional", clock=clock)
     if command.claims == "sqlite":
         on_file = SqliteClaimStore(command.ledger, clock=clock)
         leases = Bounded(on_file, LEASES, boundaries)
     operations = BountyOperations(
-        NexusBountyStore(client, clock=clock),
+        NexusBountyStore(client, commit="conditional", clock=clock),
         credits=Bounded(ledger, MOVES, boundaries),
         claims=leases,
         contributions=MemoryContributionStore([Contribution(cid="cid-1", tags=["sorted"])]),

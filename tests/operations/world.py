@@ -173,9 +173,9 @@ class World:
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
         operations = BountyOperations(
-            NexusBountyStore(client, clock=wall_clock),
+            NexusBountyStore(client, commit="conditional", clock=wall_clock),
             credits=credit,
-            claims=NexusClaimStore(client, clock=wall_clock),
+            claims=NexusClaimStore(client, commit="conditional", clock=wall_clock),
             contributions=self.contributions,
             clock=wall_clock,
             random=Random(seed),

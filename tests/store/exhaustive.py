@@ -16,6 +16,7 @@ from nexus_bounty import (
     BountyCriteria,
     BountyQuery,
     BountyStatus,
+    ConditionalCommit,
     NexusBountyStore,
     NexusClient,
     NexusSettings,
@@ -133,7 +134,7 @@ async def attempt(
         if operation.start is not None:
             await seed(mock, operation.start)
         store = NexusBountyStore(
-            client, clock=wall_clock, commit=strategy(client) if strategy else None
+            client, clock=wall_clock, commit=(strategy or ConditionalCommit)(client)
         )
         if warm and operation.start is not None:
             await store.get_bounty(BOUNTY_ID)
@@ -163,7 +164,9 @@ async def seed(mock: MockNexus, status: BountyStatus) -> None:
     if status not in _seeds:
         seed = MockNexus(atomic=True, clock=wall_clock)
         async with _client(seed) as client:
-            await NexusBountyStore(client, clock=wall_clock).create_bounty(a_bounty(status))
+            await NexusBountyStore(client, commit="conditional", clock=wall_clock).create_bounty(
+                a_bounty(status)
+            )
         _seeds[status] = [(entry.path, entry.content or b"") for entry in seed.log]
     async with _client(mock) as client:
         for path, content in _seeds[status]:
@@ -202,7 +205,7 @@ async def _afterwards(mock: MockNexus, strategy: MakeStrategy | None) -> list[st
     """Whatever happened: the bounty, if there is one, is found by a listing of its status."""
     mock.clear_faults()
     async with _client(mock) as client:
-        commit = strategy(client) if strategy else None
+        commit = (strategy or ConditionalCommit)(client)
         store = NexusBountyStore(client, clock=wall_clock, commit=commit)
         bounty = await store.get_bounty(BOUNTY_ID)
         if bounty is None:

@@ -56,7 +56,7 @@ async def cancelled_then_repeated(operation: Operation, at: int, applied: bool) 
         await seed(mock, operation.start)
     transport = Cancelling(mock.transport(), at, applied=applied)
     async with NexusClient("http://nexus", transport=transport, random=Random(1)) as client:
-        store = NexusBountyStore(client, clock=wall_clock)
+        store = NexusBountyStore(client, commit="conditional", clock=wall_clock)
         task = asyncio.ensure_future(operation.act(store, KEY))
         await asyncio.wait([task])
         if not task.cancelled():
@@ -85,7 +85,7 @@ async def timed_out_then_refused() -> None:
     await seed(mock, BountyStatus.OPEN)
     settings = NexusSettings(retry_attempts=2, operation_timeout=5)
     async with NexusClient(settings=settings, transport=mock.transport()) as client:
-        store = NexusBountyStore(client, clock=wall_clock)
+        store = NexusBountyStore(client, commit="conditional", clock=wall_clock)
         await store.get_bounty(BOUNTY_ID)
         marker, commit = 1, 2
         before = mock.oracle.received_total

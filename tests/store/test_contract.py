@@ -52,4 +52,4 @@ class TestNexusBountyStore(BountyStoreContract):
         mock = MockNexus(server.personality, atomic=True, etag=server.etag)
         settings = NexusSettings(storage_encoding=server.encoding, retry_base=0)
         async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as c:
-            yield NexusBountyStore(c, clock=clock)
+            yield NexusBountyStore(c, commit="conditional", clock=clock)

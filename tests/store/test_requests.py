@@ -46,5 +46,5 @@ async def test_getting_a_bounty_takes_one_request() -> None:
     """Content and etag come in one answer."""
     mock = MockNexus()
     async with NexusClient("http://nexus", transport=mock.transport()) as client:
-        assert await NexusBountyStore(client).get_bounty(BOUNTY_ID) is None
+        assert await NexusBountyStore(client, commit="conditional").get_bounty(BOUNTY_ID) is None
     assert mock.request_count == 1

@@ -59,7 +59,7 @@ class Zone:
     async def store(self, transport: httpx.AsyncBaseTransport | None = None) -> NexusBountyStore:
         """A store that has seen nothing yet."""
         client = await self.client(transport)
-        return NexusBountyStore(client, self.paths.zone_id, clock=self.clock)
+        return NexusBountyStore(client, self.paths.zone_id, commit="conditional", clock=self.clock)
 
     async def peer(self) -> Peer:
         http = httpx.AsyncClient(transport=self.mock.transport(), base_url="http://nexus")

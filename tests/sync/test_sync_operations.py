@@ -58,11 +58,11 @@ class World:
 
         self.credits = MemoryCredits(clock=clock)
         self.client.portal.run(self.credits.top_up, "funds", account="alice", amount=1000)
-        self.store = SyncNexusBountyStore(self.client, clock=clock)
+        self.store = SyncNexusBountyStore(self.client, commit="conditional", clock=clock)
         self.operations = SyncBountyOperations(
             self.store,
             credits=self.credits,
-            claims=NexusClaimStore(self.client.wrapped, clock=clock),
+            claims=NexusClaimStore(self.client.wrapped, commit="conditional", clock=clock),
             contributions=MemoryContributionStore([WORK]),
             clock=clock,
         )

@@ -148,7 +148,7 @@ async def test_a_bounty_in_any_status_is_one_to_grove(status: BountyStatus) -> N
     """Where it looks for it, under the marker by which it lists it."""
     server = shared_server()
     async with ours(server.transport()) as client:
-        store = NexusBountyStore(client, ZONE, clock=lambda: NOW)
+        store = NexusBountyStore(client, ZONE, commit="conditional", clock=lambda: NOW)
         await store.create_bounty(make_bounty_in(status, bounty_id="b.1 é"))
     content = server.read_file(reader.bounty_path(ZONE, "b.1 é"))
     assert content is not None
@@ -169,7 +169,7 @@ async def test_what_was_never_created_is_a_cancelled_bounty_to_grove() -> None:
     """A tombstone is a whole document, so that its listings do not break."""
     server = shared_server()
     async with ours(server.transport()) as client:
-        store = NexusBountyStore(client, ZONE, clock=lambda: NOW)
+        store = NexusBountyStore(client, ZONE, commit="conditional", clock=lambda: NOW)
         await store.resolve_operation("b-1", "never-used")
     content = server.read_file(reader.bounty_path(ZONE, "b-1"))
     assert content is not None
@@ -181,7 +181,7 @@ async def test_a_claim_that_was_never_made_is_a_released_one_to_grove() -> None:
     server = shared_server()
     async with ours(server.transport()) as client:
         await client.write(ZonePaths(ZONE).target_lock("t"), base64.b64encode(b"dead"))
-        claims = NexusClaimStore(client, ZONE, clock=lambda: NOW)
+        claims = NexusClaimStore(client, ZONE, commit="conditional", clock=lambda: NOW)
         await claims.claim_or_renew(
             "t", AgentIdentity(agent_id="bob"), claim_id="c-1", lease=timedelta(hours=1)
         )
@@ -241,7 +241,7 @@ async def test_a_lease_of_ours_can_be_lost_to_a_late_clean_up_of_grove() -> None
     """It deletes the lock without a condition: the README says so."""
     server = shared_server()
     async with ours(server.transport()) as client:
-        claims = NexusClaimStore(client, ZONE, clock=lambda: NOW)
+        claims = NexusClaimStore(client, ZONE, commit="conditional", clock=lambda: NOW)
         bob, eve, hour = make_agent("bob"), make_agent("eve"), timedelta(hours=1)
         await claims.claim_or_renew("t", bob, claim_id="c-1", lease=hour)
         # `deleteActiveIndex` of a claim that Grove ended before ours, arriving after it

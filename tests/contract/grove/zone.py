@@ -68,8 +68,8 @@ class Us:
     claims: NexusClaimStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bounties = NexusBountyStore(self.client, ZONE, clock=lambda: NOW)
-        self.claims = NexusClaimStore(self.client, ZONE, clock=lambda: NOW)
+        self.bounties = NexusBountyStore(self.client, ZONE, commit="conditional", clock=lambda: NOW)
+        self.claims = NexusClaimStore(self.client, ZONE, commit="conditional", clock=lambda: NOW)
 
     async def lease(self, bounty_id: str, claim_id: str, agent: AgentIdentity) -> None:
         """Take the lease on a bounty."""
