@@ -13,6 +13,7 @@ from nexus_bounty.cli.claiming import claim, release, renew
 from nexus_bounty.cli.command import Work, command
 from nexus_bounty.cli.create import create
 from nexus_bounty.cli.demo import demo
+from nexus_bounty.cli.doctor import doctor
 from nexus_bounty.cli.ending import cancel, expire, settle
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.explain import explain
@@ -29,7 +30,7 @@ _BOUNTIES, _MONEY, _TROUBLE, _TRY = "Bounties", "Money", "When something went wr
 
 _EPILOG: Final = """
 Exit codes: 0 done; 1 other error; 2 wrong usage or input; 3 it did not happen and can no longer
-happen; 4 it happened and steps are still owed; 5 not known; 130 interrupted.
+happen; 4 it happened and steps are still owed; 5 not known; 6 and 7 see doctor; 130 interrupted.
 
 Start with: nexus-bounty demo
 """
@@ -129,6 +130,13 @@ _add(
     _TROUBLE,
     "explain KEY",
     "explain KEY --bounty BOUNTY --resolve --operation claim",
+)
+_add(
+    doctor,
+    _TROUBLE,
+    "doctor http://127.0.0.1:2026",
+    "doctor --json",
+    options=OutputOptions,
 )
 _add(
     mock_server,

@@ -15,7 +15,7 @@ import typer
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.failures import Failure, expected, interrupted
 from nexus_bounty.cli.options import Options, OutputOptions
-from nexus_bounty.cli.output import Reply, stderr, stdout, write_json
+from nexus_bounty.cli.output import Reply, notices, stderr, stdout, write_json
 from nexus_bounty.cli.session import Session
 
 Work = Callable[..., Awaitable[Reply] | None]
@@ -62,7 +62,8 @@ def _carry_out(options: OutputOptions, work: Work, given: dict[str, Any]) -> Rep
         if not inspect.iscoroutinefunction(work):
             work(session, **given)
             return None
-        return asyncio.run(_whole(session, work, given))
+        with notices():
+            return asyncio.run(_whole(session, work, given))
     except KeyboardInterrupt:
         return interrupted(session.attempt)
     except Exception as error:

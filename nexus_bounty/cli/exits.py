@@ -22,6 +22,10 @@ class ExitCode(IntEnum):
     """It happened; named steps are still owed."""
     UNKNOWN = 5
     """Neither could be proven."""
+    SINGLE_WRITER = 6
+    """`doctor`: the server is safe for a single writer only."""
+    UNSAFE = 7
+    """`doctor`: no way to commit on the server is safe."""
     INTERRUPTED = 130
     """Ctrl-C; what was under way may have happened."""
 

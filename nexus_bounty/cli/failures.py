@@ -188,8 +188,6 @@ def _next(error: OutcomeError, attempt: Attempt | None) -> str:
         return "Go forward: `nexus-bounty reconcile` does what is owed."
     if error.outcome is Outcome.UNKNOWN and attempt:
         return _find_out(attempt)
-    if isinstance(error, UnsupportedServerError):
-        return f"{error.advice}; or insist with --commit, if you know what else writes this zone."
     return f"{error.advice}."
 
 

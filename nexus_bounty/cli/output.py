@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,28 @@ def facts(*rows: tuple[str, RenderableType | None]) -> Table:
 def lines(*parts: RenderableType | None) -> Group:
     """Parts below each other; those that are `None` are left out."""
     return Group(*(part for part in parts if part is not None))
+
+
+class _Notices(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        stderr().print(safe(record.getMessage(), "dim"))
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """Say on stderr what takes long, and what went wrong on the way, if a person is looking."""
+    if not stderr().is_terminal:
+        yield
+        return
+    logger, handler = logging.getLogger("nexus_bounty"), _Notices()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 @contextmanager

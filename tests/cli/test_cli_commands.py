@@ -185,8 +185,8 @@ def test_every_way_to_commit_leads_through_a_whole_life(
     assert life.settle(bounty_id)["bounty"]["status"] == "settled"
 
 
-@pytest.mark.parametrize("mock", [MockNexus("0.9")], ids=["0.9"])
-def test_a_server_that_drops_what_it_acknowledges_is_refused_before_money_moves(
+@pytest.mark.parametrize("mock", [MockNexus("0.9", etag="version")], ids=["0.9"])
+def test_a_server_on_which_nothing_is_safe_is_refused_before_money_moves(
     shell: Shell, life: Life, mock: MockNexus
 ) -> None:
     """The release is named, with what was observed and the way out."""
@@ -195,7 +195,29 @@ def test_a_server_that_drops_what_it_acknowledges_is_refused_before_money_moves(
     refused = shell("create", "Sort it", "--amount", 100, "--creator", "alice")
     assert refused.code == 3
     assert "acknowledged and never stored" in refused.said
+    assert "nexus-bounty doctor" in refused.said
     assert life.reserved("alice") == 0
+
+
+def test_a_person_is_told_what_takes_long(shell: Shell, life: Life) -> None:
+    """On stderr, and only if somebody is looking."""
+    shell.setenv("FORCE_COLOR", "1")
+    shell.setenv("NEXUS_BOUNTY_COMMIT", "auto")
+    life.funds()
+    created = shell("create", "Sort it", "--amount", 100, "--creator", "alice", "--json")
+    assert created.code == 0
+    assert "finding out how commits are safe" in created.err
+    assert "finding out" not in shell("cancel", created.document["bounty"]["bountyId"]).err
+
+
+@pytest.mark.parametrize("mock", [MockNexus("0.9")], ids=["0.9"])
+def test_reads_and_dry_runs_write_nothing(shell: Shell, mock: MockNexus) -> None:
+    """Nothing is tried out for them either."""
+    shell.setenv("NEXUS_BOUNTY_COMMIT", "auto")
+    shell("list")
+    shell("explain", "key-1")
+    shell("reconcile", "--dry-run")
+    assert not mock.log
 
 
 def test_the_mock_server_offers_every_personality_there_is() -> None:

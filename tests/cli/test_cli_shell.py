@@ -117,7 +117,8 @@ def test_every_command_has_examples_in_its_help(
     overview = shell("--help").out
     commands = [
         *("create", "list", "show", "claim", "renew", "release", "settle", "cancel", "expire"),
-        *("balance", "top-up", "reconcile", "history", "explain", "mock-server", "demo"),
+        *("balance", "top-up", "reconcile", "history", "explain", "doctor"),
+        *("mock-server", "demo"),
     ]
     for command in commands:
         assert re.search(rf"^│ {command} ", overview, re.MULTILINE)

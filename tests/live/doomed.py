@@ -12,7 +12,7 @@ import sys
 
 import httpx
 
-from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient, RenameCommit
+from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient
 
 
 class Doomed(httpx.AsyncHTTPTransport):
@@ -39,10 +39,10 @@ def _die() -> None:
 
 
 async def claim(url: str, zone: str, at: int, *, after: bool) -> None:
-    """Claim, as far as this gets."""
+    """Claim, as far as this gets; the end is 0 if it lived."""
     transport = Doomed(at, after=after)
     async with NexusClient(url, api_key="sk-test", transport=transport) as client:
-        store = NexusBountyStore(client, zone, commit=RenameCommit(client))
+        store = NexusBountyStore(client, zone)
         await store.claim_bounty("b-1", AgentIdentity(agent_id="worker"), "c")
 
 

@@ -1,0 +1,103 @@
+"""`nexus-bounty doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.options import nexus_settings
+from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
+from nexus_bounty.cli.session import Session
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+
+_HEADINGS: Final = {
+    Verdict.CONDITIONAL: ("Safe for any number of writers, with ConditionalCommit.", "green"),
+    Verdict.RENAME: ("Safe for any number of writers, with RenameCommit.", "green"),
+    Verdict.SINGLE_WRITER: ("Safe for a single writer only.", "yellow"),
+    Verdict.UNSAFE: ("Not safe: no way to commit here is known.", "red"),
+}
+_CODES: Final = {
+    Verdict.SINGLE_WRITER: ExitCode.SINGLE_WRITER,
+    Verdict.UNSAFE: ExitCode.UNSAFE,
+}
+
+
+async def doctor(
+    session: Session,  # noqa: ARG001 - every command gets one
+    *,
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            envvar="NEXUS_URL",
+            help="The Nexus server. Default: http://127.0.0.1:2026.",
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key", metavar="KEY", envvar="NEXUS_API_KEY", help="The key of that server."
+        ),
+    ] = None,
+) -> Reply:
+    """Find out by trying how commits are safe on a server.
+
+    It uses a zone of its own, which it removes, at most 60 requests and 20 seconds.
+
+    Exit codes: 0 safe for any number of writers; 6 for a single writer only; 7 not safe; 1
+    nothing could be found out.
+    """
+    async with NexusClient(settings=nexus_settings(url=url, api_key=api_key)) as client:
+        with _status() as tell:
+            report = await probe(client, tell)
+        url = client.settings.url
+    data = {"url": url, "verdict": report.verdict, **msgspec.to_builtins(report)}
+    return Reply(data, _told(report, url), _CODES.get(report.verdict, ExitCode.OK))
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """Say on stderr what is being tried, if a person is looking."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("Trying …") as status:
+        yield lambda what: status.update(f"Trying {what} …")
+
+
+def _told(report: ProbeReport, url: str) -> RenderableType:
+    said, style = _HEADINGS[report.verdict]
+    verdict = facts(
+        ("Why", _each(report.judgement.reasons)), ("What to do", _each(report.judgement.advice))
+    )
+    return lines(safe(f"{url}: {said}", f"bold {style}"), verdict, Text(), _observed(report))
+
+
+def _each(sentences: Sequence[str]) -> Text:
+    return Text("\n").join(safe(f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in sentences)
+
+
+def _observed(report: ProbeReport) -> Table:
+    table = Table(
+        title="What was observed",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_header=False,
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, seen in report.rows():
+        table.add_row(name, safe(seen))
+    return table
