@@ -19,7 +19,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.exploration import exhaustive, report, work
+from tests.exploration import exhaustive, kept, report, work
 from tests.exploration.histories import check_many
 from tests.exploration.mutants import MUTANTS
 from tests.exploration.mutation import hunt_all
@@ -83,7 +83,7 @@ def _explore(asked: argparse.Namespace, console: Console) -> Report:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
     progress = Progress(*columns, TimeElapsedColumn(), console=console)
     with progress, work.Pool(asked.workers) as pool:
-        _run(pool, list(work.seeds(*asked.seeds)), end, found, progress)
+        _run(pool, [work.Kept(), *work.seeds(*asked.seeds)], end, found, progress)
         if asked.mutants:
             until = None if end is None else began + SHARE_OF_MUTANTS * (end - began)
             _hunt(pool.workers, until, found, progress)
@@ -121,7 +121,8 @@ def _run(
 
 def _hunt(workers: int, until: float | None, found: Report, progress: Progress) -> None:
     task = progress.add_task("mutants", total=len(MUTANTS), figures="")
-    known = frozenset(found.total.violations)
+    shown = [each for path in kept.OPEN for each in replay(kept.read(path)).violations]
+    known = frozenset([*found.total.violations, *map(kind_of, shown)])
     for hunted in hunt_all(MUTANTS, workers, known, until):
         found.hunted.append(hunted)
         figures = f"{len(found.hunted) - len(found.survivors)} of {len(found.hunted)} killed"
@@ -138,7 +139,7 @@ def _replay(what: str, smaller: bool, console: Console) -> int:
     if what.isdecimal():
         schedule, result = run_seed(int(what))
     else:
-        schedule = report.read(Path(what))
+        schedule = kept.read(Path(what))
         result = replay(schedule)
     if smaller and result.violations:
         kind = kind_of(result.violations[0])

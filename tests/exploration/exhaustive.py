@@ -57,6 +57,7 @@ CASES: Final = (
     Case("settle", "claimed", "bob", "carol", "settle cid-2"),
     Case("cancel", "claimed", "alice", "bob", "settle"),
     Case("expire", "overdue claimed", "janitor", "bob", "settle"),
+    Case("claim", "claimed", "bob", "alice", "cancel"),
 )
 MAIN_CASES: Final = CASES[:5]
 """One for each operation."""

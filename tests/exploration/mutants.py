@@ -334,7 +334,7 @@ MUTANTS: Final = (
         "claim: the lease is given back when nothing is known",
         _CLAIM,
         "    except PreCommitError as refusal:\n        await _let_go(",
-        "    except (PreCommitError, CommitUnknownError) as refusal:\n        await _let_go(",
+        "    except Exception as refusal:\n        await _let_go(",
     ),
     Mutant(
         "claim: the lease is given back whatever the document says",

@@ -95,6 +95,10 @@ class Watch:
         set_aside = book._balances[escrow_of(ALICE.agent_id)]
         if set_aside != (PRICE if held and held[0].status == "held" else 0):
             yield f"at some time: {set_aside} credits are set aside"
+        leases = [path for path in self.world.mock.files if path.startswith(f"{CLAIMS}/")]
+        holding = [each for each in leases if _holds(self.world.mock, each)]
+        if len(holding) > 1:
+            yield f"at some time: {len(holding)} leases on one bounty"
         if bounty is not None:
             yield from self._unmarked(bounty)
             yield from self._unleased(bounty)
@@ -290,10 +294,15 @@ def _no_lease(mock: MockNexus) -> list[str]:
     bounty = document_of(mock.read_file(DOCUMENT))
     if bounty is None or bounty["status"] != "claimed":
         return []
-    claim = mock.read_file(f"{CLAIMS}/{bounty['claimId']}.json")
-    if claim is None:
-        return ["the bounty is claimed without a lease"]
-    lease = _decode(claim)
-    until = msgspec.convert(lease["leaseExpiresAt"], type(wall_clock()))
-    alive = lease["status"] == "active" and until > wall_clock()
-    return [] if alive else ["the bounty is claimed and the lease has ended"]
+    alive = _holds(mock, f"{CLAIMS}/{bounty['claimId']}.json")
+    return [] if alive else ["the bounty is claimed and its lease has ended, or was never there"]
+
+
+def _holds(mock: MockNexus, path: str) -> bool:
+    """Whether the lease at `path` is active and has not run out."""
+    content = mock.read_file(path)
+    if content is None:
+        return False
+    lease = _decode(content)
+    until = msgspec.convert(lease["leaseExpiresAt"], datetime)
+    return bool(lease["status"] == "active" and until > wall_clock())

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from rich.console import Console
 
 from tests.exploration import coverage
+from tests.exploration.kept import write
 from tests.exploration.mutation import Hunted
 from tests.exploration.scenario import Schedule
 from tests.exploration.shrink import kind_of, shrink
 from tests.exploration.simulation import Result, replay
 from tests.exploration.work import Summary
 
-KEPT: Final = sorted((Path(__file__).parent / "kept").glob("*.json"))
-"""Schedules that showed a violation once, or show a mutant that is hard to find."""
 MOST_SHOWN: Final = 5
 """How many kinds of violations to shrink and show."""
 
@@ -132,14 +130,3 @@ def show_run(schedule: Schedule, result: Result, console: Console) -> None:
     console.print(result.text, **plain)  # type: ignore[arg-type]
     for violation in result.violations:
         console.print(f"violated: {violation}", **plain)  # type: ignore[arg-type]
-
-
-def write(path: Path, schedule: Schedule) -> None:
-    """Keep a schedule as a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(schedule)) + b"\n")
-
-
-def read(path: Path) -> Schedule:
-    """A schedule that was kept as a file."""
-    return msgspec.json.decode(path.read_bytes(), type=Schedule)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.exploration import coverage, report, work
+from tests.exploration import coverage, kept, report, work
 from tests.exploration.cli import main
 from tests.exploration.exhaustive import CASES, Part
 from tests.exploration.mutants import MUTANTS, Mutant
@@ -75,8 +75,7 @@ def test_a_planted_violation_is_found_and_made_small() -> None:
 
     small = shrink(schedule, fails)
     assert fails(small)
-    assert len(small.choices) <= 2
-    assert len(small.scenario.actors) == 1
+    assert len(small.choices) == 1
     assert not replay(small).violations
 
 
@@ -86,11 +85,18 @@ def test_a_clean_schedule_is_not_shrunk_to_nothing_that_fails() -> None:
     assert shrink(schedule, lambda _: False) == schedule
 
 
-@pytest.mark.parametrize("path", report.KEPT, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", kept.KEPT, ids=lambda path: path.stem)
 def test_a_schedule_that_is_kept_violates_nothing(path: Path) -> None:
     """What once showed a violation, and what shows mutants that are hard to find."""
-    result = replay(report.read(path))
+    result = replay(kept.read(path))
     assert result.violations == [], result.text
+
+
+@pytest.mark.parametrize("path", kept.OPEN, ids=lambda path: path.stem)
+@pytest.mark.xfail(strict=True, reason="a bug that is known and not mended yet")
+def test_a_schedule_in_open_will_violate_nothing(path: Path) -> None:
+    """Once its bug is mended it moves to `kept`."""
+    assert replay(kept.read(path)).violations == []
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -108,9 +114,10 @@ def test_a_mutant_whose_text_is_gone_is_an_error() -> None:
 
 def test_mutants_are_killed() -> None:
     """Two of them; `make explore` hunts them all."""
+    shown = [each for path in kept.OPEN for each in replay(kept.read(path)).violations]
     names = ("the fence is removed", "settle: settled before it is paid")
     chosen = [each for each in MUTANTS if each.name.startswith(names)]
-    hunted = list(hunt_all(chosen, workers=2))
+    hunted = list(hunt_all(chosen, workers=2, ignored=frozenset(map(kind_of, shown))))
     assert len(hunted) == 2
     assert all(each.killed_by for each in hunted), hunted
     assert all(each.schedule and not replay(each.schedule).violations for each in hunted)
@@ -118,7 +125,7 @@ def test_mutants_are_killed() -> None:
 
 def test_the_scoreboard_tells_ours_from_the_naive_operations() -> None:
     """A few schedules of each case are enough to tell them apart."""
-    scores = [score(each, at_most=40) for each in CANDIDATES]
+    scores = [score(each, at_most=10) for each in CANDIDATES]
     assert scores[0].violating == 0
     assert all(each.violating > 0 for each in scores[1:]), scores
 
@@ -143,7 +150,7 @@ def test_the_command_ends_with_its_figures(
         main([*asked, "--report", str(tmp_path)])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert ended.value.code == 0
-    assert figures["schedules"] == 20
+    assert figures["schedules"] == 20 + len(kept.KEPT)
     assert figures["violations"] == figures["unresolved"] == 0
     assert {"mutants", "mutants_killed", "seconds"} <= figures.keys()
     assert (tmp_path / "coverage.html").read_text().startswith("<!DOCTYPE html>")
@@ -162,9 +169,9 @@ def test_a_violation_is_reported_with_the_way_to_see_it_again(
     report.show(report.Report(total=summary), Console(width=200), tmp_path)
     said = capsys.readouterr().out
     assert result.violations[0] in said
-    kept = tmp_path / "violation-1.json"
-    assert f"--replay {kept}" in said
-    assert BELIEVING.run(report.read(kept)).violations
+    file = tmp_path / "violation-1.json"
+    assert f"--replay {file}" in said
+    assert BELIEVING.run(kept.read(file)).violations
 
 
 def test_a_replay_shows_the_trace(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Final, Protocol, Self
 
 from tests.exploration.exhaustive import Part, Ran
+from tests.exploration.kept import KEPT, read
 from tests.exploration.scenario import Schedule
 from tests.exploration.shrink import kind_of
 from tests.exploration.simulation import CoverageKey, replay, run_seed
@@ -90,6 +91,17 @@ class Seeds:
     def ran(self) -> Iterator[Ran]:
         """Run them."""
         return map(run_seed, range(self.first, self.last + 1))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The schedules that are kept as files."""
+
+    name: str = "kept schedules"
+
+    def ran(self) -> Iterator[Ran]:
+        """Run them."""
+        return ((schedule, replay(schedule)) for schedule in map(read, KEPT))
 
 
 @dataclass(frozen=True)
