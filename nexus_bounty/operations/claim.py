@@ -67,13 +67,11 @@ async def _claim(
 ) -> OperationResult:
     owed: list[str] = []
     held = await _take_lease(services, bounty, agent, lease, key, "lease")
-    if held.claim_id != derived_id("claim", key):
-        seen = await known_bounty(services, bounty.bounty_id)
-        if held.holds(services.clock()) and seen.claim_id != held.claim_id:
-            # whoever released the bounty has yet to end this lease, and would end it with ours
-            await end_lease(services, held.claim_id)
-            held = await _take_lease(services, bounty, agent, lease, key, "lease-anew")
     commit_key = derived_key(key, "claim")
+    if held.claim_id != derived_id("claim", key):  # the agent had a lease before
+        if await has_landed(services, bounty.bounty_id, commit_key):
+            return _claimed(await known_bounty(services, bounty.bounty_id), held, key, owed)
+        held = await _without_one_to_be_ended(services, bounty, agent, lease, key, held)
     if not held.holds(services.clock()):
         await _was_committed(services, bounty.bounty_id, commit_key, held)
     try:
@@ -84,6 +82,10 @@ async def _claim(
     except PreCommitError as refusal:
         await _let_go(services, bounty.bounty_id, held, refusal)
         raise
+    return _claimed(bounty, held, key, owed)
+
+
+def _claimed(bounty: Bounty, held: Claim, key: str, owed: list[str]) -> OperationResult:
     return OperationResult(
         operation="claim",
         idempotency_key=key,
@@ -93,6 +95,25 @@ async def _claim(
         claim=held,
         credits_with=credits_with(bounty),
     )
+
+
+async def _without_one_to_be_ended(
+    services: Services,
+    bounty: Bounty,
+    agent: AgentIdentity,
+    lease: timedelta,
+    key: str,
+    renewed: Claim,
+) -> Claim:
+    """The lease that the agent had, renewed, or a new one if the bounty does not name it.
+
+    Whoever released the bounty has yet to end that one, and would end it with ours.
+    """
+    standing = await known_bounty(services, bounty.bounty_id)
+    if standing.claim_id == renewed.claim_id or not renewed.holds(services.clock()):
+        return renewed
+    await end_lease(services, renewed.claim_id)
+    return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
 
 
 async def _take_lease(
