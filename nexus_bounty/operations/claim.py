@@ -16,6 +16,7 @@ from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
     Services,
+    before_commit,
     check_payee,
     committed,
     credits_with,
@@ -105,15 +106,27 @@ async def _without_one_to_be_ended(
     key: str,
     renewed: Claim,
 ) -> Claim:
-    """The lease that the agent had, renewed, or a new one if the bounty does not name it.
+    """The lease that the agent had, renewed, or a new one if the bounty was released with it.
 
-    Whoever released the bounty has yet to end that one, and would end it with ours.
+    Whoever released it has yet to end that lease, and would end it with ours.
     """
     standing = await known_bounty(services, bounty.bounty_id)
-    if standing.claim_id == renewed.claim_id or not renewed.holds(services.clock()):
+    if standing.claim_id == renewed.claim_id or not await _named_once(services, renewed):
         return renewed
     await end_lease(services, renewed.claim_id)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
+
+
+async def _named_once(services: Services, claim: Claim) -> bool:
+    """Whether the history of the claimed bounty says that it was claimed with this very lease."""
+    bounty_id = claim.target_ref.removeprefix(target_of(""))
+    history = await before_commit(services.store.get_history(bounty_id), "the history")
+    suffix = derived_key("", "claim")
+    return any(
+        derived_id("claim", record.key.removesuffix(suffix)) == claim.claim_id
+        for record in history
+        if record.key.endswith(suffix) and not record.aborted
+    )
 
 
 async def _take_lease(
