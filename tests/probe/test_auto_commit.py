@@ -54,7 +54,13 @@ def other_files(mock: MockNexus) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("personality", "verdict"), [("0.10", Verdict.CONDITIONAL), ("0.7.0", Verdict.RENAME)]
+    ("personality", "verdict"),
+    [
+        ("0.5.6", Verdict.RENAME),
+        ("0.7.0", Verdict.RENAME),
+        ("0.9", Verdict.RENAME),
+        ("0.10", Verdict.CONDITIONAL),
+    ],
 )
 async def test_a_store_told_auto_commits_as_the_probe_found_to_be_safe(
     personality: str, verdict: Verdict
@@ -99,6 +105,7 @@ async def test_reads_find_nothing_out_and_write_nothing() -> None:
         assert await store.get_bounty("b-1") is None
         assert await store.list_index_statuses()
         assert await claims.active_claims() == []
+        assert await store.collect_leftovers() == []
     assert not mock.files
     assert not mock.log
 

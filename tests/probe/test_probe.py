@@ -36,10 +36,10 @@ SLOW = [V.SINGLE_WRITER, V.RENAME]
 CASES = [
     Case("0.5.6", {}, RACING),
     Case("0.5.6", {"rename_delay": 30.0}, RACING),
-    Case("0.5.6", {"atomic": True}, ATOMIC),
+    Case("0.5.6", {"atomic": True}, RACING),
     Case("0.7.0", {}, RACING),
     Case("0.7.0", {"rename_delay": 30.0}, SLOW),
-    Case("0.7.0", {"atomic": True}, ATOMIC),
+    Case("0.7.0", {"atomic": True}, RACING),
     Case("0.7.0", {"race_window": 0.01}, RACING),
     Case("0.7.0", {"etag": "version"}, RACING),
     Case("0.7.0", {"etag": "path"}, [V.RENAME]),
@@ -181,6 +181,8 @@ def test_the_reasons_name_what_was_seen() -> None:
     assert "every if_match succeeds" in constant.reasons[0]
     blocking = probed(MockNexus("0.5.6")).judgement
     assert "those in a directory block this release for 30 s" in blocking.reasons[1]
+    lucky = probed(MockNexus("0.7.0", atomic=True)).judgement
+    assert "known to race" in lucky.reasons[0]
     slow = probed(MockNexus("0.7.0", rename_delay=30.0)).judgement
     assert "too slow for every commit" in slow.reasons[1]
     assert "ask for RenameCommit" in slow.advice[1]

@@ -15,6 +15,7 @@ from nexus_bounty import (
     BountyQuery,
     BountyStateError,
     BountyStatus,
+    CommitUnknownError,
     NexusBountyStore,
     NexusClient,
     NexusError,
@@ -22,7 +23,8 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.commit.rename import RenameCommit
-from nexus_bounty.nexus.paths import staged
+from nexus_bounty.nexus.commit.slots import STAGED_AT_ROOT
+from nexus_bounty.nexus.paths import contents, staged
 from nexus_bounty.testing.builders import make_bounty, make_bounty_in, make_reward
 from nexus_bounty.testing.virtual_time import run, wall_clock
 from tests.rename.zone import (
@@ -59,6 +61,10 @@ def keys_in_slots(mock: MockNexus) -> list[str]:
         newest = msgspec.json.decode(content)["nexusBounty"]["ops"][-1]
         keys += [] if newest.get("aborted") else [newest["key"]]
     return keys
+
+
+def beneath(mock: MockNexus, prefix: str) -> list[str]:
+    return [path for path in mock.files if path.startswith(prefix)]
 
 
 def seq_of_file(mock: MockNexus) -> int:
@@ -345,11 +351,12 @@ def test_a_listing_of_many_documents_asks_for_their_slots_in_bulk() -> None:
     assert run(scenario()) == 3
 
 
-def test_leftovers_go_when_nothing_can_need_them_and_not_before() -> None:
-    """Staged files of losers, and slots that the file has followed."""
+@pytest.mark.parametrize(("release", "copies"), [("0.5.6", 0), ("0.7.0", 0), ("0.9", 1)])
+def test_leftovers_go_when_nothing_can_need_them_and_not_before(release: str, copies: int) -> None:
+    """Staged files of losers, slots that the file has followed, and the copies of both."""
 
     async def scenario() -> None:
-        mock = racing(race_window=0.01)
+        mock = racing(release, race_window=0.01)
         await _live(mock, 1)
         await asyncio.gather(*(_claim(mock, 0, each) for each in range(4)))
         async with store_on(mock) as store:
@@ -359,7 +366,9 @@ def test_leftovers_go_when_nothing_can_need_them_and_not_before() -> None:
             gone = await store.collect_leftovers()
             assert {f"{SLOTS}/1", f"{SLOTS}/2"} < set(gone)
             assert f"{SLOTS}/3" not in gone
-            assert not [path for path in mock.files if path.startswith(staged(DOCUMENT))]
+            assert not beneath(mock, staged(DOCUMENT))
+            assert not beneath(mock, STAGED_AT_ROOT)
+            assert len(beneath(mock, contents(DOCUMENT))) == copies
             assert await store.collect_leftovers() == []
             settled = await store.settle_bounty("b-1")
             assert await store.list_bounties() == [settled]
@@ -380,6 +389,26 @@ def test_slots_that_the_file_has_only_just_followed_stay_for_those_who_read_it_b
             assert await store.collect_leftovers() == []
             assert seq_of_file(mock) == 2
             assert len(await store.collect_leftovers()) == 2
+
+    run(scenario())
+
+
+def test_a_slot_whose_copy_is_gone_is_not_taken_for_a_free_one() -> None:
+    """Where a slot loses its content: what was committed there is not known, and not overwritten."""
+
+    async def scenario() -> None:
+        mock = racing("0.9")
+        drop = Fault(FaultKind.DROP_BEFORE, match=RequestMatch("write", path=DOCUMENT), times=None)
+        mock.inject(drop)
+        await _live(mock, 1)
+        async with NexusClient("http://nexus", transport=mock.transport()) as client:
+            for copy in beneath(mock, contents(DOCUMENT)):
+                await client.delete(copy)
+        async with store_on(mock) as store:
+            with pytest.raises(NexusError, match="there is no copy"):
+                await store.get_bounty("b-1")
+            with pytest.raises(CommitUnknownError):
+                await store.create_bounty(make_bounty(title="Mine"))
 
     run(scenario())
 

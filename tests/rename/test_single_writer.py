@@ -226,6 +226,27 @@ def test_a_renewal_that_arrives_late_does_not_shorten_the_lease() -> None:
     run(scenario())
 
 
+def test_who_is_so_slow_to_take_the_zone_that_another_may_have_it_does_not_have_it() -> None:
+    """The lease counts from the bid, not from when its winner comes round to renewing it."""
+
+    async def scenario() -> None:
+        mock = racing()
+        bid, renewal = RequestMatch("rename"), RequestMatch("write", path=f"{LEASES}-renewed/*")
+        mock.inject(Fault(FaultKind.DELAY, match=bid, seconds=45.0))
+        mock.inject(Fault(FaultKind.DELAY, match=renewal, seconds=7.0))
+        settings = NexusSettings(url="http://nexus", request_timeout=100)
+        async with NexusClient(settings=settings, transport=mock.transport()) as client:
+            lasts = timedelta(seconds=20)
+            slow, quick = (SingleWriter(client, lasts=lasts, clock=wall_clock) for _ in range(2))
+            taking = asyncio.ensure_future(slow.__aenter__())
+            await asyncio.sleep(51)
+            async with quick:
+                with pytest.raises(UnsupportedServerError, match="another process writes zone"):
+                    await taking
+
+    run(scenario())
+
+
 def test_taking_the_zone_waits_until_a_slow_rename_lets_writes_through_again() -> None:
     """0.5.6 blocks for half a minute; what follows is not slowed down by it."""
 

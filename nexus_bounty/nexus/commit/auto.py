@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from nexus_bounty.models import utc_now
@@ -40,6 +40,10 @@ CommitOption = CommitStrategy | Literal["auto", "conditional"]
 """How a store commits: in a way of its own, as a probe finds to be safe, or by preconditions."""
 
 Choice = CommitStrategy | UnsupportedServerError
+
+RECHECK_MAY_LAST: Final = 5.0
+"""Seconds; what is known already will do if the server is slow to say its version."""
+UNPINNED_RECHECK: Final = timedelta(seconds=5)
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary()
@@ -95,6 +99,7 @@ class AutoCommit:
         self._looking = asyncio.Lock()
         self._checked = self._looked = _NEVER
         self._chosen: Choice | None = None
+        self._pinned: PinnedVerdict | None = None
         self._reader: PlainFiles | RenameCommit = RenameCommit(client)
         self.verdict: PinnedVerdict | None = None
         """What it goes by, once it has found out."""
@@ -104,8 +109,8 @@ class AutoCommit:
         if isinstance(self._chosen, SingleWriter):
             await self._chosen.close()
 
-    async def _writing(self, *, recheck: bool = False) -> CommitStrategy:
-        """How to commit.
+    async def _writing(self, deadline: Deadline | None = None) -> CommitStrategy:
+        """How to commit; with a deadline to find out in, if what is known is old.
 
         Raises:
             UnsupportedServerError: In no way.
@@ -113,8 +118,8 @@ class AutoCommit:
         """
         async with self._finding_out:
             chosen = self._chosen
-            if chosen is None or (recheck and self._is_due(self._checked)):
-                chosen = await self._find_out(chosen)
+            if chosen is None or (deadline and self._is_due(self._checked)):
+                chosen = await self._find_out(chosen, deadline or self._client.deadline())
         if isinstance(chosen, UnsupportedServerError):
             raise UnsupportedServerError(chosen.message, evidence=chosen.evidence)
         return chosen
@@ -122,26 +127,29 @@ class AutoCommit:
     def _is_due(self, last: datetime) -> bool:
         return self._clock() - last > self._recheck
 
-    async def _find_out(self, before: Choice | None) -> Choice:
+    async def _find_out(self, before: Choice | None, deadline: Deadline) -> Choice:
         """What is safe now; what was chosen `before` if the server cannot be asked."""
         try:
-            chosen = self._chosen = await self._choose(before)
+            within = deadline.within(RECHECK_MAY_LAST) if before else deadline
+            chosen = self._chosen = await self._choose(before, within)
         except NexusError:
             if before is None:
                 raise
             return before  # it will hardly commit now; ask again next time
-        self._checked = self._looked = self._clock()
-        self._reader = reader_for(self.verdict, self._client)
+        self._checked = self._clock()
+        if self.verdict is not None:
+            self._read_by(self.verdict)
         if isinstance(before, SingleWriter) and before is not chosen:
             await before.close()
         return chosen
 
-    async def _choose(self, before: Choice | None) -> Choice:
+    async def _choose(self, before: Choice | None, deadline: Deadline) -> Choice:
         known = self.verdict
         try:
             found = await choose(
                 self._client,
                 self._zone,
+                deadline,
                 wanted=self._wanted,
                 max_age=self._max_age,
                 clock=self._clock,
@@ -153,13 +161,17 @@ class AutoCommit:
         same = known and (known.strategy, known.quirks) == (found.strategy, found.quirks)
         return before if same and before else strategy_for(found, self._client, self._zone)
 
-    async def _reading(self) -> PlainFiles | RenameCommit:
+    async def _reading(self, deadline: Deadline) -> PlainFiles | RenameCommit:
         async with self._looking:
-            if self._is_due(self._looked):
-                pinned = await pinned_verdict(self._client, self._zone)
-                self._reader = reader_for(pinned, self._client)
-                self._looked = self._clock()
+            every = self._recheck if self._pinned else UNPINNED_RECHECK
+            if self._clock() - self._looked > every:
+                self._read_by(await pinned_verdict(self._client, self._zone, deadline))
         return self._reader
+
+    def _read_by(self, pinned: PinnedVerdict | None) -> None:
+        self._pinned = pinned
+        self._reader = reader_for(pinned, self._client)
+        self._looked = self._clock()
 
     async def ready(self, deadline: Deadline) -> None:
         """Make sure that commits are safe here.
@@ -167,26 +179,26 @@ class AutoCommit:
         Raises:
             UnsupportedServerError: They are not; nothing was written (pre-commit).
         """
-        strategy = await self._writing(recheck=True)
+        strategy = await self._writing(deadline)
         await strategy.ready(deadline)
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed."""
-        return await (await self._reading()).read(path, deadline)
+        return await (await self._reading(deadline)).read(path, deadline)
 
     async def read_many(
         self, paths: Sequence[str], deadline: Deadline
     ) -> list[Document | UnreadableDocumentError]:
         """The documents that exist among `paths`, as committed."""
-        return await (await self._reading()).read_many(paths, deadline)
+        return await (await self._reading(deadline)).read_many(paths, deadline)
 
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of all documents that were committed in `directory`."""
-        return await (await self._reading()).names(directory, deadline)
+        return await (await self._reading(deadline)).names(directory, deadline)
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
         """The paths of documents that were committed in `directory`, those behind `after`."""
-        return await (await self._reading()).page(directory, after, deadline)
+        return await (await self._reading(deadline)).page(directory, after, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
@@ -210,7 +222,7 @@ class AutoCommit:
 
     async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock as it was last moved."""
-        return await (await self._reading()).read_lock(path, deadline)
+        return await (await self._reading(deadline)).read_lock(path, deadline)
 
     async def move_lock(
         self,
@@ -224,5 +236,9 @@ class AutoCommit:
         return await (await self._writing()).move_lock(path, now, content, deadline, trail)
 
     async def collect(self, directory: str, before: datetime) -> list[str]:
-        """Remove what commits left behind in `directory` before a time."""
-        return await (await self._writing()).collect(directory, before)
+        """Remove what commits left behind in `directory` before a time.
+
+        Nothing of a zone of which nothing is pinned: what cannot be read cannot be judged.
+        """
+        reader = await self._reading(self._client.deadline())
+        return await reader.collect(directory, before) if self._pinned else []

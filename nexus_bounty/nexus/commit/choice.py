@@ -48,13 +48,15 @@ class PinnedVerdict(Wire, frozen=True, kw_only=True):
         return rename.quirks if rename else RenameQuirks()
 
 
-async def pinned_verdict(client: NexusClient, zone: ZonePaths) -> PinnedVerdict | None:
+async def pinned_verdict(
+    client: NexusClient, zone: ZonePaths, deadline: Deadline
+) -> PinnedVerdict | None:
     """What was pinned in the zone; `None` if nothing was, or nothing that we understand.
 
     Raises:
         NexusError: It could not be read.
     """
-    file = await client.read(zone.pinned_verdict)
+    file = await client.read(zone.pinned_verdict, deadline=deadline)
     if file is None:
         return None
     try:
@@ -67,6 +69,7 @@ async def pinned_verdict(client: NexusClient, zone: ZonePaths) -> PinnedVerdict 
 async def choose(
     client: NexusClient,
     zone: ZonePaths,
+    deadline: Deadline,
     *,
     wanted: Verdict | None = None,
     max_age: timedelta = MAX_AGE,
@@ -77,6 +80,7 @@ async def choose(
     Args:
         client: The server.
         zone: The zone.
+        deadline: When to stop asking for what is known; a probe has bounds of its own.
         wanted: The strategy to use; the recommended one if not given. `SINGLE_WRITER` is only
             ever used when wanted.
         max_age: How old a pinned verdict may be.
@@ -86,8 +90,9 @@ async def choose(
         UnsupportedServerError: What is wanted, or everything, is unsafe here (pre-commit).
         NexusError: It could not be found out.
     """
-    pinned = await pinned_verdict(client, zone)
-    if pinned is not None and await _still_holds(client, pinned, clock() - max_age):
+    pinned = await pinned_verdict(client, zone, deadline)
+    fresh = pinned is not None and pinned.report.probed_at >= clock() - max_age
+    if pinned and fresh and await _is_the_same_server(client, pinned, deadline):
         report = pinned.report
     else:
         logger.info("finding out how commits are safe on %s …", client.settings.url)
@@ -102,10 +107,10 @@ async def choose(
     return found
 
 
-async def _still_holds(client: NexusClient, pinned: PinnedVerdict, oldest: datetime) -> bool:
-    if pinned.report.probed_at < oldest:
-        return False
-    now, _ = await fingerprint(client)
+async def _is_the_same_server(
+    client: NexusClient, pinned: PinnedVerdict, deadline: Deadline
+) -> bool:
+    now, _ = await fingerprint(client, deadline)
     return now == pinned.report.fingerprint
 
 
@@ -169,7 +174,8 @@ async def _pin(
 ) -> PinnedVerdict:
     """Pin what was found, for every program of the zone; what is pinned now."""
     path, content = zone.pinned_verdict, msgspec.json.encode(found)
-    first = pinned is None and not await client.exists(path)
+    deadline = Deadline.after(PINNING_MAY_LAST)
+    first = pinned is None and not await client.exists(path, deadline=deadline)
     # where conditional writes are not stored there is only rename, so that none can clash
     checked = first and found.report.facts.stores_conditional_writes
     try:
@@ -178,11 +184,13 @@ async def _pin(
             content,
             if_none_match=checked,
             idempotent=not checked,
-            deadline=Deadline.after(PINNING_MAY_LAST),
+            deadline=deadline,
         )
     except NexusError as error:
         logger.info("the verdict of the probe was not pinned: %s", error)
-    return (await pinned_verdict(client, zone) if first else None) or found
+    if not first:
+        return found
+    return await pinned_verdict(client, zone, Deadline.after(PINNING_MAY_LAST)) or found
 
 
 def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:

@@ -79,7 +79,6 @@ class ZoneLease:
         self._slots = Slots(client, quirks)
         self.holder = uuid.uuid4().hex
         self._number = 0
-        self._bid_at = (_EPOCH, 0.0)
         self._safe_until = _EPOCH
         self._safe_until_tick = 0.0
         self._turn = asyncio.Lock()
@@ -131,7 +130,7 @@ class ZoneLease:
             holder = await self._holder(newest, deadline) if newest else None
             if holder and holder.holder == self.holder and newest > self._number:
                 self._number = newest
-                self._covered_from(*self._bid_at)
+                self._covered_from(holder.since)
                 # a rename may block the server for long: this waits until it takes writes again
                 await self._renew(newest, deadline)
                 if self.remaining:
@@ -150,12 +149,11 @@ class ZoneLease:
     async def _bid(self, number: int, deadline: Deadline) -> None:
         """Try to win lease `number`; whether it was won is to be seen."""
         slot = self._slot(number)
-        self._bid_at = self._clock(), asyncio.get_running_loop().time()
         holder = LeaseHolder(
             holder=self.holder,
             host=socket.gethostname(),
             process=os.getpid(),
-            since=self._bid_at[0],
+            since=self._clock(),
         )
         try:
             content = msgspec.json.encode(holder)
@@ -198,19 +196,21 @@ class ZoneLease:
 
     async def _renew(self, number: int, deadline: Deadline) -> None:
         """Prolong the lease from now on."""
-        now, tick = self._clock(), asyncio.get_running_loop().time()
+        now = self._clock()
         end = (now + self._lasts - _EPOCH) // _MILLISECOND
         path = self._renewal(number, str(end))
         await self._client.write(path, b"", idempotent=True, deadline=deadline)
         self._renewed.append(path)
         if self.remaining:  # or others may have seen the lease run out meanwhile
-            self._covered_from(now, tick)
+            self._covered_from(now)
 
-    def _covered_from(self, now: datetime, tick: float) -> None:
+    def _covered_from(self, since: datetime) -> None:
         """Go by a bid or a renewal made at that time."""
-        covered = self._lasts * 3 / 4  # the rest is for what is sent last to arrive
-        self._safe_until = now + covered
-        self._safe_until_tick = tick + covered.total_seconds()
+        self._safe_until = (
+            since + self._lasts * 3 / 4
+        )  # the rest is for what is sent last to arrive
+        left = (self._safe_until - self._clock()).total_seconds()
+        self._safe_until_tick = asyncio.get_running_loop().time() + left
 
     async def _keep_renewing(self) -> None:
         pause = self._lasts.total_seconds() / 6

@@ -9,6 +9,9 @@ from nexus_bounty.nexus.probe.report import EtagKind, Facts, Judgement, Race, Re
 SLOW_RENAME: Final = 2.0
 """Seconds from which on a rename is too slow to be what every commit needs."""
 
+RACING_DIALECTS: Final = ("0.5", "0.7")
+"""By their sources nothing makes check and write one, so that a race not seen proves nothing."""
+
 DROPPING_RELEASES: Final = "0.9.9 to 0.9.18"
 
 _ADVICE: Final = {
@@ -45,7 +48,7 @@ def _safe(facts: Facts) -> list[Verdict]:
     checked = facts.stores_conditional_writes and facts.enforces_preconditions
     decides = facts.rename is not None and facts.rename.decides
     found = []
-    if checked and facts.preconditions_are_atomic:
+    if checked and facts.preconditions_are_atomic and facts.dialect not in RACING_DIALECTS:
         found.append(Verdict.CONDITIONAL)
     if decides:
         found.append(Verdict.RENAME)
@@ -84,6 +87,8 @@ def _about_preconditions(facts: Facts) -> str:
     for what, race in (("updates of one version", facts.updates), ("creates", facts.creates)):
         if race is not None and not race.was_exclusive:
             return f"preconditions race: of {race.writers} {what} at once, {_most(race)} were won"
+    if facts.dialect in RACING_DIALECTS:
+        return "preconditions of this release are known to race, though no race was seen now"
     return "preconditions are enforced, and of writers who raced never more than one won"
 
 
