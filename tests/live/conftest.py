@@ -20,6 +20,7 @@ PARTS: Final = {
     "test_faults": "fault proxy",
     "test_races": "races, trusting the server",
     "test_live_rename": "races and kills, ours; probe",
+    "test_live_nexuspay": "credits on NexusPay",
     "test_recordings": "recordings",
     "test_whole_life": "operations, credits, reconciler",
 }
@@ -56,6 +57,11 @@ class Row:
 
 
 _rows: Final[dict[str, dict[str, Row]]] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hold the recordings against servers on which nothing has been done yet."""
+    items.sort(key=lambda item: item.path.stem != "test_recordings")
 
 
 @pytest.fixture
