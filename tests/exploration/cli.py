@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.scoreboard:
         from tests.exploration.scoreboard import keep_score
 
-        raise SystemExit(keep_score(console, as_json=asked.json))
+        raise SystemExit(keep_score(console, workers=asked.workers, as_json=asked.json))
     if asked.histories:
         raise SystemExit(_check_histories(asked.histories, console))
     found = _explore(asked, console)

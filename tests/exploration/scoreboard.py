@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
 from typing import Any, Final
 
 from rich.console import Console
@@ -30,6 +33,7 @@ from tests.exploration.exhaustive import CASES, Case, Part
 from tests.exploration.network import LedgerLine, Line
 from tests.exploration.scenario import Schedule
 from tests.exploration.simulation import Result, Simulation, replay
+from tests.exploration.work import prepare
 from tests.operations.naive import NaiveOperations, NaiveStore
 from tests.store.counterexamples import TrustingCommit, UnfencedCommit
 
@@ -196,19 +200,24 @@ def score(candidate: Candidate, at_most: int | None = None) -> Score:
     """Run every schedule with one fault over a candidate, or the first `at_most` of each case."""
     total = Score(candidate.name)
     for case in cases():
-        for number, (_, result) in enumerate(Part(case, "content", 1).trials(candidate.run)):
-            if at_most is not None and number >= at_most:
-                break
+        trials = Part(case, "content", 1).trials(candidate.run)
+        for _, result in islice(trials, at_most):
             total.add(result)
     return total
 
 
-def keep_score(console: Console, *, as_json: bool) -> int:
+def _score_one(number: int) -> Score:
+    prepare()
+    return score(CANDIDATES[number])
+
+
+def keep_score(console: Console, *, workers: int | None = None, as_json: bool = False) -> int:
     """Print how everybody fares; returns 1 if ours does not come out clean."""
-    scores = []
-    for candidate in CANDIDATES:
-        with console.status(f"{candidate.name} …"):
-            scores.append(score(candidate))
+    with (
+        console.status("every schedule with one fault, over each of them: some minutes …"),
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor,
+    ):
+        scores = list(executor.map(_score_one, range(len(CANDIDATES))))
     console.print(_table(scores))
     with console.status("clients of other stores …"):
         trials = conformance.run_all()
