@@ -42,7 +42,7 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.nexus import wire
 from nexus_bounty.nexus.bounty_store import NexusBountyStore
-from nexus_bounty.nexus.client import File, NexusClient, Page, Paths, T
+from nexus_bounty.nexus.client import Etags, File, NexusClient, Page, Paths, T
 from nexus_bounty.nexus.commit.auto import CommitOption
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.settings import NexusSettings
@@ -243,6 +243,13 @@ class SyncNexusClient(Face[NexusClient]):
             self.wrapped.page, directory, after, recursive=recursive, deadline=deadline
         )
 
+    def etags(self, directory: str, after: str = "", *, deadline: Deadline | None = None) -> Etags:
+        """The etags of the files in `directory` whose paths come after `after`, in one request.
+
+        Of a page of them, or of all where pages of the server could lose one.
+        """
+        return self._run(self.wrapped.etags, directory, after, deadline=deadline)
+
     def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
         """The paths of all files directly in `directory`; none if it is missing."""
         return self._run(self.wrapped.list, directory, deadline=deadline)
@@ -316,7 +323,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.list_bounties, query)
 
     def walk_bounties(self, query: BountyQuery | None = None) -> Iterator[Bounty]:
-        """Every bounty that matches, in no order, holding one batch of documents at a time."""
+        """Every bounty that matches, in no order, holding one page of documents at a time."""
         return self._iterate(self.wrapped.walk_bounties, query)
 
     def walk_ids(self, status: BountyStatus, after: str = "") -> Iterator[str]:
@@ -331,7 +338,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.count_bounties, query)
 
     def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed, newest first."""
+        """The open and claimed bounties whose deadline has passed, newest first.
+
+        Deadlines once seen are believed for half an hour at least: no transition changes them.
+        """
         return self._run(self.wrapped.find_expired_bounties, now)
 
     def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:

@@ -113,7 +113,7 @@ class NexusBountyStore:
         strategy = commit_strategy(commit, client, zone_id)
         self._writer = DocumentWriter(client, strategy, clock)
         self._index = StatusIndex(client, self._zone)
-        self._listing = BountyListing(client, self._zone, self._index, strategy)
+        self._listing = BountyListing(client, self._zone, self._index, strategy, clock)
         self._repair = IndexRepair(client, self._zone, self._index, strategy)
         self._audit = IndexAudit(client, self._zone, self._index, strategy)
         self._rewards = RewardBook(client, self._zone, self._writer, strategy)
@@ -139,6 +139,7 @@ class NexusBountyStore:
     async def close(self) -> None:
         """Forget what was remembered; the client stays open, whoever opened it closes it."""
         self._memory.clear()
+        self._listing.forget()
 
     # Reading
 
@@ -186,7 +187,7 @@ class NexusBountyStore:
         return await self._listing.select(query or BountyQuery())
 
     def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
-        """Every bounty that matches, in no order, holding one batch of documents at a time."""
+        """Every bounty that matches, in no order, holding one page of documents at a time."""
         return self._listing.walk(query or BountyQuery())
 
     def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
@@ -201,12 +202,13 @@ class NexusBountyStore:
         return await self._listing.count(query or BountyQuery())
 
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed, newest first."""
+        """The open and claimed bounties whose deadline has passed, newest first.
+
+        Deadlines once seen are believed for half an hour at least: no transition changes them.
+        """
         if now is not None:
             check_time("now", now)
-        moment = now or self._clock()
-        alive = BountyQuery(status=(BountyStatus.OPEN, BountyStatus.CLAIMED))
-        return [each for each in await self.list_bounties(alive) if each.deadline < moment]
+        return await self._listing.expired(now or self._clock())
 
     # Creating
 

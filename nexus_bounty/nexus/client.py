@@ -48,6 +48,18 @@ class Page:
     goes_on_after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Etags:
+    """The etags of the files of one page by their paths; `until` is its last path, if not all's."""
+
+    by_path: Mapping[str, str]
+    until: str | None
+
+    def cover(self, path: str) -> bool:
+        """Whether `path` would be on the page, if it exists and comes behind the page's start."""
+        return self.until is None or path <= self.until
+
+
 @dataclass(slots=True)
 class Dialect:
     """What the server was seen to understand; `None` until it was asked."""
@@ -55,6 +67,7 @@ class Dialect:
     takes_limits: bool | None = None
     orders_pages: bool | None = None
     reads_in_bulk: bool | None = None
+    shows_in_bulk: bool | None = None
     checks_in_bulk: bool | None = None
     writes_in_bulk: bool | None = None
     deletes_in_batches: bool | None = None
@@ -352,6 +365,20 @@ class NexusClient:
         paths = sorted(each.path for each in found.entries if not each.is_a_directory)
         return Page([path for path in paths if path > after], goes_on)
 
+    async def etags(
+        self, directory: str, after: str = "", *, deadline: Deadline | None = None
+    ) -> Etags:
+        """The etags of the files in `directory` whose paths come after `after`, in one request.
+
+        Of a page of them, or of all where pages of the server could lose one.
+        """
+        params = {"path": directory, "recursive": False, "details": True}
+        cursor = after if after and self.dialect.orders_pages else None
+        found = await self._list_page(directory, params, cursor, deadline or self.deadline())
+        by_path = {each.path: tag for each in found.entries if (tag := each.version_tag)}
+        goes_on = found.next_cursor if found.has_more else None
+        return Etags(by_path, goes_on if self.dialect.orders_pages else None)
+
     async def _list_page(
         self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline
     ) -> wire.ListReply:
@@ -381,14 +408,22 @@ class NexusClient:
             replies = await self._if_understood(
                 "reads_in_bulk", "read_bulk", paths[0], params, wire.bulk_files, deadline
             )
-        if replies is not None and any(replies.values()):
+        if replies is not None and await self._shows_what_is_there(replies, paths, deadline):
             return [
                 _file("read_bulk", path, _answered("read_bulk", replies, path)) for path in paths
             ]
-        singly = await _together(self.read(path, deadline=deadline) for path in paths)
-        if replies is not None and any(singly):  # 0.9.x answers with null for every path
+        return await _together(self.read(path, deadline=deadline) for path in paths)
+
+    async def _shows_what_is_there(
+        self, replies: Mapping[str, object], paths: Sequence[str], deadline: Deadline
+    ) -> bool:
+        """Whether a bulk read is to be believed: 0.9.x answers with null for every path."""
+        if any(replies.values()):
+            self.dialect.shows_in_bulk = True
+        elif self.dialect.shows_in_bulk is None and any(await self.exist(paths, deadline=deadline)):
             self.dialect.reads_in_bulk = False
-        return singly
+            return False
+        return True
 
     async def _write_batch(self, files: Mapping[str, bytes], deadline: Deadline) -> None:
         if len(files) > 1 and await self._written_in_bulk(files, deadline):

@@ -47,6 +47,7 @@ class Rpc:
         self._transport = transport or transport_for(settings)
         self._closed = False
         self._headers = _headers(settings)
+        self._server = httpx.URL(settings.url)
         self._urls: dict[str, httpx.URL] = {}
         self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
 
@@ -141,11 +142,11 @@ class Rpc:
         """The request itself.
 
         Raises:
-            httpx.InvalidURL, httpx.UnsupportedProtocol: The server's URL is none.
+            httpx.UnsupportedProtocol: The server's URL is that of something else.
         """
         url = self._urls.get(route)
         if url is None:
-            url = self._urls[route] = _url(self._settings.url, route)
+            url = self._urls[route] = _url(self._server, route)
         answer_in = min(self._settings.request_timeout, left)
         timeout = {
             "connect": min(self._settings.connect_timeout, left),
@@ -235,11 +236,11 @@ def _headers(settings: NexusSettings) -> httpx.Headers:
     return httpx.Headers(headers)
 
 
-def _url(server: str, route: str) -> httpx.URL:
-    url = httpx.URL(server.rstrip("/") + route)
-    if url.scheme not in ("http", "https") or not url.host:
-        raise httpx.UnsupportedProtocol(f"{server!r} is not the URL of a server: http://host:port")
-    return url
+def _url(server: httpx.URL, route: str) -> httpx.URL:
+    if server.scheme not in ("http", "https") or not server.host:
+        said = f"{str(server)!r} is not the URL of a server: http://host:port"
+        raise httpx.UnsupportedProtocol(said)
+    return server.copy_with(path=server.path.rstrip("/") + route)
 
 
 def _envelope(body: bytes) -> wire.Envelope | None:

@@ -58,6 +58,8 @@ class NexusSettings(BaseSettings):
     """How long a tombstone stays; it must outlive every request that may still be under way."""
     remembered_documents: int = Field(default=1024, ge=0)
     """How many documents a store remembers to spare reads; a stale memory costs one round."""
+    remembered_dates: int = Field(default=100_000, ge=0)
+    """Of how many bounties listings remember the dates, which never change; some 300 bytes each."""
 
     @field_validator("url")
     @classmethod

@@ -29,7 +29,7 @@ from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import TRANSITIONS
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus import paths
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.pages import chunks
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.nexus.retry import Deadline
@@ -168,11 +168,15 @@ class StatusIndex:
 
     async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
         """The ids of the bounties that may be in `status` behind `after`, holding one page."""
-        ask = partial(self._client.page, self._zone.statuses(status))
+        ask = partial(self.page, status)
         behind = self._zone.marker(status, after) if after else ""
         async for markers in chunks(ask, behind, self._client.settings.page_size):
             for path in markers:
                 yield paths.marked_id(path)
+
+    async def page(self, status: BountyStatus, after: str) -> Page:
+        """The paths of the markers of `status` behind the path `after`, or of a page of them."""
+        return await self._client.page(self._zone.statuses(status), after)
 
     async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:
         """The paths of all markers of `status`."""

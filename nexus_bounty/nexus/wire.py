@@ -102,6 +102,11 @@ class Entry(msgspec.Struct):
     entry_type: int | None = None
 
     @property
+    def version_tag(self) -> str | None:
+        """What a conditional write of the file has to match."""
+        return self.etag or self.content_id
+
+    @property
     def is_a_directory(self) -> bool:
         """Whether this is no file; 0.10.x says so by `entry_type` 1."""
         return self.is_directory or self.entry_type == 1

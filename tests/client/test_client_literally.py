@@ -455,7 +455,8 @@ async def test_a_bulk_read_of_0_9_that_finds_nothing_is_not_believed(
 ) -> None:
     """That release answers null for files that are there."""
     single = result(READS["0.9.18"][0])
-    answer_with(respx_mock, result('{"/z/a":null,"/z/b":null}'), single, single)
+    there = result('{"/z/a":true,"/z/b":true}')
+    answer_with(respx_mock, result('{"/z/a":null,"/z/b":null}'), there, single, single)
     files = await client().read_many(["/z/a", "/z/b"])
     assert [file and file.content for file in files] == [b"hello2", b"hello2"]
 

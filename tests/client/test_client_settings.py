@@ -34,6 +34,7 @@ FROM_ENVIRONMENT = {
     "max_document_bytes": ("8", 8),
     "tombstone_retention": ("PT48H", timedelta(hours=48)),
     "remembered_documents": ("0", 0),
+    "remembered_dates": ("0", 0),
 }
 
 

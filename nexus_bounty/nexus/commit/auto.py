@@ -9,7 +9,7 @@ from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from nexus_bounty.models import utc_now
-from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.commit.choice import (
     MAX_AGE,
     PinnedVerdict,
@@ -199,6 +199,10 @@ class AutoCommit:
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
         """The paths of documents that were committed in `directory`, those behind `after`."""
         return await (await self._reading(deadline)).page(directory, after, deadline)
+
+    async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
+        """The etags of documents as committed, of a page behind `after`, where they say it."""
+        return await (await self._reading()).etags(directory, after, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool

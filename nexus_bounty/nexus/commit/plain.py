@@ -7,7 +7,7 @@ from datetime import datetime
 
 from nexus_bounty.nexus import etags
 from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.commit.results import Trail
 from nexus_bounty.nexus.documents import (
     BelievedFile,
@@ -46,6 +46,10 @@ class PlainFiles:
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
         """The paths of documents in `directory`, those behind `after`."""
         return await self._client.page(directory, after, deadline=deadline)
+
+    async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
+        """The etags of documents in `directory`, those behind `after`."""
+        return await self._client.etags(directory, after, deadline=deadline)
 
     async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock at `path`, believed."""

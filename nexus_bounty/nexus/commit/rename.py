@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.commit.bid import Bid
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
@@ -64,6 +64,15 @@ class RenameCommit:
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
         """The paths of all documents in `directory` that come after `after`."""
         return await self._log.page(directory, after, deadline)
+
+    async def etags(
+        self,
+        directory: str,  # noqa: ARG002 - the protocol's
+        after: str,  # noqa: ARG002
+        deadline: Deadline,  # noqa: ARG002
+    ) -> Etags | None:
+        """None: a file may lag behind its slots."""
+        return None
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from nexus_bounty.idempotency import OperationRecord
-from nexus_bounty.nexus.client import Page
+from nexus_bounty.nexus.client import Etags, Page
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.nexus.settings import StorageEncoding
@@ -108,6 +108,13 @@ class CommitStrategy(Protocol):
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
         """The paths of documents that were committed in `directory`, those behind `after`."""
+        ...
+
+    async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
+        """The etags of documents as committed, of a page behind `after`.
+
+        `None` where files may lag behind what was committed, so that their etags say nothing.
+        """
         ...
 
     async def commit(
