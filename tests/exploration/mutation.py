@@ -25,8 +25,8 @@ from tests.exploration.mutants import Mutant
 if TYPE_CHECKING:
     from tests.exploration.scenario import Schedule
 
-SEEDS: Final = 800
-SCHEDULES: Final = 4000
+SEEDS: Final = 600
+SCHEDULES: Final = 1000
 """How many schedules a mutant may survive before it is called a survivor."""
 SECONDS: Final = 100
 """A mutant that computes for so long on what takes a minute stands still, and is found out, too."""

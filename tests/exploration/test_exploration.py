@@ -92,11 +92,10 @@ def test_a_schedule_that_is_kept_violates_nothing(path: Path) -> None:
     assert result.violations == [], result.text
 
 
-@pytest.mark.parametrize("path", kept.OPEN, ids=lambda path: path.stem)
-@pytest.mark.xfail(strict=True, reason="a bug that is known and not mended yet")
-def test_a_schedule_in_open_will_violate_nothing(path: Path) -> None:
+def test_a_schedule_in_open_is_still_violated() -> None:
     """Once its bug is mended it moves to `kept`."""
-    assert replay(kept.read(path)).violations == []
+    for path in kept.OPEN:
+        assert replay(kept.read(path)).violations, f"move {path} to kept"
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -123,11 +122,12 @@ def test_mutants_are_killed() -> None:
     assert all(each.schedule and not replay(each.schedule).violations for each in hunted)
 
 
-def test_the_scoreboard_tells_ours_from_the_naive_operations() -> None:
-    """A few schedules of each case are enough to tell them apart."""
-    scores = [score(each, at_most=10) for each in CANDIDATES]
-    assert scores[0].violating == 0
-    assert all(each.violating > 0 for each in scores[1:]), scores
+def test_the_scoreboard_tells_ours_from_the_others() -> None:
+    """A few schedules of ours are clean; each of the others shows what is wrong with it."""
+    assert score(CANDIDATES[0], at_most=10).violating == 0
+    for candidate in CANDIDATES[1:]:
+        runs = Part(CASES[1], "content", 1).trials(candidate.run)
+        assert any(result.violations for _, result in runs), candidate.name
 
 
 def test_what_was_covered_is_a_table_and_a_picture() -> None:
