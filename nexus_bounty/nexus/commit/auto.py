@@ -202,7 +202,7 @@ class AutoCommit:
 
     async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
         """The etags of documents as committed, of a page behind `after`, where they say it."""
-        return await (await self._reading()).etags(directory, after, deadline)
+        return await (await self._reading(deadline)).etags(directory, after, deadline)
 
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
