@@ -85,8 +85,10 @@ def _response(request: httpx.Request, answer: Answer, *, truncated: bool) -> htt
         (b"content-type", answer.content_type),
         *answer.headers,
     ]
-    stream = _BrokenStream(request, answer.body) if truncated else httpx.ByteStream(answer.body)
-    return httpx.Response(answer.status, headers=headers, stream=stream, request=request)
+    if truncated:
+        stream = _BrokenStream(request, answer.body)
+        return httpx.Response(answer.status, headers=headers, stream=stream, request=request)
+    return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
 
 
 class _BrokenStream(httpx.AsyncByteStream):

@@ -83,7 +83,7 @@ def drawn(random: Random) -> Scenario:
     return Scenario(
         start=start,
         actors=tuple(actors),
-        etag=random.choice(ETAGS),
+        etag=random.choice((*ETAGS, "content")),
         thorough=random.random() < 0.06,
     )
 
