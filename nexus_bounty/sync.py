@@ -720,15 +720,24 @@ class SyncReconciler(Face[Reconciler]):
         return self.wrapped.cursor
 
     def run_once(
-        self, progress: Progress | None = None, *, on_step: OnStep | None = None
+        self,
+        progress: Progress | None = None,
+        *,
+        on_step: OnStep | None = None,
+        history: int | None = None,
     ) -> ReconcileReport:
-        """Run every sweep once, over everything.
+        """Run every sweep once; never raises for what a sweep runs into, but reports it.
 
-        Never raises for what a sweep runs into, but reports it. After a run that was interrupted,
-        it does the rest of that one. `progress` is told of each finding, `on_step` which sweep is
-        at work and how far it has got.
+        After a run that was interrupted, it does the rest of that one.
+
+        Args:
+            progress: Is told of each finding.
+            on_step: Is told which sweep is at work, and how far it has got.
+            history: What is under way is looked at by each run. Of what is long past, look only
+                at so many settled bounties, for rewards that are missing, and at so many files,
+                for markers that are wrong; the next run goes on behind them. All if not given.
         """
-        return self._run(self.wrapped.run_once, progress, on_step=on_step)
+        return self._run(self.wrapped.run_once, progress, on_step=on_step, history=history)
 
     def run_until_clean(self, most: int = 10) -> ReconcileReport:
         """Run until a run finds nothing to repair, at most `most` times; returns the last run."""
@@ -744,9 +753,7 @@ class SyncReconciler(Face[Reconciler]):
     ) -> None:
         """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
 
-        What is under way is looked at by each run. What is long past comes in turns: a run looks at
-        `history` settled bounties for missing rewards, unless it knows that there are none, and
-        at as many files for markers that are wrong; the next one goes on behind them.
+        Each run looks at `history` of what is long past, see `run_once`.
         """
         return self._run(
             self.wrapped.run_forever, every, at_most=at_most, on_report=on_report, history=history

@@ -6,43 +6,42 @@ and whatever is not remembered is looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 MOST_KNOWN: Final = 2**18
-"""About 40 MB for each of the two sweeps that remember anything, and only in zones that large."""
+"""Some 50 MB for a sweep, and only where there is that much to remember."""
 
 FINISHED: Final = "finished"
-"""Where a sweep stands that has been through everything; no path or id of ours is called so."""
+"""Where a sweep stands that has been through everything."""
 
 
 class Known:
-    """Facts about ids that hold until they are dropped, at most `most` of them.
+    """Facts about bounties, by their ids, at most `most` of them.
 
     When it is full it takes no more: those that are kept go on to spare requests. To forget the
     oldest instead would spare none at all, since every run asks for all of them in the same order.
     """
 
-    def __init__(self, most: int = MOST_KNOWN) -> None:
-        self._most = most
-        self._facts: dict[str, Hashable] = {}
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_KNOWN if most is None else most
+        self._facts: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self._facts)
 
-    def has(self, subject: str, fact: Hashable = None) -> bool:
-        """Whether just this is known of `subject`."""
-        return subject in self._facts and self._facts[subject] == fact
+    def get(self, bounty_id: str) -> Any:
+        """What is known of a bounty; `None` if nothing is."""
+        return self._facts.get(bounty_id)
 
-    def add(self, subject: str, fact: Hashable = None) -> None:
-        """Keep `fact` of `subject`, if there is room."""
-        if subject in self._facts or len(self._facts) < self._most:
-            self._facts[subject] = fact
+    def add(self, bounty_id: str, fact: object) -> None:
+        """Keep `fact` of a bounty, if there is room."""
+        if bounty_id in self._facts or len(self._facts) < self._most:
+            self._facts[bounty_id] = fact
 
-    def drop(self, subject: str) -> None:
-        """What was known of `subject` may no longer be so."""
-        self._facts.pop(subject, None)
+    def drop(self, bounty_id: str) -> None:
+        """What was known of a bounty may no longer be so."""
+        self._facts.pop(bounty_id, None)
 
 
 @dataclass(slots=True)

@@ -109,21 +109,31 @@ class Reconciler:
         return {name: notes.after for name, notes in self._notes.items() if notes.after}
 
     async def run_once(
-        self, progress: Progress | None = None, *, on_step: OnStep | None = None
+        self,
+        progress: Progress | None = None,
+        *,
+        on_step: OnStep | None = None,
+        history: int | None = None,
     ) -> ReconcileReport:
-        """Run every sweep once, over everything.
+        """Run every sweep once; never raises for what a sweep runs into, but reports it.
 
-        Never raises for what a sweep runs into, but reports it. After a run that was interrupted,
-        it does the rest of that one. `progress` is told of each finding, `on_step` which sweep is
-        at work and how far it has got.
+        After a run that was interrupted, it does the rest of that one.
+
+        Args:
+            progress: Is told of each finding.
+            on_step: Is told which sweep is at work, and how far it has got.
+            history: What is under way is looked at by each run. Of what is long past, look only
+                at so many settled bounties, for rewards that are missing, and at so many files,
+                for markers that are wrong; the next run goes on behind them. All if not given.
         """
         async with self._turn:
-            if not self._interrupted:
+            whole = history is None
+            if whole and not self._interrupted:
                 self._begin_again()
-            self._interrupted = True
-            report = await self._run_all(None, progress, on_step)
+            self._interrupted = whole
+            report = await self._run_all(history, progress, on_step)
             self._interrupted = False
-            self._begin_again()
+            self._begin_again(only_finished=not whole)
             return report
 
     async def run_until_clean(self, most: int = 10) -> ReconcileReport:
@@ -144,13 +154,10 @@ class Reconciler:
     ) -> None:
         """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
 
-        What is under way is looked at by each run. What is long past comes in turns: a run looks at
-        `history` settled bounties for missing rewards, unless it knows that there are none, and
-        at as many files for markers that are wrong; the next one goes on behind them.
+        Each run looks at `history` of what is long past, see `run_once`.
         """
         while True:
-            async with self._turn:
-                report = await self._run_all(history)
+            report = await self.run_once(history=history)
             if on_report is not None:
                 on_report(report)
             failures = min(self.health.failed_in_a_row, 16)
@@ -158,16 +165,12 @@ class Reconciler:
             await asyncio.sleep(max(pause, every.total_seconds()))
 
     async def _run_all(
-        self,
-        room: int | None,
-        progress: Progress | None = None,
-        on_step: OnStep | None = None,
+        self, room: int | None, progress: Progress | None, on_step: OnStep | None
     ) -> ReconcileReport:
         started = self._services.clock()
         reports = [await self._run(sweep, room, progress, on_step) for sweep in self._sweeps]
         if not self._dry_run:
             reports.append(await self._collect(progress))
-        self._begin_again(only_finished=True)
         report = ReconcileReport(
             started_at=started,
             finished_at=self._services.clock(),

@@ -49,7 +49,7 @@ async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
         if (
             each.reference
             and not scope.is_young(each.created_at)
-            and not scope.notes.known.has(each.reference, each.reservation_id)
+            and scope.notes.known.get(each.reference) != each.reservation_id
         ):
             yield each
 

@@ -33,7 +33,7 @@ async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
     async for bounty_id in scope.services.store.walk_ids(
         BountyStatus.SETTLED, after=scope.notes.after
     ):
-        if not scope.notes.known.has(bounty_id):
+        if scope.notes.known.get(bounty_id) is None:
             yield bounty_id
 
 
@@ -49,7 +49,7 @@ async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
     recorded = await store.recorded_rewards([each for each in due.values() if each is not None])
     for bounty_id, reward in due.items():
         if reward is None or reward in recorded:
-            scope.notes.known.add(bounty_id)
+            scope.notes.known.add(bounty_id, "nothing is missing")
         else:
             yield settled[bounty_id]
 

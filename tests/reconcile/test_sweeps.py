@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from nexus_bounty import Bounty, BountyStatus, PreCommitError
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.status_index import StatusIndex
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.world import (
@@ -164,6 +166,21 @@ async def test_what_could_not_be_repaired_is_left_with_its_reason_and_repaired_l
         assert not await broken_invariants(world)
     status, _ = await standing(world)
     assert status == case.status or case.name == "pending"
+
+
+@virtual
+async def test_a_marker_that_will_not_go_is_left_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server may answer a delete and keep the file."""
+    world = await grown_old(next(each for each in STRANDED if each.name == "stale marker"))
+
+    async def keep(_index: StatusIndex, markers: Sequence[str], _deadline: object) -> Sequence[str]:
+        return markers
+
+    monkeypatch.setattr(StatusIndex, "retire", keep)
+    (finding,) = (await reconciled(world)).findings
+    assert "draft/b-1 is still there" in (finding.left or "")
 
 
 # Drafts
