@@ -394,7 +394,7 @@ def test_slots_that_the_file_has_only_just_followed_stay_for_those_who_read_it_b
 
 
 def test_a_slot_whose_copy_is_gone_is_not_taken_for_a_free_one() -> None:
-    """Where a slot loses its content: what was committed there is not known, and not overwritten."""
+    """Where a slot loses its content, what was committed there is not known then."""
 
     async def scenario() -> None:
         mock = racing("0.9")
