@@ -159,6 +159,7 @@ def _process(
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "NEXUS_API_KEY": "",
         "NEXUS_GRPC_PORT": str(_free_port()),
+        "NEXUS_RATE_LIMIT_AUTHENTICATED": "1000000/minute",  # tests write more than 300 times
         "NEXUS_RECORD_STORE_PATH": f"{data}/records.db",
         **more,
     }

@@ -9,17 +9,21 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from nexus_bounty import ConditionalCommit, NexusClient, NexusSettings, RenameCommit
+from nexus_bounty import NexusClient, NexusSettings, RenameCommit
 from nexus_bounty.nexus.commit.results import CommitStrategy
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 
-ONE_WRITER: Final = "0.5.6"
-"""Its preconditions race and its renames take half a minute: for one writer at a time."""
-SEVERAL_WRITERS: Final = "0.7.0"
-"""Its preconditions race, and its renames have one winner."""
-UNSAFE: Final = "0.9.18"
+RACING: Final = ("0.5.6", "0.7.0")
+"""Their preconditions race."""
+DROPPING: Final = "0.9.18"
 """It acknowledges conditional writes and drops them."""
-SAFE: Final = (ONE_WRITER, SEVERAL_WRITERS)
-RELEASES: Final = (*SAFE, UNSAFE)
+RELEASES: Final = (*RACING, DROPPING)
+QUIRKS: Final = {
+    "0.5.6": RenameQuirks(blocks_in_directories=True),
+    "0.7.0": RenameQuirks(),
+    "0.9.18": RenameQuirks(loses_content=True),
+}
+"""What the probe finds, so that not every test has to ask it."""
 
 used: Final[list[str]] = []
 """The releases that the running test has asked for."""
@@ -48,8 +52,7 @@ class LiveServer(NamedTuple):
 
     def commit(self, client: NexusClient) -> CommitStrategy:
         """The strategy that fits the release."""
-        several = self.release == SEVERAL_WRITERS
-        return RenameCommit(client) if several else ConditionalCommit(client)
+        return RenameCommit(client, QUIRKS[self.release])
 
 
 def live_server(release: str) -> LiveServer:

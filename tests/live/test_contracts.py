@@ -1,4 +1,4 @@
-"""Contract suites on real servers: what the ports promise holds on each, or is refused."""
+"""Contract suites on real servers: what the ports promise holds on each."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
 from nexus_bounty.testing.clock import ManualClock
 from nexus_bounty.testing.contributions_suite import ContributionStoreContract
-from tests.live.servers import (
-    ONE_WRITER,
-    SEVERAL_WRITERS,
-    UNSAFE,
-    fresh_zone,
-    live_server,
-)
+from tests.live.servers import fresh_zone, live_server
 
 pytestmark = pytest.mark.live
-
-RACING = "preconditions race on this release"
 
 
 class Bounties(BountyStoreContract):
@@ -41,13 +33,16 @@ class Bounties(BountyStoreContract):
             yield NexusBountyStore(client, fresh_zone(), commit=server.commit(client), clock=clock)
 
 
-class TestBountiesOfOneWriter(Bounties):
-    release = ONE_WRITER
-    single_writer = RACING
+class TestBountiesOn056(Bounties):
+    release = "0.5.6"
 
 
-class TestBountiesOfSeveralWriters(Bounties):
-    release = SEVERAL_WRITERS
+class TestBountiesOn070(Bounties):
+    release = "0.7.0"
+
+
+class TestBountiesOn0918(Bounties):
+    release = "0.9.18"
 
 
 class Claims(ClaimStoreContract):
@@ -62,13 +57,16 @@ class Claims(ClaimStoreContract):
             yield NexusClaimStore(client, fresh_zone(), commit=server.commit(client), clock=clock)
 
 
-class TestClaimsOfOneWriter(Claims):
-    release = ONE_WRITER
-    single_writer = RACING
+class TestClaimsOn056(Claims):
+    release = "0.5.6"
 
 
-class TestClaimsOfSeveralWriters(Claims):
-    release = SEVERAL_WRITERS
+class TestClaimsOn070(Claims):
+    release = "0.7.0"
+
+
+class TestClaimsOn0918(Claims):
+    release = "0.9.18"
 
 
 class Contributions(ContributionStoreContract):
@@ -85,13 +83,13 @@ class Contributions(ContributionStoreContract):
             yield NexusContributionStore(client, zone)
 
 
-class TestContributionsOfOneWriter(Contributions):
-    release = ONE_WRITER
+class TestContributionsOn056(Contributions):
+    release = "0.5.6"
 
 
-class TestContributionsOfSeveralWriters(Contributions):
-    release = SEVERAL_WRITERS
+class TestContributionsOn070(Contributions):
+    release = "0.7.0"
 
 
-class TestContributionsOfTheUnsafe(Contributions):
-    release = UNSAFE
+class TestContributionsOn0918(Contributions):
+    release = "0.9.18"

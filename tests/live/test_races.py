@@ -9,7 +9,7 @@ import pytest
 
 from nexus_bounty import NexusClient
 from nexus_bounty.nexus.errors import NexusError
-from tests.live.servers import SAFE, UNSAFE, fresh_zone, live_server
+from tests.live.servers import DROPPING, RACING, fresh_zone, live_server
 
 pytestmark = pytest.mark.live
 
@@ -30,7 +30,7 @@ async def told_that_they_won(client: NexusClient, path: str, etag: str | None) -
     return sum(await asyncio.gather(*(write(number) for number in range(WRITERS))))
 
 
-@pytest.mark.parametrize("release", SAFE)
+@pytest.mark.parametrize("release", RACING)
 async def test_several_writers_are_told_that_they_won_the_same_conditional_write(
     release: str, note: Callable[[str], None]
 ) -> None:
@@ -48,7 +48,7 @@ async def test_conditional_writes_are_acknowledged_and_not_stored(
     note: Callable[[str], None],
 ) -> None:
     """Every one of them, with HTTP 200: 0.9.18 loses what it acknowledges."""
-    async with live_server(UNSAFE).client() as client:
+    async with live_server(DROPPING).client() as client:
         path = f"/zones/{fresh_zone()}/dropped"
         etag = await client.write(path, b"before")
         winners = await told_that_they_won(client, path, etag)

@@ -11,7 +11,7 @@ from tests.contract import conversation  # noqa: F401 - registers its scenarios
 from tests.contract.scenarios import SCENARIOS
 from tests.contract.scene import Recorder, Scene, play
 from tests.contract.tape import Tape, tape_path
-from tests.live.servers import RELEASES, UNSAFE, live_server
+from tests.live.servers import DROPPING, RELEASES, live_server
 
 pytestmark = pytest.mark.live
 
@@ -24,7 +24,7 @@ EVERY = [
     for name, (_, releases) in SCENARIOS.items()
     for release in releases
     if release in RELEASES
-    and (name != NEEDS_ANOTHER_SERVER or release == UNSAFE)
+    and (name != NEEDS_ANOTHER_SERVER or release == DROPPING)
     and (release, name) != TAKES_LONG
 ]
 

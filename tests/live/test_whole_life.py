@@ -27,7 +27,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
-from tests.live.servers import SAFE, fresh_zone, live_server
+from tests.live.servers import RELEASES, fresh_zone, live_server
 
 pytestmark = pytest.mark.live
 
@@ -77,7 +77,7 @@ class Live:
         return alice.available, alice.reserved, bob.available + carol.available
 
 
-@pytest_asyncio.fixture(params=SAFE)
+@pytest_asyncio.fixture(params=RELEASES)
 async def live(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Live]:
     server, line = live_server(request.param), LosingAnswers()
     async with (

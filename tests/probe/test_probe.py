@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
-from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.probe import Bulk, EtagKind, Locks, Paging
 from nexus_bounty.testing.virtual_time import run
+from tests.sampling import sample_and_all, sampled
 
 V = Verdict
 AT_ROOT = "/nexus-bounty-probe-*"
@@ -200,6 +202,48 @@ def test_a_server_that_cannot_be_observed_gets_no_verdict() -> None:
     mock = MockNexus("0.10", faults=[Fault(FaultKind.TIMEOUT_BEFORE, times=None)])
     with pytest.raises(NexusError):
         probed(mock)
+
+
+NEVER_SAFE = {
+    "0.5.6": {V.CONDITIONAL},
+    "0.7.0": {V.CONDITIONAL},
+    "0.9": {V.CONDITIONAL, V.SINGLE_WRITER},
+    "0.10": set(),
+}
+
+
+@sample_and_all
+@pytest.mark.parametrize("personality", NEVER_SAFE)
+def test_no_fault_makes_an_unsafe_way_look_safe(personality: str, sample: bool) -> None:
+    """A probe that has not heard an answer says nothing, rather than something wrong."""
+    for number in range(1, probed(MockNexus(personality)).requests + 1, 7 if sample else 1):
+        for fault in sampled(ALL_FAULTS, number) if sample else ALL_FAULTS:
+            try:
+                report = probed(MockNexus(personality, faults=[fault.on(at=number)]))
+            except NexusError:
+                continue
+            wrong = NEVER_SAFE[personality] & set(report.judgement.safe)
+            assert not wrong, f"{fault} at request {number}"
+
+
+class OneAnswerInFour:
+    """Loses the answers to the other racing updates."""
+
+    def __init__(self) -> None:
+        self._raced = 0
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        raced = request.method == "write" and str(request.params["path"]).endswith("/updated")
+        if not (raced and "if_match" in request.params):
+            return None
+        self._raced += 1
+        return Fault(FaultKind.DROP_AFTER) if self._raced % 4 else None
+
+
+def test_winners_whose_answers_were_lost_are_not_taken_for_losers() -> None:
+    """Or a race with four winners would look like one with a single winner."""
+    with pytest.raises(NexusError, match="connection lost"):
+        probed(MockNexus("0.10", atomic=False, faults=OneAnswerInFour()))
 
 
 def test_a_wrong_key_gets_no_verdict() -> None:

@@ -15,7 +15,7 @@ from nexus_bounty.nexus.classification import Reason
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.probe.report import Bulk, EtagKind, Locks, Paging
-from nexus_bounty.nexus.probe.scratch import ScratchZone
+from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, is_refused
 from nexus_bounty.nexus.retry import Deadline
 
 T = TypeVar("T")
@@ -106,9 +106,7 @@ async def _stores(
     zone: ScratchZone, path: str, tag: str | None
 ) -> tuple[bool, wire.FileReply | None]:
     """Whether a write whose precondition holds is really stored."""
-    try:
-        await zone.write(path, "second", if_match=tag)
-    except NexusError:
+    if await is_refused(zone.write(path, "second", if_match=tag)):
         return False, None
     second = await zone.read(path)
     return second is not None and second.body == b"second", second
@@ -117,19 +115,11 @@ async def _stores(
 async def _enforces(zone: ScratchZone, path: str, stale: str | None) -> bool:
     """Whether writes are refused whose preconditions do not hold, and so change nothing."""
     refused = [
-        await _is_refused(zone.write(path, "third", if_match=stale)),
-        await _is_refused(zone.write(path, "fourth", if_none_match=True)),
+        await is_refused(zone.write(path, "third", if_match=stale)),
+        await is_refused(zone.write(path, "fourth", if_none_match=True)),
     ]
     third = await zone.read(path)
     return all(refused) and third is not None and third.body == b"second"
-
-
-async def _is_refused(attempt: Awaitable[object]) -> bool:
-    try:
-        await attempt
-    except NexusError:
-        return True
-    return False
 
 
 def _etag_kind(
@@ -163,7 +153,7 @@ async def bulk(zone: ScratchZone) -> Bulk:
 
 async def takes_files_at_root(zone: ScratchZone) -> bool:
     """Whether a file may lie in no directory."""
-    return not await _is_refused(zone.write(zone.path_at_root("a"), ""))
+    return not await is_refused(zone.write(zone.path_at_root("a"), ""))
 
 
 async def _if_understood(asked: Awaitable[T]) -> T | None:
@@ -204,10 +194,10 @@ async def locks(zone: ScratchZone) -> Locks:
     try:
         held = [await zone.call("lock_acquire", params, _raw) for _ in range(2)]
     except NexusError as error:
-        if error.reason is Reason.BAD_REQUEST:
-            return Locks.NONE
-        return Locks.SHARED
-    await _is_refused(
+        if error.reason in UNHEARD:
+            raise
+        return Locks.NONE if error.reason is Reason.BAD_REQUEST else Locks.SHARED
+    await is_refused(
         zone.call(
             "sys_unlock", {"path": zone.path("lock"), "lock_id": held[0].get("lock_id")}, _anything
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
+from nexus_bounty.nexus.classification import Reason
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.etags import speaks_for
 from nexus_bounty.nexus.probe.observe import MANY_PAGES
 from nexus_bounty.nexus.probe.report import Race, RenameFacts
-from nexus_bounty.nexus.probe.scratch import ScratchZone
+from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone
 from nexus_bounty.nexus.retry import Deadline
 
 WRITERS: Final = 4
@@ -31,8 +32,11 @@ async def race_updates(zone: ScratchZone) -> Race:
         now = await zone.read(path)
         told.append(
             await _won(
-                zone.write(path, f"{number}.{each}", if_match=now and now.version_tag)
-                for each in range(WRITERS)
+                (
+                    zone.write(path, f"{number}.{each}", if_match=now and now.version_tag)
+                    for each in range(WRITERS)
+                ),
+                _loses,
             )
         )
         if told[-1] > 1:
@@ -43,7 +47,8 @@ async def race_updates(zone: ScratchZone) -> Race:
 async def race_creates(zone: ScratchZone) -> Race:
     """Several writers at once of a file that does not exist."""
     path = zone.path("created")
-    told = await _won(zone.write(path, f"{each}", if_none_match=True) for each in range(WRITERS))
+    creates = (zone.write(path, f"{each}", if_none_match=True) for each in range(WRITERS))
+    told = await _won(creates, _loses)
     return Race(writers=WRITERS, told_they_won=[told])
 
 
@@ -85,7 +90,8 @@ async def _rename_round(zone: ScratchZone, number: int, *, from_root: bool) -> R
     loop = asyncio.get_running_loop()
     began = loop.time()
     patience = Deadline.after(RENAME_PATIENCE)
-    told = await _won(zone.rename(source, target, patience) for source in sources)
+    renames = (zone.rename(source, target, patience) for source in sources)
+    told = await _won(renames, _loses_a_rename)
     seconds = loop.time() - began
     zone.blocked = zone.blocked or told == 0
     content = await zone.read(target)
@@ -109,14 +115,23 @@ async def _warm_up(zone: ScratchZone, path: str) -> None:
     await asyncio.gather(*(zone.read(path) for _ in range(WRITERS)))
 
 
-async def _won(attempts: Any) -> int:
-    """How many of `attempts`, made at once, are told that they succeeded."""
-    return sum(await asyncio.gather(*(_succeeds(each) for each in attempts)))
+async def _won(attempts: Iterable[Awaitable[object]], loses: Callable[[Reason], bool]) -> int:
+    """How many of `attempts`, made at once, are told that they succeeded.
+
+    Raises:
+        NexusError: One ended neither so nor as one that `loses`, so that nothing is known of it.
+    """
+    ends = await asyncio.gather(*attempts, return_exceptions=True)
+    failed = [each for each in ends if isinstance(each, BaseException)]
+    for error in failed:
+        if not (isinstance(error, NexusError) and loses(error.reason)):
+            raise error
+    return len(ends) - len(failed)
 
 
-async def _succeeds(attempt: Coroutine[Any, Any, object]) -> bool:
-    try:
-        await attempt
-    except NexusError:
-        return False
-    return True
+def _loses(reason: Reason) -> bool:
+    return reason not in UNHEARD
+
+
+def _loses_a_rename(reason: Reason) -> bool:
+    return _loses(reason) or reason in (Reason.TIMEOUT, Reason.OUT_OF_TIME)

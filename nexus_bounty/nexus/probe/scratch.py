@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,9 +22,32 @@ KEPT_FOR_CLEANING: Final = 4
 PATIENCE_WHERE_BLOCKED: Final = 1.0
 """Seconds that an answer is waited for then."""
 
+UNHEARD: Final = frozenset(
+    (
+        *(Reason.NO_CONNECTION, Reason.NO_FREE_CONNECTION, Reason.OUT_OF_TIME, Reason.TIMEOUT),
+        *(Reason.CONNECTION_LOST, Reason.UNREADABLE, Reason.RATE_LIMITED, Reason.REDIRECTED),
+    )
+)
+"""Ends of a request that say nothing of how the server takes it."""
+
 T = TypeVar("T")
 
 _anything = msgspec.json.Decoder()
+
+
+async def is_refused(attempt: Awaitable[object]) -> bool:
+    """Whether the server answered with an error.
+
+    Raises:
+        NexusError: No answer was heard, so that nothing is known.
+    """
+    try:
+        await attempt
+    except NexusError as error:
+        if error.reason in UNHEARD:
+            raise
+        return True
+    return False
 
 
 class ScratchZone:
