@@ -31,6 +31,7 @@ from nexus_bounty.nexus.commit.auto import AutoCommit
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.nexus.errors import NexusError
@@ -109,6 +110,7 @@ __all__ = [
     "Reason",
     "Reconciler",
     "RenameCommit",
+    "RenameQuirks",
     "Resolution",
     "RewardQuery",
     "RewardRecord",

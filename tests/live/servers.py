@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from nexus_bounty import NexusClient, NexusSettings, RenameCommit
+from nexus_bounty import NexusClient, NexusSettings, RenameCommit, RenameQuirks
 from nexus_bounty.nexus.commit.results import CommitStrategy
-from nexus_bounty.nexus.commit.slots import RenameQuirks
 
 RACING: Final = ("0.5.6", "0.7.0")
 """Their preconditions race."""
