@@ -85,6 +85,10 @@ class Deadline:
         """This deadline less `seconds`, kept for what must still be done then."""
         return Deadline(self.seconds - seconds, self.turn)
 
+    def put_off(self, seconds: float) -> Deadline:
+        """This deadline, later by the `seconds` that something else has taken."""
+        return Deadline(self.seconds + seconds, self.turn)
+
 
 @dataclass(frozen=True)
 class RetryPolicy:

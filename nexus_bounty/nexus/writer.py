@@ -183,7 +183,7 @@ class DocumentWriter:
             raise error.about(operation.name, operation.record_id, operation.key) from None
         except NexusError as error:
             raise operation.stopped_by(error, "find out how to commit on this server") from error
-        operation.deadline = Deadline.after(left)
+        operation.deadline = operation.deadline.put_off(left - operation.deadline.remaining)
 
     async def read(self, operation: Operation, path: str) -> Document | None:
         """The document that `operation` is about.

@@ -262,6 +262,22 @@ def test_taking_the_zone_waits_until_a_slow_rename_lets_writes_through_again() -
     run(scenario())
 
 
+def test_the_time_that_it_takes_to_get_the_zone_is_not_the_operation_s() -> None:
+    """It has bounds of its own."""
+
+    async def scenario() -> None:
+        mock = racing(rename_delay=30.0)
+        settings = NexusSettings(url="http://nexus", operation_timeout=20)
+        async with NexusClient(settings=settings, transport=mock.transport()) as client:
+            commit = SingleWriter(client, clock=wall_clock)
+            store = NexusBountyStore(client, commit=commit, clock=wall_clock)
+            await store.create_bounty(make_bounty())
+            assert asyncio.get_running_loop().time() >= 30
+            await commit.close()
+
+    run(scenario())
+
+
 def test_a_lease_lasts_as_long_as_it_is_told_to() -> None:
     """For those who would rather wait less for the dead."""
 
