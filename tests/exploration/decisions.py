@@ -9,10 +9,40 @@ does by itself, and keep their meaning when another actor's choices go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
+from typing import Final
 
-CALM = ""
+CALM: Final = ""
 """The choice that is made where a schedule names none."""
+
+
+@dataclass(frozen=True)
+class Mood:
+    """How eventful a run is whose choices are drawn."""
+
+    rate: float = 0.0
+    """How often something goes wrong at a turn."""
+    aftershocks: int = 0
+    """For how many turns more often after that."""
+    focused: bool = False
+    """Whether that is mostly where something is committed."""
+    switching: float = 0.0
+    """How often another actor goes first."""
+
+    @classmethod
+    def drawn(cls, random: Random) -> Mood:
+        """A mood at random."""
+        rate = random.choice((0.0, 0.03, 0.08, 0.2))
+        return cls(
+            rate,
+            aftershocks=random.choice((0, 0, 3)),
+            focused=random.random() < 0.4,
+            switching=random.choice((0.0, 0.1, 0.3, 0.6)),
+        )
+
+
+QUIET: Final = Mood()
 
 
 class Decisions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import Fault, MockNexus
 from nexus_bounty.mock.oracle import ReceivedRequest
 from tests.exploration import hazards
-from tests.exploration.decisions import CALM, Decisions
+from tests.exploration.decisions import CALM, Decisions, Mood
 from tests.exploration.scheduler import Scheduler, acting, for_ever
 from tests.exploration.trace import Trace
 
@@ -54,9 +53,7 @@ class Network:
         scheduler: Hands out the turns.
         decisions: The choices of this run.
         trace: Where everything is written down.
-        rate: How often drawn choices let something go wrong.
-        aftershocks: For how many turns more often after that.
-        focused: Whether it goes wrong more often where something is committed, and less elsewhere.
+        mood: How often something goes wrong, where that is drawn.
 
     Nothing goes wrong any more once it has `healed`.
     """
@@ -67,24 +64,15 @@ class Network:
         scheduler: Scheduler,
         decisions: Decisions,
         trace: Trace,
-        *,
-        rate: float = 0.0,
-        aftershocks: int = 0,
-        focused: bool = False,
+        mood: Mood,
     ) -> None:
         self.mock = mock
         self.scheduler = scheduler
         self.decisions = decisions
         self.trace = trace
-        self.rate = rate
-        self.aftershocks = aftershocks
-        self.focused = focused
+        self.mood = mood
         self.healed = False
         self.actors: dict[str, Actor] = {}
-        self.sent_by: dict[int, str] = {}
-        """The process that sent each request, by the request's number."""
-        self.requests: Counter[str] = Counter()
-        """How many requests each actor has sent."""
         self.turns: list[tuple[str, int, str]] = []
         """Every turn before the network healed: whose, the how manieth, and what for."""
         self.watch: Callable[[], None] = lambda: None
@@ -99,8 +87,6 @@ class Network:
         actor = acting.get()
         fault, self.next_fault = self.next_fault, None
         owner = self.actors.get(actor)
-        self.sent_by[request.number] = owner.process if owner else actor
-        self.requests[actor] += 1
         if request.number > MOST_REQUESTS:
             raise EndlessError
         self.trace.request(actor, (owner.operation if owner else "") or "", request)
@@ -123,7 +109,7 @@ class Network:
             f"{name}.{number}.fault", possible, self._rate(actor, number, where)
         )
         if hazard:
-            actor.shaken_until = number + self.aftershocks
+            actor.shaken_until = number + self.mood.aftershocks
             actor.met.append((where, hazard))
             self.trace.hazard(name, where, hazard)
         if hazard in hazards.CUTS:
@@ -134,9 +120,10 @@ class Network:
     def _rate(self, actor: Actor, number: int, where: str) -> float:
         if number <= actor.shaken_until:
             return IN_BAD_TIMES
-        if not self.focused:
-            return self.rate
-        return min(4 * self.rate, IN_BAD_TIMES) if where in COMMITS else self.rate / 4
+        rate = self.mood.rate
+        if not self.mood.focused:
+            return rate
+        return min(4 * rate, IN_BAD_TIMES) if where in COMMITS else rate / 4
 
     async def ends(self, actor: Actor, how: str) -> None:
         """The actor's process dies, or its task is cancelled; never returns."""

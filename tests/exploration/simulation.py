@@ -24,7 +24,7 @@ from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from tests.exploration import oracles, scenario, starts
 from tests.exploration.actors import READING, Done, Process, Strategy, Surroundings, perform
-from tests.exploration.decisions import Decisions
+from tests.exploration.decisions import QUIET, Decisions, Mood
 from tests.exploration.history import INFO, History
 from tests.exploration.linearizability import State, is_linearizable
 from tests.exploration.network import MOST_REQUESTS, Actor, EndlessError, Network
@@ -41,34 +41,6 @@ LATE: Final = ("after resolving", "after reconciling", "lost")
 
 CoverageKey = tuple[str, str, str, str]
 """Operation, request or ledger call, what went wrong with it, verdict."""
-
-
-@dataclass(frozen=True)
-class Mood:
-    """How eventful a run is whose choices are drawn."""
-
-    rate: float = 0.0
-    """How often something goes wrong at a turn."""
-    aftershocks: int = 0
-    """For how many turns more often after that."""
-    focused: bool = False
-    """Whether that is mostly where something is committed."""
-    switching: float = 0.0
-    """How often another actor goes first."""
-
-    @classmethod
-    def drawn(cls, random: Random) -> Mood:
-        """A mood at random."""
-        rate = random.choice((0.0, 0.03, 0.08, 0.2))
-        return cls(
-            rate,
-            aftershocks=random.choice((0, 0, 3)),
-            focused=random.random() < 0.4,
-            switching=random.choice((0.0, 0.1, 0.3, 0.6)),
-        )
-
-
-CALM: Final = Mood()
 
 
 @dataclass
@@ -107,7 +79,7 @@ class Simulation:
         what: Scenario,
         decisions: Decisions,
         *,
-        mood: Mood = CALM,
+        mood: Mood = QUIET,
         seed: int = 0,
         strategy: Strategy | None = None,
     ) -> None:
@@ -123,15 +95,7 @@ class Simulation:
         self.start = starts.start(what.start, what.etag)
         self.mock = starts.a_server(what.etag)
         self.world = starts.a_world(self.start, self.mock)
-        self.network = Network(
-            self.mock,
-            self.scheduler,
-            decisions,
-            self.trace,
-            rate=mood.rate,
-            aftershocks=mood.aftershocks,
-            focused=mood.focused,
-        )
+        self.network = Network(self.mock, self.scheduler, decisions, self.trace, mood)
         self.watch = self.network.watch = oracles.Watch(self.world)
         self._around = Surroundings(
             self.network,
