@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeVar
+from functools import cache
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -72,10 +73,17 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     def __post_init__(self) -> None:
         """Bring every aware time to UTC, so that equal moments compare and print alike."""
-        for name in self.__struct_fields__:
+        for name in times_of(type(self)):
             value = getattr(self, name)
-            if isinstance(value, datetime) and value.tzinfo is not None:
+            if isinstance(value, datetime) and value.tzinfo not in (None, UTC):
                 msgspec.structs.force_setattr(self, name, value.astimezone(UTC))
+
+
+@cache
+def times_of(kind: type[Wire]) -> tuple[str, ...]:
+    """The names of the fields that are times, each of which may be `None`."""
+    fields = msgspec.structs.fields(kind)
+    return tuple(each.name for each in fields if datetime in (each.type, *get_args(each.type)))
 
 
 class AgentIdentity(Wire, frozen=True, kw_only=True):

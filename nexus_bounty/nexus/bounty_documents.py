@@ -18,6 +18,7 @@ from nexus_bounty.models import (
     Claim,
     RewardRecord,
     Wire,
+    times_of,
 )
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 
@@ -130,7 +131,7 @@ def _aware(record: W) -> W:
     """`record` with the times of writers who leave the zone out taken as UTC."""
     naive = {
         name: value.replace(tzinfo=UTC)
-        for name in record.__struct_fields__
+        for name in times_of(type(record))
         if isinstance(value := getattr(record, name), datetime) and value.tzinfo is None
     }
     return msgspec.structs.replace(record, **naive) if naive else record

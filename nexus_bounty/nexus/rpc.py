@@ -17,7 +17,7 @@ from nexus_bounty.nexus.classification import Disposition, Verdict
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.retry import Deadline, parse_retry_after
 from nexus_bounty.nexus.settings import NexusSettings
-from nexus_bounty.nexus.transport import transport_for
+from nexus_bounty.nexus.transport import Answer, transport_for
 from nexus_bounty.nexus.turnstile import Turnstile
 
 logger = logging.getLogger("nexus_bounty.nexus")
@@ -44,11 +44,9 @@ class Rpc:
         self._settings = settings
         self._ids = count(1)
         self._turnstile = Turnstile(settings.max_connections)
-        self._transport = transport or transport_for(settings)
+        httpx.URL(settings.url)  # raises if it cannot be one
+        self._transport = transport_for(settings, transport)
         self._closed = False
-        self._headers = _headers(settings)
-        self._server = httpx.URL(settings.url)
-        self._urls: dict[str, httpx.URL] = {}
         self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
 
     async def close(self) -> None:
@@ -70,9 +68,12 @@ class Rpc:
             body = wire.encode_request(method, params, next(self._ids))
         except (UnicodeEncodeError, TypeError) as error:
             raise request.error(classification.UNENCODABLE, str(error)) from error
-        response = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
+        answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
+        acknowledged = _acknowledged(answer, decoder)
+        if acknowledged is not None:
+            return acknowledged.result
         try:
-            return decoder.decode(self._result(request, response))
+            return decoder.decode(self._result(request, answer))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raised = self._error(request, classification.UNREADABLE, str(error), error)
             raise raised from raised.__cause__
@@ -87,21 +88,21 @@ class Rpc:
         """
         verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
         request = _Call(verb, route)
-        response = await self._in_turn(request, deadline, verb, route, content)
-        verdict = classification.of_status(response.status_code)
+        answer = await self._in_turn(request, deadline, verb, route, content)
+        verdict = classification.of_status(answer.status)
         if verdict.disposition is not Disposition.ACKNOWLEDGED:
-            envelope = _envelope(response.content)
-            detail = f"HTTP {response.status_code} {_say(envelope, response)}".strip()
-            raise request.error(verdict, self._redact(detail), _wait_asked(envelope, response))
+            envelope = _envelope(answer.body)
+            detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
+            raise request.error(verdict, self._redact(detail), _wait_asked(envelope, answer))
         try:
-            return msgspec.json.decode(response.content)
+            return msgspec.json.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raised = self._error(request, classification.UNREADABLE, str(error), error)
             raise raised from raised.__cause__
 
     async def _in_turn(
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
-    ) -> httpx.Response:
+    ) -> Answer:
         """Send a request when there is a connection for its operation."""
         if not self._turnstile.enter_at_once():
             try:
@@ -117,7 +118,7 @@ class Rpc:
 
     async def _send(
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
-    ) -> httpx.Response:
+    ) -> Answer:
         left = deadline.remaining
         if not left:
             raise request.error(classification.OUT_OF_TIME)
@@ -125,9 +126,14 @@ class Rpc:
             raise request.error(classification.CLIENT_CLOSED)
         self.requests_sent += 1
         try:
-            sent = self._request(verb, route, body, left)
             async with asyncio.timeout_at(deadline.at):
-                response = await self._answer(sent)
+                answer = await self._transport.send(
+                    verb,
+                    route,
+                    body,
+                    connect_in=min(self._settings.connect_timeout, left),
+                    answer_in=min(self._settings.request_timeout, left),
+                )
         except TimeoutError as error:
             raise request.error(classification.LATE) from error
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, it is looked up
@@ -135,45 +141,16 @@ class Rpc:
             verdict = classification.of_exception(error)
             raised = self._error(request, verdict, detail, error)
             raise raised from raised.__cause__
-        logger.debug("%s %s: HTTP %d", request.method, request.path, response.status_code)
-        return response
+        logger.debug("%s %s: HTTP %d", request.method, request.path, answer.status)
+        return answer
 
-    def _request(self, verb: str, route: str, body: bytes | None, left: float) -> httpx.Request:
-        """The request itself.
-
-        Raises:
-            httpx.UnsupportedProtocol: The server's URL is that of something else.
-        """
-        url = self._urls.get(route)
-        if url is None:
-            url = self._urls[route] = _url(self._server, route)
-        answer_in = min(self._settings.request_timeout, left)
-        timeout = {
-            "connect": min(self._settings.connect_timeout, left),
-            "read": answer_in,
-            "write": answer_in,
-            "pool": answer_in,
-        }
-        extensions = {"timeout": timeout}
-        return httpx.Request(verb, url, headers=self._headers, content=body, extensions=extensions)
-
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        """The whole answer; a connection on which it breaks off is given up."""
-        response = await self._transport.handle_async_request(request)
-        response.request = request
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response
-
-    def _result(self, request: _Call, response: httpx.Response) -> msgspec.Raw | bytes:
+    def _result(self, request: _Call, answer: Answer) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
-        verdict = classification.of_status(response.status_code)
-        envelope = _envelope(response.content)
-        wait = _wait_asked(envelope, response)
+        verdict = classification.of_status(answer.status)
+        envelope = _envelope(answer.body)
+        wait = _wait_asked(envelope, answer)
         if verdict.disposition is not Disposition.ACKNOWLEDGED:
-            detail = f"HTTP {response.status_code} {_say(envelope, response)}".strip()
+            detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
             raise request.error(verdict, self._redact(detail), wait)
         if envelope is not None and isinstance(envelope.error, wire.RpcError):
             verdict = classification.of_rpc_code(envelope.error.code)
@@ -184,7 +161,7 @@ class Rpc:
             verdict = classification.RATE_LIMITED if limited else classification.UNLISTED
             raise request.error(verdict, self._redact(str(envelope.error)), wait)
         if envelope is None or not envelope.result:
-            raise request.error(classification.UNREADABLE, self._redact(response.text))
+            raise request.error(classification.UNREADABLE, self._redact(answer.text))
         return envelope.result
 
     def _error(
@@ -229,18 +206,15 @@ class _Call:
         )
 
 
-def _headers(settings: NexusSettings) -> httpx.Headers:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
-    if settings.api_key is not None:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    return httpx.Headers(headers)
-
-
-def _url(server: httpx.URL, route: str) -> httpx.URL:
-    if server.scheme not in ("http", "https") or not server.host:
-        said = f"{str(server)!r} is not the URL of a server: http://host:port"
-        raise httpx.UnsupportedProtocol(said)
-    return server.copy_with(path=server.path.rstrip("/") + route)
+def _acknowledged(answer: Answer, decoder: msgspec.json.Decoder[T]) -> wire.Reply[T] | None:
+    """An acknowledgement as it should be, decoded in one pass; `None` if it is anything else."""
+    if classification.of_status(answer.status) is not classification.ACKNOWLEDGED:
+        return None
+    try:
+        reply = wire.replies(decoder).decode(answer.body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return None if reply.error else reply
 
 
 def _envelope(body: bytes) -> wire.Envelope | None:
@@ -250,15 +224,15 @@ def _envelope(body: bytes) -> wire.Envelope | None:
         return None
 
 
-def _say(envelope: wire.Envelope | None, response: httpx.Response) -> str:
+def _say(envelope: wire.Envelope | None, answer: Answer) -> str:
     """What an error answer says, in whichever of its forms."""
     if envelope is None:
-        return response.text
+        return answer.text
     if isinstance(envelope.error, wire.RpcError):
         return envelope.error.message
     return envelope.error or str(envelope.detail or "")
 
 
-def _wait_asked(envelope: wire.Envelope | None, response: httpx.Response) -> float | None:
-    header = parse_retry_after(response.headers.get("Retry-After"))
+def _wait_asked(envelope: wire.Envelope | None, answer: Answer) -> float | None:
+    header = parse_retry_after(answer.retry_after)
     return header if header is not None else (envelope.retry_after if envelope else None)

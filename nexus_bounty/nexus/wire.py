@@ -9,10 +9,13 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,6 +34,13 @@ class Envelope(msgspec.Struct):
     error: RpcError | str | None = None
     detail: Any = None
     retry_after: float | None = None
+
+
+class Reply(msgspec.Struct, Generic[T]):
+    """The body of an acknowledgement, its result decoded in the same pass."""
+
+    result: T
+    error: RpcError | str | None = None
 
 
 class Blob(msgspec.Struct):
@@ -189,6 +199,14 @@ class StatReply(msgspec.Struct):
 
 
 envelopes = msgspec.json.Decoder(Envelope)
+
+
+@lru_cache(maxsize=64)
+def replies(result: msgspec.json.Decoder[T]) -> msgspec.json.Decoder[Reply[T]]:
+    """Decodes whole bodies whose results are what `result` decodes."""
+    return msgspec.json.Decoder(Reply[result.type])  # type: ignore[name-defined]
+
+
 files = msgspec.json.Decoder(FileReply)
 bulk_files = msgspec.json.Decoder(dict[str, FileReply | None])
 writes = msgspec.json.Decoder(WriteReply)

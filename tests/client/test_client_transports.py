@@ -17,7 +17,12 @@ from nexus_bounty.nexus.classification import Disposition, Reason
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.settings import NexusSettings
-from nexus_bounty.nexus.transport import AiohttpTransport, TransportExtraMissingError, transport_for
+from nexus_bounty.nexus.transport import (
+    AiohttpTransport,
+    HttpxTransport,
+    TransportExtraMissingError,
+    transport_for,
+)
 from tests.client.support import Handler, http_answer, quick, raw_server, read_request
 
 FOUND = http_answer(b'{"jsonrpc":"2.0","id":1,"result":{"exists":true}}')
@@ -42,13 +47,13 @@ def test_aiohttp_carries_requests_where_it_is_installed() -> None:
     """Unless httpx's own transport is asked for."""
     assert isinstance(transport_for(NexusSettings()), AiohttpTransport)
     assert isinstance(transport_for(NexusSettings(transport="aiohttp")), AiohttpTransport)
-    assert isinstance(transport_for(NexusSettings(transport="httpx")), httpx.AsyncHTTPTransport)
+    assert isinstance(transport_for(NexusSettings(transport="httpx")), HttpxTransport)
 
 
 def test_without_aiohttp_httpx_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """And who insists on aiohttp is told what to install, before anything is sent."""
     monkeypatch.setattr(transports, "find_spec", lambda _name: None)
-    assert isinstance(transport_for(NexusSettings()), httpx.AsyncHTTPTransport)
+    assert isinstance(transport_for(NexusSettings()), HttpxTransport)
     with pytest.raises(TransportExtraMissingError, match="nexus-bounty\\[fast\\]"):
         NexusClient(settings=NexusSettings(transport="aiohttp"))
 
