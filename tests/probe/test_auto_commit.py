@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -25,6 +25,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.personality import PERSONALITIES, Preconditions
+from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.paths import ZonePaths
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_reward
 from nexus_bounty.testing.clock import ManualClock
@@ -270,6 +271,25 @@ def test_what_may_be_under_way_stays_unknown_where_the_server_turns_out_to_be_un
                     await attempt
 
     run(scenario())
+
+
+async def test_one_bad_probe_does_not_close_a_zone_for_a_week() -> None:
+    """What closes a zone is looked at again after ten minutes."""
+    mock = unsafe()
+    async with client_of(mock) as client:
+        with pytest.raises(UnsupportedServerError):
+            await AutoCommit(client).ready(client.deadline())
+        object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.ATOMIC)
+        with pytest.raises(UnsupportedServerError):
+            await AutoCommit(client).ready(client.deadline())
+        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+        mock.reset_counts()
+        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+        assert mock.request_count == 3
+
+
+def in_eleven_minutes() -> datetime:
+    return utc_now() + timedelta(minutes=11)
 
 
 async def test_an_unsafe_server_can_be_read() -> None:

@@ -31,6 +31,8 @@ from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServe
 logger = logging.getLogger("nexus_bounty.nexus")
 
 MAX_AGE: Final = timedelta(days=7)
+MAX_AGE_OF_A_REFUSAL: Final = timedelta(minutes=10)
+"""How long a zone stays closed because of one probe that went wrong."""
 PINNING_MAY_LAST: Final = 2.0
 """Seconds; a server that a rename has blocked writes the pin when it comes to it."""
 
@@ -83,7 +85,7 @@ async def choose(
         deadline: When to stop asking for what is known; a probe has bounds of its own.
         wanted: The strategy to use; the recommended one if not given. `SINGLE_WRITER` is only
             ever used when wanted.
-        max_age: How old a pinned verdict may be.
+        max_age: How old a pinned verdict may be; one that closes the zone may be ten minutes old.
         clock: The current time, aware.
 
     Raises:
@@ -91,7 +93,7 @@ async def choose(
         NexusError: It could not be found out.
     """
     pinned = await pinned_verdict(client, zone, deadline)
-    fresh = pinned is not None and pinned.report.probed_at >= clock() - max_age
+    fresh = pinned and pinned.report.probed_at >= clock() - _lasts(pinned, max_age)
     if pinned and fresh and await _is_the_same_server(client, pinned, deadline):
         report = pinned.report
     else:
@@ -105,6 +107,13 @@ async def choose(
     if refusal:
         raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
     return found
+
+
+def _lasts(pinned: PinnedVerdict, max_age: timedelta) -> timedelta:
+    """How old a verdict may be."""
+    safe = pinned.report.judgement.safe
+    is_closed = not safe or (pinned.strategy is Verdict.RENAME and Verdict.RENAME not in safe)
+    return min(max_age, MAX_AGE_OF_A_REFUSAL) if is_closed else max_age
 
 
 async def _is_the_same_server(

@@ -157,11 +157,11 @@ async def takes_files_at_root(zone: ScratchZone) -> bool:
 
 
 async def _if_understood(asked: Awaitable[T]) -> T | None:
-    """The answer, or `None` from a server that does not know the method."""
+    """The answer, or `None` from a server that does not know the method as we do."""
     try:
         return await asked
     except NexusError as error:
-        if error.reason is Reason.BAD_REQUEST:
+        if error.reason in (Reason.BAD_REQUEST, Reason.UNREADABLE):
             return None
         raise
 
