@@ -297,6 +297,7 @@ async def test_a_closed_client_sends_nothing() -> None:
     assert mock.request_count == 1
 
 
+@virtual_time
 async def test_a_client_closed_while_a_call_waits_for_a_connection_sends_nothing() -> None:
     """The waiting call is never sent, and says so in the one error there is."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.DELAY, seconds=0.05)])
