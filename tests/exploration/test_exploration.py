@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,14 @@ from tests.exploration.simulation import replay, run_seed
 
 ROOT = Path(__file__).parents[2]
 BY_A_READING, BELIEVING = CANDIDATES[1], CANDIDATES[2]
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """What makes a process fit for many runs is not for the tests that come after."""
+    yield
+    logging.disable(logging.NOTSET)
+    gc.enable()
 
 
 def traces(seeds: range) -> str:
