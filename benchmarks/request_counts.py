@@ -1,8 +1,10 @@
 """How many requests each operation sends, and how many of them wait for one another.
 
-The mock counts what it receives. Sequential round trips are counted by a clock: in virtual time
-every request takes one second and nothing else takes any, so that the seconds an operation lasts
-are the round trips it waits for. Server: atomic preconditions, bulk methods, no faults.
+The mock counts what it receives: while the call lasts, and afterwards, when what it left behind
+is removed, in one batch for all operations of half a second. Sequential round trips are counted
+by a clock: in virtual time every request takes one second and nothing else takes any, so that the
+seconds a call lasts are the round trips it waits for. Server: atomic preconditions, bulk methods,
+no faults.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from benchmarks.harness.running import run_alone
 from benchmarks.harness.server import a_bounty, fill
 from nexus_bounty import (
     AgentIdentity,
+    BountyOperations,
     BountyQuery,
     BountyStatus,
     NexusBountyStore,
@@ -36,6 +39,9 @@ from nexus_bounty.testing.virtual_time import wall_clock
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LONG_ENOUGH = 100.0
+"""Seconds of virtual time in which whatever was left behind is removed."""
+LIFE = "whole life: create, claim, settle"
 WORKER = AgentIdentity(agent_id="worker")
 OPEN = BountyQuery(status=BountyStatus.OPEN)
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
@@ -47,6 +53,7 @@ class Cost:
 
     requests: int
     round_trips: int
+    afterwards: int = 0
 
 
 class Counted:
@@ -54,7 +61,11 @@ class Counted:
 
     def __init__(self, personality: str = "0.10") -> None:
         self.mock = MockNexus(personality, clock=wall_clock)
-        settings = NexusSettings(operation_timeout=10**6, request_timeout=10**6)
+        settings = NexusSettings(
+            operation_timeout=10**6,
+            request_timeout=10**6,
+            cleanup_delay=LONG_ENOUGH / 2,  # longer than a life, as half a second really is
+        )
         self.client = NexusClient(settings=settings, transport=self.mock.transport(pause=_second))
 
     @property
@@ -63,23 +74,17 @@ class Counted:
         return NexusBountyStore(self.client, zone_id="z", commit="conditional", clock=wall_clock)
 
     async def cost(self, call: Awaitable[object]) -> Cost:
-        """What awaiting `call` costs, to the last request that it leaves behind."""
+        """What awaiting `call` costs, and what it leaves to be done."""
         loop = asyncio.get_running_loop()
-        sent, began = self.mock.request_count, loop.time()
+        before, began = self.mock.request_count, loop.time()
         await call
-        lasted = loop.time() - began
-        while (seen := self.mock.request_count) and await _is_still_sending(self.mock, seen):
-            pass
-        return Cost(self.mock.request_count - sent, round(lasted))
+        sent, lasted = self.mock.request_count, loop.time() - began
+        await asyncio.sleep(LONG_ENOUGH)
+        return Cost(sent - before, round(lasted), self.mock.request_count - sent)
 
 
 async def _second(stage: Literal["request", "response"]) -> None:
     await asyncio.sleep(1.0 if stage == "request" else 0.0)
-
-
-async def _is_still_sending(mock: MockNexus, seen: int) -> bool:
-    await asyncio.sleep(100.0)
-    return mock.request_count > seen
 
 
 Rows = dict[str, Cost]
@@ -111,7 +116,6 @@ async def operation_costs() -> Rows:
     rows["claim"] = await here.cost(work.claim("b-1", WORKER))
     rows["renew"] = await here.cost(work.renew("b-1", WORKER))
     rows["settle"] = await here.cost(work.settle("b-1", WORK.cid))
-    whole = [rows[name] for name in ("create", "claim", "settle")]
     await work.create(a_bounty("b-2"))
     await work.claim("b-2", WORKER)
     rows["release"] = await here.cost(work.release("b-2", WORKER))
@@ -120,10 +124,14 @@ async def operation_costs() -> Rows:
     await work.create(a_bounty("b-3", deadline=soon))
     await asyncio.sleep(300)
     rows["expire"] = await here.cost(work.expire("b-3"))
-    rows["whole life: create, claim, settle"] = Cost(
-        sum(each.requests for each in whole), sum(each.round_trips for each in whole)
-    )
+    rows[LIFE] = await here.cost(_live(work))
     return rows
+
+
+async def _live(work: BountyOperations) -> None:
+    await work.create(a_bounty("b-4"))
+    await work.claim("b-4", WORKER)
+    await work.settle("b-4", WORK.cid)
 
 
 async def obvious_costs() -> Rows:
@@ -137,7 +145,7 @@ async def obvious_costs() -> Rows:
         rows = {"create": await here.cost(client.create("b-1", 1, "creator"))}
         rows["claim"] = await here.cost(client.claim("b-1", "worker"))
         rows["settle"] = await here.cost(client.settle("b-1", WORK.cid))
-        rows["whole life: create, claim, settle"] = Cost(
+        rows[LIFE] = Cost(
             sum(each.requests for each in rows.values()),
             sum(each.round_trips for each in rows.values()),
         )
@@ -184,7 +192,7 @@ async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - eve
         "create": operations["create"].requests,
         "claim": operations["claim"].requests,
         "settle": operations["settle"].requests,
-        "life_cycle": operations["whole life: create, claim, settle"].requests,
+        "life_cycle": operations[LIFE].requests + operations[LIFE].afterwards,
         "list_20_of_1000": listings["list 20 of 1,000 open"].requests,
     }
     every = {**store, **operations, **listings}
@@ -194,6 +202,9 @@ async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - eve
             "requests": figures,
             "round_trips": {name: cost.round_trips for name, cost in every.items()},
             "requests_of_each": {name: cost.requests for name, cost in every.items()},
+            "requests_afterwards": {
+                name: cost.afterwards for name, cost in every.items() if cost.afterwards
+            },
             "requests_obvious_client": {name: cost.requests for name, cost in theirs.items()},
         },
         tables,
@@ -209,8 +220,11 @@ def _counted(counting: Callable[[], Awaitable[Rows]]) -> Rows:
 
 
 def _table(title: str, rows: Rows, theirs: Rows) -> Table:
-    columns = ["", "requests", "sequential round trips"]
-    lines: list[list[object]] = [[name, c.requests, c.round_trips] for name, c in rows.items()]
+    columns = ["", "requests", "round trips", "afterwards"]
+    lines: list[list[object]] = [
+        [name, cost.requests, cost.round_trips, cost.afterwards or ""]
+        for name, cost in rows.items()
+    ]
     if theirs:
         columns += ["obvious client: requests", "round trips"]
         for line, name in zip(lines, rows, strict=True):
