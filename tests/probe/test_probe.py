@@ -217,7 +217,7 @@ NEVER_SAFE = {
 def test_no_fault_makes_an_unsafe_way_look_safe(personality: str, sample: bool) -> None:
     """A probe that has not heard an answer says nothing, rather than something wrong."""
     for number in range(1, probed(MockNexus(personality)).requests + 1, 7 if sample else 1):
-        for fault in sampled(ALL_FAULTS, number) if sample else ALL_FAULTS:
+        for fault in sampled(ALL_FAULTS, str(number)) if sample else ALL_FAULTS:
             try:
                 report = probed(MockNexus(personality, faults=[fault.on(at=number)]))
             except NexusError:
