@@ -337,7 +337,7 @@ def test_a_forgotten_portal_ends_its_thread() -> None:
     thread = portal._thread
     del portal
     gc.collect()
-    thread.join(5.0)
+    thread.join(30.0)
     assert not thread.is_alive()
 
 
