@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -121,6 +121,28 @@ class FileTable:
         first = bisect_left(self._order, prefix)
         last = bisect_left(self._order, prefix[:-1] + "0")  # "0" follows "/" in ASCII
         return self._order[first:last]
+
+    def files_in(self, directory: str, after: str, number: int) -> list[str]:
+        """The first files directly in a directory whose paths come after one, in order.
+
+        It looks at no more than it gives and at one file of each directory between them.
+        """
+        prefix = directory.rstrip("/") + "/"
+        at = bisect_left(self._order, prefix)
+        if after > prefix:
+            at = bisect_right(self._order, after)
+        found: list[str] = []
+        while len(found) < number and at < len(self._order):
+            path = self._order[at]
+            if not path.startswith(prefix):
+                break
+            end = path.find("/", len(prefix))
+            if end < 0:
+                found.append(path)
+                at += 1
+            else:
+                at = bisect_left(self._order, path[:end] + "0")  # "0" follows "/" in ASCII
+        return found
 
     def directories_beneath(self, directory: str) -> Iterator[str]:
         """The directories made by `mkdir` under a directory."""

@@ -18,14 +18,24 @@ async def list_files(call: Call) -> Any:
     """List what is beneath a directory; a missing one is empty."""
     path = normalise(call.params.get("path", "/"), root=True)
     recursive = call.flag("recursive", default=True)
-    found = _beneath(call, path) if recursive else _children(call, path)
     limit = call.params.get("limit")
+    if limit is not None and not recursive and _pages_files_in_order(call, path):
+        after = _decode_cursor(call, call.params.get("cursor")) or ""
+        found = call.core.table.files_in(path, after, int(limit) + 1)
+        return _page(call, found, int(limit))
+    found = _beneath(call, path) if recursive else _children(call, path)
     if limit is not None:
         return _page(call, _pageable(call, found), int(limit))
     files = _worded(call, found)
     if call.personality.paging is Paging.NONE:
         return {"files": files}
     return {"files": files, "has_more": False, "next_cursor": None}
+
+
+def _pages_files_in_order(call: Call, directory: str) -> bool:
+    """Whether a page can be taken from the table as it is, however large that is."""
+    in_order = call.personality.paging in (Paging.OPAQUE, Paging.PATH)
+    return in_order and not any(call.core.table.directories_beneath(directory))
 
 
 def _beneath(call: Call, directory: str) -> list[str]:

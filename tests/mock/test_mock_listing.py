@@ -87,3 +87,17 @@ async def test_a_path_that_sorts_between_a_directory_and_its_files_is_not_beneat
         children = (await rpc("list", path="/z", recursive=False))["result"]["files"]
     assert beneath == ["/z/a", "/z/b/c"]
     assert children == ["/z/a", "/z/b"]
+
+
+@pytest.mark.parametrize("release", ["0.7.0", "0.10"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_pages_are_cut_out_of_what_lies_in_the_directory(release: str, limit: int) -> None:
+    """Whatever lies beneath it, and however names sort around a slash."""
+    names = ["a", "a!", "a/b", "a/c/d", "a.b", "a0", "b/x", "c", "c%2Fd", "d/1", "d/2", "ä", "z/z"]
+    async with talking_to(MockNexus(release)) as rpc:
+        for path in [*(f"/z/{name}" for name in names), "/z0", "/y"]:
+            await rpc("write", path=path, content="")
+        found = await pages(rpc, limit, recursive=False)
+    files = sorted(f"/z/{name}" for name in names if "/" not in name)
+    assert joined(found) == files
+    assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
