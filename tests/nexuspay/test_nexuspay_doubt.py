@@ -302,3 +302,32 @@ def test_a_shortage_is_no_obstacle_to_finding_out_about_an_earlier_try() -> None
             assert await service.unassigned() == 999_900
 
     run(main())
+
+
+def test_what_another_process_was_found_to_have_done_is_never_called_unsent() -> None:
+    """Once this one has seen it."""
+
+    async def main() -> None:
+        async with funded() as (mock, service), credits_on(mock, HURRIED) as another:
+            await reserve(another)
+            await reserve(service)
+            mock.inject(DEAD)
+            with pytest.raises(CommitUnknownError, match="tried before"):
+                await reserve(service)
+
+    run(main())
+
+
+def test_credits_that_were_taken_back_behind_the_ledgers_back_are_found_by_a_recount() -> None:
+    """0.9 transfers negative amounts without complaint; a top-up does not make up for it."""
+
+    async def main() -> None:
+        async with funded() as (mock, service):
+            body = {"to": "nexus-bounty:default", "amount": "-0.10"}
+            await service._api.transfer(body, service._deadline())
+            audit = await service.verify()
+            assert audit.problems == ("10 more were issued than NexusPay has received",)
+            await service.top_up("t", account="bob", amount=5)
+            assert Truth(mock).taken == 95
+
+    run(main())
