@@ -153,19 +153,6 @@ class StatusIndex:
         """Remove markers that nothing can make needed again; returns those that are still there."""
         return await self._client.delete_many(markers, deadline=deadline)
 
-    async def ids(self, statuses: Sequence[BountyStatus], deadline: Deadline) -> list[str]:
-        """The ids of all bounties that may be in one of `statuses`, each once.
-
-        The statuses are listed in the order of a bounty's life, so that a bounty that moves on
-        from one to the next meanwhile is in at least one of the two listings.
-        """
-        found: dict[str, None] = {}
-        for status in BountyStatus:
-            if status in statuses:
-                for path in await self.markers(status, deadline):
-                    found[paths.marked_id(path)] = None
-        return list(found)
-
     async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
         """The ids of the bounties that may be in `status` behind `after`, holding one page."""
         ask = partial(self.page, status)
