@@ -21,8 +21,10 @@ from nexus_bounty import (
     BountyStatus,
     CommitUnknownError,
     NexusClaimStore,
+    NexusClient,
     PreCommitError,
     RenameCommit,
+    RenameQuirks,
 )
 from nexus_bounty.nexus import etags
 from nexus_bounty.nexus.classification import Disposition, Reason
@@ -292,14 +294,26 @@ async def lease(scene: Scene) -> None:
         assert [each.claim_id for each in await claims.active_claims()] == ["c-4"]
 
 
-@scenario("0.7.0")
+QUIRKS: Final = {
+    "0.5.6": RenameQuirks(blocks_in_directories=True),
+    "0.7.0": RenameQuirks(),
+    "0.9.18": RenameQuirks(loses_content=True),
+}
+"""What the probe finds on each release; it races, and so is not recorded."""
+
+
+@scenario(*QUIRKS)
 async def commit_by_rename(scene: Scene) -> None:
     """A bounty is created and claimed by renames into its next slot."""
-    async with scene.store(RenameCommit) as store:
+
+    def commit(client: NexusClient) -> RenameCommit:
+        return RenameCommit(client, QUIRKS[scene.release])
+
+    async with scene.store(commit) as store:
         await store.create_bounty(make_bounty(), idempotency_key="create-1")
         claimed = await store.claim_bounty("b-1", ALICE, "c-1", idempotency_key="claim-1")
         assert await store.get_bounty("b-1") == claimed
-    async with scene.store(RenameCommit) as other:
+    async with scene.store(commit) as other:
         with pytest.raises(BountyStateError):
             await other.claim_bounty("b-1", BOB, "c-2", idempotency_key="claim-2")
 
