@@ -17,6 +17,7 @@ from benchmarks import (
     listings,
     mock_ceiling,
     overhead,
+    reconciler,
     request_counts,
     transports,
 )
@@ -31,6 +32,7 @@ EVERY: Sequence[Benchmark] = [
     transports.measure,
     fault_cost.measure,
     concurrency.measure,
+    reconciler.measure,
     durable_steps.measure,
     mock_ceiling.measure,
 ]

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 import msgspec
 
+from benchmarks.harness import population
 from nexus_bounty import AgentIdentity, Bounty, BountyCriteria, BountyStatus
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, ReceivedRequest, running
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
@@ -74,6 +75,10 @@ class Server:
     def fill(self, zone: str, bounties: int) -> None:
         """Put that many open bounties into a zone, with their markers; no request is made."""
         self._ask("fill", zone=zone, bounties=bounties)
+
+    def populate(self, zone: str, at_rest: int, stuck: int, first: int = 0) -> None:
+        """Put a zone's history into it, and as many that are stuck; see `population`."""
+        self._ask("populate", zone=zone, at_rest=at_rest, stuck=stuck, first=first)
 
     def fail(self, rate: float, seed: int = 0) -> None:
         """From now on let that share of all requests fail, in one of `FAULTS`."""
@@ -157,6 +162,10 @@ class _Commands:
 
     def fill(self, zone: str, bounties: int) -> None:
         fill(self._mock, zone, bounties)
+
+    def populate(self, zone: str, at_rest: int, stuck: int, first: int) -> None:
+        for record in (*population.at_rest(at_rest), *population.stuck(stuck, first)):
+            population.put(self._mock, zone, record)
 
     def fail(self, rate: float, seed: int) -> None:
         self._dial.source = FaultPlan.seeded(seed, rate, FAULTS) if rate else None

@@ -121,18 +121,15 @@ def stat_posix(path: str, entry: FileEntry | None) -> Json:
 
 
 def stat_kernel(path: str, entry: FileEntry | None) -> Json:
-    """0.9: everything, and files that pass for directories."""
-    stat = {
-        **stat_posix(path, entry),
+    """0.9: everything, and files that pass for directories, but for those that were renamed."""
+    stat = stat_posix(path, entry) | {"owner": "admin", "group": "admin"}
+    stat |= {
         "backend_name": "path_local" if entry else "",
         "physical_path": entry.etag if entry else "",
-        "mime_type": "inode/directory",
-        "is_directory": True,
-        "entry_type": 0 if entry else 1,
-        "owner": "admin",
-        "group": "admin",
-        "mode": 0o755,
     }
+    if entry is None or entry.readable:
+        kind = {"mime_type": "inode/directory", "is_directory": True, "mode": 0o755}
+        stat |= kind | {"entry_type": 0 if entry else 1}
     if entry:
         stat |= {"etag": entry.etag, "version": entry.version, "zone_id": "root"}
     return stat
