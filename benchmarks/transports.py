@@ -82,12 +82,13 @@ def _turn(send: Send, at_once: int, seconds: float) -> Callable[[], Awaitable[Ca
     async def again_and_again(until: float) -> int:
         sent = 0
         while time.perf_counter() < until:
-            await send(body)
-            sent += 1
+            with suppress(httpx.TransportError):  # pyreqwest reuses what the server has closed
+                await send(body)
+                sent += 1
         return sent
 
     async def turn() -> Carried:
-        await asyncio.gather(*(send(body) for _ in range(at_once)))
+        await asyncio.gather(*(send(body) for _ in range(at_once)), return_exceptions=True)
         began, cpu = time.perf_counter(), time.process_time()
         until = began + seconds
         sent = sum(await asyncio.gather(*(again_and_again(until) for _ in range(at_once))))
