@@ -197,6 +197,19 @@ async def test_an_old_verdict_is_found_out_again() -> None:
     assert mock.request_count > 30
 
 
+async def test_a_zone_is_closed_where_its_preconditions_turn_out_to_race_after_all() -> None:
+    """Another program may go by the old verdict for minutes, and would not see a rename."""
+    mock = MockNexus("0.10")
+    async with client_of(mock) as client:
+        await NexusBountyStore(client).create_bounty(make_bounty())
+        object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.RACING)
+        later = AutoCommit(client, clock=lambda: utc_now() + A_LONG_TIME)
+        with pytest.raises(UnsupportedServerError, match="looked safe on this server before"):
+            await later.ready(client.deadline())
+        object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.ATOMIC)
+        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+
+
 async def test_a_zone_committed_by_rename_stays_so_where_preconditions_become_atomic() -> None:
     """Others may be committing by rename still, and the two do not exclude each other."""
     mock = MockNexus("0.7.0")
@@ -340,7 +353,7 @@ async def test_what_is_wanted_but_unsafe_is_refused() -> None:
     mock = MockNexus("0.7.0")
     async with client_of(mock) as client:
         commit = AutoCommit(client, wanted=Verdict.CONDITIONAL)
-        with pytest.raises(UnsupportedServerError, match="commit with conditional"):
+        with pytest.raises(UnsupportedServerError, match="commit with conditional is not safe"):
             await commit.ready(client.deadline())
 
 

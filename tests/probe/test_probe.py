@@ -91,6 +91,14 @@ def test_a_probe_keeps_to_its_budget_and_leaves_nothing_behind(case: Case) -> No
         assert not mock.files
 
 
+def test_a_rename_that_is_not_carried_out_in_time_decides_nothing() -> None:
+    """That is what is said, and not that several were."""
+    slow = Fault(FaultKind.DELAY, match=RequestMatch("rename"), seconds=10.0, times=None)
+    report = probed(MockNexus("0.7.0", faults=[slow]))
+    assert report.verdict is V.UNSAFE
+    assert "no file was renamed within" in report.judgement.reasons[1]
+
+
 def test_where_no_file_may_lie_at_the_root_files_in_a_directory_are_renamed() -> None:
     """On 0.5.6 that blocks the server for half a minute, and that is not waited for."""
     at_root = RequestMatch("write", path=AT_ROOT)

@@ -112,7 +112,7 @@ async def choose(
 def _lasts(pinned: PinnedVerdict, max_age: timedelta) -> timedelta:
     """How old a verdict may be."""
     safe = pinned.report.judgement.safe
-    is_closed = not safe or (pinned.strategy is Verdict.RENAME and Verdict.RENAME not in safe)
+    is_closed = not safe or (pinned.strategy is not None and pinned.strategy not in safe)
     return min(max_age, MAX_AGE_OF_A_REFUSAL) if is_closed else max_age
 
 
@@ -128,7 +128,8 @@ def _decide(
 ) -> tuple[PinnedVerdict, str | None]:
     """What to go by, and why this program may not commit, if it may not."""
     before = pinned.strategy if pinned else None
-    refusal = _refusal(report, before, wanted)
+    same_server = pinned is not None and pinned.report.fingerprint == report.fingerprint
+    refusal = _refusal(report, before, wanted, same_server=same_server)
     strategy = before if refusal else wanted or _standing(report, before)
     return PinnedVerdict(report=report, strategy=strategy), refusal
 
@@ -141,7 +142,9 @@ def _standing(report: ProbeReport, before: Verdict | None) -> Verdict:
     return before if before is not None and before in safe else report.verdict
 
 
-def _refusal(report: ProbeReport, before: Verdict | None, wanted: Verdict | None) -> str | None:
+def _refusal(
+    report: ProbeReport, before: Verdict | None, wanted: Verdict | None, *, same_server: bool
+) -> str | None:
     """Why the zone cannot be committed with what is wanted, or with anything."""
     safe = report.judgement.safe
     seen = "; ".join(report.judgement.reasons)
@@ -151,9 +154,17 @@ def _refusal(report: ProbeReport, before: Verdict | None, wanted: Verdict | None
             "this zone was committed with rename, so its files alone may be out of date, and "
             f"rename is no longer safe on this server: {seen}"
         )
-    if not safe or (wanted is not None and wanted not in safe):
-        what = f"to commit with {wanted.value}" if wanted and safe else "to commit"
-        return f"no safe way {what} on this server is known: {seen}. {way_out}"
+    if not safe:
+        return f"no safe way to commit on this server is known: {seen}. {way_out}"
+    if before is Verdict.CONDITIONAL and before not in safe and same_server:
+        # others may commit by preconditions for some minutes yet: to change over now is not safe
+        return (
+            "this zone is committed by preconditions, which looked safe on this server before, "
+            f"and do not now: {seen}. If that stays so, stop every program that writes the zone "
+            "and delete its probe.json"
+        )
+    if wanted is not None and wanted not in safe:
+        return f"to commit with {wanted.value} is not safe on this server: {seen}. {way_out}"
     standing = _standing(report, before)
     if before is not None and wanted is not None and _would_clash(standing, wanted):
         return (

@@ -97,6 +97,8 @@ def _most(race: Race) -> int:
 
 
 def _about_rename(rename: RenameFacts) -> str:
+    if not rename.exclusive and not rename.answered:
+        return f"no file was renamed within {rename.seconds:.1f} s"
     if not rename.exclusive:
         return "several files were renamed onto one name"
     said = f"a rename onto a free name has one winner; it takes {_rename_time(rename)}"
