@@ -51,7 +51,7 @@ from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
 from nexus_bounty.portal import ClosedError, Face, timeout
 from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
-from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, OnStep, Reconciler
+from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, Cursor, OnStep, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.reconcile.sweep import PAGE, Sweep
 from nexus_bounty.reconcile.tally import Progress
@@ -695,7 +695,7 @@ class SyncReconciler(Face[Reconciler]):
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
-        cursor: Mapping[str, str] | None = None,
+        cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1000,
     ) -> None:
@@ -712,10 +712,11 @@ class SyncReconciler(Face[Reconciler]):
         )
 
     @property
-    def cursor(self) -> dict[str, str]:
+    def cursor(self) -> dict[str, str | None]:
         """How far the sweeps have got that go through a whole history; empty between whole runs.
 
-        Keep it when a run is interrupted, and give it to a new reconciler to go on from there.
+        Keep it when a run is interrupted, and give it to a new reconciler to go on from there. A
+        sweep that is through has `None`.
         """
         return self.wrapped.cursor
 

@@ -19,6 +19,7 @@ from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.session import Session
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
+from nexus_bounty.reconcile.reconciler import Cursor
 
 
 async def reconcile(
@@ -67,14 +68,14 @@ async def reconcile(
     return Reply(report, told(report), ExitCode.ERROR if report.errors else ExitCode.OK)
 
 
-def _cursor(given: str) -> dict[str, str]:
+def _cursor(given: str) -> Cursor:
     try:
-        return msgspec.json.decode(given, type=dict[str, str])
+        return msgspec.json.decode(given, type=dict[str, str | None])
     except msgspec.MsgspecError as error:
         raise UsageProblem(f"--resume: this is no cursor of an interrupted run: {error}") from error
 
 
-def _interrupted(cursor: dict[str, str]) -> Reply:
+def _interrupted(cursor: Cursor) -> Reply:
     """What Ctrl-C leaves: nothing half-way, and a place to go on from if there is one."""
     command = ["nexus-bounty", "reconcile", "--resume", msgspec.json.encode(cursor).decode()]
     following = shlex.join(command if cursor else command[:2])

@@ -12,9 +12,6 @@ from typing import Any, Final
 MOST_KNOWN: Final = 2**18
 """Some 50 MB for a sweep, and only where there is that much to remember."""
 
-FINISHED: Final = "finished"
-"""Where a sweep stands that has been through everything."""
-
 
 class Known:
     """Facts about bounties, by their ids, at most `most` of them.
@@ -51,7 +48,13 @@ class Notes:
     Attributes:
         known: What need not be looked at again for now.
         after: How far it has gone through its history: behind this it goes on.
+        is_through: Whether it has gone through all of it.
     """
 
     known: Known = field(default_factory=Known)
     after: str = ""
+    is_through: bool = False
+
+    def begin_again(self) -> None:
+        """Go through the history from its beginning."""
+        self.after, self.is_through = "", False

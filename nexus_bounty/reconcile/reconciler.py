@@ -19,7 +19,7 @@ from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.markers import IndexMarkers
-from nexus_bounty.reconcile.notes import FINISHED, Notes
+from nexus_bounty.reconcile.notes import Notes
 from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, SweepReport
 from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
@@ -27,6 +27,8 @@ from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettl
 from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
 from nexus_bounty.reconcile.tally import Progress, Tally
 
+Cursor = Mapping[str, str | None]
+"""Behind which id or path each sweep goes on; `None` where it is through."""
 OnStep = Callable[[str, str], None]
 """Is told the name of a sweep and the id or path that it has got to."""
 
@@ -76,7 +78,7 @@ class Reconciler:
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
-        cursor: Mapping[str, str] | None = None,
+        cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1_000,
     ) -> None:
@@ -97,16 +99,22 @@ class Reconciler:
         for name, after in (cursor or {}).items():
             if name not in self._notes:
                 raise InvalidInputError("cursor", name, "must name a sweep")
-            self._notes[name].after = after
+            self._notes[name].after = after or ""
+            self._notes[name].is_through = after is None
         self.health = Health()
 
     @property
-    def cursor(self) -> dict[str, str]:
+    def cursor(self) -> dict[str, str | None]:
         """How far the sweeps have got that go through a whole history; empty between whole runs.
 
-        Keep it when a run is interrupted, and give it to a new reconciler to go on from there.
+        Keep it when a run is interrupted, and give it to a new reconciler to go on from there. A
+        sweep that is through has `None`.
         """
-        return {name: notes.after for name, notes in self._notes.items() if notes.after}
+        return {
+            name: None if notes.is_through else notes.after
+            for name, notes in self._notes.items()
+            if notes.is_through or notes.after
+        }
 
     async def run_once(
         self,
@@ -182,8 +190,8 @@ class Reconciler:
 
     def _begin_again(self, *, only_finished: bool = False) -> None:
         for notes in self._notes.values():
-            if notes.after == FINISHED or not only_finished:
-                notes.after = ""
+            if notes.is_through or not only_finished:
+                notes.begin_again()
 
     async def _run(
         self,
@@ -194,7 +202,7 @@ class Reconciler:
     ) -> SweepReport:
         tally = Tally(sweep.name, self._keep, progress)
         notes = self._notes[sweep.name]
-        if notes.after == FINISHED:
+        if notes.is_through:
             return tally.report()  # before the run was interrupted
         now = self._services.clock()
         on_page = partial(on_step, sweep.name) if on_step else None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from nexus_bounty.operations.services import Services
-from nexus_bounty.reconcile.notes import FINISHED, Notes
+from nexus_bounty.reconcile.notes import Notes
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Scope:
 
     def has_seen_all(self) -> None:
         """Note that the history has been gone through to its end."""
-        self.notes.after = FINISHED
+        self.notes.is_through = True
 
 
 class Sweep(Protocol):

@@ -350,7 +350,7 @@ async def test_a_cursor_is_text_that_says_how_far_the_history_was_gone_through()
         pages = 300 * 7 // 10 // PAGE + 1
         await _interrupted_after(len(reconciler._sweeps) + pages + 3, reconciler, [])
         assert reconciler.cursor == {
-            "missing rewards": "finished",
+            "missing rewards": None,
             "index markers": PATHS.bounty("bounty-000149"),
         }
 
