@@ -107,10 +107,18 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
 
     Raises:
         CriteriaNotMetError: It does not (pre-commit).
+        BountyStateError: Nobody has claimed it (pre-commit).
     """
     bounty = await remembered_bounty(services, bounty_id)
     if bounty is None or bounty.status is not BountyStatus.CLAIMED:
         bounty = await known_bounty(services, bounty_id)
+    if bounty.status in (BountyStatus.DRAFT, BountyStatus.OPEN):
+        # not left to the store: by then it may be claimed, and nobody has looked at the work
+        raise BountyStateError(
+            f"bounty {bounty_id!r} is {bounty.status.value}: nobody has claimed it",
+            current_status=bounty.status.value,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
     if bounty.status is not BountyStatus.CLAIMED:
         return bounty  # past the pivot, or the store refuses it
     if bounty.claimed_by is not None:
