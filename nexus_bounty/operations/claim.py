@@ -81,7 +81,7 @@ async def _claim(
         )
         bounty = await committed(step, owed)
     except PreCommitError as refusal:
-        await _let_go(services, bounty.bounty_id, held, refusal)
+        await _let_go(services, held, refusal)
         raise
     return _claimed(bounty, held, key, owed)
 
@@ -191,14 +191,28 @@ async def _was_committed(services: Services, bounty_id: str, commit_key: str, he
         )
 
 
-async def _let_go(services: Services, bounty_id: str, held: Claim, refusal: PreCommitError) -> None:
+async def _let_go(services: Services, held: Claim, refusal: PreCommitError) -> None:
     """Give the lease back, unless the document says that its agent holds the bounty."""
     try:
-        bounty = await services.store.get_bounty(bounty_id)
-        if bounty is None or not _is_held_by(bounty, held.agent):
-            await services.claims.release(held.claim_id)
+        await give_up_lease(services, held)
     except Exception as failure:  # noqa: BLE001 - the lease ends by itself
         refusal.add_note(f"still owed: {RELEASE_LEASE} of {held.claim_id} ({failure})")
+
+
+async def give_up_lease(services: Services, held: Claim) -> bool:
+    """End a lease, unless its agent holds the bounty; whether it was ended.
+
+    While the bounty is open, a claim made with this lease may be under way, whoever made it. It is
+    based on the document as it stands: a record of an operation that never was keeps it out.
+    """
+    bounty_id = held.target_ref.removeprefix(target_of(""))
+    bounty = await services.store.get_bounty(bounty_id)
+    if bounty is not None and bounty.status is BountyStatus.OPEN:
+        bounty = (await services.store.resolve_operation(bounty_id, services.key(None))).bounty
+    if bounty is not None and _is_held_by(bounty, held.agent):
+        return False
+    await end_lease(services, held.claim_id)
+    return True
 
 
 async def renew(

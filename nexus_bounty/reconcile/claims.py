@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from nexus_bounty.lifecycle import PAST_THE_PIVOT
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, Claim
-from nexus_bounty.operations.claim import end_lease
+from nexus_bounty.operations.claim import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 
@@ -84,8 +84,7 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
         if bounty.status is BountyStatus.SETTLED and claim.claim_id == bounty.claim_id:
             await services.claims.complete(claim.claim_id)
             return "completed"
-        await end_lease(services, claim.claim_id)
-        return "released"
+        return "released" if await give_up_lease(services, claim) else _CHANGED
 
     holder = f" by {bounty.claimed_by.agent_id!r}" if bounty.claimed_by else ""
     what = f"holds bounty {bounty.bounty_id!r}, which is {bounty.status.value}{holder}"
