@@ -235,10 +235,10 @@ class NexusBountyStore:
         parameters = to_value(bounty)
         for moving in ("createdAt", "updatedAt"):
             del parameters[moving]
-        operation = self._writer.operation(
+        async with self._writer.operation(
             "create_bounty", "create", bounty.bounty_id, parameters, key
-        )
-        return await self._create(operation, bounty)
+        ) as operation:
+            return await self._create(operation, bounty)
 
     async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
         base: Document | None = None
@@ -383,14 +383,16 @@ class NexusBountyStore:
         self, name: str, bounty_id: str, transition: Transition, key: str | None
     ) -> Bounty:
         check_id("bounty_id", bounty_id)
-        operation = self._writer.operation(
+        async with self._writer.operation(
             name, transition.kind, bounty_id, transition.parameters, key
-        )
+        ) as operation:
+            return await self._move(operation, transition)
 
+    async def _move(self, operation: Operation, transition: Transition) -> Bounty:
         async def prepare(document: Document) -> Intent:
             return await self._prepare(operation, document, transition)
 
-        path = self._zone.bounty(bounty_id)
+        path = self._zone.bounty(operation.record_id)
         change = await self._writer.change(
             operation, path, self._memory, BountyNotFoundError, prepare
         )
@@ -479,12 +481,16 @@ class NexusBountyStore:
             CommitUnknownError: Still neither could be proven.
         """
         check_id("bounty_id", bounty_id)
-        operation = self._writer.operation(
+        async with self._writer.operation(
             "resolve_operation", "resolve", bounty_id, {}, idempotency_key
-        )
+        ) as operation:
+            return await self._resolve(operation)
+
+    async def _resolve(self, operation: Operation) -> Resolution:
+        bounty_id = operation.record_id
         path = self._zone.bounty(bounty_id)
         document = await self._writer.read(operation, path)
-        record = document.history.find(idempotency_key) if document else None
+        record = document.history.find(operation.key) if document else None
         if record is None:
             tombstone = anonymous_tombstone(bounty_id, self._clock())
             fence = self._writer.fence(operation, path, document, tombstone)
@@ -495,7 +501,7 @@ class NexusBountyStore:
         alive = document is not None and not is_tombstone(document)
         return Resolution(
             bounty_id=bounty_id,
-            idempotency_key=idempotency_key,
+            idempotency_key=operation.key,
             outcome=Outcome.COMMITTED if committed else Outcome.PRE_COMMIT,
             evidence=operation.evidence(proof),
             bounty=to_bounty(document) if document and alive else None,

@@ -148,14 +148,14 @@ class NexusClaimStore:
             "lease": lease.total_seconds(),
             "intentSummary": intent_summary,
         }
-        operation = self._writer.operation(
+        async with self._writer.operation(
             "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
-        )
-        try:
-            return await self._claim(operation, wish)
-        except PreCommitError as refusal:
-            refusal.about(operation.name, operation.record_id, operation.key)
-            raise
+        ) as operation:
+            try:
+                return await self._claim(operation, wish)
+            except PreCommitError as refusal:
+                refusal.about(operation.name, operation.record_id, operation.key)
+                raise
 
     async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
         await self._writer.ready(operation)
@@ -275,7 +275,6 @@ class NexusClaimStore:
 
     async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
         """Make sure that a claim which won the lock and was never written never will be."""
-        fence = self._writer.operation("claim_or_renew", "fence", claim_id, {}, None)
         now = self._clock()
         tombstone = to_value(
             Claim(
@@ -289,9 +288,10 @@ class NexusClaimStore:
                 status=ClaimStatus.RELEASED,
             )
         )
-        intent = self._writer.fence(fence, self._zone.claim(claim_id), None, tombstone)
-        operation.trail.saw("fence", intent.path, "it holds the lock and was never written")
-        await self._writer.abort(fence, intent)
+        path = self._zone.claim(claim_id)
+        operation.trail.saw("fence", path, "it holds the lock and was never written")
+        async with self._writer.operation("claim_or_renew", "fence", claim_id, {}, None) as fence:
+            await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))
 
     # Keeping and ending
 
@@ -357,8 +357,8 @@ class NexusClaimStore:
         rule: Callable[[Claim, datetime], Claim],
     ) -> Claim:
         check_id("claim_id", claim_id)
-        operation = self._writer.operation(name, name, claim_id, parameters, key)
-        return await self._change(operation, claim_id, rule)
+        async with self._writer.operation(name, name, claim_id, parameters, key) as operation:
+            return await self._change(operation, claim_id, rule)
 
     async def _change(
         self, operation: Operation, claim_id: str, rule: Callable[[Claim, datetime], Claim]
@@ -427,13 +427,15 @@ class NexusClaimStore:
 
     async def _expire(self, claim: Claim, now: datetime | None = None) -> Claim | None:
         """End one claim if its lease has still run out; `None` if it was renewed or ended."""
-        operation = self._writer.operation("expire_stale", "expire", claim.claim_id, {}, None)
 
         def rule(standing: Claim, clock: datetime) -> Claim:
             return standing if standing.holds(now or clock) else rules.expired(standing)
 
         try:
-            after = await self._change(operation, claim.claim_id, rule)
+            async with self._writer.operation(
+                "expire_stale", "expire", claim.claim_id, {}, None
+            ) as operation:
+                after = await self._change(operation, claim.claim_id, rule)
         except PostCommitError as error:
             after = error.claim or claim
         ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
@@ -460,11 +462,13 @@ class NexusClaimStore:
         """The claim that the lock of `target_ref` names, if it is one on that target."""
         check_text("target_ref", target_ref)
         lock = self._lock(target_ref)
-        operation = self._writer.operation("active_claims", "read", target_ref, {}, None)
-        named = await lock.read(operation)
-        if named is None:
-            return []
-        document = await self._writer.read(operation, self._zone.claim(named.claim_id))
+        async with self._writer.operation(
+            "active_claims", "read", target_ref, {}, None
+        ) as operation:
+            named = await lock.read(operation)
+            if named is None:
+                return []
+            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
         claim = listed(document, to_claim) if document else None
         return [claim] if claim and claim.target_ref == target_ref else []
 

@@ -41,13 +41,12 @@ class RewardBook:
         check_reward(reward)
         parameters = to_value(reward)
         del parameters["createdAt"]
-        operation = self._writer.operation(
-            "record_reward",
-            "reward",
-            reward.reward_id,
-            parameters,
-            key,
-        )
+        async with self._writer.operation(
+            "record_reward", "reward", reward.reward_id, parameters, key
+        ) as operation:
+            return await self._record(operation, reward)
+
+    async def _record(self, operation: Operation, reward: RewardRecord) -> RewardRecord:
         base: Document | None = None
         while True:
             path = self._zone.reward(reward.reward_id)

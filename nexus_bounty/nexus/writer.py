@@ -6,7 +6,8 @@ and remembers which keys have been tried before: for those a later "never sent" 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -18,6 +19,7 @@ from nexus_bounty.idempotency import (
     new_key,
     with_record,
 )
+from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient
@@ -137,32 +139,38 @@ class DocumentWriter:
         self._strategy = strategy
         self.clock = clock
         self._attempts = Recent()  # what has happened, or may have, or may yet
+        self._locks = KeyedLocks()
 
-    def operation(
+    @asynccontextmanager
+    async def operation(
         self,
         name: str,
         kind: str,
         record_id: str,
         parameters: Mapping[str, Any],
         key: str | None,
-    ) -> Operation:
-        """Start an operation; a fresh key is made when none is given.
+    ) -> AsyncIterator[Operation]:
+        """An operation, from its beginning to its end; a fresh key is made when none is given.
+
+        Calls with one key wait for each other: what refuses the one says nothing about another
+        that is under way.
 
         Raises:
             InvalidInputError: The key is not usable (pre-commit).
         """
         if key is not None:
             check_key(key)
-        key = key or new_key(self._client.random)
-        return Operation(
-            name=name,
-            kind=kind,
-            record_id=record_id,
-            key=key,
-            fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
-            deadline=self._client.deadline(),
-            in_doubt=(record_id, key) in self._attempts,
-        )
+        identity = record_id, key or new_key(self._client.random)
+        async with self._locks.of(identity):
+            yield Operation(
+                name=name,
+                kind=kind,
+                record_id=record_id,
+                key=identity[1],
+                fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
+                deadline=self._client.deadline(),
+                in_doubt=identity in self._attempts,
+            )
 
     async def ready(self, operation: Operation) -> None:
         """Make sure that commits are safe on this server, before anything is written.

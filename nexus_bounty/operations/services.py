@@ -12,6 +12,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from nexus_bounty.idempotency import derived_key, new_key
+from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_account
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, utc_now
 from nexus_bounty.outcomes import (
@@ -62,6 +63,7 @@ class Services:
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         attempts: The operations that have happened, or may have, as far as this process knows.
+        locks: Let operations with one key wait for each other.
     """
 
     store: BountyStore
@@ -73,6 +75,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=Random)
     attempts: Recent = field(default_factory=Recent)
+    locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
@@ -126,25 +129,27 @@ async def operation(
 ) -> AsyncIterator[None]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
-    Where an earlier call with the key may have done it, or may yet, a step that refuses now does
-    not speak for that one: what became of it is found out, and fenced off if it has not landed.
+    Calls with one key wait for each other. Where an earlier one may have done it, or may yet, a
+    step that refuses now does not speak for that one: what became of it is found out, and fenced
+    off if it has not landed.
     """
     attempt = (plan.name, bounty_id, key)
-    tried_before = attempt in services.attempts
-    services.attempts.add(attempt)  # stays if this task is cancelled
-    try:
+    async with services.locks.of(attempt):
+        tried_before = attempt in services.attempts
+        services.attempts.add(attempt)  # stays if this task is cancelled
         try:
-            yield
-        except IdempotencyMismatchError:
-            raise  # it speaks of this call, whatever the earlier one did
-        except PreCommitError as refusal:
-            if tried_before:
-                await _rule_out(services, plan, bounty_id, key, refusal)
-            services.attempts.discard(attempt)
+            try:
+                yield
+            except IdempotencyMismatchError:
+                raise  # it speaks of this call, whatever the earlier one did
+            except PreCommitError as refusal:
+                if tried_before:
+                    await _rule_out(services, plan, bounty_id, key, refusal)
+                services.attempts.discard(attempt)
+                raise
+        except OutcomeError as error:
+            error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
             raise
-    except OutcomeError as error:
-        error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
-        raise
 
 
 async def _rule_out(

@@ -116,8 +116,7 @@ class Done:
     verdict: str = "running"
     error: BaseException | None = None
     is_rivalled: bool = False
-    """Whether a refusal does not speak for its key: somebody else used it at the same time, or in
-    another process."""
+    """Whether a refusal does not speak for its key: another process used it, too."""
 
     @property
     def is_definite(self) -> bool:

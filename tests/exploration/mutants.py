@@ -118,7 +118,7 @@ MUTANTS: Final = (
     Mutant(
         "it is forgotten that an attempt may be under way",
         _WRITER,
-        "in_doubt=(record_id, key) in self._attempts,",
+        "in_doubt=identity in self._attempts,",
         "in_doubt=False,",
     ),
     Mutant(
@@ -297,6 +297,12 @@ MUTANTS: Final = (
         "    if False:",
     ),
     Mutant(
+        "settle: the criteria are not looked at while nobody has claimed the bounty",
+        _SETTLE,
+        "    if bounty.status in (BountyStatus.DRAFT, BountyStatus.OPEN):",
+        "    if False:",
+    ),
+    Mutant(
         "settle: a failure after the pivot is called a failure",
         _SETTLE,
         "        raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error",
@@ -324,6 +330,12 @@ MUTANTS: Final = (
         "        if False:",
     ),
     Mutant(
+        "operations: calls with one key do not wait for each other",
+        _SERVICES,
+        "async with services.locks.of(attempt):",
+        "async with KeyedLocks().of(attempt):",
+    ),
+    Mutant(
         "operations: an earlier call with the key is not thought of",
         _SERVICES,
         "            if tried_before:",
@@ -339,8 +351,14 @@ MUTANTS: Final = (
     Mutant(
         "claim: the lease is given back whatever the document says",
         _CLAIM,
-        "        if bounty is None or not _is_held_by(bounty, held.agent):",
-        "        if True:",
+        "    if bounty is not None and _is_held_by(bounty, held.agent):\n        return False",
+        "    if False:\n        return False",
+    ),
+    Mutant(
+        "claim: the lease is given back while a claim made with it is under way",
+        _CLAIM,
+        "    if bounty is not None and bounty.status is BountyStatus.OPEN:",
+        "    if False:",
     ),
     Mutant(
         "claim: past the deadline",
@@ -375,8 +393,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a claim that won the lock and is unwritten is never fenced off",
         _CLAIMS,
-        "        await self._writer.abort(fence, intent)",
-        "        pass",
+        "            await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
+        "            pass",
     ),
     # the reconciler
     Mutant(

@@ -176,9 +176,7 @@ class Simulation:
 
     async def _do(self, actor: Actor, done: Done) -> None:
         for other in self.done:
-            if other.key != done.key:
-                continue
-            if other.verdict == "running" or other.process != done.process:
+            if other.key == done.key and other.process != done.process:
                 done.is_rivalled = other.is_rivalled = True
         self.done.append(done)
         actor.operation, actor.met = done.operation, []

@@ -1176,6 +1176,43 @@ async def test_criteria_are_checked_on_the_bounty_as_it_stands_not_as_it_is_reme
 
 
 @virtual
+async def test_what_nobody_has_claimed_is_not_settled_whoever_claims_it_meanwhile() -> None:
+    """Nobody has looked at the work when it is found open; a claim right then changes nothing."""
+    world = await a_world()
+    async with world.process() as process, world.process(seed=3) as other:
+        await posted(process.operations)
+        store: Any = process.operations.services.store
+        begin = store.begin_settlement
+
+        async def claimed_first(*arguments: Any, **named: Any) -> Any:
+            await other.operations.claim(BOUNTY_ID, BOB)
+            return await begin(*arguments, **named)
+
+        store.begin_settlement = claimed_first
+        error = await refusal(process.operations.settle(BOUNTY_ID, "no-such-work"))
+    assert isinstance(error, BountyStateError)
+    assert error.current_status == "open"
+    assert "pending_settlement" not in statuses_ever(world.mock)
+    assert not await broken_invariants(world)
+
+
+@virtual
+async def test_operations_with_one_key_at_once_wait_for_each_other() -> None:
+    """The one that cannot even look does not call undone what the other is about to do."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        pivot = RequestMatch(method="write", path=DOCUMENT)
+        world.mock.inject(Fault(FaultKind.TIMEOUT_BEFORE, match=pivot))
+        look = RequestMatch(method="read", path=DOCUMENT, nth=2)
+        world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=look, status=403))
+        act = process.operations.settle
+        twins = [outcome(act(BOUNTY_ID, CID, idempotency_key=KEY)) for _ in range(2)]
+        assert await asyncio.gather(*twins) == ["committed", "post_commit"]
+    assert not await broken_invariants(world)
+
+
+@virtual
 async def test_a_claimer_whose_lease_has_run_out_is_paid_all_the_same() -> None:
     """The document says whose it is; the lease has ended by itself, and nothing is owed."""
     world = await a_world()

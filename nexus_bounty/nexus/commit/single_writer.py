@@ -10,13 +10,12 @@ which its successor is, and a server whose preconditions race may then let both 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
 
+from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
@@ -58,7 +57,7 @@ class SingleWriter(ConditionalCommit):
         super().__init__(client)
         zone = ZonePaths(zone_id if zone_id is not None else client.settings.zone_id)
         self._lease = ZoneLease(client, zone, lasts=lasts, quirks=quirks, clock=clock)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = KeyedLocks()
 
     async def __aenter__(self) -> Self:
         """Take the zone.
@@ -94,13 +93,13 @@ class SingleWriter(ConditionalCommit):
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
         """Carry `intent` to a proven end, while the zone is held."""
-        async with self._turn(intent.path):
+        async with self._locks.of(intent.path):
             held = self._while_held(deadline)
             return await super().commit(intent, held, trail, in_doubt=in_doubt)
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Fence `intent` off, while the zone is held."""
-        async with self._turn(intent.path):
+        async with self._locks.of(intent.path):
             return await super().abort(intent, self._while_held(deadline), trail)
 
     async def move_lock(
@@ -113,13 +112,9 @@ class SingleWriter(ConditionalCommit):
     ) -> bool:
         """Move the lock by one conditional write, while the zone is held."""
         await self._lease.hold()
-        async with self._turn(path):
+        async with self._locks.of(path):
             held = self._while_held(deadline)
             return await super().move_lock(path, now, content, held, trail)
-
-    def _turn(self, path: str) -> asyncio.Lock:
-        """The lock under which everything that writes `path` waits for each other."""
-        return self._turns.setdefault(path, asyncio.Lock())
 
     def _while_held(self, deadline: Deadline) -> Deadline:
         return deadline.within(self._lease.remaining)
