@@ -99,24 +99,30 @@ class DocumentReader:
     def __init__(self, client: NexusClient) -> None:
         self._client = client
 
-    async def read(self, path: str, deadline: Deadline) -> Document | None:
+    async def read(
+        self, path: str, deadline: Deadline, told: File | None = None
+    ) -> Document | None:
         """The document at `path`, or `None` if there is none.
+
+        `told` is what the server said of it before: the same once more is believed.
 
         Raises:
             NexusError: It could not be read, or no etag ever spoke for its content.
             UnreadableDocumentError: It is not a document.
         """
-        file = await self.read_file(path, deadline)
+        file = await self.read_file(path, deadline, told)
         return decode(file.path, file.content, file.etag) if file else None
 
-    async def read_file(self, path: str, deadline: Deadline) -> BelievedFile | None:
+    async def read_file(
+        self, path: str, deadline: Deadline, told: File | None = None
+    ) -> BelievedFile | None:
         """The file at `path`, whatever it contains, or `None` if there is none.
 
         Raises:
             NexusError: It could not be read, or no etag ever spoke for its content.
         """
         file = await self._client.read(path, deadline=deadline)
-        return None if file is None else await self._believe(file, deadline)
+        return None if file is None else await self._believe(file, deadline, told)
 
     async def read_many(
         self, paths: Sequence[str], deadline: Deadline
@@ -129,18 +135,18 @@ class DocumentReader:
                 found.append(_decoded_or_error(believed))
         return found
 
-    async def _believe(self, file: File, deadline: Deadline) -> BelievedFile | None:
+    async def _believe(
+        self, file: File, deadline: Deadline, told: File | None = None
+    ) -> BelievedFile | None:
         for _ in range(READS_TO_BELIEVE):
-            if file.etag is not None and etags.speaks_for(file.etag, file.content):
+            # an etag that is no content hash: this read began after the etag had been seen, so the
+            # same content and etag once more cannot be old bytes with a new etag
+            if file.etag and (file == told or etags.speaks_for(file.etag, file.content)):
                 return BelievedFile(file.path, file.content, file.etag)
             again = await self._client.read(file.path, deadline=deadline)
             if again is None:
                 return None
-            # an etag that is no content hash: the second read began after the first had seen the
-            # etag, so the same content and etag once more cannot be old bytes with a new etag
-            if again == file and file.etag is not None:
-                return BelievedFile(file.path, file.content, file.etag)
-            file = again
+            told, file = file, again
         raise NexusError(
             classification.UNREADABLE,
             method="read",

@@ -393,8 +393,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a claim that won the lock and is unwritten is never fenced off",
         _CLAIMS,
-        "            await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
-        "            pass",
+        "self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
+        "asyncio.sleep(0)",
     ),
     # the reconciler
     Mutant(

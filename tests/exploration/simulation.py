@@ -33,8 +33,8 @@ from tests.exploration.scheduler import Scheduler, acting
 from tests.exploration.trace import Trace
 from tests.operations.world import BOUNTY_ID, CID, GRACE
 
-REQUESTS_TO_RESOLVE: Final = {"content": 3, "version": 5}
-"""A version etag says nothing about content, so that each of two looks is two reads there."""
+REQUESTS_TO_RESOLVE: Final = {"content": 3, "version": 4}
+"""A version etag says nothing about content, so that the first look is two reads there."""
 MOST_RECONCILERS: Final = 3
 LATE: Final = ("after resolving", "after reconciling", "lost")
 """When late requests arrive, other than at once."""

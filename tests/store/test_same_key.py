@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from nexus_bounty import BountyStatus, NexusBountyStore, NexusClient, OutcomeError
+from nexus_bounty import Bounty, BountyStatus, NexusBountyStore, NexusClient, OutcomeError
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.testing.virtual_time import run, wall_clock
@@ -34,7 +34,7 @@ async def twins(operation: Operation) -> list[str]:
     return [_verdict(call) for call in calls]
 
 
-def _verdict(call: asyncio.Future[object]) -> str:
+def _verdict(call: asyncio.Task[Bounty]) -> str:
     error = call.exception()
     return error.outcome.value if isinstance(error, OutcomeError) else repr(error)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nexus_bounty.nexus import documents, etags
 from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import File, NexusClient
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.plain import PlainFiles
 from nexus_bounty.nexus.commit.results import (
@@ -73,6 +73,8 @@ class _ConditionalWrite:
     in_doubt: bool
     as_fence: bool = False
     asked_to_wait: float | None = None
+    told: File | None = None
+    """What the server said that it had stored, under an etag that is no hash of it."""
 
     async def until(self, patience: Deadline) -> CommitResult | None:
         """The proven end, or `None` if there is none before `patience` ends."""
@@ -107,6 +109,7 @@ class _ConditionalWrite:
                 Aborted(Proof.FENCED) if self.as_fence else Committed(document, Proof.ACKNOWLEDGED)
             )
         self.in_doubt = True
+        self.told = File(self.intent.path, content, etag)
         self._saw(f"acknowledged, with {'another' if etag else 'no'} etag: not believed yet")
         return None
 
@@ -122,7 +125,7 @@ class _ConditionalWrite:
     async def _look(self) -> CommitResult | None:
         """Read the document; what it proves, if anything."""
         try:
-            document = await self.reader.read(self.intent.path, self.deadline)
+            document = await self.reader.read(self.intent.path, self.deadline, self.told)
         except NexusError as error:
             self.trail.saw("read", self.intent.path, error.answer)
             return None
