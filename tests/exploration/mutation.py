@@ -18,18 +18,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from tests.exploration.mutants import Mutant
 
 if TYPE_CHECKING:
     from tests.exploration.scenario import Schedule
 
-SEEDS: Final = 600
-SCHEDULES: Final = 1000
+SEEDS: Final = 4000
+SCHEDULES: Final = 8000
 """How many schedules a mutant may survive before it is called a survivor."""
-SECONDS: Final = 100
-"""A mutant that computes for so long on what takes a minute stands still, and is found out, too."""
+SECONDS: Final = 20
+"""A mutant that computes for so long on one schedule stands still, and is found out, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,9 @@ def hunt(mutant: Mutant, ignored: frozenset[str] = frozenset()) -> Hunted:
     number = 0
     schedule = None
     try:
-        with _alarm(SECONDS):
+        with _alarm(SECONDS) as alarm:
             for number, (schedule, violations) in enumerate(_hunting(), 1):
+                alarm.put_off()
                 kinds = sorted(set(violations) - ignored)
                 if kinds:
                     return Hunted(mutant, kinds[0], number, schedule)
@@ -157,8 +158,13 @@ class _alarm:  # noqa: N801 - reads as a statement
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         signal.signal(signal.SIGVTALRM, self._ring)
+        self.put_off()
+        return self
+
+    def put_off(self) -> None:
+        """Wait for as long again."""
         signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
 
     def __exit__(self, *_ended: object) -> None:
