@@ -17,12 +17,12 @@ from random import Random
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.exploration import exhaustive, kept, report, work
 from tests.exploration.histories import check_many
 from tests.exploration.mutants import MUTANTS
 from tests.exploration.mutation import hunt_all
+from tests.exploration.progress import Steps
 from tests.exploration.report import Report
 from tests.exploration.shrink import kind_of, shrink
 from tests.exploration.simulation import replay, run_seed
@@ -80,9 +80,7 @@ def _explore(asked: argparse.Namespace, console: Console) -> Report:
     began = monotonic()
     end = began + 60 * asked.minutes if asked.minutes else None
     found = Report()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-    progress = Progress(*columns, TimeElapsedColumn(), console=console)
-    with progress, work.Pool(asked.workers) as pool:
+    with Steps(console) as progress, work.Pool(asked.workers) as pool:
         _run(pool, [work.Kept(), *work.seeds(*asked.seeds)], end, found, progress)
         if asked.mutants:
             until = None if end is None else began + SHARE_OF_MUTANTS * (end - began)
@@ -100,11 +98,11 @@ def _run(
     jobs: Sequence[work.Job],
     end: float | None,
     found: Report,
-    progress: Progress,
+    progress: Steps,
 ) -> None:
     began = monotonic()
     left = Counter(job.name for job in jobs)
-    task = progress.add_task("schedules", total=len(jobs), figures="")
+    task = progress.of("schedules", len(jobs))
     for job, summary in pool.do(jobs, end):
         found.total.merge(summary)
         found.by_job[job.name] += summary.schedules
@@ -114,19 +112,19 @@ def _run(
             f"{found.total.schedules:,} done, {60 * found.total.schedules / elapsed:,.0f}/min, "
             f"{found.total.violating} violating"
         )
-        progress.update(task, advance=1, description=job.name, figures=figures)
+        progress.step(task, job.name, figures)
     found.exploring += monotonic() - began
     found.left_out.update(left)
 
 
-def _hunt(workers: int, until: float | None, found: Report, progress: Progress) -> None:
-    task = progress.add_task("mutants", total=len(MUTANTS), figures="")
+def _hunt(workers: int, until: float | None, found: Report, progress: Steps) -> None:
+    task = progress.of("mutants", len(MUTANTS))
     shown = [each for path in kept.OPEN for each in replay(kept.read(path)).violations]
     known = frozenset([*found.total.violations, *map(kind_of, shown)])
     for hunted in hunt_all(MUTANTS, workers, known, until):
         found.hunted.append(hunted)
         figures = f"{len(found.hunted) - len(found.survivors)} of {len(found.hunted)} killed"
-        progress.update(task, advance=1, figures=figures)
+        progress.step(task, "mutants", figures)
 
 
 def _check_histories(number: int, console: Console) -> int:
