@@ -222,8 +222,16 @@ class ClaimStore(Protocol):
         """
         ...
 
-    async def release(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
-        """Give the target back; a claim already released stays so."""
+    async def release(
+        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+    ) -> Claim:
+        """Give the target back; a claim already released stays so.
+
+        With a `revision`, only what has not been renewed since.
+
+        Raises:
+            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+        """
         ...
 
     async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:

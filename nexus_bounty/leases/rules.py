@@ -71,17 +71,22 @@ def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str =
     )
 
 
-def released(claim: Claim, now: datetime) -> Claim:
+def released(claim: Claim, now: datetime, revision: int | None = None) -> Claim:
     """`claim` given back; one whose lease has run out is back already.
 
+    With a `revision`, only if it is still the one that the caller saw.
+
     Raises:
-        ClaimStateError: It was completed (pre-commit).
+        ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
     """
     if claim.status is ClaimStatus.COMPLETED:
         raise _ended(claim, now)
-    if claim.holds(now):
-        return _in(claim, ClaimStatus.RELEASED)
-    return expired(claim)
+    if not claim.holds(now):
+        return expired(claim)
+    if revision not in (None, claim.revision):
+        message = f"claim {claim.claim_id} was renewed meanwhile, to revision {claim.revision}"
+        raise ClaimStateError(message, evidence=_seen(claim, now))
+    return _in(claim, ClaimStatus.RELEASED)
 
 
 def completed(claim: Claim, now: datetime) -> Claim:

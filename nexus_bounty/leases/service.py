@@ -96,14 +96,24 @@ class LeasedClaims(Transactional[ClaimBook]):
             lambda claim, now: rules.renewed(claim, lease, now),
         )
 
-    async def release(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    async def release(
+        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+    ) -> Claim:
         """Give the target back; a claim that has given it back already stays as it is.
+
+        With a `revision`, only what has not been renewed since.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was completed (pre-commit).
+            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
         """
-        return await self._change_one("release", claim_id, (), idempotency_key, rules.released)
+        return await self._change_one(
+            "release",
+            claim_id,
+            () if revision is None else (revision,),
+            idempotency_key,
+            partial(rules.released, revision=revision),
+        )
 
     async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.

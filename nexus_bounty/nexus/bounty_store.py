@@ -36,7 +36,7 @@ from nexus_bounty.nexus.bounty_documents import (
 )
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.commit.auto import CommitOption, commit_strategy
-from nexus_bounty.nexus.commit.results import Intent
+from nexus_bounty.nexus.commit.results import Committed, Intent
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.index_audit import IndexAudit
@@ -494,9 +494,11 @@ class NexusBountyStore:
         if record is None:
             tombstone = anonymous_tombstone(bounty_id, self._clock())
             fence = self._writer.fence(operation, path, document, tombstone)
-            landed = await self._writer.abort(operation, fence)
-            document = landed.document if landed else document
-        committed = record is not None and not record.aborted if record else landed is not None
+            result = await self._writer.abort(operation, fence)
+            document = result.document or document
+            committed = isinstance(result, Committed)
+        else:
+            committed = not record.aborted
         proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
         alive = document is not None and not is_tombstone(document)
         return Resolution(

@@ -357,8 +357,8 @@ class DocumentWriter:
         )
         return self._concluded(operation, result)
 
-    async def abort(self, operation: Operation, intent: Intent) -> Committed | None:
-        """Find out what became of `operation`; `None` if it never happened and never will.
+    async def abort(self, operation: Operation, intent: Intent) -> Committed | Aborted:
+        """Find out what became of `operation`, and fence it off if it has not landed.
 
         Raises:
             CommitUnknownError: Neither could be proven.
@@ -376,9 +376,9 @@ class DocumentWriter:
             intent = self.fence(operation, intent.path, result.document)
         if isinstance(result, Committed):
             self._attempts.add(operation.identity)
-            return result
-        self._attempts.discard(operation.identity)
-        return None
+        else:
+            self._attempts.discard(operation.identity)
+        return result
 
     def _concluded(
         self, operation: Operation, result: Committed | Superseded | Aborted | Unknown

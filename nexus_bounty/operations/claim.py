@@ -6,7 +6,6 @@ the agent does not hold the bounty.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -81,7 +80,7 @@ async def _claim(
         )
         bounty = await committed(step, owed)
     except PreCommitError as refusal:
-        await _let_go(services, held, refusal)
+        await _let_go(services, held, key, refusal)
         raise
     return _claimed(bounty, held, key, owed)
 
@@ -113,7 +112,7 @@ async def _without_one_to_be_ended(
     standing = await known_bounty(services, bounty.bounty_id)
     if standing.claim_id == renewed.claim_id or not await _named_once(services, renewed):
         return renewed
-    await end_lease(services, renewed.claim_id)
+    await end_lease(services, renewed.claim_id, renewed.revision)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
 
 
@@ -191,8 +190,10 @@ async def _was_committed(services: Services, bounty_id: str, commit_key: str, he
         )
 
 
-async def _let_go(services: Services, held: Claim, refusal: PreCommitError) -> None:
-    """Give the lease back, unless the document says that its agent holds the bounty."""
+async def _let_go(services: Services, held: Claim, key: str, refusal: PreCommitError) -> None:
+    """Give the lease back that was taken with this key, unless its agent holds the bounty."""
+    if held.claim_id != derived_id("claim", key):
+        return  # another call's, which may be about to claim with it
     try:
         await give_up_lease(services, held)
     except Exception as failure:  # noqa: BLE001 - the lease ends by itself
@@ -200,10 +201,11 @@ async def _let_go(services: Services, held: Claim, refusal: PreCommitError) -> N
 
 
 async def give_up_lease(services: Services, held: Claim) -> bool:
-    """End a lease, unless its agent holds the bounty; whether it was ended.
+    """End a lease, unless its agent holds the bounty or has renewed it since; whether it was ended.
 
-    While the bounty is open, a claim made with this lease may be under way, whoever made it. It is
-    based on the document as it stands: a record of an operation that never was keeps it out.
+    While the bounty is open, a claim made with this lease may be under way from a process that is
+    gone. It is based on the document as it stands: a record of an operation that never was keeps
+    it out. Whoever else is about to claim with it has renewed it first.
     """
     bounty_id = held.target_ref.removeprefix(target_of(""))
     bounty = await services.store.get_bounty(bounty_id)
@@ -211,8 +213,7 @@ async def give_up_lease(services: Services, held: Claim) -> bool:
         bounty = (await services.store.resolve_operation(bounty_id, services.key(None))).bounty
     if bounty is not None and _is_held_by(bounty, held.agent):
         return False
-    await end_lease(services, held.claim_id)
-    return True
+    return await end_lease(services, held.claim_id, held.revision)
 
 
 async def renew(
@@ -283,10 +284,13 @@ async def _end_lease_of(services: Services, before: Bounty, agent: AgentIdentity
         await end_lease(services, each)
 
 
-async def end_lease(services: Services, claim_id: str) -> None:
-    """Release a lease that its bounty no longer needs."""
-    with suppress(ClaimNotFoundError, ClaimStateError):  # it has ended, or was never kept here
-        await services.claims.release(claim_id)
+async def end_lease(services: Services, claim_id: str, revision: int | None = None) -> bool:
+    """Release a lease that its bounty no longer needs, if it is that `revision`; whether it was."""
+    try:
+        await services.claims.release(claim_id, revision=revision)
+    except (ClaimNotFoundError, ClaimStateError):
+        return False  # it has ended, was renewed meanwhile, or was never kept here
+    return True
 
 
 def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:

@@ -284,6 +284,19 @@ class ClaimStoreContract:
         with pytest.raises(ClaimStateError):
             await claims.release("c-1")
 
+    async def test_what_was_renewed_meanwhile_is_not_released_at_the_revision_before(
+        self, claims: ClaimStore
+    ) -> None:
+        """Whoever renewed it is about to need it; at its own revision it can be released."""
+        taken = await self.claim(claims)
+        renewed = await claims.heartbeat("c-1", lease=HOUR)
+        with pytest.raises(ClaimStateError):
+            await claims.release("c-1", revision=taken.revision)
+        assert await claims.get("c-1") == renewed
+        released = await claims.release("c-1", revision=renewed.revision)
+        assert released.status is ClaimStatus.RELEASED
+        assert await claims.release("c-1", revision=renewed.revision) == released
+
     async def test_a_late_release_leaves_the_new_holder_alone(
         self, claims: ClaimStore, clock: ManualClock
     ) -> None:

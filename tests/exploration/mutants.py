@@ -74,14 +74,14 @@ MUTANTS: Final = (
     Mutant(
         "an aborted record passes for a commit",
         _CONDITIONAL,
-        "Aborted(Proof.FENCED) if record.aborted else Committed(document, Proof.IN_HISTORY)",
-        "Committed(document, Proof.IN_HISTORY)",
+        "            if record.aborted:",
+        "            if False:",
     ),
     Mutant(
         "an acknowledged fence passes for the commit that it keeps out",
         _CONDITIONAL,
-        "Aborted(Proof.FENCED) if self.as_fence else Committed(document, Proof.ACKNOWLEDGED)",
-        "Committed(document, Proof.ACKNOWLEDGED)",
+        "            if self.as_fence:",
+        "            if False:",
     ),
     Mutant(
         "a failed read passes for absence",
@@ -355,6 +355,18 @@ MUTANTS: Final = (
         "    if False:\n        return False",
     ),
     Mutant(
+        "claim: the lease is given back although it was renewed meanwhile",
+        "nexus_bounty.leases.rules",
+        "    if revision not in (None, claim.revision):",
+        "    if False:",
+    ),
+    Mutant(
+        "claim: the lease of another call is given back",
+        _CLAIM,
+        '    if held.claim_id != derived_id("claim", key):\n        return  # another',
+        '    if held.claim_id != derived_id("claim", key):\n        pass  # another',
+    ),
+    Mutant(
         "claim: the lease is given back while a claim made with it is under way",
         _CLAIM,
         "    if bounty is not None and bounty.status is BountyStatus.OPEN:",
@@ -410,9 +422,9 @@ MUTANTS: Final = (
         "    key = None",
     ),
     Mutant(
-        "reconciler: leases of rightful holders are released",
+        "reconciler: claimed bounties are opened whose lease goes on",
         "nexus_bounty.reconcile.claims",
-        "not scope.is_young(bounty.updated_at) and not _belongs(claim, bounty):",
-        "not scope.is_young(bounty.updated_at):",
+        "over = not claim.holds(scope.now - scope.grace)",
+        "over = True",
     ),
 )

@@ -173,7 +173,9 @@ class Bid:
 
     def _found(self, document: Document, *, aborted: bool) -> CommitResult:
         self._saw("read", f"the history names the operation{' as aborted' * aborted}")
-        return Aborted(Proof.FENCED) if aborted else Committed(document, Proof.IN_HISTORY)
+        if aborted:
+            return Aborted(Proof.FENCED, document)
+        return Committed(document, Proof.IN_HISTORY)
 
     def _unreadable(self, error: UnreadableDocumentError) -> CommitResult:
         self._saw("read", str(error))

@@ -105,9 +105,9 @@ class _ConditionalWrite:
         if etag is not None and etags.speaks_for(etag, content):
             self._saw("acknowledged with the etag of the bytes sent")
             document = documents.decode(self.intent.path, content, etag)
-            return (
-                Aborted(Proof.FENCED) if self.as_fence else Committed(document, Proof.ACKNOWLEDGED)
-            )
+            if self.as_fence:
+                return Aborted(Proof.FENCED, document)
+            return Committed(document, Proof.ACKNOWLEDGED)
         self.in_doubt = True
         self.told = File(self.intent.path, content, etag)
         self._saw(f"acknowledged, with {'another' if etag else 'no'} etag: not believed yet")
@@ -138,9 +138,9 @@ class _ConditionalWrite:
         record = document.history.find(self.intent.record.key) if document else None
         if document and record:
             self._read(f"the history names the operation{' as aborted' * record.aborted}")
-            return (
-                Aborted(Proof.FENCED) if record.aborted else Committed(document, Proof.IN_HISTORY)
-            )
+            if record.aborted:
+                return Aborted(Proof.FENCED, document)
+            return Committed(document, Proof.IN_HISTORY)
         if not _has_moved(self.intent.base, document):
             self._read("as before: the write has not landed yet")
             return None

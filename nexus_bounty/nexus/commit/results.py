@@ -63,9 +63,10 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """It did not happen and cannot any more."""
+    """It did not happen and cannot any more; `document` is what says so, if one does."""
 
     proof: Proof
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
