@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from nexus_bounty import (
     CommitUnknownError,
-    ConditionalCommit,
     NexusBountyStore,
     NexusClient,
     NexusSettings,
@@ -22,16 +21,13 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.nexus.claim_store import NexusClaimStore
-from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.exploration.history import INFO, History, RecordingStore
 from tests.exploration.network import LedgerLine, Line, Network
-from tests.operations.world import BOUNTY_ID, CID, GRACE, a_bounty
-
-Strategy = Callable[[NexusClient], CommitStrategy]
+from tests.operations.world import BOUNTY_ID, CID, GRACE, Strategy, a_bounty
 
 DEFINITE: Final = ("committed", "pre_commit", "post_commit")
 READING: Final = ("reconcile", "expire_due", "resolve")
@@ -47,8 +43,8 @@ class Surroundings:
     ledger: MemoryCredits
     contributions: MemoryContributionStore
     seed: int
-    strategy: Strategy | None = None
-    """How documents are committed, if not as always."""
+    strategy: Strategy
+    """How documents are committed."""
 
 
 class Process:
@@ -57,20 +53,27 @@ class Process:
     Args:
         around: What it shares with the others.
         name: Its name.
+        number: How many were started before it and including it, whatever their names.
         skew: By how many seconds its clock is wrong.
         impatient: Whether it sends every request only once.
     """
 
     def __init__(
-        self, around: Surroundings, name: str, *, skew: int = 0, impatient: bool = False
+        self,
+        around: Surroundings,
+        name: str,
+        number: int,
+        *,
+        skew: int = 0,
+        impatient: bool = False,
     ) -> None:
         self.name = name
         clock = _skewed(skew)
-        seed = f"{name} {around.seed}"
+        seed = f"{name} {number} {around.seed}"  # no two processes may make the same keys
         self.client = client = NexusClient(
             settings=_settings(impatient), transport=Line(around.network), random=Random(seed)
         )
-        commit = (around.strategy or ConditionalCommit)(client)
+        commit = around.strategy(client)
         store = NexusBountyStore(client, clock=clock, commit=commit)
         ledger: Any = LedgerLine(around.ledger, around.network)
         self.store: Any = RecordingStore(store, name, around.history)

@@ -20,7 +20,13 @@ from tests.exploration.scheduler import Scheduler, acting, for_ever
 from tests.exploration.trace import Trace
 
 MOST_REQUESTS: Final = 1000
-COMMITS: Final = ("write document if", "ledger reserve", "ledger capture", "ledger void")
+COMMITS: Final = (
+    "write document if",
+    "rename document",
+    "ledger reserve",
+    "ledger capture",
+    "ledger void",
+)
 IN_BAD_TIMES: Final = 0.4
 """How often something goes wrong shortly after something went wrong."""
 
@@ -222,7 +228,7 @@ class LedgerLine:
 _KINDS = (
     (b"/indexes/bounties/status/", "marker"),
     (b"/indexes/claims/active/", "lease marker"),
-    (b"/indexes/claims/target-lock/", "lock"),
+    (b"/indexes/claims/target-lock", "lock"),
     (b"/bounties/", "document"),
     (b"/claims/", "lease"),
     (b"/rewards/", "reward"),

@@ -25,6 +25,7 @@ from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.testing.virtual_time import wall_clock
+from tests import committed
 from tests.exploration.actors import Done
 from tests.exploration.history import History
 from tests.exploration.starts import POOR_CID
@@ -33,6 +34,7 @@ from tests.operations.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken
 DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS: Final = "/zones/default/indexes/bounties/status"
 CLAIMS: Final = "/zones/default/claims"
+REWARDS: Final = "/zones/default/rewards"
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
@@ -82,7 +84,7 @@ class Watch:
             self.wrong += [each for each in self._look(book) if each not in self.wrong]
 
     def _look(self, book: Any) -> Iterable[str]:
-        bounty = document_of(self.world.mock.read_file(DOCUMENT))
+        bounty = document_of(committed.content_of(self.world.mock, DOCUMENT))
         status = bounty["status"] if bounty else None
         held = list(book._reservations.values())
         total = sum(amount for name, amount in book._balances.items() if name != MINT)
@@ -95,8 +97,8 @@ class Watch:
         set_aside = book._balances[escrow_of(ALICE.agent_id)]
         if set_aside != (PRICE if held and held[0].status == "held" else 0):
             yield f"at some time: {set_aside} credits are set aside"
-        leases = [path for path in self.world.mock.files if path.startswith(f"{CLAIMS}/")]
-        holding = [each for each in leases if _holds(self.world.mock, each)]
+        leases = committed.contents_in(self.world.mock, CLAIMS).values()
+        holding = [each for each in leases if _holds(each)]
         if len(holding) > 1:
             yield f"at some time: {len(holding)} leases on one bounty"
         if bounty is not None:
@@ -129,7 +131,8 @@ class Watch:
     def _unleased(self, bounty: dict[str, Any]) -> Iterable[str]:
         if bounty["status"] != "claimed":
             return
-        claim = self.world.mock.read_file(f"{CLAIMS}/{bounty['claimId']}.json")
+        path = f"{CLAIMS}/{bounty['claimId']}.json"
+        claim = committed.content_of(self.world.mock, path)
         lease = _decode(claim)["status"] if claim else "missing"
         if lease not in ("active", "expired"):
             yield f"at some time: claimed, and the claimer's lease is {lease}"
@@ -175,7 +178,7 @@ class Truth:
         landed: dict[str, Landing] = {}
         statuses: list[tuple[str, str | None]] = []
         for entry in mock.log:
-            if entry.path != DOCUMENT or entry.content is None:
+            if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
                 continue
             value = _decode(entry.content)
             cid = value.get("fulfilledByCid")
@@ -206,7 +209,7 @@ def unkept(world: World, done: Done) -> list[str]:
         return []
     book: Any = world.ledger._book
     escrow = [each.status.value for each in book._reservations.values()]
-    rewards = any("/rewards/" in path for path in world.mock.files)
+    rewards = bool(committed.contents_in(world.mock, REWARDS))
     unkept = []
     if done.operation == "settle" and (escrow != ["captured"] or not rewards):
         unkept.append(f"settle committed, the escrow {escrow} and {rewards=}")
@@ -274,14 +277,14 @@ SWEEPS_BY_STATUS: Final[dict[str | None, tuple[type, ...]]] = {
 
 def sweeps_needed(mock: MockNexus) -> set[type]:
     """The sweeps that can have something to do, to spare the others' listings."""
-    bounty = document_of(mock.read_file(DOCUMENT))
+    bounty = document_of(committed.content_of(mock, DOCUMENT))
     by_status = SWEEPS_BY_STATUS[bounty["status"] if bounty else None]
     return {OrphanClaims, *by_status, *((IndexMarkers,) if wrong_markers(mock) else ())}
 
 
 def wrong_markers(mock: MockNexus) -> list[str]:
     """Markers that an ended bounty has left behind."""
-    bounty = document_of(mock.read_file(DOCUMENT))
+    bounty = document_of(committed.content_of(mock, DOCUMENT))
     if bounty is None or bounty["status"] not in TERMINAL:
         return []  # a marker of another status may yet be needed
     prefix = f"{MARKERS}/"
@@ -291,16 +294,17 @@ def wrong_markers(mock: MockNexus) -> list[str]:
 
 
 def _no_lease(mock: MockNexus) -> list[str]:
-    bounty = document_of(mock.read_file(DOCUMENT))
+    bounty = document_of(committed.content_of(mock, DOCUMENT))
     if bounty is None or bounty["status"] != "claimed":
         return []
-    alive = _holds(mock, f"{CLAIMS}/{bounty['claimId']}.json")
-    return [] if alive else ["the bounty is claimed and its lease has ended, or was never there"]
+    lease = committed.content_of(mock, f"{CLAIMS}/{bounty['claimId']}.json")
+    if _holds(lease):
+        return []
+    return ["the bounty is claimed and its lease has ended, or was never there"]
 
 
-def _holds(mock: MockNexus, path: str) -> bool:
-    """Whether the lease at `path` is active and has not run out."""
-    content = mock.read_file(path)
+def _holds(content: bytes | None) -> bool:
+    """Whether the lease that `content` says is active and has not run out."""
     if content is None:
         return False
     lease = _decode(content)

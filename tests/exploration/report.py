@@ -119,7 +119,8 @@ def show_run(schedule: Schedule, result: Result, console: Console) -> None:
     """One run for people: who wants what, what goes wrong, what happened."""
     plain = {"highlight": False, "markup": False, "soft_wrap": True}
     scenario = schedule.scenario
-    console.print(f"start: {scenario.start}, {scenario.etag} etags", **plain)  # type: ignore[arg-type]
+    where = f"a server like {scenario.server} with {scenario.etag} etags"
+    console.print(f"start: {scenario.start}, on {where}", **plain)  # type: ignore[arg-type]
     for actor in scenario.actors:
         odd = [f"clock {actor.skew:+} s"] * bool(actor.skew) + ["impatient"] * actor.impatient
         where = f" in {actor.process}'s process" if actor.process else ""

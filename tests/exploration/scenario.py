@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 STARTS: Final = ("nothing", "draft", "open", "claimed", "pending", "overdue", "overdue claimed")
+SERVERS: Final = ("0.10", "0.7.0", "0.9")
+"""One whose preconditions are atomic, and two on which commits are made by rename."""
 ETAGS: Final = ("content", "version")
 SKEWS: Final = (0, 0, 0, 60, -60)
 """Seconds by which clocks are wrong: well within the grace period, as the README asks for."""
@@ -38,6 +40,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     start: str
     actors: tuple[Actor, ...]
+    server: str = "0.10"
     etag: str = "content"
     thorough: bool = False
     """Reconcile even when nothing seems to need it, to see that it harms nothing."""
@@ -80,10 +83,12 @@ def drawn(random: Random) -> Scenario:
     actors = [_drawn_actor(random, name, usual.get(name)) for name in names]
     if random.random() < 0.2:
         actors.append(_twin(random, actors[0]))
+    server = random.choice((*SERVERS[:1] * 4, *SERVERS))
     return Scenario(
         start=start,
         actors=tuple(actors),
-        etag=random.choice((*ETAGS, "content")),
+        server=server,
+        etag=random.choice((*ETAGS, "content")) if server == "0.10" else "content",
         thorough=random.random() < 0.06,
     )
 

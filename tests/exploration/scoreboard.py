@@ -27,7 +27,7 @@ from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.outcomes import Proof
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.exploration import conformance, oracles
-from tests.exploration.actors import Done, Process, Strategy, Surroundings
+from tests.exploration.actors import Done, Process, Surroundings
 from tests.exploration.decisions import Decisions
 from tests.exploration.exhaustive import CASES, Case, Part
 from tests.exploration.network import LedgerLine, Line
@@ -35,6 +35,7 @@ from tests.exploration.scenario import Schedule
 from tests.exploration.simulation import Result, Simulation, replay
 from tests.exploration.work import prepare
 from tests.operations.naive import NaiveOperations, NaiveStore
+from tests.operations.world import Strategy
 from tests.store.counterexamples import TrustingCommit, UnfencedCommit
 
 DONE_BY_STATUS: Final = {
@@ -89,8 +90,8 @@ class _NaiveFacade:
 class _NaiveProcess(Process):
     """A process that works with the naive operations."""
 
-    def __init__(self, around: Surroundings, name: str, *, pays_first: bool) -> None:
-        super().__init__(around, name)
+    def __init__(self, around: Surroundings, name: str, number: int, *, pays_first: bool) -> None:
+        super().__init__(around, name, number)
         client = NexusClient(transport=Line(around.network), settings=self.client.settings)
         ledger: Any = LedgerLine(around.ledger, around.network)
         naive = NaiveOperations(
@@ -108,7 +109,8 @@ class _NaiveSimulation(Simulation):
     pays_first = False
 
     def _process(self, name: str, *, skew: int = 0, impatient: bool = False) -> Process:
-        return _NaiveProcess(self._around, name, pays_first=self.pays_first)
+        self._made += 1
+        return _NaiveProcess(self._around, name, self._made, pays_first=self.pays_first)
 
     async def _whole(self) -> None:
         await self._act()

@@ -61,6 +61,8 @@ def _smaller_scenarios(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, actors=(*actors[:at], simpler, *actors[at + 1 :]))
     if scenario.thorough:
         yield replace(scenario, thorough=False)
+    if scenario.server != "0.10":
+        yield replace(scenario, server="0.10")
     if scenario.etag != "content":
         yield replace(scenario, etag="content")
 

@@ -10,14 +10,16 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
-from nexus_bounty import Contribution
+from nexus_bounty import ConditionalCommit, Contribution
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import CoreState
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.create import _draft as draft_of
 from nexus_bounty.testing.virtual_time import EPOCH, VirtualTimeLoop, wall_clock
-from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, World, a_bounty
+from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, Strategy, World, a_bounty
 
 OTHER_CID: Final = "cid-2"
 SOON: Final = timedelta(hours=1)
@@ -85,18 +87,18 @@ class Start:
 
 
 @cache
-def start(name: str, etag: str) -> Start:
-    """The state called `name`, on a server with etags of one kind."""
+def start(name: str, server: str, etag: str) -> Start:
+    """The state called `name`, on a server of one kind."""
     loop = VirtualTimeLoop()
     try:
-        return loop.run_until_complete(_made(name, etag))
+        return loop.run_until_complete(_made(name, server, etag))
     finally:
         loop.close()
 
 
-async def _made(name: str, etag: str) -> Start:
-    world = World()
-    world.mock = a_server(etag)
+async def _made(name: str, server: str, etag: str) -> Start:
+    world = World(strategy=STRATEGIES[server])
+    world.mock = a_server(server, etag)
     await world.found()
     async with world.process(seed=7) as process:
         for step in _STEPS[name]:
@@ -110,15 +112,22 @@ async def _made(name: str, etag: str) -> Start:
     )
 
 
-def a_server(etag: Any, **options: Any) -> MockNexus:
-    """A server whose preconditions are atomic."""
-    return MockNexus("0.10", atomic=True, etag=etag, clock=wall_clock, **options)
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "0.10": ConditionalCommit,
+    "0.7.0": RenameCommit,
+    "0.9": lambda client: RenameCommit(client, RenameQuirks(loses_content=True)),
+}
+"""How documents are committed on each server: by preconditions where they are atomic."""
+
+
+def a_server(name: str, etag: Any) -> MockNexus:
+    """A server that answers as that release does; 0.10 as one process of it."""
+    return MockNexus(name, etag=etag, clock=wall_clock)
 
 
 def a_world(begin: Start, mock: MockNexus) -> World:
     """A world in a start's state, with `mock` as its server."""
     world = World.__new__(World)
-    world.personality = "0.10"
     world.mock = mock
     mock.restore(begin.files)
     world.ledger = MemoryCredits(clock=wall_clock)

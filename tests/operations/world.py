@@ -18,6 +18,7 @@ from nexus_bounty import (
     Bounty,
     BountyCriteria,
     CommitUnknownError,
+    ConditionalCommit,
     Contribution,
     NexusBountyStore,
     NexusClient,
@@ -27,9 +28,11 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
+from tests import committed
 
 ALICE = AgentIdentity(agent_id="alice")
 BOB = AgentIdentity(agent_id="bob")
@@ -38,6 +41,7 @@ CID = "cid-1"
 PRICE = 100
 FUNDS = 1000
 GRACE = timedelta(minutes=5)
+Strategy = Callable[[NexusClient], CommitStrategy]
 PATIENT, IMPATIENT = (NexusSettings(retry_attempts=attempts) for attempts in (8, 1))
 
 
@@ -142,6 +146,7 @@ class World:
     """The systems that outlive every process."""
 
     personality: str = "0.10"
+    strategy: Strategy = ConditionalCommit
     mock: MockNexus = field(init=False)
     ledger: MemoryCredits = field(init=False)
     contributions: MemoryContributionStore = field(init=False)
@@ -172,10 +177,11 @@ class World:
         transport = CrashingTransport(self.mock.transport(), plan)
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
+        commit = self.strategy(client)
         operations = BountyOperations(
-            NexusBountyStore(client, commit="conditional", clock=wall_clock),
+            NexusBountyStore(client, commit=commit, clock=wall_clock),
             credits=credit,
-            claims=NexusClaimStore(client, commit="conditional", clock=wall_clock),
+            claims=NexusClaimStore(client, commit=commit, clock=wall_clock),
             contributions=self.contributions,
             clock=wall_clock,
             random=Random(seed),
@@ -242,7 +248,7 @@ def statuses_ever(mock: MockNexus) -> list[str]:
 
 
 def document(mock: MockNexus) -> dict[str, Any] | None:
-    content = mock.read_file(f"/zones/default/bounties/{BOUNTY_ID}.json")
+    content = committed.content_of(mock, f"/zones/default/bounties/{BOUNTY_ID}.json")
     value = None if content is None else msgspec.json.decode(content)
     if value is None or all(op.get("aborted") for op in value["nexusBounty"]["ops"]):
         return None
@@ -280,7 +286,7 @@ async def broken_invariants(world: World, *, at_rest: bool = True) -> list[str]:
     if paid != (PRICE if status == "settled" else 0):
         broken.append(f"the bounty is {status} and workers were paid {paid}")
     broken += _broken_leases(world.mock, bounty)
-    rewards = [path for path in world.mock.files if "/rewards/" in path]
+    rewards = committed.contents_in(world.mock, "/zones/default/rewards")
     if at_rest and len(rewards) != (1 if status == "settled" else 0):
         broken.append(f"the bounty is {status} and has {len(rewards)} rewards")
     return broken
@@ -288,17 +294,14 @@ async def broken_invariants(world: World, *, at_rest: bool = True) -> list[str]:
 
 def _broken_leases(mock: MockNexus, bounty: dict[str, Any] | None) -> list[str]:
     broken = []
-    for path in mock.files:
-        if path.startswith("/zones/default/claims/"):
-            claim = msgspec.json.decode(mock.read_file(path) or b"{}")
-            holder = (bounty or {}).get("claimedBy", {}).get("agentId")
-            claimed = bounty is not None and bounty["status"] == "claimed"
-            if not _holds(claim):
-                continue
-            if not claimed or claim["agent"]["agentId"] != holder:
-                broken.append(
-                    f"an active lease of {claim['agent']['agentId']} on a bounty it lacks"
-                )
+    for content in committed.contents_in(mock, "/zones/default/claims").values():
+        claim = msgspec.json.decode(content)
+        holder = (bounty or {}).get("claimedBy", {}).get("agentId")
+        claimed = bounty is not None and bounty["status"] == "claimed"
+        if not _holds(claim):
+            continue
+        if not claimed or claim["agent"]["agentId"] != holder:
+            broken.append(f"an active lease of {claim['agent']['agentId']} on a bounty it lacks")
     return broken
 
 
