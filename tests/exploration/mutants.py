@@ -343,10 +343,12 @@ MUTANTS: Final = (
     ),
     # claims
     Mutant(
-        "claim: the lease is given back when nothing is known",
+        "claim: the lease is given back on any error",
         _CLAIM,
         "    except PreCommitError as refusal:\n        await _let_go(",
-        "    except Exception as refusal:\n        await _let_go(",
+        "    except Exception as refusal:\n"
+        "        await end_lease(services, held.claim_id)\n"
+        "        await _let_go(",
     ),
     Mutant(
         "claim: the lease is given back whatever the document says",

@@ -227,7 +227,7 @@ def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
         step = DECIDED_BY.get(done.operation)
         if step is None:
             continue
-        landed = f"{done.key}:{step}" in truth.landed
+        landed = f"{done.key}:{step}" in truth.landed or _posted(truth, done)
         tried_again = any(each.key == done.key for each in told[number + 1 :]) or done.is_rivalled
         undone = f"{done.key}:give-up" in truth.landed
         if done.verdict in ("committed", "post_commit") and not (landed or _settled(truth, done)):
@@ -245,6 +245,12 @@ def unrecorded(truth: Truth, history: History, keys: set[str]) -> list[str]:
     called = {call.key for call in history.calls}
     missed = [key for key in truth.landed if key.rpartition(":")[0] in keys and key not in called]
     return [f"nobody wrote down who called {key}" for key in missed]
+
+
+def _posted(truth: Truth, done: Done) -> bool:
+    """Whether the draft of a create was opened, by whomever."""
+    drafted = done.operation == "create" and f"{done.key}:draft" in truth.landed
+    return drafted and any(status == "open" for status, _ in truth.statuses)
 
 
 def _settled(truth: Truth, done: Done) -> bool:
