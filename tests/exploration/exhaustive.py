@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.exploration import hazards
-from tests.exploration.scenario import ETAGS, Actor, Scenario, Schedule
+from tests.exploration.scenario import ETAGS, SERVERS, Actor, Scenario, Schedule
 from tests.exploration.simulation import Result
 
 Run = Callable[[Schedule], Result]
@@ -28,22 +28,27 @@ class Case:
     actor: str
     rival: str
     rival_does: str
+    rival_keys: str = ""
+    """Whose keys the rival uses, if not its own."""
 
-    def scenario(self, etag: str, *, impatient: bool = False) -> Scenario:
+    def scenario(self, server: str, etag: str, *, impatient: bool = False) -> Scenario:
         """The two of them."""
         return Scenario(
             start=self.start,
             actors=(
                 Actor(name=self.actor, does=(self.operation,), impatient=impatient),
-                Actor(name=self.rival, does=(self.rival_does,)),
+                Actor(name=self.rival, does=(self.rival_does,), keys=self.rival_keys),
             ),
+            server=server,
             etag=etag,
         )
 
     @property
     def name(self) -> str:
         """As people call it."""
-        return f"{self.operation} of what is {self.start} against {self.rival_does}"
+        key = " with the same key" if self.rival_keys else ""
+        against = f"{self.rival_does} by {self.rival}{key}"
+        return f"{self.operation} of what is {self.start} by {self.actor} against {against}"
 
 
 CASES: Final = (
@@ -58,6 +63,10 @@ CASES: Final = (
     Case("cancel", "claimed", "alice", "bob", "settle"),
     Case("expire", "overdue claimed", "janitor", "bob", "settle"),
     Case("claim", "claimed", "bob", "alice", "cancel"),
+    Case("claim", "open", "bob", "bob2", "claim"),
+    Case("create", "nothing", "alice", "alice2", "create", rival_keys="alice"),
+    Case("claim", "open", "bob", "bob2", "claim", rival_keys="bob"),
+    Case("settle", "claimed", "bob", "bob2", "settle", rival_keys="bob"),
 )
 MAIN_CASES: Final = CASES[:5]
 """One for each operation."""
@@ -76,18 +85,20 @@ LEDGER_LOOK: Final = ("ledger-lost-before", "crash-after")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the whole that one worker does: a case with one kind of etag."""
+    """A part of the whole that one worker does: a case on one kind of server."""
 
     case: Case
     etag: str
     faults: int
     impatient: bool = False
+    server: str = SERVERS[0]
 
     @property
     def name(self) -> str:
         """As people call it."""
         hurry = ", impatient" if self.impatient else ""
-        return f"{self.faults} faults, {self.case.name}, {self.etag} etags{hurry}"
+        where = f"a server like {self.server} with {self.etag} etags"
+        return f"{self.faults} faults, {self.case.name}, on {where}{hurry}"
 
     def interleavings(self, run: Run) -> int:
         """In how many ways the rival can get in between."""
@@ -102,7 +113,7 @@ class Part:
 
     @property
     def _scenario(self) -> Scenario:
-        return self.case.scenario(self.etag, impatient=self.impatient)
+        return self.case.scenario(self.server, self.etag, impatient=self.impatient)
 
     def _interleavings(self, run: Run) -> list[dict[str, str]]:
         """The rival after the operation, and before each turn of it."""
@@ -146,10 +157,14 @@ class Part:
 def parts(faults: int) -> list[Part]:
     """What there is to do, in parts for the workers."""
     if faults == 1:
-        return [
+        by_preconditions = [
             Part(case, etag, 1, impatient)
             for case in CASES
             for etag in ETAGS
             for impatient in (False, True)
         ]
+        by_rename = [
+            Part(case, "content", 1, server=server) for case in MAIN_CASES for server in SERVERS[1:]
+        ]
+        return by_preconditions + by_rename
     return [Part(case, etag, faults) for case in MAIN_CASES for etag in ETAGS]

@@ -74,7 +74,7 @@ class Watch:
     world: World
     wrong: list[str] = field(default_factory=list)
     _seen: tuple[int, int] = (-1, -1)
-    _status: str | None = None
+    _before: dict[str, Any] | None = None
 
     def __call__(self) -> None:
         book: Any = self.world.ledger._book
@@ -104,12 +104,14 @@ class Watch:
         if bounty is not None:
             yield from self._unmarked(bounty)
             yield from self._unleased(bounty)
-            yield from self._forbidden(bounty, before=self._status)
-        self._status = status
+            yield from self._forbidden(bounty)
+            yield from self._taken_away(bounty)
+        self._before = bounty
 
-    def _forbidden(self, bounty: dict[str, Any], before: str | None) -> Iterable[str]:
+    def _forbidden(self, bounty: dict[str, Any]) -> Iterable[str]:
         """What must never become of a bounty, whoever asks for it."""
         status, now = bounty["status"], wall_clock()
+        before = self._before["status"] if self._before else None
         deadline = msgspec.convert(bounty["deadline"], datetime)
         claimer = bounty.get("claimedBy", {}).get("agentId")
         if status == "expired" and now < deadline - CLOCKS_DIFFER:
@@ -120,6 +122,16 @@ class Watch:
             yield "at some time: claimed by its creator"
         if bounty.get("fulfilledByCid") == POOR_CID:
             yield "at some time: paid for what does not fulfil it"
+
+    def _taken_away(self, bounty: dict[str, Any]) -> Iterable[str]:
+        """A claimed bounty is opened by its claimer, or once the lease has run out."""
+        if bounty["status"] != "open" or not self._before or self._before["status"] != "claimed":
+            return
+        path = f"{CLAIMS}/{self._before['claimId']}.json"
+        done = [each["key"] for each in records_of(bounty) if not each.get("aborted")]
+        given_back = done[-1].endswith(":release")
+        if not given_back and _holds(committed.content_of(self.world.mock, path)):
+            yield "at some time: taken from its claimer, whose lease went on"
 
     def _unmarked(self, bounty: dict[str, Any]) -> Iterable[str]:
         generation = bounty.get("nexusBounty", {}).get("markerSeq")
