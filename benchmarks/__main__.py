@@ -13,6 +13,7 @@ from benchmarks import (
     concurrency,
     durable_steps,
     fault_cost,
+    ledger_throughput,
     life_cycles,
     listings,
     mock_ceiling,
@@ -33,6 +34,7 @@ EVERY: Sequence[Benchmark] = [
     fault_cost.measure,
     concurrency.measure,
     reconciler.measure,
+    ledger_throughput.measure,
     durable_steps.measure,
     mock_ceiling.measure,
 ]

@@ -8,13 +8,11 @@ operations as the three steps of a DBOS workflow, its credits in memory.
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.charts import lying_bars
@@ -22,7 +20,7 @@ from benchmarks.harness.contenders import WORK, OurLives, funded, operations_on
 from benchmarks.harness.obvious import ObviousClient
 from benchmarks.harness.options import Options
 from benchmarks.harness.report import Report, Table
-from benchmarks.harness.rounds import Spread, Step, part_of, take_turns
+from benchmarks.harness.rounds import Doing, Spread, Step, part_of, take_turns, throughput
 from benchmarks.harness.running import run_alone
 from benchmarks.harness.server import mock_server
 from nexus_bounty import NexusClient
@@ -32,8 +30,6 @@ from nexus_bounty_sqlite import SqliteCredits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Doing = Callable[[], Awaitable[object]]
 
 IN_MEMORY, IN_FILE, DBOS_STEP = "ledger in memory", "ledger in a SQLite file", "DBOS on SQLite"
 OURS, OBVIOUS_IN_DBOS = "nexus-bounty, ledger in a file", "obvious client in DBOS steps"
@@ -61,28 +57,12 @@ async def measure(options: Options, step: Step) -> Report:
             }
             for what, contenders in (("steps", steps), ("life cycles", lives)):
                 for at_once in (1, 8):
-                    turns = {name: _turn(do, at_once, seconds) for name, do in contenders.items()}
+                    turns = {
+                        name: throughput(do, at_once, seconds) for name, do in contenders.items()
+                    }
                     title = f"{what}, {at_once} at once"
                     found[title] = await take_turns(turns, options.turns, part_of(step, title))
     return _report(found)
-
-
-def _turn(do: Doing, at_once: int, seconds: float) -> Callable[[], Awaitable[float]]:
-    async def again_and_again(until: float) -> int:
-        done = 0
-        while perf_counter() < until:
-            await do()
-            done += 1
-        return done
-
-    async def turn() -> float:
-        await do()
-        began = perf_counter()
-        until = began + seconds
-        done = await asyncio.gather(*(again_and_again(until) for _ in range(at_once)))
-        return sum(done) / (perf_counter() - began)
-
-    return turn
 
 
 def _transfer(credits: CreditsService) -> Doing:  # noqa: A002 - the word for it

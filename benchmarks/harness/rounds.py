@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TypeVar
 
 T = TypeVar("T")
 
 Step = Callable[[str], None]
 """Says what is being measured now."""
+
+Doing = Callable[[], Awaitable[object]]
+"""Does what is being measured once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,26 @@ def percentile(values: Sequence[float], share: float) -> float:
 def part_of(step: Step, part: str) -> Step:
     """Says with each step which part of the measurement it belongs to."""
     return lambda what: step(f"{part}: {what}")
+
+
+def throughput(do: Doing, at_once: int, seconds: float) -> Callable[[], Awaitable[float]]:
+    """A turn that measures how often a second `do` is done by so many callers at once."""
+
+    async def again_and_again(until: float) -> int:
+        done = 0
+        while perf_counter() < until:
+            await do()
+            done += 1
+        return done
+
+    async def turn() -> float:
+        await do()
+        began = perf_counter()
+        until = began + seconds
+        done = await asyncio.gather(*(again_and_again(until) for _ in range(at_once)))
+        return sum(done) / (perf_counter() - began)
+
+    return turn
 
 
 async def take_turns(

@@ -1,0 +1,129 @@
+"""How many escrows a second a ledger takes: credits are set aside, then paid to another account.
+
+The ledgers that this library has, at 1, 8 and 64 callers, beside what SQLite alone can do: the
+same two moves in two transactions on a file of the same settings, without ids that make a repeat
+harmless, and without anything to say what became of a lost answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.harness.charts import grouped_bars
+from benchmarks.harness.options import Options
+from benchmarks.harness.report import Report, Table
+from benchmarks.harness.rounds import Doing, Spread, Step, part_of, take_turns, throughput
+from benchmarks.harness.running import run_alone
+from benchmarks.harness.server import mock_server
+from nexus_bounty.memory import MemoryCredits
+from nexus_bounty.ports import CreditsService
+from nexus_bounty_nexuspay import NexusPayCredits
+from nexus_bounty_sqlite import SqliteCredits
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IN_MEMORY, IN_FILE, ON_NEXUSPAY = "in memory", "in a SQLite file", "on NexusPay (the mock)"
+BARE = "bare SQLite, two transactions"
+FUNDS = 10**9
+FUNDS_ON_NEXUSPAY = 50_000
+"""No more than there is in the account that pays for a top-up."""
+
+
+async def measure(options: Options, step: Step) -> Report:
+    """Compare them at every number of callers."""
+    counts = options.pick(tiny=[2], quick=[1, 8, 64], full=[1, 8, 64])
+    seconds = options.pick(tiny=0.1, quick=0.7, full=3.0)
+    found: dict[int, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as directory, mock_server() as server:
+        async with AsyncExitStack() as opened:
+            enter = opened.enter_async_context
+            bare = opened.enter_context(_bare_sqlite(Path(directory) / "bare.db"))
+            escrows = {
+                IN_MEMORY: await _escrow(MemoryCredits()),
+                IN_FILE: await _escrow(await enter(SqliteCredits(Path(directory) / "ours.db"))),
+                ON_NEXUSPAY: await _escrow(
+                    await enter(NexusPayCredits(server.url)), FUNDS_ON_NEXUSPAY
+                ),
+                BARE: bare,
+            }
+            for callers in counts:
+                turns = {name: throughput(do, callers, seconds) for name, do in escrows.items()}
+                part = part_of(step, f"{callers} callers")
+                found[callers] = await take_turns(turns, options.turns, part)
+    return _report(found)
+
+
+async def _escrow(credits: CreditsService, funds: int = FUNDS) -> Doing:  # noqa: A002 - the word
+    await credits.top_up("funds", account="creator", amount=funds)
+
+    async def escrow() -> None:
+        reservation_id = uuid.uuid4().hex
+        await credits.reserve(reservation_id, account="creator", amount=1, reference="bench")
+        await credits.capture(reservation_id, to_account="worker")
+
+    return escrow
+
+
+@contextmanager
+def _bare_sqlite(path: Path) -> Iterator[Doing]:
+    """What one writes first: a balance moved from account to account in each transaction."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER)")
+    balances = [("creator", FUNDS), ("escrow", 0), ("worker", 0)]
+    connection.executemany("INSERT INTO accounts VALUES (?, ?)", balances)
+    update = "UPDATE accounts SET balance = balance + ? WHERE name = ?"
+
+    def move(debit: str, credit: str) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(update, [(-1, debit), (1, credit)])
+        connection.execute("COMMIT")
+
+    async def escrow() -> None:
+        move("creator", "escrow")
+        move("escrow", "worker")
+
+    try:
+        yield escrow
+    finally:
+        connection.close()
+
+
+def _report(found: dict[int, dict[str, list[float]]]) -> Report:
+    rows: list[list[object]] = []
+    figures: dict[str, dict[str, object]] = {}
+    for callers, turns in found.items():
+        for name, rates in turns.items():
+            rate, ratio = Spread.of(rates), Spread.of_ratios(rates, turns[BARE])
+            rows.append([callers, name, rate, "" if name == BARE else ratio])
+            figures.setdefault(str(callers), {})[name] = {
+                "per_second": rate.figures,
+                "ratio_vs_bare_sqlite": ratio.figures,
+            }
+    columns = ["callers", "ledger", "escrows/s", "× bare SQLite"]
+    return Report(
+        "ledger_throughput",
+        {"ledger_throughput": figures},
+        [Table("Escrows: reserve, then capture", columns, rows)],
+        lambda figure: _draw(figure, found),
+    )
+
+
+def _draw(figure: Figure, found: dict[int, dict[str, list[float]]]) -> None:
+    axes = figure.subplots()
+    names = list(next(iter(found.values())))
+    series = [(name, [Spread.of(turns[name]) for turns in found.values()]) for name in names]
+    grouped_bars(axes, [str(callers) for callers in found], series)
+    axes.set(title="escrows a second", xlabel="callers", yscale="log")
+
+
+if __name__ == "__main__":
+    run_alone(measure)
