@@ -69,6 +69,8 @@ class NexusSettings(BaseSettings):
         authority = (rest if found else scheme.lstrip("/")).partition("/")[0]
         if "@" in authority and not url.startswith("mailto:"):
             raise ValueError("must not hold credentials; give them as api_key")
+        if found and not authority:
+            raise ValueError("must name a host")
         return url
 
     @field_validator("api_key")

@@ -207,6 +207,7 @@ def test_a_complaint_about_other_settings_does_not_show_the_key() -> None:
         f" http://user:{PASSWORD}@host",
         f"user:{PASSWORD}@host:99",
         f"//user:{PASSWORD}@host",
+        f"http:///user:{PASSWORD}@host",
     ],
 )
 def test_a_url_that_holds_credentials_is_refused_and_not_printed(
