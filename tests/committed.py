@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus import paths
 
@@ -24,6 +26,14 @@ def contents_in(mock: MockNexus, directory: str) -> dict[str, bytes]:
         if path.startswith(slots)
     }
     return {path: content_of(mock, path) or b"" for path in sorted(names)}
+
+
+def lag(mock: MockNexus, path: str) -> int:
+    """How many commits the file at `path` has not followed yet."""
+    won = dict(_won(mock, f"{paths.commit_slots(path)}/"))
+    file = msgspec.json.decode(mock.read_file(path) or b"{}")
+    followed: int = file.get("nexusBounty", {}).get("seq", 0)
+    return max(won) - followed if won else 0
 
 
 def is_commit_of(path: str, document: str) -> bool:

@@ -107,10 +107,13 @@ async def _without_one_to_be_ended(
 ) -> Claim:
     """The lease that the agent had, renewed, or a new one if the bounty was released with it.
 
-    Whoever released it has yet to end that lease, and would end it with ours.
+    Whoever released it has yet to end that lease, and would end it with ours. The history is read
+    first: a claim that another call makes with this lease right then is no release.
     """
+    if not await _named_once(services, renewed):
+        return renewed
     standing = await known_bounty(services, bounty.bounty_id)
-    if standing.claim_id == renewed.claim_id or not await _named_once(services, renewed):
+    if standing.claim_id == renewed.claim_id:
         return renewed
     await end_lease(services, renewed.claim_id, renewed.revision)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
