@@ -40,7 +40,7 @@ async def reconcile(
             metavar="TIME",
             help="Leave alone what was touched less than this ago: it may still be running.",
         ),
-    ] = "2m",
+    ] = "5m",
     resume: Annotated[
         str | None,
         typer.Option(

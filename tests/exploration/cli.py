@@ -32,7 +32,7 @@ SHARE_OF_MUTANTS = 0.5
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Explore as asked; ends with exit code 1 if anything is violated."""
+    """Explore as asked; ends with exit code 1 if anything is violated, or too few mutants die."""
     asked = _parser().parse_args(arguments)
     console = Console(stderr=asked.json)
     work.prepare()
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     report.show(found, console, asked.report)
     if asked.json:
         print(json.dumps(found.as_json()))  # noqa: T201 - the answer
-    raise SystemExit(bool(found.total.violating or found.total.unresolved))
+    raise SystemExit(not found.is_clean)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,6 +18,8 @@ from tests.exploration.shrink import kind_of, shrink
 from tests.exploration.simulation import Result, replay
 from tests.exploration.work import Summary
 
+LEAST_KILLED: Final = 0.95
+"""The share of mutants that an exploration has to show to be worth something."""
 MOST_SHOWN: Final = 5
 """How many kinds of violations to shrink and show."""
 
@@ -44,6 +46,13 @@ class Report:
     def survivors(self) -> list[str]:
         """The mutants that nothing showed."""
         return [each.mutant.name for each in self.hunted if each.killed_by is None]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was violated, by an exploration that would have shown it."""
+        killed = len(self.hunted) - len(self.survivors)
+        shows = killed >= LEAST_KILLED * len(self.hunted)
+        return shows and not (self.total.violating or self.total.unresolved)
 
     def as_json(self) -> dict[str, Any]:
         """The figures, for the last line."""

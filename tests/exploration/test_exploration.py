@@ -16,7 +16,7 @@ from tests.exploration import coverage, kept, report, work
 from tests.exploration.cli import main
 from tests.exploration.exhaustive import CASES, Part
 from tests.exploration.mutants import MUTANTS, Mutant
-from tests.exploration.mutation import MutantError, hunt_all, mutated
+from tests.exploration.mutation import Hunted, MutantError, hunt_all, mutated
 from tests.exploration.scenario import Schedule
 from tests.exploration.scoreboard import CANDIDATES, score
 from tests.exploration.shrink import kind_of, shrink
@@ -183,6 +183,13 @@ def test_a_violation_is_reported_with_the_way_to_see_it_again(
     file = tmp_path / "violation-1.json"
     assert f"--replay {file}" in said
     assert BELIEVING.run(kept.read(file)).violations
+
+
+def test_an_exploration_that_would_miss_mutants_is_not_clean() -> None:
+    """However little it finds: it has not looked."""
+    found, missed = (Hunted(MUTANTS[0], killed_by, 1) for killed_by in ("a violation", None))
+    assert report.Report(hunted=[found] * 19 + [missed]).is_clean
+    assert not report.Report(hunted=[found] * 18 + [missed]).is_clean
 
 
 def test_a_replay_shows_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
