@@ -57,7 +57,10 @@ def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
 
 
 class OperationRecord(Wire, frozen=True, kw_only=True):
-    """One operation in a document's history; `aborted` ones are fences and did not happen."""
+    """One operation in a document's history; `aborted` ones are fences and did not happen.
+
+    A release names the claim that it gave back.
+    """
 
     key: str
     kind: str
@@ -65,6 +68,7 @@ class OperationRecord(Wire, frozen=True, kw_only=True):
     seq: int
     at: datetime = msgspec.field(default_factory=utc_now)
     aborted: bool = False
+    gave_back: str | None = None
 
 
 class History(Wire, frozen=True, kw_only=True):
@@ -92,6 +96,10 @@ class History(Wire, frozen=True, kw_only=True):
     def find(self, key: str) -> OperationRecord | None:
         """The newest record of `key`, or `None` if this history does not name it."""
         return next((record for record in reversed(self.ops) if record.key == key), None)
+
+    def has_given_back(self, claim_id: str) -> bool:
+        """Whether a release gave that claim back, as far as this history goes."""
+        return any(each.gave_back == claim_id and not each.aborted for each in self.ops)
 
     def covers(self, seq: int) -> bool:
         """Whether the record with sequence number `seq` would still be here, had it been made."""

@@ -81,9 +81,13 @@ class BountyStore(Protocol):
         claimed_by: AgentIdentity,
         claim_id: str,
         *,
+        once: bool = False,
         idempotency_key: str | None = None,
     ) -> Bounty:
-        """`open → claimed`; `claimed → claimed` renews for the same agent."""
+        """`open → claimed`; `claimed → claimed` renews for the same agent.
+
+        With `once`, a `claim_id` that a release has given back is refused.
+        """
         ...
 
     async def release_bounty(

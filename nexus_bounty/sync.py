@@ -376,9 +376,13 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         claimed_by: AgentIdentity,
         claim_id: str,
         *,
+        once: bool = False,
         idempotency_key: str | None = None,
     ) -> Bounty:
         """`open → claimed`; `claimed → claimed` renews for the same agent.
+
+        With `once`, `claim_id` stands for one lease: if a release has given it back, however
+        shortly before the commit, the claim is refused.
 
         Raises:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
@@ -394,6 +398,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             bounty_id,
             claimed_by,
             claim_id,
+            once=once,
             idempotency_key=idempotency_key,
         )
 

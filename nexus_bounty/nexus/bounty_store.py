@@ -304,9 +304,13 @@ class NexusBountyStore:
         claimed_by: AgentIdentity,
         claim_id: str,
         *,
+        once: bool = False,
         idempotency_key: str | None = None,
     ) -> Bounty:
         """`open → claimed`; `claimed → claimed` renews for the same agent.
+
+        With `once`, `claim_id` stands for one lease: if a release has given it back, however
+        shortly before the commit, the claim is refused.
 
         Raises:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
@@ -319,7 +323,7 @@ class NexusBountyStore:
         """
         check_agent("claimed_by", claimed_by)
         check_text("claim_id", claim_id)
-        transition = transitions.claim(claimed_by, claim_id)
+        transition = transitions.claim(claimed_by, claim_id, once=once)
         return await self._transition("claim_bounty", bounty_id, transition, idempotency_key)
 
     async def release_bounty(
@@ -405,7 +409,7 @@ class NexusBountyStore:
     ) -> Intent:
         """Refuse the transition, or announce it and say what to write."""
         bounty = self._writer.view(operation, document, to_bounty)
-        if refusal := transition.refusal(bounty):
+        if refusal := transition.refusal(bounty, document.history):
             raise operation.error(
                 BountyStateError,
                 Proof.DOCUMENT,
@@ -429,6 +433,7 @@ class NexusBountyStore:
             document,
             changed(document.value, {**transition.changes, **moved}),
             marker_seq=generation_after(history, bounty.status, transition.target, history.seq + 1),
+            gave_back=bounty.claim_id if transition.kind == "release" else None,
         )
 
     def _now_after(self, bounty: Bounty) -> datetime:

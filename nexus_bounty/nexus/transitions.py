@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import sources_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
 from nexus_bounty.nexus.bounty_documents import to_value
@@ -18,7 +19,7 @@ class Transition:
     `sources` are the statuses it may start from. `changes` are top-level keys of the document;
     `None` removes one. `parameters` are what makes two requests the same request. `only_by` is
     the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
-    the pivot may be completed with.
+    the pivot may be completed with. A claim that was given back cannot be made `with_claim` again.
     """
 
     kind: str
@@ -28,9 +29,10 @@ class Transition:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     only_by: str | None = None
     cid: str | None = None
+    with_claim: str | None = None
 
-    def refusal(self, bounty: Bounty) -> str | None:
-        """Why `bounty` does not allow this transition, or `None` if it does."""
+    def refusal(self, bounty: Bounty, history: History) -> str | None:
+        """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
         if bounty.status not in self.sources:
             return f"a bounty that is {bounty.status.value} cannot become {self.target.value}"
         if bounty.status is BountyStatus.CLAIMED and self.only_by is not None:
@@ -39,6 +41,8 @@ class Transition:
                 return f"it is claimed by {holder!r}, not by {self.only_by!r}"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
+        if self.with_claim is not None and history.has_given_back(self.with_claim):
+            return f"the claim {self.with_claim!r} was given back"
         return None
 
 
@@ -48,11 +52,19 @@ def fund(reservation_id: str) -> Transition:
     return Transition("fund", BountyStatus.OPEN, (BountyStatus.DRAFT,), parameters, parameters)
 
 
-def claim(claimed_by: AgentIdentity, claim_id: str) -> Transition:
+def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition:
     """`open → claimed`, or `claimed → claimed` by the same agent."""
     changes = {"claimedBy": to_value(claimed_by), "claimId": claim_id}
     parameters = {"agentId": claimed_by.agent_id, "claimId": claim_id}
-    return _to("claim", BountyStatus.CLAIMED, changes, parameters, only_by=claimed_by.agent_id)
+    return Transition(
+        "claim",
+        BountyStatus.CLAIMED,
+        sources_of(BountyStatus.CLAIMED),
+        changes,
+        parameters,
+        only_by=claimed_by.agent_id,
+        with_claim=claim_id if once else None,
+    )
 
 
 def release(claimed_by: AgentIdentity) -> Transition:
@@ -100,9 +112,8 @@ def _to(
     changes: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
-    only_by: str | None = None,
     cid: str | None = None,
 ) -> Transition:
     """A transition that may start wherever the lifecycle allows."""
     sources = sources_of(target)
-    return Transition(kind, target, sources, changes or {}, parameters or {}, only_by, cid)
+    return Transition(kind, target, sources, changes or {}, parameters or {}, cid=cid)

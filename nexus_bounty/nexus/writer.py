@@ -76,7 +76,9 @@ class Operation:
         """What a repeat has in common with it."""
         return self.record_id, self.key
 
-    def record(self, seq: int, at: datetime, *, aborted: bool = False) -> OperationRecord:
+    def record(
+        self, seq: int, at: datetime, *, aborted: bool = False, gave_back: str | None = None
+    ) -> OperationRecord:
         """This operation's entry in a document's history."""
         return OperationRecord(
             key=self.key,
@@ -85,6 +87,7 @@ class Operation:
             seq=seq,
             at=at,
             aborted=aborted,
+            gave_back=gave_back,
         )
 
     def error(
@@ -251,10 +254,12 @@ class DocumentWriter:
         *,
         tombstone: Mapping[str, Any] | None = None,
         marker_seq: int | None = None,
+        gave_back: str | None = None,
     ) -> Intent:
         """The intent to write `value` over `base`, with the fence to put in its place.
 
-        `tombstone` is what fences a document that does not exist yet.
+        `tombstone` is what fences a document that does not exist yet, `gave_back` the claim that
+        a release gives back.
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
@@ -263,7 +268,7 @@ class DocumentWriter:
         self._check_room(operation, base)
         seq = base.history.seq + 1 if base else 1
         now = self.clock()
-        record = operation.record(seq, now)
+        record = operation.record(seq, now, gave_back=gave_back)
         aborted = operation.record(seq, now, aborted=True)
         under = base.value if base else (tombstone or {})
         old_marker = base.history.marker_seq if base else None

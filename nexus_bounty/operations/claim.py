@@ -76,7 +76,7 @@ async def _claim(
         await _was_committed(services, bounty.bounty_id, commit_key, held)
     try:
         step = services.store.claim_bounty(
-            bounty.bounty_id, agent, held.claim_id, idempotency_key=commit_key
+            bounty.bounty_id, agent, held.claim_id, once=True, idempotency_key=commit_key
         )
         bounty = await committed(step, owed)
     except PreCommitError as refusal:
@@ -107,28 +107,19 @@ async def _without_one_to_be_ended(
 ) -> Claim:
     """The lease that the agent had, renewed, or a new one if the bounty was released with it.
 
-    Whoever released it has yet to end that lease, and would end it with ours. The history is read
-    first: a claim that another call makes with this lease right then is no release.
+    Whoever released it has yet to end that lease, and would end it with ours.
     """
-    if not await _named_once(services, renewed):
-        return renewed
-    standing = await known_bounty(services, bounty.bounty_id)
-    if standing.claim_id == renewed.claim_id:
+    if not await _was_given_back(services, renewed):
         return renewed
     await end_lease(services, renewed.claim_id, renewed.revision)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
 
 
-async def _named_once(services: Services, claim: Claim) -> bool:
-    """Whether the history of the claimed bounty says that it was claimed with this very lease."""
+async def _was_given_back(services: Services, claim: Claim) -> bool:
+    """Whether the bounty was released with this very lease."""
     bounty_id = claim.target_ref.removeprefix(target_of(""))
     history = await before_commit(services.store.get_history(bounty_id), "the history")
-    suffix = derived_key("", "claim")
-    return any(
-        derived_id("claim", record.key.removesuffix(suffix)) == claim.claim_id
-        for record in history
-        if record.key.endswith(suffix) and not record.aborted
-    )
+    return any(each.gave_back == claim.claim_id and not each.aborted for each in history)
 
 
 async def _take_lease(

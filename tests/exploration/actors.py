@@ -22,7 +22,7 @@ from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.nexus.claim_store import NexusClaimStore
 from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.exploration.history import INFO, History, RecordingStore
@@ -118,6 +118,9 @@ class Done:
     cid: str = CID
     verdict: str = "running"
     error: BaseException | None = None
+    result: OperationResult | None = None
+    told_at: int = 0
+    """How many requests had been received when its caller heard of it."""
     is_rivalled: bool = False
     """Whether a refusal does not speak for its key: another process used it, too."""
 
@@ -133,7 +136,7 @@ class Done:
 async def perform(process: Process, agent: str, done: Done) -> None:
     """Do one operation and note what came of it."""
     try:
-        await _begin(process, agent, done)
+        result = await _begin(process, agent, done)
     except OutcomeError as error:
         done.verdict, done.error = error.outcome.value, error
     except asyncio.CancelledError:
@@ -145,6 +148,7 @@ async def perform(process: Process, agent: str, done: Done) -> None:
         done.verdict, done.error = f"escaped as {type(error).__name__}", error
     else:
         done.verdict = "read" if done.operation in READING else "committed"
+        done.result = result if isinstance(result, OperationResult) else None
 
 
 def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:

@@ -104,6 +104,8 @@ def _run(
     left = Counter(job.name for job in jobs)
     task = progress.of("schedules", len(jobs))
     for job, summary in pool.do(jobs, end):
+        for kind in summary.violations.keys() - found.total.violations.keys():
+            progress.console.print(f"violated: {kind}", style="red", markup=False, soft_wrap=True)
         found.total.merge(summary)
         found.by_job[job.name] += summary.schedules
         left[job.name] -= 1

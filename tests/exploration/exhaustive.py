@@ -1,4 +1,4 @@
-"""Every schedule with one fault, and every one with two, of each operation beside a rival.
+"""Every schedule with one fault of each operation beside a rival, and with two of the main ones.
 
 The rival goes before each turn of the operation, and after them all; the faults hit each turn, in
 each way of which a specimen is in `hazards.ONE_OF_EACH`. What a fault changes (retries, fences)
@@ -63,6 +63,8 @@ CASES: Final = (
     Case("cancel", "claimed", "alice", "bob", "settle"),
     Case("expire", "overdue claimed", "janitor", "bob", "settle"),
     Case("claim", "claimed", "bob", "alice", "cancel"),
+    Case("release", "claimed", "bob", "carol", "claim"),
+    Case("renew", "claimed", "bob", "alice", "cancel"),
     Case("claim", "open", "bob", "bob2", "claim"),
     Case("create", "nothing", "alice", "alice2", "create", rival_keys="alice"),
     Case("claim", "open", "bob", "bob2", "claim", rival_keys="bob"),

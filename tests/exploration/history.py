@@ -136,12 +136,14 @@ class RecordingStore:
     def _recording(
         self, kind: str, method: Callable[..., Awaitable[Bounty]]
     ) -> Callable[..., Awaitable[Bounty]]:
-        async def recorded(*arguments: Any, idempotency_key: str | None = None) -> Bounty:
+        async def recorded(
+            *arguments: Any, idempotency_key: str | None = None, **named: Any
+        ) -> Bounty:
             call = self._history.begin(
                 self._process, kind, _argument(kind, arguments), idempotency_key
             )
             try:
-                bounty = await method(*arguments, idempotency_key=idempotency_key)
+                bounty = await method(*arguments, idempotency_key=idempotency_key, **named)
             except OutcomeError as error:
                 self._told(call, error)
                 raise

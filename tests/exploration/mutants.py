@@ -410,6 +410,32 @@ MUTANTS: Final = (
         "self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
         "asyncio.sleep(0)",
     ),
+    Mutant(
+        "release: the lease goes on",
+        _CLAIM,
+        "                await _end_lease_of(services, before, agent)",
+        "                pass",
+    ),
+    Mutant(
+        "renew: the lease is not extended",
+        _CLAIM,
+        "        held = await services.claims.heartbeat(\n"
+        '            bounty.claim_id or "", lease=services.lease if lease is None else lease\n'
+        "        )",
+        '        held = await services.claims.get(bounty.claim_id or "")',
+    ),
+    Mutant(
+        "settle: the lease goes on",
+        _SETTLE,
+        "        await services.claims.complete(bounty.claim_id)",
+        "        await services.claims.get(bounty.claim_id)",
+    ),
+    Mutant(
+        "claim: a lease that was given back will do",
+        "nexus_bounty.nexus.transitions",
+        "        if self.with_claim is not None and history.has_given_back(self.with_claim):",
+        "        if False:",
+    ),
     # the reconciler
     Mutant(
         "reconciler: drafts are opened without credits",

@@ -35,6 +35,7 @@ DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS: Final = "/zones/default/indexes/bounties/status"
 CLAIMS: Final = "/zones/default/claims"
 REWARDS: Final = "/zones/default/rewards"
+LEASE: Final = timedelta(minutes=30)
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
@@ -168,26 +169,18 @@ def _wrong_escrow(
 # Verdicts
 
 
-@dataclass(frozen=True)
-class Landing:
-    """The write that first carried an operation's step."""
-
-    request: int
-    status: str
-    cid: str | None
-
-
 @dataclass
 class Truth:
     """What was really applied to the bounty's document."""
 
-    landed: dict[str, Landing]
+    landed: dict[str, int]
+    """The number of the request that first carried an operation's step, by the step's key."""
     statuses: list[tuple[str, str | None]]
     """Every status that it was brought to, with the contribution it named."""
 
     @classmethod
     def of(cls, mock: MockNexus) -> Truth:
-        landed: dict[str, Landing] = {}
+        landed: dict[str, int] = {}
         statuses: list[tuple[str, str | None]] = []
         for entry in mock.log:
             if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
@@ -196,10 +189,14 @@ class Truth:
             cid = value.get("fulfilledByCid")
             for record in records_of(value):
                 if not record.get("aborted") and record["key"] not in landed:
-                    landed[record["key"]] = Landing(entry.request_number, value["status"], cid)
+                    landed[record["key"]] = entry.request_number
             if document_of(entry.content) is not None:
                 statuses.append((value["status"], cid))
         return cls(landed, statuses)
+
+    def had_landed(self, done: Done, step: str) -> bool:
+        """Whether a step had landed when the caller of its operation heard of it."""
+        return self.landed.get(f"{done.key}:{step}", done.told_at + 1) <= done.told_at
 
 
 DECIDED_BY: Final = {
@@ -227,7 +224,34 @@ def unkept(world: World, done: Done) -> list[str]:
         unkept.append(f"settle committed, the escrow {escrow} and {rewards=}")
     if done.operation in ("cancel", "expire") and escrow not in ([], ["voided"]):
         unkept.append(f"{done.operation} committed, and the escrow {escrow}")
+    if done.result is not None and ENDS_LEASE.get(done.operation) in done.result.done:
+        lease = committed.content_of(world.mock, f"{CLAIMS}/{_claim_of(world.mock, done)}.json")
+        unkept += [f"{done.operation} committed, and the lease goes on"] if _holds(lease) else []
+    if done.operation == "renew" and not _is_long(done):
+        unkept.append("renew committed, and the lease is as short as before")
     return unkept
+
+
+ENDS_LEASE: Final = {
+    "release": "release_lease",
+    "settle": "complete_claim",
+    "cancel": "release_lease",
+    "expire": "release_lease",
+}
+"""The step of each operation that ends the lease of whoever held the bounty."""
+
+
+def _claim_of(mock: MockNexus, done: Done) -> str | None:
+    """The claim that ends with an operation: the bounty's, or the one that a release gave back."""
+    bounty = document_of(committed.content_of(mock, DOCUMENT)) or {}
+    given = {each["key"]: each.get("gaveBack") for each in records_of(bounty)}
+    ended = done.result.bounty.claim_id if done.result else None
+    return given.get(f"{done.key}:release") or ended
+
+
+def _is_long(done: Done) -> bool:
+    claim = done.result.claim if done.result else None
+    return claim is not None and claim.lease_expires_at > wall_clock() + LEASE - CLOCKS_DIFFER
 
 
 def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
@@ -240,7 +264,8 @@ def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
         if step is None:
             continue
         landed = f"{done.key}:{step}" in truth.landed or _posted(truth, done)
-        tried_again = any(each.key == done.key for each in told[number + 1 :]) or done.is_rivalled
+        later = any(each.key == done.key for each in told[number + 1 :])
+        tried_again = done.is_rivalled or (later and not truth.had_landed(done, step))
         undone = f"{done.key}:give-up" in truth.landed
         if done.verdict in ("committed", "post_commit") and not (landed or _settled(truth, done)):
             wrong.append(f"wrong verdict: {done.operation} {done.verdict}, and it never landed")

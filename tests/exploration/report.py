@@ -63,6 +63,7 @@ class Report:
             "mutants": len(self.hunted),
             "mutants_killed": len(self.hunted) - len(self.survivors),
             "survivors": self.survivors,
+            "mutants_left_out": len(MUTANTS) - len(self.hunted) if self.hunted else 0,
             "schedules_per_minute": round(self.rate),
             "by_kind": dict(self.by_job),
             "parts_left_out": self.left_out.total(),
@@ -104,7 +105,9 @@ def _show_mutants(report: Report, console: Console) -> None:
         fate = f"killed after {each.schedules}: {each.killed_by}" if each.killed_by else "SURVIVED"
         console.print(f"{each.mutant.name}\n      {fate}", highlight=False, markup=False)
     killed = len(report.hunted) - len(report.survivors)
-    console.print(f"{killed} of {len(report.hunted)} mutants killed", highlight=False)
+    left = len(MUTANTS) - len(report.hunted)
+    note = f" ({left} left out: no time)" if left else ""
+    console.print(f"{killed} of {len(report.hunted)} mutants killed{note}", highlight=False)
 
 
 def _show_violations(total: Summary, console: Console, directory: Path) -> None:

@@ -7,7 +7,16 @@ from typing import Final
 
 import msgspec
 
-STARTS: Final = ("nothing", "draft", "open", "claimed", "pending", "overdue", "overdue claimed")
+STARTS: Final = (
+    "nothing",
+    "draft",
+    "open",
+    "claimed",
+    "claimed for long",
+    "pending",
+    "overdue",
+    "overdue claimed",
+)
 SERVERS: Final = ("0.10", "0.7.0", "0.9")
 """One whose preconditions are atomic, and two on which commits are made by rename."""
 ETAGS: Final = ("content", "version")
@@ -66,6 +75,7 @@ _USUAL_START: Final = {
     "draft": {"alice": "cancel", "bob": "claim"},
     "open": {"bob": "claim", "alice": "cancel", "carol": "claim"},
     "claimed": {"bob": "settle", "alice": "cancel", "carol": "claim"},
+    "claimed for long": {"bob": "release", "alice": "cancel", "carol": "claim"},
     "pending": {"bob": "settle", "carol": "claim", "alice": "cancel"},
     "overdue": {"janitor": "expire", "bob": "claim", "alice": "cancel"},
     "overdue claimed": {"janitor": "expire", "bob": "settle", "alice": "cancel"},
@@ -95,6 +105,8 @@ def drawn(random: Random) -> Scenario:
 
 def _drawn_actor(random: Random, name: str, first: str | None) -> Actor:
     wants = _WANTS.get(name, ("again", "cancel"))
+    if first == "release":
+        first = random.choice(("release", "renew"))
     does = [first or random.choice([each for each in wants if each != "again"])]
     while random.random() < 0.4 and len(does) < 3:
         does.append(random.choice((*wants, "again", "resolve")))

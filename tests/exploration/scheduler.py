@@ -91,10 +91,11 @@ class Scheduler:
         self._on_crash()
 
     async def stay_gone(self) -> None:
-        """Never go on: a dead process does not hear its own timeouts, either."""
+        """Never go on: a dead process does not hear its own timeouts, nor that the run is over."""
         while not self._over:
             with suppress(asyncio.CancelledError):
                 await for_ever()
+        raise asyncio.CancelledError
 
     def is_gone(self, actor: str) -> bool:
         """Whether the actor has crashed."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
 from typing import Final
+from unittest.mock import patch
 
 from nexus_bounty import OutcomeError
 from nexus_bounty.reconcile import Reconciler
@@ -123,9 +125,15 @@ class Simulation:
         self._late = ""
 
     def run(self) -> Result:
-        """Run it on a clock of its own."""
+        """Run it on a clock of its own, with ids drawn from its seed."""
+        chance = Random(self._around.seed)
+
+        def drawn_id() -> uuid.UUID:
+            return uuid.UUID(int=chance.getrandbits(128), version=4)
+
         try:
-            self.scheduler.run(self._whole(), self.start.at)
+            with patch("uuid.uuid4", drawn_id):
+                self.scheduler.run(self._whole(), self.start.at)
         except EndlessError:
             self.violations.append(f"never ends: {MOST_REQUESTS} requests")
         return Result(
@@ -208,8 +216,13 @@ class Simulation:
         if self.scheduler.is_gone(actor.name):
             done.verdict = "crashed"
             await self.scheduler.stay_gone()
-        self.violations += oracles.unkept(self.world, done)
+        self._told(done)
         self._cover(actor, done)
+
+    def _told(self, done: Done) -> None:
+        """An operation has just ended, and its caller has heard how."""
+        done.told_at = self.mock.oracle.received_total
+        self.violations += oracles.unkept(self.world, done)
 
     def _cover(self, actor: Actor, done: Done) -> None:
         for where, hazard in actor.met or [("-", "-")]:
@@ -273,7 +286,7 @@ class Simulation:
         requests = self.mock.oracle.received_total - before
         arrived = late - self.mock.late_count
         most = REQUESTS_TO_RESOLVE[self.scenario.server, self.scenario.etag]
-        if requests > (most + REQUESTS_TO_CATCH_UP * lag) * (1 + arrived):
+        if requests > most * (1 + arrived) + REQUESTS_TO_CATCH_UP * lag:
             self.violations.append(f"unresolved: it took {requests} requests to resolve a step")
 
     # 4: the reconciler
@@ -289,9 +302,9 @@ class Simulation:
         for _ in range(MOST_RECONCILERS):
             self.trace.note("-", "reconcile")
             report = await self._janitor().run_once()
+            self.violations += [f"a sweep failed: {error}" for error in report.errors]
             if not await oracles.wrong_at_rest(self.world):
                 break
-        self.violations += [f"a sweep failed: {error}" for error in report.errors]
         for left in report.left:
             self.violations.append(f"left by the reconciler: {left.problem}: {left.left}")
 
@@ -322,7 +335,7 @@ class Simulation:
         self.done.append(again)
         self.trace.note("-", f"once more: {done.operation} [{done.key}], which was {done.verdict}")
         await perform(process, done.actor, again)
-        self.violations += oracles.unkept(self.world, again)
+        self._told(again)
         if not again.is_definite:
             self.unresolved += 1
             self.violations.append(

@@ -71,6 +71,7 @@ _STEPS: Final[dict[str, tuple[Step, ...]]] = {
     "draft": (_draft,),
     "open": (_create,),
     "claimed": (_create, _claim),
+    "claimed for long": (_create, _claim),
     "pending": (_create, _claim, _pivot),
     "overdue": (_create_short,),
     "overdue claimed": (_create_short, _claim),
@@ -105,6 +106,8 @@ async def _made(name: str, server: str, etag: str) -> Start:
             await step(process.operations)
     if name.startswith("overdue"):
         await asyncio.sleep(2 * SOON.total_seconds())
+    if name == "claimed for long":
+        await asyncio.sleep(SOON.total_seconds() / 4)
     return Start(
         files=world.mock.snapshot(),
         ledger=pickle.dumps(world.ledger._book),

@@ -14,12 +14,13 @@ outlive a `kill -9` of the server.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from nexus_bounty.idempotency import derived_id, new_key
+from nexus_bounty.idempotency import derived_id
 from nexus_bounty.nexus import classification, etags, paths
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import BelievedFile, DocumentReader
@@ -59,7 +60,7 @@ class Slots:
         Raises:
             NexusError: It was not acknowledged. Nothing will ever come of it.
         """
-        attempt = f"{derived_id('op', key)}-{new_key(self._client.random)}"
+        attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
         at_root = self._quirks.blocks_in_directories
         name = f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
         # the same bytes under a name of their own: a repeat that arrives late does no harm
