@@ -59,7 +59,7 @@ def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
 class OperationRecord(Wire, frozen=True, kw_only=True):
     """One operation in a document's history; `aborted` ones are fences and did not happen.
 
-    A release names the claim that it gave back.
+    A release names the claim that it gave back, and so does a fence that keeps a claim out.
     """
 
     key: str
@@ -98,8 +98,8 @@ class History(Wire, frozen=True, kw_only=True):
         return next((record for record in reversed(self.ops) if record.key == key), None)
 
     def has_given_back(self, claim_id: str) -> bool:
-        """Whether a release gave that claim back, as far as this history goes."""
-        return any(each.gave_back == claim_id and not each.aborted for each in self.ops)
+        """Whether that claim was given back, as far as this history goes."""
+        return any(each.gave_back == claim_id for each in self.ops)
 
     def covers(self, seq: int) -> bool:
         """Whether the record with sequence number `seq` would still be here, had it been made."""

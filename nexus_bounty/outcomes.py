@@ -10,7 +10,7 @@
     │   ├── BountyStateError       the bounty's state does not allow it
     │   ├── ClaimConflictError     another agent holds the target's lease
     │   ├── ClaimNotFoundError     there is no such claim (also a LookupError)
-    │   ├── ClaimStateError        the claim is no longer active
+    │   ├── ClaimStateError        the claim is no longer active, or not as it was seen
     │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
     │   ├── IdempotencyMismatchError   the key was used before with other parameters
     │   ├── UnsupportedServerError no safe way to commit on this server is known
@@ -259,7 +259,7 @@ class ClaimNotFoundError(PreCommitError, LookupError):
 
 
 class ClaimStateError(PreCommitError):
-    """The claim is not active any more, so that it can be neither renewed nor ended."""
+    """The claim is not active any more, or was renewed since it was seen: it stays as it is."""
 
     advice = "The claim was left as it is"
 

@@ -86,7 +86,7 @@ class BountyStore(Protocol):
     ) -> Bounty:
         """`open → claimed`; `claimed → claimed` renews for the same agent.
 
-        With `once`, a `claim_id` that a release has given back is refused.
+        With `once`, a `claim_id` that was given back is refused while the bounty is open.
         """
         ...
 
@@ -128,8 +128,13 @@ class BountyStore(Protocol):
         """Remove what nothing can need any more; returns the ids it removed."""
         ...
 
-    async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
-        """Make it definite what became of an operation: one that is not found never will land."""
+    async def resolve_operation(
+        self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
+    ) -> Resolution:
+        """Make it definite what became of an operation: one that is not found never will land.
+
+        What keeps it out also gives back the claim `giving_back`, see `claim_bounty`.
+        """
         ...
 
     def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:

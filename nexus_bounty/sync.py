@@ -381,8 +381,8 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     ) -> Bounty:
         """`open → claimed`; `claimed → claimed` renews for the same agent.
 
-        With `once`, `claim_id` stands for one lease: if a release has given it back, however
-        shortly before the commit, the claim is refused.
+        With `once`, `claim_id` stands for one lease: if it was given back, however shortly before
+        the commit, an open bounty cannot be claimed with it any more.
 
         Raises:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
@@ -462,16 +462,21 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.cancel_bounty, bounty_id, idempotency_key=idempotency_key)
 
-    def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
+    def resolve_operation(
+        self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
+    ) -> Resolution:
         """Make it definite what became of the operation with this key on this bounty.
 
         One that is not found is fenced off, so that it can never land: three requests at most
-        when the network is well. A key that was never used is used up by asking.
+        when the network is well. A key that was never used is used up by asking. The fence also
+        gives back the claim `giving_back`, so that no claim with `once` can be made with it.
 
         Raises:
             CommitUnknownError: Still neither could be proven.
         """
-        return self._run(self.wrapped.resolve_operation, bounty_id, idempotency_key)
+        return self._run(
+            self.wrapped.resolve_operation, bounty_id, idempotency_key, giving_back=giving_back
+        )
 
     def record_reward(
         self, reward: RewardRecord, *, idempotency_key: str | None = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from random import Random
+from random import Random, SystemRandom
 from typing import Final, Self, TypeVar
 
 import httpx
@@ -97,7 +97,7 @@ class NexusPayCredits(LedgerCredits):
         given = {"url": url, "api_key": None if api_key is None else SecretStr(api_key)}
         known = {name: value for name, value in given.items() if value is not None}
         self._settings = NexusSettings(**{**dict(settings or NexusSettings()), **known})
-        self._api = PayApi(self._settings, transport, random or Random())  # noqa: S311 - jitter
+        self._api = PayApi(self._settings, transport, random or SystemRandom())
         self._log = PayLog(self._api, Names(ledger))
         self._tried = Recent()
         self._turn = asyncio.Lock()

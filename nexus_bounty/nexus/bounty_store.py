@@ -309,8 +309,8 @@ class NexusBountyStore:
     ) -> Bounty:
         """`open → claimed`; `claimed → claimed` renews for the same agent.
 
-        With `once`, `claim_id` stands for one lease: if a release has given it back, however
-        shortly before the commit, the claim is refused.
+        With `once`, `claim_id` stands for one lease: if it was given back, however shortly before
+        the commit, an open bounty cannot be claimed with it any more.
 
         Raises:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
@@ -476,11 +476,14 @@ class NexusBountyStore:
             operation.trail.saw("delete", error.path, error.answer)
             return markers
 
-    async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Resolution:
+    async def resolve_operation(
+        self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
+    ) -> Resolution:
         """Make it definite what became of the operation with this key on this bounty.
 
         One that is not found is fenced off, so that it can never land: three requests at most
-        when the network is well. A key that was never used is used up by asking.
+        when the network is well. A key that was never used is used up by asking. The fence also
+        gives back the claim `giving_back`, so that no claim with `once` can be made with it.
 
         Raises:
             CommitUnknownError: Still neither could be proven.
@@ -489,6 +492,7 @@ class NexusBountyStore:
         async with self._writer.operation(
             "resolve_operation", "resolve", bounty_id, {}, idempotency_key
         ) as operation:
+            operation.giving_back = giving_back
             return await self._resolve(operation)
 
     async def _resolve(self, operation: Operation) -> Resolution:

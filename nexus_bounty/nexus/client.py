@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from random import Random
+from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -106,7 +106,7 @@ class NexusClient:
         settings = settings or NexusSettings()
         self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
         self.dialect = Dialect()
-        self.random = random or Random()  # noqa: S311 - jitter and ids, not secrets
+        self.random = random or SystemRandom()  # which a forked process does not share
         self.retries = RetryPolicy(
             self.settings.retry_attempts,
             self.settings.retry_base,

@@ -41,8 +41,9 @@ class Transition:
                 return f"it is claimed by {holder!r}, not by {self.only_by!r}"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
-        if self.with_claim is not None and history.has_given_back(self.with_claim):
-            return f"the claim {self.with_claim!r} was given back"
+        is_open, claim_id = bounty.status is BountyStatus.OPEN, self.with_claim
+        if is_open and claim_id is not None and history.has_given_back(claim_id):
+            return f"the claim {claim_id!r} was given back"
         return None
 
 

@@ -69,6 +69,8 @@ class Operation:
     fingerprint: str
     deadline: Deadline
     in_doubt: bool
+    giving_back: str | None = None
+    """The claim that its fence gives back."""
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -87,7 +89,7 @@ class Operation:
             seq=seq,
             at=at,
             aborted=aborted,
-            gave_back=gave_back,
+            gave_back=self.giving_back if aborted else gave_back,
         )
 
     def error(
@@ -323,9 +325,9 @@ class DocumentWriter:
             try:
                 done = self.recall(operation, document.history)
                 intent = None if done else await prepare(document)
-            except PreCommitError:
+            except PreCommitError as refusal:
                 if document is not remembered:
-                    raise
+                    return await self._ruled_out(operation, document, refusal)
                 intent = None
             if intent is not None:
                 result = await self.commit(operation, intent)
@@ -338,6 +340,21 @@ class DocumentWriter:
             else:
                 memory.remember(document)
                 return Change(None, document)
+
+    async def _ruled_out(
+        self, operation: Operation, document: Document, refusal: PreCommitError
+    ) -> Change:
+        """Refuse, once an earlier attempt that may be under way is fenced off or found to be done.
+
+        What refuses now may be the time of day: then the document is still what that attempt is
+        based on.
+        """
+        if not operation.in_doubt or isinstance(refusal, IdempotencyMismatchError):
+            raise refusal
+        result = await self.abort(operation, self.fence(operation, document.path, document))
+        if isinstance(result, Committed):
+            return Change(None, result.document)
+        raise refusal
 
     async def _fetch(
         self, operation: Operation, path: str, missing: type[PreCommitError]

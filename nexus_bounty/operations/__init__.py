@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from random import Random
+from random import Random, SystemRandom
 
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations import cancel, claim, create, expire, settle
@@ -64,7 +64,7 @@ class BountyOperations:
             lease=lease,
             allow_self_claims=allow_self_claims,
             clock=clock,
-            random=random or Random(),  # noqa: S311 - ids, not secrets
+            random=random or SystemRandom(),  # which a forked process does not share
         )
 
     async def create(

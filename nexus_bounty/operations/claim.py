@@ -111,6 +111,9 @@ async def _without_one_to_be_ended(
     """
     if not await _was_given_back(services, renewed):
         return renewed
+    standing = await known_bounty(services, bounty.bounty_id)
+    if standing.claim_id == renewed.claim_id:
+        return renewed  # it was to be given back, and its agent was faster
     await end_lease(services, renewed.claim_id, renewed.revision)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
 
@@ -119,7 +122,7 @@ async def _was_given_back(services: Services, claim: Claim) -> bool:
     """Whether the bounty was released with this very lease."""
     bounty_id = claim.target_ref.removeprefix(target_of(""))
     history = await before_commit(services.store.get_history(bounty_id), "the history")
-    return any(each.gave_back == claim.claim_id and not each.aborted for each in history)
+    return any(each.gave_back == claim.claim_id for each in history)
 
 
 async def _take_lease(
@@ -197,14 +200,17 @@ async def _let_go(services: Services, held: Claim, key: str, refusal: PreCommitE
 async def give_up_lease(services: Services, held: Claim) -> bool:
     """End a lease, unless its agent holds the bounty or has renewed it since; whether it was ended.
 
-    While the bounty is open, a claim made with this lease may be under way from a process that is
-    gone. It is based on the document as it stands: a record of an operation that never was keeps
-    it out. Whoever else is about to claim with it has renewed it first.
+    While the bounty is open, a claim made with this lease may be under way, or about to be made by
+    a repeat of the call that took it. The document is made to say that the lease was given back:
+    that keeps out what is based on the document as it stands, and refuses the other.
     """
     bounty_id = held.target_ref.removeprefix(target_of(""))
     bounty = await services.store.get_bounty(bounty_id)
     if bounty is not None and bounty.status is BountyStatus.OPEN:
-        bounty = (await services.store.resolve_operation(bounty_id, services.key(None))).bounty
+        resolution = await services.store.resolve_operation(
+            bounty_id, services.key(None), giving_back=held.claim_id
+        )
+        bounty = resolution.bounty
     if bounty is not None and _is_held_by(bounty, held.agent):
         return False
     return await end_lease(services, held.claim_id, held.revision)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from random import Random
+from random import Random, SystemRandom
 from typing import Final, TypeVar
 
 from nexus_bounty.idempotency import derived_key, new_key
@@ -73,7 +73,7 @@ class Services:
     lease: timedelta = timedelta(minutes=30)
     allow_self_claims: bool = False
     clock: Callable[[], datetime] = utc_now
-    random: Random = field(default_factory=Random)
+    random: Random = field(default_factory=SystemRandom)
     attempts: Recent = field(default_factory=Recent)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 

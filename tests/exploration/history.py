@@ -126,9 +126,9 @@ class RecordingStore:
         self._history.end(call, OK)
         return bounty
 
-    async def resolve_operation(self, bounty_id: str, idempotency_key: str) -> Any:
+    async def resolve_operation(self, bounty_id: str, idempotency_key: str, **named: Any) -> Any:
         call = self._history.begin(self._process, "resolve", None, idempotency_key)
-        resolution = await self._store.resolve_operation(bounty_id, idempotency_key)
+        resolution = await self._store.resolve_operation(bounty_id, idempotency_key, **named)
         call.argument = resolution.outcome.value
         self._history.end(call, OK)
         return resolution

@@ -140,8 +140,8 @@ MUTANTS: Final = (
     Mutant(
         "a remembered document is enough to refuse",
         _WRITER,
-        "                if document is not remembered:\n                    raise",
-        "                raise",
+        "                if document is not remembered:\n",
+        "                if True:\n",
     ),
     Mutant(
         "resolving gives up when another write is in the fence's place",
@@ -433,7 +433,7 @@ MUTANTS: Final = (
     Mutant(
         "claim: a lease that was given back will do",
         "nexus_bounty.nexus.transitions",
-        "        if self.with_claim is not None and history.has_given_back(self.with_claim):",
+        "        if is_open and claim_id is not None and history.has_given_back(claim_id):",
         "        if False:",
     ),
     # the reconciler

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
-from nexus_bounty import AgentIdentity, BountyStatus
+import pytest
+
+from nexus_bounty import AgentIdentity, BountyStateError, BountyStatus, PreCommitError
+from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, run
-from tests.operations.world import BOB, BOUNTY_ID, CID, Process, World, a_bounty
+from tests.operations.world import (
+    BOB,
+    BOUNTY_ID,
+    CID,
+    GRACE,
+    Process,
+    World,
+    a_bounty,
+    broken_invariants,
+)
 
 CAROL = AgentIdentity(agent_id="carol")
 
@@ -85,3 +98,77 @@ async def _release_after_claiming_again() -> None:
 def test_a_release_repeated_after_claiming_again_keeps_the_new_lease() -> None:
     """The old release is done; the new claim stands."""
     run(_release_after_claiming_again())
+
+
+async def _repeated_while_the_lease_is_swept() -> None:
+    """A claim dies after its lease, and is repeated just when a reconciler ends that lease."""
+    world = World()
+    await world.found()
+    async with world.process() as process, world.process(seed=9) as other:
+        await process.operations.create(a_bounty())
+        await _cancelled_after_its_lease(process)
+        await world.later()
+        store: Any = other.operations.services.store
+        resolve = store.resolve_operation
+
+        async def repeated_right_after(*arguments: Any, **named: Any) -> Any:
+            resolution = await resolve(*arguments, **named)
+            with pytest.raises(BountyStateError, match="given back"):
+                await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="k")
+            return resolution
+
+        store.resolve_operation = repeated_right_after
+        await Reconciler(other.operations, grace=GRACE).run_once()
+        store.resolve_operation = resolve
+        assert not await process.operations.services.claims.active_claims()
+        again = await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="another")
+        assert again.bounty.claimed_by == BOB
+    assert not await broken_invariants(world)
+
+
+async def _cancelled_after_its_lease(process: Process) -> None:
+    store: Any = process.operations.services.store
+    claim = store.claim_bounty
+
+    async def cancelled(*_arguments: Any, **_named: Any) -> Any:
+        raise asyncio.CancelledError
+
+    store.claim_bounty = cancelled
+    with pytest.raises(asyncio.CancelledError):
+        await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="k")
+    store.claim_bounty = claim
+
+
+def test_a_claim_repeated_while_its_lease_is_swept_away_is_not_made_without_a_lease() -> None:
+    """It is refused by the document, and another key takes a lease of its own."""
+    run(_repeated_while_the_lease_is_swept())
+
+
+async def _twins_of_which_one_is_refused() -> None:
+    """Two processes use one key; one is refused, and the other claims just as it gives back."""
+    world = World()
+    await world.found()
+    async with world.process() as first, world.process(seed=9) as second:
+        await first.operations.create(a_bounty())
+        store: Any = first.operations.services.store
+        resolve = store.resolve_operation
+
+        async def refused(*_arguments: Any, **_named: Any) -> Any:
+            raise PreCommitError("the marker could not be written")
+
+        async def claimed_right_after(*arguments: Any, **named: Any) -> Any:
+            resolution = await resolve(*arguments, **named)
+            with pytest.raises(BountyStateError, match="given back"):
+                await second.operations.claim(BOUNTY_ID, BOB, idempotency_key="k")
+            return resolution
+
+        store.claim_bounty, store.resolve_operation = refused, claimed_right_after
+        with pytest.raises(PreCommitError, match="marker"):
+            await first.operations.claim(BOUNTY_ID, BOB, idempotency_key="k")
+        assert not await second.operations.services.claims.active_claims()
+    assert not await broken_invariants(world)
+
+
+def test_a_lease_that_is_given_back_is_no_twins_to_claim_with() -> None:
+    """Neither is told that it has the bounty, and neither does."""
+    run(_twins_of_which_one_is_refused())
