@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
 
@@ -18,18 +20,25 @@ from tests.virtual import virtual
 
 BOB = AgentIdentity(agent_id="bob")
 HOUR = timedelta(hours=1)
+WRITE = RequestMatch(method="write", path="/zones/default/claims/c-1.json")
+
+
+@asynccontextmanager
+async def claimed_for_a_moment(mock: MockNexus) -> AsyncIterator[NexusClaimStore]:
+    """A store of one process that has just taken a lease of twenty seconds."""
+    async with NexusClient("http://nexus", transport=mock.transport(), random=Random(1)) as client:
+        claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
+        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=timedelta(seconds=20))
+        yield claims
 
 
 @virtual
 async def test_a_heartbeat_that_comes_too_late_rules_out_the_one_that_is_under_way() -> None:
     """The lease has run out meanwhile: the first attempt, sent in time, must not revive it."""
     mock = MockNexus("0.10", clock=wall_clock)
-    async with NexusClient("http://nexus", transport=mock.transport(), random=Random(1)) as client:
-        claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
-        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=timedelta(seconds=20))
+    async with claimed_for_a_moment(mock) as claims:
         await asyncio.sleep(19)
-        write = RequestMatch(method="write", path="/zones/default/claims/c-1.json")
-        mock.inject(Fault(FaultKind.LATE, match=write, after_requests=1000))
+        mock.inject(Fault(FaultKind.LATE, match=WRITE, after_requests=1000))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await claims.heartbeat("c-1", lease=HOUR, idempotency_key="h")
@@ -46,11 +55,8 @@ async def test_a_heartbeat_that_comes_too_late_rules_out_the_one_that_is_under_w
 async def test_a_heartbeat_that_landed_unheard_is_not_refused_when_it_is_asked_for_again() -> None:
     """Even if its lease has run out since."""
     mock = MockNexus("0.10", clock=wall_clock)
-    async with NexusClient("http://nexus", transport=mock.transport(), random=Random(1)) as client:
-        claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
-        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=timedelta(seconds=20))
-        write = RequestMatch(method="write", path="/zones/default/claims/c-1.json")
-        mock.inject(Fault(FaultKind.TIMEOUT_AFTER, match=write))
+    async with claimed_for_a_moment(mock) as claims:
+        mock.inject(Fault(FaultKind.TIMEOUT_AFTER, match=WRITE))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await claims.heartbeat("c-1", lease=HOUR, idempotency_key="h")

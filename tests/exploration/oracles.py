@@ -62,6 +62,11 @@ def document_of(content: bytes | None) -> dict[str, Any] | None:
     return None if records and all(each.get("aborted") for each in records) else value
 
 
+def bounty_on(mock: MockNexus) -> dict[str, Any] | None:
+    """The bounty as it is committed now."""
+    return document_of(committed.content_of(mock, DOCUMENT))
+
+
 def records_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The operations that a document names; none if another program wrote it."""
     records: list[dict[str, Any]] = value.get("nexusBounty", {}).get("ops", [])
@@ -85,7 +90,7 @@ class Watch:
             self.wrong += [each for each in self._look(book) if each not in self.wrong]
 
     def _look(self, book: Any) -> Iterable[str]:
-        bounty = document_of(committed.content_of(self.world.mock, DOCUMENT))
+        bounty = bounty_on(self.world.mock)
         status = bounty["status"] if bounty else None
         held = list(book._reservations.values())
         total = sum(amount for name, amount in book._balances.items() if name != MINT)
@@ -243,7 +248,7 @@ ENDS_LEASE: Final = {
 
 def _claim_of(mock: MockNexus, done: Done) -> str | None:
     """The claim that ends with an operation: the bounty's, or the one that a release gave back."""
-    bounty = document_of(committed.content_of(mock, DOCUMENT)) or {}
+    bounty = bounty_on(mock) or {}
     given = {each["key"]: each.get("gaveBack") for each in records_of(bounty)}
     ended = done.result.bounty.claim_id if done.result else None
     return given.get(f"{done.key}:release") or ended
@@ -320,14 +325,14 @@ SWEEPS_BY_STATUS: Final[dict[str | None, tuple[type, ...]]] = {
 
 def sweeps_needed(mock: MockNexus) -> set[type]:
     """The sweeps that can have something to do, to spare the others' listings."""
-    bounty = document_of(committed.content_of(mock, DOCUMENT))
+    bounty = bounty_on(mock)
     by_status = SWEEPS_BY_STATUS[bounty["status"] if bounty else None]
     return {OrphanClaims, *by_status, *((IndexMarkers,) if wrong_markers(mock) else ())}
 
 
 def wrong_markers(mock: MockNexus) -> list[str]:
     """Markers that an ended bounty has left behind."""
-    bounty = document_of(committed.content_of(mock, DOCUMENT))
+    bounty = bounty_on(mock)
     if bounty is None or bounty["status"] not in TERMINAL:
         return []  # a marker of another status may yet be needed
     prefix = f"{MARKERS}/"
@@ -337,7 +342,7 @@ def wrong_markers(mock: MockNexus) -> list[str]:
 
 
 def _no_lease(mock: MockNexus) -> list[str]:
-    bounty = document_of(committed.content_of(mock, DOCUMENT))
+    bounty = bounty_on(mock)
     if bounty is None or bounty["status"] != "claimed":
         return []
     lease = committed.content_of(mock, f"{CLAIMS}/{bounty['claimId']}.json")
