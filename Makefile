@@ -40,10 +40,11 @@ record: $(READY) ## Record anew what real servers answer to us (ARGS="0.7.0 --ch
 	$(BIN)/python tools/record.py $(ARGS)
 
 .PHONY: check
-check: $(READY) ## Lint, formatting, types
+check: $(READY) ## Lint, formatting, types, imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 .PHONY: bench
 bench: $(READY) ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
@@ -51,7 +52,7 @@ bench: $(READY) ## Measure what it costs, beside other ways to do it; ARGS="--js
 
 .PHONY: explore
 explore: $(READY) ## Try to break every promise; ARGS="--minutes 2 --json", "--replay 33", "--help"
-	@$(BIN)/python -m tests.exploration $(ARGS)
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 .PHONY: mock-server
 mock-server: $(READY) ## Serve a mock Nexus on http://127.0.0.1:2026

@@ -24,7 +24,7 @@ from benchmarks.harness.rounds import Spread, Step, part_of, take_turns
 from benchmarks.harness.running import run_alone
 from benchmarks.harness.server import mock_server
 from nexus_bounty import NexusClient
-from nexus_bounty.nexus import wire
+from nexus_bounty.nexus.client import wire
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,20 +23,20 @@ from nexus_bounty.models import (
     RewardType,
     reward_id,
 )
-from nexus_bounty.nexus.bounty_store import NexusBountyStore
-from nexus_bounty.nexus.claim_store import NexusClaimStore
-from nexus_bounty.nexus.classification import Disposition, Reason
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.auto import AutoCommit
+from nexus_bounty.nexus.client.classification import Disposition, Reason
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
-from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
-from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.outcomes import (
     BountyExistsError,

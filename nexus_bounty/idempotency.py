@@ -75,7 +75,7 @@ class History(Wire, frozen=True, kw_only=True):
     """The operations that a document remembers, oldest first.
 
     `marker_seq` is set while the bounty's status marker carries a generation (see
-    `nexus_bounty.nexus.status_index`).
+    `nexus_bounty.nexus.bounties.status_index`).
     """
 
     schema: int = SCHEMA

@@ -1,4 +1,4 @@
-"""Records what a NexusPay server answers to our credits, into `tests/nexuspay/fixtures`.
+"""Records what a NexusPay server answers to our credits, into `tests/adapters/nexuspay/fixtures`.
 
     python tools/record_nexuspay.py 0.9.18
     python tools/record_nexuspay.py 0.10.1 --url http://127.0.0.1:2026 --origin 'how it was run'
@@ -25,9 +25,9 @@ import httpx
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.adapters.nexuspay.scenarios import FIXTURES, RELEASES, SCENARIOS  # noqa: E402
 from tests.contract.scene import Recorder, Scene, play  # noqa: E402 - the path comes first
 from tests.contract.tape import Tape  # noqa: E402
-from tests.nexuspay.scenarios import FIXTURES, RELEASES, SCENARIOS  # noqa: E402
 from tools import real_nexus  # noqa: E402
 
 RECORDED: Final = "recorded from the released server by tools/record_nexuspay.py"

@@ -14,12 +14,12 @@ from typing import Any, Final, TypeVar
 import httpx
 import msgspec
 
-from nexus_bounty.nexus import classification
-from nexus_bounty.nexus.classification import Reason
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline, RetryPolicy
-from nexus_bounty.nexus.rpc import Rpc
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.client import classification
+from nexus_bounty.nexus.client.classification import Reason
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy
+from nexus_bounty.nexus.client.rpc import Rpc
+from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import UnsupportedServerError
 from nexus_bounty_nexuspay.amounts import cut_in_floats, exact, units_in
 from nexus_bounty_nexuspay.journal import Transaction

@@ -13,14 +13,15 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
+from nexus_bounty.bounded_set import Recent
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.ledger import Audit, Book, LedgerCredits
 from nexus_bounty.models import utc_now
-from nexus_bounty.nexus import classification
-from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.client import classification
+from nexus_bounty.nexus.client.classification import Disposition
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,
@@ -31,12 +32,11 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
 )
-from nexus_bounty.recent import Recent
 from nexus_bounty.transactions import Clock
 from nexus_bounty.validation import check_id
 from nexus_bounty_nexuspay.api import PayApi, UnsupportedNexusPayError
 from nexus_bounty_nexuspay.entries import Draft, Entry, Names
-from nexus_bounty_nexuspay.paylog import PayLog, Sending
+from nexus_bounty_nexuspay.transfer_log import PayLog, Sending
 
 T = TypeVar("T")
 

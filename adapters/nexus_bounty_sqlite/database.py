@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from nexus_bounty.outcomes import OutcomeError, PreCommitError
 from nexus_bounty_sqlite import failures
-from nexus_bounty_sqlite.lane import Lane
+from nexus_bounty_sqlite.connection_thread import Lane
 from nexus_bounty_sqlite.schema import SchemaError, prepare
 
 T = TypeVar("T")

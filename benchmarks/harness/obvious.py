@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 
 from nexus_bounty.models import BountyStatus
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.ports import CreditsService
 
 ATTEMPTS = 3

@@ -16,7 +16,7 @@ import msgspec
 from nexus_bounty import AgentIdentity, Bounty, BountyCriteria, BountyStatus
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Claim, RewardRecord, RewardType, reward_id
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.ports import CreditsService
 

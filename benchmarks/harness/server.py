@@ -28,7 +28,7 @@ from benchmarks.harness import population
 from nexus_bounty import AgentIdentity, Bounty, BountyCriteria, BountyStatus
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, ReceivedRequest, running
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)

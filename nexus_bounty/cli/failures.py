@@ -15,9 +15,9 @@ from nexus_bounty.cli.output import facts, lines, safe
 from nexus_bounty.cli.session import Attempt
 from nexus_bounty.demo import DemoError
 from nexus_bounty.mock.server import ServerExtraMissingError
-from nexus_bounty.nexus.classification import Reason
+from nexus_bounty.nexus.client.classification import Reason
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import UnreadableDocumentError
-from nexus_bounty.nexus.errors import NexusError
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,

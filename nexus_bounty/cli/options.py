@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.client.settings import NexusSettings
 
 CLAIMS_ON_NEXUS: Final = "nexus"
 _PANEL: Final = "Where"

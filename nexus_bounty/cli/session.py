@@ -18,14 +18,14 @@ from nexus_bounty.cli.options import (
 )
 from nexus_bounty.cli.output import safe, stderr
 from nexus_bounty.idempotency import new_key
-from nexus_bounty.nexus.bounty_store import NexusBountyStore
-from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.auto import AutoCommit
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.results import CommitStrategy
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
+from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.probe import Verdict
+from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
 from nexus_bounty.registry import open_claims, open_credits

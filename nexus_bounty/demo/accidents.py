@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from nexus_bounty.nexus.paths import commit_slots
+from nexus_bounty.nexus.documents.paths import commit_slots
 
 
 class ProcessStopped(BaseException):

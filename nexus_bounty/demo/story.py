@@ -22,7 +22,7 @@ from nexus_bounty.models import (
     Contribution,
     utc_now,
 )
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import Outcome, Resolution
 from nexus_bounty.ports import Balance
 from nexus_bounty.reconcile import Reconciler

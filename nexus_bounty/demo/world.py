@@ -14,18 +14,18 @@ import httpx
 import msgspec
 
 from nexus_bounty.demo.accidents import Accident, AccidentProneTransport
+from nexus_bounty.demo.recording_commit import WitnessedCommit
 from nexus_bounty.demo.report import Write
-from nexus_bounty.demo.witness import WitnessedCommit
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Contribution
-from nexus_bounty.nexus.bounty_store import NexusBountyStore
-from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.paths import ZonePaths
-from nexus_bounty.nexus.rpc import Rpc
-from nexus_bounty.nexus.settings import NexusSettings
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.rpc import Rpc
+from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.registry import open_credits
 

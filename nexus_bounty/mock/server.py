@@ -54,9 +54,7 @@ def _server(mock: MockNexus, host: str, port: int, log_level: str) -> uvicorn.Se
 def _protocol() -> type[asyncio.Protocol]:
     """Uvicorn's HTTP protocol, with the connection's transport added to the scope."""
     try:
-        from uvicorn.protocols.http.httptools_impl import (
-            HttpToolsProtocol as Base,
-        )
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol
 

@@ -9,7 +9,7 @@ import msgspec
 from nexus_bounty.models import AgentIdentity, Contribution
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import DocumentReader, UnreadableDocumentError
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.validation import check_id
 
 

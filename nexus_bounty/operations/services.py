@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import Final, TypeVar
 
+from nexus_bounty.bounded_set import Recent
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_account
@@ -36,7 +37,6 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
 )
-from nexus_bounty.recent import Recent
 from nexus_bounty.validation import check_key
 
 logger = logging.getLogger("nexus_bounty.operations")

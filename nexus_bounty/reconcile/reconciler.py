@@ -16,16 +16,16 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
+from nexus_bounty.reconcile.counter import Progress, Tally
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.markers import IndexMarkers
-from nexus_bounty.reconcile.notes import Notes
 from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, SweepReport
 from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
-from nexus_bounty.reconcile.tally import Progress, Tally
+from nexus_bounty.reconcile.sweep_state import Notes
 
 Cursor = Mapping[str, str | None]
 """Behind which id or path each sweep goes on; `None` where it is through."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from nexus_bounty.operations.services import Services
-from nexus_bounty.reconcile.notes import Notes
+from nexus_bounty.reconcile.sweep_state import Notes
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from nexus_bounty import BountyStatus, Reconciler
 from nexus_bounty.cli.repair import told
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, ReconcileReport, SweepReport
 from tests.cli.shell import Life, Shell
 from tests.cli.test_cli_shell import INTERRUPTED, started, until

@@ -26,9 +26,9 @@ from nexus_bounty import (
     RenameCommit,
     RenameQuirks,
 )
-from nexus_bounty.nexus import etags
-from nexus_bounty.nexus.classification import Disposition, Reason
-from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.client import etags
+from nexus_bounty.nexus.client.classification import Disposition, Reason
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.outcomes import ClaimConflictError, Proof
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in, make_reward
 from tests.contract.scene import NOW, WRONG_KEY, Scene, raw

@@ -17,8 +17,8 @@ import respx
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.models import Wire
-from nexus_bounty.nexus.commit.auto import CommitOption
-from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from tests.contract.tape import Exchange
 from tests.contract.volatile import Volatile
 

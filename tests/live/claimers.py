@@ -34,7 +34,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import Contribution
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.ports import CreditsService
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits

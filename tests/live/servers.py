@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nexus_bounty import NexusClient, NexusSettings, RenameCommit, RenameQuirks
-from nexus_bounty.nexus.commit.results import CommitStrategy
+from nexus_bounty.nexus.documents.commits import CommitStrategy
 
 RACING: Final = ("0.5.6", "0.7.0")
 """Their preconditions race."""

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from nexus_bounty import NexusBountyStore, NexusClaimStore, NexusContributionStore
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.ports import BountyStore, ClaimStore, ContributionStore
 from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.claims_suite import ClaimStoreContract

@@ -25,7 +25,7 @@ from nexus_bounty import (
     Verdict,
     probe,
 )
-from nexus_bounty.nexus.commit.slots import RenameQuirks
+from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.testing.builders import make_bounty
 from tests.live.claimers import race, trusting_race
 from tests.live.servers import live_server

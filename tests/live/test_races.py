@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nexus_bounty import NexusClient
-from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.client.errors import NexusError
 from tests.live.servers import DROPPING, RACING, fresh_zone, live_server
 
 pytestmark = pytest.mark.live

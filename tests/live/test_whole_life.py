@@ -22,7 +22,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import utc_now
-from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty

@@ -19,7 +19,7 @@ from nexus_bounty.mock import (
     SeededFaults,
 )
 from tests.mock.support import PATH, hurried, talking_to
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 CREATE = {"path": PATH, "content": "x", "if_none_match": True}
 

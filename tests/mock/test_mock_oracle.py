@@ -10,7 +10,7 @@ import pytest
 
 from nexus_bounty.mock import PERSONALITIES, Fault, FaultKind, MockNexus
 from tests.mock.support import PATH, talking_to
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 
 async def test_the_log_holds_every_change_in_order_and_nothing_else() -> None:

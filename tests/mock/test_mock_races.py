@@ -11,7 +11,7 @@ import pytest
 
 from nexus_bounty.mock import PERSONALITIES, MockNexus, running
 from tests.mock.support import PATH, Rpc, talking_to
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 WRITERS = 8
 

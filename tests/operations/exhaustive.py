@@ -26,7 +26,7 @@ from tests.operations.world import (
     document,
     statuses_ever,
 )
-from tests.sampling import sampled
+from tests.support.sampling import sampled
 
 KEY = "the-operation"
 

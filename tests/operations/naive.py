@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from nexus_bounty import AgentIdentity, Bounty, BountyStatus, NexusClient
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.ports import ClaimStore, CreditsService
 
 ESCROW = "naive-escrow"

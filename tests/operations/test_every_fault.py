@@ -10,7 +10,7 @@ from tests.operations.exhaustive import (
     ledger_trials,
     request_trials,
 )
-from tests.sampling import sample_and_all
+from tests.support.sampling import sample_and_all
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -16,8 +16,8 @@ import pytest
 from nexus_bounty import NexusClient, NexusSettings, OutcomeError
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
-from nexus_bounty.nexus.claim_store import NexusClaimStore
-from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.claims.store import NexusClaimStore
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.testing.virtual_time import run, wall_clock
 from tests.operations.naive import NaiveOperations, NaiveStore

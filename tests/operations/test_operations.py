@@ -70,8 +70,8 @@ from tests.operations.world import (
     document,
     statuses_ever,
 )
-from tests.sampling import sample_and_all
-from tests.virtual import virtual
+from tests.support.sampling import sample_and_all
+from tests.support.virtual import virtual
 
 CAROL = AgentIdentity(agent_id="carol")
 KEY = "the-key"

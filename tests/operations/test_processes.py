@@ -41,12 +41,12 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus, running
 from nexus_bounty.mock.core import CoreState
-from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
-from tests.sampling import sample_and_all
+from tests.support.sampling import sample_and_all
 
 KILLED = 42
 FUNDS, PRICE = 1000, 100

@@ -27,12 +27,12 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.claim_store import NexusClaimStore
-from nexus_bounty.nexus.commit.results import CommitStrategy
+from nexus_bounty.nexus.claims.store import NexusClaimStore
+from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
-from tests import committed
+from tests.support import committed
 
 ALICE = AgentIdentity(agent_id="alice")
 BOB = AgentIdentity(agent_id="bob")

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from nexus_bounty import AgentIdentity, Bounty, BountyStatus, NexusBountyStore, NexusClient
-from nexus_bounty.nexus.claim_store import NexusClaimStore
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.claims.store import NexusClaimStore
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.testing.virtual_time import EPOCH

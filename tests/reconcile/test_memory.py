@@ -17,7 +17,8 @@ import pytest
 from nexus_bounty import Bounty, BountyStatus
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import OutcomeError
-from nexus_bounty.reconcile import Reconciler, notes
+from nexus_bounty.reconcile import Reconciler
+from nexus_bounty.reconcile import sweep_state as notes
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.reconciler import SWEEPS
@@ -25,7 +26,7 @@ from nexus_bounty.reconcile.sweep import Scope
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
 from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, GRACE, a_bounty
 from tests.reconcile.stranded import CAROL, ESCROW, HOUR, MINUTE, Hands, a_world
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 S = BountyStatus
 AGENTS = (BOB, CAROL)

@@ -22,7 +22,7 @@ from nexus_bounty.reconcile.sweep import Problem, Scope
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
 from tests.operations.world import BOB, BOUNTY_ID, CID, GRACE, World, a_bounty, broken_invariants
 from tests.reconcile.stranded import STRANDED, Hands, a_world, grown_old
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 MINUTE = timedelta(minutes=1)
 DOWN = Fault(FaultKind.REFUSE, match=RequestMatch(), times=None)

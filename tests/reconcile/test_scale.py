@@ -24,9 +24,10 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
-from nexus_bounty.nexus.paths import ZonePaths
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.outcomes import InvalidInputError
-from nexus_bounty.reconcile import Finding, notes
+from nexus_bounty.reconcile import Finding
+from nexus_bounty.reconcile import sweep_state as notes
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.rewards import MissingRewards
 

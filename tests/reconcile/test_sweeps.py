@@ -13,8 +13,8 @@ import pytest
 from nexus_bounty import Bounty, BountyStatus, PreCommitError
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
-from nexus_bounty.nexus.paths import ZonePaths
-from nexus_bounty.nexus.status_index import StatusIndex
+from nexus_bounty.nexus.bounties.status_index import StatusIndex
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.world import (
@@ -41,7 +41,7 @@ from tests.reconcile.stranded import (
     grown_old,
     stranded,
 )
-from tests.virtual import virtual
+from tests.support.virtual import virtual
 
 each_case = pytest.mark.parametrize("case", STRANDED, ids=lambda case: case.name)
 CHANGES = {"write", "delete", "rename", "mkdir"}

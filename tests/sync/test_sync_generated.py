@@ -21,11 +21,9 @@ from nexus_bounty import (
     OperationResult,
     Reconciler,
     Resolution,
-    sync,
 )
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.client import File
-from nexus_bounty.portal import Face
 from nexus_bounty.ports import BountyStore
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.sync import (
@@ -34,6 +32,8 @@ from nexus_bounty.sync import (
     SyncNexusClient,
     SyncReconciler,
 )
+from nexus_bounty.sync import faces as sync
+from nexus_bounty.sync.background_loop import Face
 from tools import generate_sync
 
 PAIRS = [

@@ -24,7 +24,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
-from nexus_bounty.nexus.claim_store import NexusClaimStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.reconcile.report import Finding, ReconcileReport
 from nexus_bounty.sync import (
     ClosedError,
@@ -57,7 +57,7 @@ class World:
             return self.now
 
         self.credits = MemoryCredits(clock=clock)
-        self.client.portal.run(self.credits.top_up, "funds", account="alice", amount=1000)
+        self.client.background.run(self.credits.top_up, "funds", account="alice", amount=1000)
         self.store = SyncNexusBountyStore(self.client, commit="conditional", clock=clock)
         self.operations = SyncBountyOperations(
             self.store,
@@ -69,7 +69,7 @@ class World:
 
     def money(self, account: str) -> tuple[int, int]:
         """What the account has to spend, and what is set aside."""
-        balance = self.client.portal.run(self.credits.balance, account)
+        balance = self.client.background.run(self.credits.balance, account)
         return balance.available, balance.reserved
 
     def post(self, bounty_id: str = "b1", amount: int = 100) -> Bounty:
@@ -221,7 +221,7 @@ def test_of_eight_threads_that_claim_one_bounty_exactly_one_wins(world: World) -
 def test_everything_lives_on_the_loop_of_the_client_and_ends_with_it(world: World) -> None:
     """Closing the operations closes neither the store nor the reconciler's loop."""
     reconciler = SyncReconciler(world.operations)
-    assert reconciler.portal is world.operations.portal is world.client.portal
+    assert reconciler.background is world.operations.background is world.client.background
     world.operations.close()
     with pytest.raises(ClosedError, match="SyncBountyOperations is closed: nothing was sent"):
         world.post()

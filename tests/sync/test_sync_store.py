@@ -26,7 +26,7 @@ from nexus_bounty import (
     RewardType,
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch, running
-from nexus_bounty.nexus.classification import Disposition
+from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.sync import ClosedError, SyncNexusBountyStore, SyncNexusClient, timeout
 
 ALICE, BOB = AgentIdentity(agent_id="alice"), AgentIdentity(agent_id="bob")
@@ -168,7 +168,7 @@ def test_a_store_shares_the_loop_of_its_client_and_outlives_nothing() -> None:
     """Closing the store leaves the client open; closing the client closes the store."""
     with connect(MockNexus("0.10")) as client:
         first, second = SyncNexusBountyStore(client), SyncNexusBountyStore(client, "other")
-        assert first.portal is second.portal is client.portal
+        assert first.background is second.background is client.background
         first.close()
         with pytest.raises(ClosedError):
             first.get_bounty("b1")

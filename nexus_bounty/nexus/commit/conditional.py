@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from nexus_bounty.nexus import documents, etags
-from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.client import File, NexusClient
+from nexus_bounty.nexus import documents
+from nexus_bounty.nexus.client import File, NexusClient, etags
+from nexus_bounty.nexus.client.classification import Disposition
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
-from nexus_bounty.nexus.commit.plain import PlainFiles
-from nexus_bounty.nexus.commit.results import (
+from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
+from nexus_bounty.nexus.documents.commits import (
     Aborted,
     CommitResult,
     Committed,
@@ -25,9 +28,6 @@ from nexus_bounty.nexus.commit.results import (
     Trail,
     Unknown,
 )
-from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline
 from nexus_bounty.outcomes import Proof
 
 _PROOF_OF_ABSENCE = {

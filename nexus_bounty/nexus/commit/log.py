@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from nexus_bounty.nexus import documents, paths
+from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.slots import Slots
-from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError, paths
 
 logger = logging.getLogger("nexus_bounty.nexus")
 

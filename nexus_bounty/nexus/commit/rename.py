@@ -17,14 +17,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
-from nexus_bounty.nexus.commit.bid import Bid
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
-from nexus_bounty.nexus.commit.results import CommitResult, Intent, Trail, Unknown
-from nexus_bounty.nexus.commit.slots import RenameQuirks, Slots
-from nexus_bounty.nexus.commit.sweep import SlotSweep
+from nexus_bounty.nexus.commit.rename_write import Bid
+from nexus_bounty.nexus.commit.slot_sweep import SlotSweep
+from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.documents.commits import CommitResult, Intent, Trail, Unknown
 
 
 class RenameCommit:

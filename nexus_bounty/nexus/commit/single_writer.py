@@ -18,13 +18,13 @@ from typing import Self
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.results import CommitResult, Intent, Trail
-from nexus_bounty.nexus.commit.slots import RenameQuirks
 from nexus_bounty.nexus.commit.zone_lease import ZoneLease
 from nexus_bounty.nexus.documents import BelievedFile
-from nexus_bounty.nexus.paths import ZonePaths
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.documents.commits import CommitResult, Intent, Trail
+from nexus_bounty.nexus.documents.paths import ZonePaths
 
 LEASE_LASTS = timedelta(seconds=120)
 

@@ -16,34 +16,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from nexus_bounty.idempotency import derived_id
-from nexus_bounty.nexus import classification, etags, paths
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.documents import BelievedFile, DocumentReader
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.client import NexusClient, classification, etags
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
 
 STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"
-
-
-@dataclass(frozen=True, slots=True)
-class RenameQuirks:
-    """What is odd about a server's rename; found by the probe.
-
-    Attributes:
-        blocks_in_directories: Renaming a file that lies in a directory blocks the server for half
-            a minute, as it updates the file's inherited permissions and waits for its own lock
-            (0.5.6). A file at the root has none, so files are staged there.
-        loses_content: A renamed file keeps its etag, and its content cannot be read any more
-            (0.9.9 to 0.9.18). So a copy is kept under a name that is that etag.
-    """
-
-    blocks_in_directories: bool = False
-    loses_content: bool = False
 
 
 class Slots:

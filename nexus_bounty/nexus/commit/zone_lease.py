@@ -23,13 +23,13 @@ from typing import Final
 import msgspec
 
 from nexus_bounty.models import Wire, utc_now
-from nexus_bounty.nexus import classification
-from nexus_bounty.nexus.classification import Disposition
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.slots import RenameQuirks, Slots
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.paths import ZonePaths
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.client import NexusClient, classification
+from nexus_bounty.nexus.client.classification import Disposition
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.outcomes import Evidence, Proof, UnsupportedServerError
 
 logger = logging.getLogger("nexus_bounty.nexus")

@@ -10,13 +10,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from nexus_bounty.nexus import etags, wire
-from nexus_bounty.nexus.classification import Reason
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.errors import NexusError
+from nexus_bounty.nexus.client import NexusClient, etags, wire
+from nexus_bounty.nexus.client.classification import Reason
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.probe.report import Bulk, EtagKind, Locks, Paging
 from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, is_refused
-from nexus_bounty.nexus.retry import Deadline
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from nexus_bounty.models import Wire, utc_now
-from nexus_bounty.nexus.commit.slots import RenameQuirks
+from nexus_bounty.nexus.client.quirks import RenameQuirks
 
 
 class Verdict(StrEnum):

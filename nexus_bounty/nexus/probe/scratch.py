@@ -9,11 +9,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from nexus_bounty.nexus import wire
-from nexus_bounty.nexus.classification import Reason
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.errors import NexusError
-from nexus_bounty.nexus.retry import Deadline
+from nexus_bounty.nexus.client import NexusClient, wire
+from nexus_bounty.nexus.client.classification import Reason
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
 
 MOST_REQUESTS: Final = 60
 MOST_SECONDS: Final = 20.0

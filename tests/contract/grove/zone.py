@@ -28,8 +28,8 @@ from nexus_bounty import (
     NexusSettings,
 )
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.paths import ZonePaths
-from nexus_bounty.nexus.settings import StorageEncoding
+from nexus_bounty.nexus.client.settings import StorageEncoding
+from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_bounty
 
 TURNS: Final = Path(__file__).parent / "turns.json"

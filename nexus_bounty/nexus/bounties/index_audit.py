@@ -1,0 +1,120 @@
+"""The audit of the status index: every document and every marker is looked at, a page at a time.
+
+Documents come first, for markers that they lack; then the markers of one status after another,
+for those that are stale. No more than one page is held, and the path that a page ends with says
+where to go on, in this process or in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from nexus_bounty.models import BountyStatus, IndexFault, IndexPage
+from nexus_bounty.nexus.bounties.status_index import Standing, StatusIndex, standing
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.pages import Ask, chunks
+from nexus_bounty.nexus.documents import Document, paths
+from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import listed, to_bounty
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One directory: how to ask for its pages, and what may be wrong with the files on one."""
+
+    directory: str
+    ask: Ask
+    faults: Callable[[Sequence[str]], Awaitable[list[IndexFault]]]
+
+    def covers(self, path: str) -> bool:
+        return path.startswith(f"{self.directory}/")
+
+
+class IndexAudit:
+    """Compares the status index of one zone with its documents.
+
+    Markers of bounties that do not exist, or cannot be read, are left alone.
+    """
+
+    def __init__(
+        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, strategy: CommitStrategy
+    ) -> None:
+        self._client = client
+        self._zone = zone
+        self._index = index
+        self._strategy = strategy
+
+    async def pages(self, after: str) -> AsyncIterator[IndexPage]:
+        """What is wrong with the files behind the path `after`, a page at a time."""
+        parts = [self._documents(), *(self._markers(status) for status in BountyStatus)]
+        begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
+        for part in parts[begun:]:
+            behind = after if part.covers(after) else ""
+            async for files in chunks(part.ask, behind, self._client.settings.bulk_size):
+                faults = await part.faults(files)
+                yield IndexPage(after=files[-1], checked=len(files), faults=faults)
+
+    async def repair(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
+        """Write the markers that are missing, remove the stale ones; returns what is left.
+
+        However old `faults` are, it does no harm: nothing can make a stale marker needed again,
+        and one too many misleads nobody.
+        """
+        for fault in faults:
+            if fault.missing:
+                generation = paths.marker_generation(fault.marker)
+                deadline = self._client.deadline()
+                await self._index.restore(fault.bounty_id, fault.status, generation, deadline)
+        stale = {fault.marker: fault for fault in faults if not fault.missing}
+        left = await self._index.retire(list(stale), self._client.deadline())
+        return [stale[marker] for marker in left]
+
+    def _documents(self) -> _Part:
+        directory = self._zone.bounties
+        return _Part(
+            directory,
+            lambda after: self._strategy.page(directory, after, self._client.deadline()),
+            self._lacking,
+        )
+
+    def _markers(self, status: BountyStatus) -> _Part:
+        directory = self._zone.statuses(status)
+        return _Part(directory, partial(self._client.page, directory), partial(self._stale, status))
+
+    async def _lacking(self, documents: Sequence[str]) -> list[IndexFault]:
+        """The markers that some of `documents` lack."""
+        needed = {}
+        for document in await self._strategy.read_many(documents, self._client.deadline()):
+            bounty = listed(document, to_bounty)
+            if bounty is not None and isinstance(document, Document):
+                bounty_id = paths.document_id(document.path)
+                generation = document.history.marker_seq
+                marker = self._zone.marker(bounty.status, bounty_id, generation)
+                needed[marker] = IndexFault(
+                    bounty_id=bounty_id, status=bounty.status, marker=marker, missing=True
+                )
+        there = await self._client.exist(list(needed))
+        return [fault for fault, exists in zip(needed.values(), there, strict=True) if not exists]
+
+    async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> list[IndexFault]:
+        """Those of `markers` that nothing can make needed again.
+
+        They were listed before the documents are read: what these do not need is stale for good.
+        """
+        ids = {marker: paths.marked_id(marker) for marker in markers}
+        names = list(dict.fromkeys(map(self._zone.bounty, ids.values())))
+        about = {}
+        for document in await self._strategy.read_many(names, self._client.deadline()):
+            bounty = listed(document, to_bounty)
+            if bounty is not None and isinstance(document, Document):
+                about[paths.document_id(document.path)] = (bounty.status, document.history)
+        return [
+            IndexFault(bounty_id=bounty_id, status=status, marker=marker)
+            for marker, bounty_id in ids.items()
+            if bounty_id in about
+            and standing(status, paths.marker_generation(marker), *about[bounty_id])
+            is Standing.STALE
+        ]

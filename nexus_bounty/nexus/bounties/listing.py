@@ -1,0 +1,275 @@
+"""Listings of bounties: found by markers or documents, always checked at the document.
+
+Markers and documents are listed and read a page at a time, each page an operation of its own.
+What is remembered spares reading documents, never checking them: a document is taken as it was
+last seen only if the server shows the same content hash, and for the dates alone, which never
+change, without asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from heapq import heappush, heappushpop, nlargest
+from itertools import islice
+
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.nexus.bounties.status_index import StatusIndex
+from nexus_bounty.nexus.client import Etags, NexusClient, Page
+from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.documents import Document, is_tombstone, paths
+from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
+from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import listed, to_bounty
+from nexus_bounty.validation import check_query
+
+Place = tuple[datetime, str]
+"""Where a bounty stands in a listing: by its time of creation, then by its id; newest is last."""
+
+ALIVE = BountyQuery(status=(BountyStatus.OPEN, BountyStatus.CLAIMED))
+
+
+def place(bounty: Bounty) -> Place:
+    """Where `bounty` stands."""
+    return (bounty.created_at, bounty.bounty_id)
+
+
+class BountyListing:
+    """Finds the bounties of one zone that match a query."""
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone: ZonePaths,
+        index: StatusIndex,
+        strategy: CommitStrategy,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._zone = zone
+        self._index = index
+        self._strategy = strategy
+        self._snapshots = SnapshotMemory(client.settings.remembered_documents)
+        self._dates = DatesMemory(client.settings.remembered_dates, clock)
+
+    def forget(self) -> None:
+        """Drop what is remembered."""
+        self._snapshots.clear()
+        self._dates.clear()
+
+    async def select(self, query: BountyQuery) -> list[Bounty]:
+        """The bounties that match, newest first, cut to `offset` and `limit`."""
+        check_query(query)
+        if query.limit is None:
+            found = [bounty async for bounty in self.walk(query)]
+        else:
+            found = await self._newest(query, query.offset + query.limit)
+        found.sort(key=place, reverse=True)
+        return found[query.offset :]
+
+    async def count(self, query: BountyQuery) -> int:
+        """How many bounties match, without keeping them."""
+        number = 0
+        async for _ in self.walk(query):
+            number += 1
+        return number
+
+    async def expired(self, now: datetime) -> list[Bounty]:
+        """The open and claimed bounties whose deadline has passed, newest first.
+
+        Those whose deadline is known and still to come are not read.
+        """
+        found: dict[str, Bounty] = {}
+        async for candidates in self._candidates(ALIVE):
+            due = [path for path in candidates if path not in found and self._may_be_due(path, now)]
+            read = await self._read(due)
+            found |= {
+                path: bounty
+                for path, bounty in read.items()
+                if ALIVE.matches(bounty) and bounty.deadline < now
+            }
+        return sorted(found.values(), key=place, reverse=True)
+
+    def _may_be_due(self, path: str, now: datetime) -> bool:
+        dates = self._dates.recall(path)
+        return dates is None or dates.deadline < now
+
+    async def walk(self, query: BountyQuery) -> AsyncIterator[Bounty]:
+        """The bounties that match, in no order, holding one page of documents at a time."""
+        check_query(query)
+        etags = _Etags(self._strategy, self._client, self._zone.bounties, self._snapshots)
+        seen: set[str] = set()  # a bounty may have several markers
+        async for candidates in self._candidates(query):
+            unseen = [path for path in candidates if path not in seen]
+            for path, bounty in (await self._current(unseen, etags)).items():
+                if query.matches(bounty):
+                    if query.statuses is not None:
+                        seen.add(path)
+                    yield bounty
+
+    async def _newest(self, query: BountyQuery, number: int) -> list[Bounty]:
+        """The `number` newest bounties that match.
+
+        Of those whose time of creation is known, only as many are read as are needed.
+        """
+        best = _Best(number)
+        known = _Newest(number + self._client.settings.bulk_size)
+        async for candidates in self._candidates(query):
+            unknown = []
+            for path in candidates:
+                dates = self._dates.recall(path)
+                if dates is None:
+                    unknown.append(path)
+                else:
+                    known.add((dates.created_at, paths.document_id(path)), path)
+            best.add(each for each in (await self._read(unknown)).values() if query.matches(each))
+        for places in known.by(max(number, 1)):
+            if not best.would_take(places[0][0]):
+                return best.bounties
+            found = await self._read([path for _, path in places])
+            best.add(each for each in found.values() if query.matches(each))
+        if known.is_cut:  # so many have moved on that one which was left out may be needed
+            async for bounty in self.walk(query):
+                best.add([bounty])
+        return best.bounties
+
+    async def _candidates(self, query: BountyQuery) -> AsyncIterator[list[str]]:
+        """The paths of the documents that may match, a chunk at a time, in order within a status.
+
+        The statuses are gone through in the order of a bounty's life, so that a bounty that moves
+        on from one to the next meanwhile is met in at least one of them.
+        """
+        size = self._client.settings.bulk_size
+        if query.statuses is None:
+            async for chunk in chunks(self._page, "", size):
+                yield chunk
+            return
+        for status in BountyStatus:
+            if status in query.statuses:
+                async for markers in chunks(partial(self._index.page, status), "", size):
+                    ids = dict.fromkeys(paths.marked_id(marker) for marker in markers)
+                    yield [self._zone.bounty(bounty_id) for bounty_id in ids]
+
+    async def _page(self, after: str) -> Page:
+        return await self._strategy.page(self._zone.bounties, after, self._client.deadline())
+
+    async def _current(self, candidates: Sequence[str], etags: _Etags) -> dict[str, Bounty]:
+        """The bounties at these paths; those that have not changed are not read again."""
+        tags = await etags.of(candidates)
+        known = {path: self._snapshots.recall(path, tags.get(path)) for path in candidates}
+        changed = [path for path, snapshot in known.items() if snapshot is None]
+        found = await self._read(changed)
+        for path, snapshot in known.items():
+            if snapshot is not None and snapshot.bounty is not None:
+                found[path] = snapshot.bounty
+        return found
+
+    async def _read(self, candidates: Sequence[str]) -> dict[str, Bounty]:
+        """The bounties at these paths, by their paths, that exist and can be read."""
+        found = {}
+        deadline = self._client.deadline()
+        for document in await self._strategy.read_many(candidates, deadline) if candidates else ():
+            bounty = listed(document, to_bounty)
+            if bounty is not None:
+                self._dates.remember(document.path, bounty)
+                found[document.path] = bounty
+            if isinstance(document, Document) and (bounty is not None or is_tombstone(document)):
+                self._snapshots.remember(document, bounty)
+        return found
+
+
+class _Etags:
+    """Shows, in the course of one walk, which documents may be taken as they were last seen.
+
+    It asks the server for etags where most of a chunk is known and not much else is on the page
+    that would come; a page has its own directory's order, as the chunks of a status do.
+    """
+
+    def __init__(
+        self,
+        strategy: CommitStrategy,
+        client: NexusClient,
+        directory: str,
+        snapshots: SnapshotMemory,
+    ) -> None:
+        self._strategy = strategy
+        self._client = client
+        self._directory = directory
+        self._snapshots = snapshots
+        self._page: Etags | None = None
+        self._is_sparse = False
+
+    async def of(self, candidates: Sequence[str]) -> Mapping[str, str]:
+        """The etags of those `candidates` for which it is worth while; none of the others."""
+        known = sum(self._snapshots.knows(path) for path in candidates)
+        if self._is_sparse or known < max(len(candidates) / 2, self._fewest):
+            return {}
+        first = min(candidates)
+        if self._page is None or not self._page.cover(first):
+            behind, deadline = first[:-1], self._client.deadline()
+            self._page = await self._strategy.etags(self._directory, behind, deadline)
+        by_path = self._page.by_path if self._page else {}
+        found = {path: by_path[path] for path in candidates if path in by_path}
+        self._is_sparse = len(found) < len(candidates) / 2
+        return found
+
+    @property
+    def _fewest(self) -> float:
+        """How many documents have to be spared for a page of etags: one read costs as much."""
+        bulk = self._client.dialect.reads_in_bulk is not False
+        return self._client.settings.page_size / 8 if bulk else 2
+
+
+class _Best:
+    """The newest of the bounties that are shown to it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._by_id: dict[str, Bounty] = {}
+
+    @property
+    def bounties(self) -> list[Bounty]:
+        """Those that it keeps."""
+        return nlargest(self._number, self._by_id.values(), key=place)
+
+    def add(self, bounties: Iterable[Bounty]) -> None:
+        """Keep those that are new enough."""
+        for bounty in bounties:
+            self._by_id[bounty.bounty_id] = bounty
+            if len(self._by_id) > 2 * self._number:
+                self._by_id = {each.bounty_id: each for each in self.bounties}
+
+    def would_take(self, other: Place) -> bool:
+        """Whether a bounty that stands at `other` would be kept."""
+        kept = self.bounties
+        return len(kept) < self._number or (bool(kept) and other > place(kept[-1]))
+
+
+class _Newest:
+    """Of the candidates that are shown to it the `number` newest, by their dates alone."""
+
+    def __init__(self, number: int) -> None:
+        self.is_cut = False
+        self._number = number
+        self._heap: list[tuple[Place, str]] = []
+        self._paths: set[str] = set()
+
+    def add(self, at: Place, path: str) -> None:
+        """Keep the candidate if it is new enough."""
+        if path in self._paths:
+            return
+        self._paths.add(path)
+        if len(self._heap) < self._number:
+            heappush(self._heap, (at, path))
+            return
+        _, left_out = heappushpop(self._heap, (at, path))
+        self._paths.discard(left_out)
+        self.is_cut = True
+
+    def by(self, size: int) -> Iterator[list[tuple[Place, str]]]:
+        """The candidates, newest first, `size` at a time."""
+        newest_first = iter(sorted(self._heap, reverse=True))
+        while some := list(islice(newest_first, size)):
+            yield some

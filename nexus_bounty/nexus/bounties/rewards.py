@@ -1,0 +1,104 @@
+"""Reward records: one document each, immutable, found by a deterministic id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.documents import Document, is_tombstone
+from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import listed, new_value, to_reward, to_value
+from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
+from nexus_bounty.validation import (
+    MOST_REWARD_ID_BYTES,
+    check_id,
+    check_limit,
+    check_reward,
+    is_name,
+)
+
+
+class RewardBook:
+    """The rewards of one zone."""
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone: ZonePaths,
+        writer: DocumentWriter,
+        strategy: CommitStrategy,
+    ) -> None:
+        self._client = client
+        self._zone = zone
+        self._writer = writer
+        self._strategy = strategy
+
+    async def record(self, reward: RewardRecord, key: str | None) -> RewardRecord:
+        """Keep `reward`; its id makes a repeat a no-op, whatever the key."""
+        check_reward(reward)
+        parameters = to_value(reward)
+        del parameters["createdAt"]
+        async with self._writer.operation(
+            "record_reward", "reward", reward.reward_id, parameters, key
+        ) as operation:
+            return await self._record(operation, reward)
+
+    async def _record(self, operation: Operation, reward: RewardRecord) -> RewardRecord:
+        base: Document | None = None
+        while True:
+            path = self._zone.reward(reward.reward_id)
+            tombstone = to_value(reward) | {"status": BountyStatus.CANCELLED.value}
+            intent = self._writer.intend(
+                operation, path, base, new_value(reward, base), tombstone=tombstone
+            )
+            result = await self._writer.commit(operation, intent)
+            if isinstance(result, Committed):
+                return to_reward(result.document)
+            if not is_tombstone(result.document):
+                return self._same(operation, reward, result.document)
+            self._writer.recall(operation, result.document.history)
+            base = result.document
+
+    def _same(self, operation: Operation, reward: RewardRecord, document: Document) -> RewardRecord:
+        """The reward that is recorded already, if it is the same."""
+        recorded = to_reward(document)
+        differing = [
+            name
+            for name in ("reward_type", "amount", "contribution_cid", "bounty_id")
+            if getattr(recorded, name) != getattr(reward, name)
+        ]
+        if differing or recorded.recipient.agent_id != reward.recipient.agent_id:
+            raise operation.error(
+                IdempotencyMismatchError,
+                Proof.DOCUMENT,
+                f"reward {reward.reward_id!r} is recorded with other contents",
+            )
+        return recorded
+
+    async def has(self, reward_id: str) -> bool:
+        """Whether the reward is recorded."""
+        check_id("reward_id", reward_id, MOST_REWARD_ID_BYTES)
+        path = self._zone.reward(reward_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        return document is not None and not is_tombstone(document)
+
+    async def recorded(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of `reward_ids` that are recorded."""
+        possible = (each for each in reward_ids if is_name(each, MOST_REWARD_ID_BYTES))
+        asked = {self._zone.reward(each): each for each in possible}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        return {asked[each.path] for each in documents if listed(each, to_reward) is not None}
+
+    async def select(self, query: RewardQuery) -> list[RewardRecord]:
+        """The rewards that match, newest first, cut to `limit`."""
+        check_limit("limit", query.limit)
+        deadline = self._client.deadline()
+        paths = await self._strategy.names(self._zone.rewards, deadline)
+        documents = await self._strategy.read_many(paths, deadline)
+        rewards = [reward for each in documents if (reward := listed(each, to_reward)) is not None]
+        found = [reward for reward in rewards if query.matches(reward)]
+        found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)
+        return found[: query.limit]

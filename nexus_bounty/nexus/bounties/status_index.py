@@ -1,0 +1,170 @@
+"""Status markers: empty files that say in which status a bounty may be found.
+
+A marker is written *before* the commit that it announces, so a listing never misses a committed
+bounty; it is removed after the commit that leaves its status, so it may be stale, and listings
+re-check the document. What makes that safe although deletes cannot be conditional and may arrive
+late:
+
+- `open` can be entered twice (`claimed → open` releases). A re-entry has a marker of its own
+  generation, named after the sequence number of its write, which no late delete of an older one
+  can hit. The plain marker is written besides, for the peer.
+- `claimed` can be entered twice, too. Its marker is kept through a release and removed only when
+  the bounty leaves `open` and `claimed` for good, so that no delete of it is ever under way while
+  it may be needed, and a listing of `open` before `claimed` sees a bounty that moves meanwhile.
+- A draft is expected to be opened and a settlement under way to be settled: the marker of that
+  next status is written with the first one, in one request. Should it never be entered, the
+  marker is stale once the bounty has ended.
+- The markers of a bounty that was announced and never created are left alone: it may yet be
+  created, and nothing could tell a delete that arrives then from one that is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum
+from functools import partial
+from typing import Final
+
+from nexus_bounty.bounded_set import Recent
+from nexus_bounty.idempotency import History
+from nexus_bounty.lifecycle import TRANSITIONS
+from nexus_bounty.models import BountyStatus
+from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.paths import ZonePaths
+
+_OPEN, _CLAIMED = BountyStatus.OPEN, BountyStatus.CLAIMED
+_EXPECTED: Final = {
+    BountyStatus.DRAFT: BountyStatus.OPEN,
+    BountyStatus.PENDING_SETTLEMENT: BountyStatus.SETTLED,
+}
+"""The status that nearly every bounty enters next."""
+
+
+class Standing(Enum):
+    """How a marker relates to the document it points to."""
+
+    CURRENT = "current"
+    AHEAD = "ahead"
+    """It may announce a commit that is still to come."""
+    STALE = "stale"
+    """Nothing can make it needed again."""
+
+
+def announced_with(status: BountyStatus) -> list[BountyStatus]:
+    """The statuses whose markers are written when a bounty is about to enter `status`."""
+    return [status, _EXPECTED[status]] if status in _EXPECTED else [status]
+
+
+def generation_after(
+    history: History, before: BountyStatus, target: BountyStatus, seq: int
+) -> int | None:
+    """The generation of the marker of a bounty that enters `target` by write `seq`."""
+    if target is before:
+        return history.marker_seq
+    if before is _CLAIMED and target is _OPEN:
+        return seq
+    return None
+
+
+def left_behind(
+    bounty_id: str, before: BountyStatus, target: BountyStatus, history: History, zone: ZonePaths
+) -> list[str]:
+    """The marker paths that a bounty leaves behind when it goes from `before` to `target`."""
+    if target is before or (before, target) == (_CLAIMED, _OPEN):
+        return []
+    behind = [zone.marker(before, bounty_id)]
+    behind += [
+        zone.marker(ahead, bounty_id)
+        for ahead in announced_with(before)[1:]
+        if ahead is not target and ahead not in _reachable(target)
+    ]
+    if history.marker_seq is not None:
+        behind.append(zone.marker(before, bounty_id, history.marker_seq))
+        if before is _OPEN and target is not _CLAIMED:
+            behind.append(zone.marker(_CLAIMED, bounty_id))
+    return behind
+
+
+def standing(
+    marked: BountyStatus, generation: int | None, status: BountyStatus, history: History
+) -> Standing:
+    """How a marker of `marked` stands to a bounty in `status`."""
+    if generation is not None and generation > history.seq:
+        return Standing.AHEAD
+    if marked is status and generation in (None, history.marker_seq):
+        return Standing.CURRENT
+    ahead = generation is None and _plain_marker_may_be_needed(marked, status)
+    return Standing.AHEAD if ahead else Standing.STALE
+
+
+def _plain_marker_may_be_needed(marked: BountyStatus, status: BountyStatus) -> bool:
+    """Whether a bounty in `status` may yet enter `marked`, needing its plain marker."""
+    reentry = marked is _OPEN and status is not BountyStatus.DRAFT
+    return not reentry and marked in _reachable(status)
+
+
+def _reachable(status: BountyStatus) -> set[BountyStatus]:
+    found: set[BountyStatus] = set()
+    frontier = {status}
+    while frontier:
+        frontier = {after for each in frontier for after in TRANSITIONS[each]} - found
+        found |= frontier
+    return found
+
+
+class StatusIndex:
+    """The markers of one zone."""
+
+    def __init__(self, client: NexusClient, zone: ZonePaths) -> None:
+        self._client = client
+        self._zone = zone
+        self._written_ahead = Recent()
+
+    async def announce(
+        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
+    ) -> None:
+        """Write the marker of `status`, and of the one that is expected next.
+
+        Repeats are harmless, since a marker never lies; one written ahead is not written again.
+        """
+        plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
+        if generation is None and plain[0] in self._written_ahead:
+            self._written_ahead.discard(plain[0])
+            return
+        again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
+        await self._write([*plain, *again], deadline)
+        for ahead in plain[1:]:
+            self._written_ahead.add(ahead)
+
+    async def restore(
+        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
+    ) -> None:
+        """Write the markers that a bounty in `status` was found to lack."""
+        needed = {None, generation}
+        await self._write([self._zone.marker(status, bounty_id, each) for each in needed], deadline)
+
+    async def _write(self, markers: Sequence[str], deadline: Deadline) -> None:
+        await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
+
+    async def retire(self, markers: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        """Remove markers that nothing can make needed again; returns those that are still there."""
+        return await self._client.delete_many(markers, deadline=deadline)
+
+    async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
+        """The ids of the bounties that may be in `status` behind `after`, holding one page."""
+        ask = partial(self.page, status)
+        behind = self._zone.marker(status, after) if after else ""
+        async for markers in chunks(ask, behind, self._client.settings.page_size):
+            for path in markers:
+                yield paths.marked_id(path)
+
+    async def page(self, status: BountyStatus, after: str) -> Page:
+        """The paths of the markers of `status` behind the path `after`, or of a page of them."""
+        return await self._client.page(self._zone.statuses(status), after)
+
+    async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:
+        """The paths of all markers of `status`."""
+        return await self._client.list(self._zone.statuses(status), deadline=deadline)

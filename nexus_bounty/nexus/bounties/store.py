@@ -1,0 +1,583 @@
+"""NexusBountyStore: bounties as documents on Nexus, every mutation with a provable outcome."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from copy import copy
+from datetime import datetime
+from typing import Self
+
+import msgspec
+
+from nexus_bounty.idempotency import OperationRecord, derived_id, new_key
+from nexus_bounty.models import (
+    FROM_IDEMPOTENCY_KEY,
+    AgentIdentity,
+    Bounty,
+    BountyQuery,
+    BountyStatus,
+    IndexFault,
+    IndexPage,
+    IndexStatus,
+    RewardQuery,
+    RewardRecord,
+    utc_now,
+)
+from nexus_bounty.nexus.bounties import transitions
+from nexus_bounty.nexus.bounties.index_audit import IndexAudit
+from nexus_bounty.nexus.bounties.index_repair import IndexRepair
+from nexus_bounty.nexus.bounties.listing import BountyListing
+from nexus_bounty.nexus.bounties.rewards import RewardBook
+from nexus_bounty.nexus.bounties.status_index import (
+    Standing,
+    StatusIndex,
+    announced_with,
+    generation_after,
+    left_behind,
+    standing,
+)
+from nexus_bounty.nexus.bounties.transitions import Transition
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.documents import Document, is_tombstone
+from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.commits import Committed, Intent
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import (
+    anonymous_tombstone,
+    bounty_tombstone,
+    changed,
+    listed,
+    new_value,
+    to_bounty,
+    to_value,
+)
+from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strategy
+from nexus_bounty.outcomes import (
+    BountyExistsError,
+    BountyNotFoundError,
+    BountyStateError,
+    Outcome,
+    PostCommitError,
+    Proof,
+    Resolution,
+)
+from nexus_bounty.validation import (
+    check_agent,
+    check_bounty,
+    check_id,
+    check_key,
+    check_text,
+    check_time,
+    is_name,
+)
+
+REMOVE_STALE_MARKER = "remove_stale_marker"
+
+
+class NexusBountyStore:
+    """A `BountyStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+        commit: How documents are committed: "auto" for what a probe finds to be safe before the
+            first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
+        clock: The current time, aware.
+
+    Every mutation returns a committed snapshot or raises one of:
+
+    - `PreCommitError`: it did not happen and can no longer happen;
+    - `PostCommitError`: it happened, and removing a stale marker is still owed;
+    - `CommitUnknownError`: neither could be proven. Repeat the call with the error's
+      `idempotency_key`, or ask `resolve_operation`.
+
+    A mutation that is cancelled may still land: repeat it with its key to find out.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone_id: str | None = None,
+        *,
+        commit: CommitOption = "auto",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        zone_id = zone_id if zone_id is not None else client.settings.zone_id
+        check_id("zone_id", zone_id)
+        self._client = client
+        self._clock = clock
+        self._zone = ZonePaths(zone_id)
+        strategy = commit_strategy(commit, client, zone_id)
+        self._writer = DocumentWriter(client, strategy, clock)
+        self._index = StatusIndex(client, self._zone)
+        self._listing = BountyListing(client, self._zone, self._index, strategy, clock)
+        self._repair = IndexRepair(client, self._zone, self._index, strategy)
+        self._audit = IndexAudit(client, self._zone, self._index, strategy)
+        self._rewards = RewardBook(client, self._zone, self._writer, strategy)
+        self._strategy = strategy
+        self._memory = DocumentMemory(client.settings.remembered_documents)
+        self._cleans_up_later = False
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, removing stale markers `later`, or before its transitions return.
+
+        Later they are left to `client.cleanup`, off the critical path: nothing is owed then, so
+        that no `PostCommitError` is raised. A new store does it before it returns.
+        """
+        other = copy(self)
+        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        return other
+
+    @property
+    def store_identity(self) -> str:
+        """Which zone of which kind of store this is."""
+        return f"nexus:{self._zone.zone_id}:bounties"
+
+    async def close(self) -> None:
+        """Forget what was remembered; the client stays open, whoever opened it closes it."""
+        self._memory.clear()
+        self._listing.forget()
+
+    # Reading
+
+    async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
+        """The bounty as it stands, or `None`; if not `fresh`, as it was last seen.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a bounty.
+        """
+        check_id("bounty_id", bounty_id)
+        path = self._zone.bounty(bounty_id)
+        remembered = None if fresh else self._memory.recall(path)
+        document = remembered or await self._strategy.read(path, self._client.deadline())
+        if document is None or is_tombstone(document):
+            return None
+        self._memory.remember(document)
+        return to_bounty(document)
+
+    async def get_bounties(self, bounty_ids: Sequence[str]) -> dict[str, Bounty]:
+        """Those of the bounties that exist and can be read, by their ids; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        asked = {self._zone.bounty(each): each for each in bounty_ids if is_name(each)}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        found = ((each.path, listed(each, to_bounty)) for each in documents)
+        return {asked[path]: bounty for path, bounty in found if bounty is not None}
+
+    async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+        """The operations that the bounty remembers, oldest first, fences included.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a document.
+        """
+        check_id("bounty_id", bounty_id)
+        path = self._zone.bounty(bounty_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        return document.history.ops if document else ()
+
+    async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
+        """The bounties that match, newest first; none that was committed before is missed."""
+        return await self._listing.select(query or BountyQuery())
+
+    def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
+        """Every bounty that matches, in no order, holding one page of documents at a time."""
+        return self._listing.walk(query or BountyQuery())
+
+    def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
+        """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
+
+        In an order of their own, in which `after` takes a walk up again behind that id.
+        """
+        return self._index.walk_ids(status, after)
+
+    async def count_bounties(self, query: BountyQuery | None = None) -> int:
+        """How many bounties match, `limit` and `offset` aside."""
+        return await self._listing.count(query or BountyQuery())
+
+    async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
+        """The open and claimed bounties whose deadline has passed, newest first.
+
+        Deadlines once seen are believed for half an hour at least: no transition changes them.
+        """
+        if now is not None:
+            check_time("now", now)
+        return await self._listing.expired(now or self._clock())
+
+    # Creating
+
+    async def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
+        """Store a new bounty in the status it carries.
+
+        Without a `bounty_id` of its own it gets one that derives from the key, so that a repeat
+        with the same key meets its own document.
+
+        Raises:
+            InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
+            BountyExistsError: The id is taken (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            PreCommitError: It was not stored and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        check_bounty(bounty)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+        key = idempotency_key or new_key(self._client.random)
+        if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
+            bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
+        bounty = msgspec.structs.replace(bounty, updated_at=self._clock())
+        parameters = to_value(bounty)
+        for moving in ("createdAt", "updatedAt"):
+            del parameters[moving]
+        async with self._writer.operation(
+            "create_bounty", "create", bounty.bounty_id, parameters, key
+        ) as operation:
+            return await self._create(operation, bounty)
+
+    async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
+        base: Document | None = None
+        while True:
+            intent = self._creation(operation, bounty, base)
+            await self._announce(operation, bounty.status, intent)
+            result = await self._writer.commit(operation, intent)
+            document = result.document
+            if not is_tombstone(document):
+                self._memory.remember(document)
+                return await self._existing(operation, bounty, document)
+            self._writer.recall(operation, document.history)
+            base = document
+
+    async def _existing(self, operation: Operation, bounty: Bounty, document: Document) -> Bounty:
+        """The bounty that is there now, if this operation created it, just now or before.
+
+        If it has moved on since, or is another's, the marker that announced it is removed again.
+
+        Raises:
+            BountyExistsError: It did not (pre-commit).
+        """
+        existing = self._writer.view(operation, document, to_bounty)
+        stale = [
+            self._zone.marker(each, bounty.bounty_id)
+            for each in announced_with(bounty.status)
+            if standing(each, None, existing.status, document.history) is Standing.STALE
+        ]
+        with suppress(NexusError):  # the reconciler repairs it
+            await self._index.retire(stale, operation.deadline)
+        if self._writer.recall(operation, document.history):
+            return existing
+        raise operation.error(
+            BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
+        )
+
+    def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
+        """The intent to store `bounty`, over the tombstone `base` if there is one."""
+        return self._writer.intend(
+            operation,
+            self._zone.bounty(bounty.bounty_id),
+            base,
+            new_value(bounty, base),
+            tombstone=bounty_tombstone(bounty),
+        )
+
+    # Transitions
+
+    async def fund_bounty(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`draft → open`, naming the reservation that holds its credits.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_text("reservation_id", reservation_id)
+        transition = transitions.fund(reservation_id)
+        return await self._transition("fund_bounty", bounty_id, transition, idempotency_key)
+
+    async def claim_bounty(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        once: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
+        """`open → claimed`; `claimed → claimed` renews for the same agent.
+
+        With `once`, `claim_id` stands for one lease: if it was given back, however shortly before
+        the commit, an open bounty cannot be claimed with it any more.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            BountyNotFoundError: There is no such bounty (pre-commit).
+            BountyStateError: Its state does not allow it (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            PostCommitError: It happened; removing the old marker is still owed.
+            CommitUnknownError: Neither could be proven.
+        """
+        check_agent("claimed_by", claimed_by)
+        check_text("claim_id", claim_id)
+        transition = transitions.claim(claimed_by, claim_id, once=once)
+        return await self._transition("claim_bounty", bounty_id, transition, idempotency_key)
+
+    async def release_bounty(
+        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → open`, by the agent that claimed it.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_agent("claimed_by", claimed_by)
+        transition = transitions.release(claimed_by)
+        return await self._transition("release_bounty", bounty_id, transition, idempotency_key)
+
+    async def begin_settlement(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_id("fulfilled_by_cid", fulfilled_by_cid)
+        transition = transitions.begin_settlement(fulfilled_by_cid)
+        return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
+
+    async def complete_bounty(
+        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+    ) -> Bounty:
+        """`claimed` or `pending_settlement` `→ completed`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_id("fulfilled_by_cid", fulfilled_by_cid)
+        transition = transitions.complete(fulfilled_by_cid)
+        return await self._transition("complete_bounty", bounty_id, transition, idempotency_key)
+
+    async def settle_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`pending_settlement` or `completed` `→ settled`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.settle()
+        return await self._transition("settle_bounty", bounty_id, transition, idempotency_key)
+
+    async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`open` or `claimed` `→ expired`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.expire()
+        return await self._transition("expire_bounty", bounty_id, transition, idempotency_key)
+
+    async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+        """`draft`, `open` or `claimed` `→ cancelled`.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        transition = transitions.cancel()
+        return await self._transition("cancel_bounty", bounty_id, transition, idempotency_key)
+
+    async def _transition(
+        self, name: str, bounty_id: str, transition: Transition, key: str | None
+    ) -> Bounty:
+        check_id("bounty_id", bounty_id)
+        async with self._writer.operation(
+            name, transition.kind, bounty_id, transition.parameters, key
+        ) as operation:
+            return await self._move(operation, transition)
+
+    async def _move(self, operation: Operation, transition: Transition) -> Bounty:
+        async def prepare(document: Document) -> Intent:
+            return await self._prepare(operation, document, transition)
+
+        path = self._zone.bounty(operation.record_id)
+        change = await self._writer.change(
+            operation, path, self._memory, BountyNotFoundError, prepare
+        )
+        if change.before is None:
+            return self._writer.view(operation, change.after, to_bounty)
+        return await self._finish(operation, change.before, change.after)
+
+    async def _prepare(
+        self, operation: Operation, document: Document, transition: Transition
+    ) -> Intent:
+        """Refuse the transition, or announce it and say what to write."""
+        bounty = self._writer.view(operation, document, to_bounty)
+        if refusal := transition.refusal(bounty, document.history):
+            raise operation.error(
+                BountyStateError,
+                Proof.DOCUMENT,
+                f"bounty {bounty.bounty_id!r}: {refusal}",
+                current_status=bounty.status.value,
+            )
+        intent = self._step(operation, document, bounty, transition)
+        if transition.target is not bounty.status:
+            await self._announce(operation, transition.target, intent)
+        return intent
+
+    def _step(
+        self, operation: Operation, document: Document, bounty: Bounty, transition: Transition
+    ) -> Intent:
+        """The intent to take the bounty in `document` through `transition`."""
+        moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
+        history = document.history
+        return self._writer.intend(
+            operation,
+            document.path,
+            document,
+            changed(document.value, {**transition.changes, **moved}),
+            marker_seq=generation_after(history, bounty.status, transition.target, history.seq + 1),
+            gave_back=bounty.claim_id if transition.kind == "release" else None,
+        )
+
+    def _now_after(self, bounty: Bounty) -> datetime:
+        """The current time, but never before the bounty's last update (clocks differ)."""
+        return max(self._clock(), bounty.updated_at)
+
+    async def _announce(self, operation: Operation, status: BountyStatus, intent: Intent) -> None:
+        await self._writer.ready(operation)
+        generation = intent.value["nexusBounty"].get("markerSeq")
+        try:
+            await self._index.announce(operation.record_id, status, generation, operation.deadline)
+        except NexusError as error:
+            raise operation.stopped_by(error, "write the status marker") from error
+
+    async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
+        """Remove the markers that the bounty left behind."""
+        bounty = to_bounty(after)
+        old = to_bounty(before).status
+        behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
+        if self._cleans_up_later:
+            self._client.cleanup.add(behind)
+            return bounty
+        if left := await self._left_after_removing(behind, operation):
+            raise PostCommitError(
+                f"bounty {operation.record_id!r} is {bounty.status.value}, and its old status "
+                f"marker is still to be removed: {left[0]}",
+                bounty=bounty,
+                pending=[REMOVE_STALE_MARKER],
+                evidence=operation.evidence(Proof.ACKNOWLEDGED),
+            ).about(operation.name, operation.record_id, operation.key)
+        return bounty
+
+    async def _left_after_removing(
+        self, markers: Sequence[str], operation: Operation
+    ) -> Sequence[str]:
+        """Those of `markers` that could not be removed."""
+        try:
+            return await self._index.retire(markers, operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", error.path, error.answer)
+            return markers
+
+    async def resolve_operation(
+        self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
+    ) -> Resolution:
+        """Make it definite what became of the operation with this key on this bounty.
+
+        One that is not found is fenced off, so that it can never land: three requests at most
+        when the network is well. A key that was never used is used up by asking. The fence also
+        gives back the claim `giving_back`, so that no claim with `once` can be made with it.
+
+        Raises:
+            CommitUnknownError: Still neither could be proven.
+        """
+        check_id("bounty_id", bounty_id)
+        async with self._writer.operation(
+            "resolve_operation", "resolve", bounty_id, {}, idempotency_key
+        ) as operation:
+            operation.giving_back = giving_back
+            return await self._resolve(operation)
+
+    async def _resolve(self, operation: Operation) -> Resolution:
+        bounty_id = operation.record_id
+        path = self._zone.bounty(bounty_id)
+        document = await self._writer.read(operation, path)
+        record = document.history.find(operation.key) if document else None
+        if record is None:
+            tombstone = anonymous_tombstone(bounty_id, self._clock())
+            fence = self._writer.fence(operation, path, document, tombstone)
+            result = await self._writer.abort(operation, fence)
+            document = result.document or document
+            committed = isinstance(result, Committed)
+        else:
+            committed = not record.aborted
+        proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
+        alive = document is not None and not is_tombstone(document)
+        return Resolution(
+            bounty_id=bounty_id,
+            idempotency_key=operation.key,
+            outcome=Outcome.COMMITTED if committed else Outcome.PRE_COMMIT,
+            evidence=operation.evidence(proof),
+            bounty=to_bounty(document) if document and alive else None,
+        )
+
+    # Rewards and the index
+
+    async def record_reward(
+        self, reward: RewardRecord, *, idempotency_key: str | None = None
+    ) -> RewardRecord:
+        """Keep a reward; the same `reward_id` with the same content again is a no-op.
+
+        Raises:
+            InvalidInputError: The reward cannot be stored; nothing was sent (pre-commit).
+            IdempotencyMismatchError: The id stands for another reward (pre-commit).
+            PreCommitError: It was not recorded and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        return await self._rewards.record(reward, idempotency_key)
+
+    async def has_reward(self, reward_id: str) -> bool:
+        """Whether the reward is recorded."""
+        return await self._rewards.has(reward_id)
+
+    async def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
+        """Those of the rewards that are recorded; read in bulk."""
+        return await self._rewards.recorded(reward_ids)
+
+    async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
+        """The rewards that match, newest first."""
+        return await self._rewards.select(query or RewardQuery())
+
+    async def list_index_statuses(self) -> list[IndexStatus]:
+        """How each status index compares with the documents; changes nothing."""
+        return await self._repair.inspect()
+
+    def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
+        """What is wrong with the status index, a page of files at a time; changes nothing.
+
+        `after` goes on where an earlier audit was left: behind the page that says so.
+        """
+        return self._audit.pages(after)
+
+    async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
+        """Write markers that an audit found missing and remove stale ones; returns what is left."""
+        return await self._audit.repair(faults)
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what commits left behind and no request can need any more; returns the paths.
+
+        Tombstones stay: no delete on Nexus can be conditional, and one that arrives late would
+        take whatever was created in the tombstone's place.
+        """
+        before = self._clock() - self._client.settings.tombstone_retention
+        return [
+            *await self._strategy.collect(self._zone.bounties, before),
+            *await self._strategy.collect(self._zone.rewards, before),
+        ]
+
+    async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
+        """Write missing markers and remove stale ones, of one bounty or of all.
+
+        Returns what was found, and so was repaired. A marker that may announce a commit still to
+        come is left alone until no request can be under way any more.
+        """
+        if bounty_id is not None:
+            check_id("bounty_id", bounty_id)
+        return await self._repair.repair(bounty_id)

@@ -1,0 +1,120 @@
+"""The transitions of a bounty document: what each changes, and when it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nexus_bounty.idempotency import History
+from nexus_bounty.lifecycle import sources_of
+from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
+from nexus_bounty.nexus.documents.records import to_value
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One transition as asked for.
+
+    `sources` are the statuses it may start from. `changes` are top-level keys of the document;
+    `None` removes one. `parameters` are what makes two requests the same request. `only_by` is
+    the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
+    the pivot may be completed with. A claim that was given back cannot be made `with_claim` again.
+    """
+
+    kind: str
+    target: BountyStatus
+    sources: tuple[BountyStatus, ...]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    only_by: str | None = None
+    cid: str | None = None
+    with_claim: str | None = None
+
+    def refusal(self, bounty: Bounty, history: History) -> str | None:
+        """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
+        if bounty.status not in self.sources:
+            return f"a bounty that is {bounty.status.value} cannot become {self.target.value}"
+        if bounty.status is BountyStatus.CLAIMED and self.only_by is not None:
+            holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
+            if holder != self.only_by:
+                return f"it is claimed by {holder!r}, not by {self.only_by!r}"
+        if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
+            return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
+        is_open, claim_id = bounty.status is BountyStatus.OPEN, self.with_claim
+        if is_open and claim_id is not None and history.has_given_back(claim_id):
+            return f"the claim {claim_id!r} was given back"
+        return None
+
+
+def fund(reservation_id: str) -> Transition:
+    """`draft → open`."""
+    parameters = {"reservationId": reservation_id}
+    return Transition("fund", BountyStatus.OPEN, (BountyStatus.DRAFT,), parameters, parameters)
+
+
+def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition:
+    """`open → claimed`, or `claimed → claimed` by the same agent."""
+    changes = {"claimedBy": to_value(claimed_by), "claimId": claim_id}
+    parameters = {"agentId": claimed_by.agent_id, "claimId": claim_id}
+    return Transition(
+        "claim",
+        BountyStatus.CLAIMED,
+        sources_of(BountyStatus.CLAIMED),
+        changes,
+        parameters,
+        only_by=claimed_by.agent_id,
+        with_claim=claim_id if once else None,
+    )
+
+
+def release(claimed_by: AgentIdentity) -> Transition:
+    """`claimed → open`."""
+    return Transition(
+        "release",
+        BountyStatus.OPEN,
+        (BountyStatus.CLAIMED,),
+        {"claimedBy": None, "claimId": None},
+        {"agentId": claimed_by.agent_id},
+        only_by=claimed_by.agent_id,
+    )
+
+
+def begin_settlement(cid: str) -> Transition:
+    """`claimed → pending_settlement`."""
+    parameters = {"fulfilledByCid": cid}
+    return _to("begin_settlement", BountyStatus.PENDING_SETTLEMENT, parameters, parameters, cid=cid)
+
+
+def complete(cid: str) -> Transition:
+    """`claimed` or `pending_settlement` `→ completed`."""
+    parameters = {"fulfilledByCid": cid}
+    return _to("complete", BountyStatus.COMPLETED, parameters, parameters, cid=cid)
+
+
+def settle() -> Transition:
+    """`pending_settlement` or `completed` `→ settled`."""
+    return _to("settle", BountyStatus.SETTLED)
+
+
+def expire() -> Transition:
+    """`open` or `claimed` `→ expired`."""
+    return _to("expire", BountyStatus.EXPIRED)
+
+
+def cancel() -> Transition:
+    """`draft`, `open` or `claimed` `→ cancelled`."""
+    return _to("cancel", BountyStatus.CANCELLED)
+
+
+def _to(
+    kind: str,
+    target: BountyStatus,
+    changes: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    cid: str | None = None,
+) -> Transition:
+    """A transition that may start wherever the lifecycle allows."""
+    sources = sources_of(target)
+    return Transition(kind, target, sources, changes or {}, parameters or {}, cid=cid)

@@ -1,0 +1,505 @@
+"""NexusClaimStore: leases in the peer's files, with the commit rules of the bounty store.
+
+A claim holds its target while the target's lock names it and its document is active. The lock is
+won first; creating the document is the commit. Whoever takes a lock over first makes sure that
+the claim it named has ended, by a commit of its document: a fence in its place if it was never
+written, `expired` if its lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from copy import copy
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+from nexus_bounty.leases import rules
+from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus, utc_now
+from nexus_bounty.nexus.claims.target_lock import LockState, TargetLock
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.documents import Document, is_tombstone, paths
+from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.commits import Committed, Intent
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import changed, listed, to_claim, to_value
+from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strategy
+from nexus_bounty.outcomes import (
+    ClaimConflictError,
+    ClaimNotFoundError,
+    PostCommitError,
+    PreCommitError,
+    Proof,
+)
+from nexus_bounty.validation import (
+    check_agent,
+    check_duration,
+    check_id,
+    check_optional_text,
+    check_text,
+    is_name,
+)
+
+REMOVE_ACTIVE_MARKER: Final = "remove_active_marker"
+LOOKS_AT_AN_UNWRITTEN_CLAIM: Final = 6
+"""How often a claim that holds the lock is looked for before it is fenced off."""
+
+
+class NexusClaimStore:
+    """A `ClaimStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+        commit: How documents are committed: "auto" for what a probe finds to be safe before the
+            first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
+        clock: Says when leases run out; aware.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        zone_id: str | None = None,
+        *,
+        commit: CommitOption = "auto",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        zone_id = zone_id if zone_id is not None else client.settings.zone_id
+        check_id("zone_id", zone_id)
+        self._client = client
+        self._clock = clock
+        self._zone = ZonePaths(zone_id)
+        self._strategy = commit_strategy(commit, client, zone_id)
+        self._writer = DocumentWriter(client, self._strategy, clock)
+        self._memory = DocumentMemory(client.settings.remembered_documents)
+        self._cleans_up_later = False
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, removing stale markers `later`, or before its mutations return.
+
+        Later they are left to `client.cleanup`, off the critical path: nothing is owed then, so
+        that no `PostCommitError` is raised. A new store does it before it returns.
+        """
+        other = copy(self)
+        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        return other
+
+    async def __aenter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Forget what was remembered; the client stays open, whoever opened it closes it."""
+        self._memory.clear()
+
+    # Claiming
+
+    async def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        A renewal keeps the id of the claim that it renews, whatever `claim_id` says.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            ClaimConflictError: Another agent holds the target (pre-commit).
+            ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven; ask again with the same key.
+        """
+        check_agent("agent", agent)
+        check_id("claim_id", claim_id)
+        check_duration("lease", lease)
+        check_optional_text("intent_summary", intent_summary)
+        wish = rules.Wish(
+            target_ref=check_text("target_ref", target_ref),
+            agent=agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+        )
+        parameters = {
+            "agentId": agent.agent_id,
+            "claimId": claim_id,
+            "lease": lease.total_seconds(),
+            "intentSummary": intent_summary,
+        }
+        async with self._writer.operation(
+            "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
+        ) as operation:
+            try:
+                return await self._claim(operation, wish)
+            except PreCommitError as refusal:
+                refusal.about(operation.name, operation.record_id, operation.key)
+                raise
+
+    async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+        await self._writer.ready(operation)
+        lock = self._lock(wish.target_ref)
+        named: LockState | None = None
+        free, looks = True, 0
+        while operation.deadline.remaining:
+            if free and await lock.move(operation, named, wish.claim_id):
+                return await self._write_claim(operation, wish)
+            named = await lock.read(operation)
+            if named is None:
+                free = True
+                continue
+            free = False  # until the claim that it names is known to have ended
+            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
+            if document is not None:
+                if claim := await self._renew(operation, wish, document):
+                    return claim
+                free = await self._has_ended(operation, wish, document)
+            elif named.claim_id == wish.claim_id:
+                return await self._write_claim(operation, wish)
+            elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
+                looks += 1
+                await asyncio.sleep(self._client.retries.pause(looks))
+            else:
+                await self._fence_off(operation, wish.target_ref, named.claim_id)
+        raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
+
+    def _lock(self, target_ref: str) -> TargetLock:
+        encoding = self._client.settings.storage_encoding
+        return TargetLock(self._strategy, self._zone.target_lock(target_ref), encoding)
+
+    async def _renew(
+        self, operation: Operation, wish: rules.Wish, document: Document
+    ) -> Claim | None:
+        """The claim that the lock names, renewed if it is the agent's; `None` if it does not hold.
+
+        Raises:
+            ClaimConflictError: Another agent holds the target (pre-commit).
+        """
+        if self._writer.recall(operation, document.history):
+            return self._writer.view(operation, document, to_claim)
+        if is_tombstone(document):
+            return None
+        claim = self._writer.view(operation, document, to_claim)
+        if not self._holds(wish, claim):
+            return None
+        if claim.agent.agent_id != wish.agent.agent_id:
+            return await self._taken_over(operation, wish, claim)
+
+        def rule(standing: Claim, now: datetime) -> Claim:
+            return rules.taken(wish, standing, None, now)
+
+        return await self._change(operation, claim.claim_id, rule)
+
+    def _holds(self, wish: rules.Wish, claim: Claim) -> bool:
+        return claim.target_ref == wish.target_ref and claim.holds(self._clock())
+
+    async def _has_ended(self, operation: Operation, wish: rules.Wish, document: Document) -> bool:
+        """Whether a claim that does not hold the target never will again.
+
+        One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
+        has been, this says no.
+
+        Raises:
+            ClaimConflictError: It is the one to be made, and was fenced off (pre-commit).
+        """
+        if is_tombstone(document):
+            if document.path == self._zone.claim(wish.claim_id):
+                raise _fenced_off(operation)
+            return True
+        claim = self._writer.view(operation, document, to_claim)
+        if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
+            rules.taken(wish, None, claim, self._clock())
+        if claim.status is ClaimStatus.ACTIVE and claim.target_ref == wish.target_ref:
+            return await self._expire(claim) is not None
+        return True
+
+    async def _taken_over(self, operation: Operation, wish: rules.Wish, holder: Claim) -> Claim:
+        """The claim that this operation made earlier, before `holder` took the target.
+
+        Raises:
+            ClaimConflictError: It made none (pre-commit).
+        """
+        own = await self._writer.read(operation, self._zone.claim(wish.claim_id))
+        namesake = None
+        if own is not None and not is_tombstone(own):
+            namesake = self._writer.view(operation, own, to_claim)
+        if own is not None and namesake and self._writer.recall(operation, own.history):
+            return namesake
+        return rules.taken(wish, holder, namesake, self._clock())
+
+    async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+        """Commit the claim, the lock being won."""
+        claim = rules.taken(wish, None, None, self._clock())
+        await self._mark_active(operation, claim)
+        value = to_value(claim)
+        tombstone = value | {"status": ClaimStatus.RELEASED.value}
+        path = self._zone.claim(claim.claim_id)
+        intent = self._writer.intend(operation, path, None, value, tombstone=tombstone)
+        result = await self._writer.commit(operation, intent)
+        document = result.document
+        self._memory.remember(document)
+        if isinstance(result, Committed) or self._writer.recall(operation, document.history):
+            return self._writer.view(operation, document, to_claim)
+        if is_tombstone(document):
+            raise _fenced_off(operation)
+        rules.taken(wish, None, self._writer.view(operation, document, to_claim), self._clock())
+        raise AssertionError("a namesake is always refused")  # pragma: no cover
+
+    async def _mark_active(self, operation: Operation, claim: Claim) -> None:
+        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        try:
+            await self._client.write(marker, b"", idempotent=True, deadline=operation.deadline)
+        except NexusError as error:
+            raise operation.stopped_by(error, "write the active claim marker") from error
+
+    async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
+        """Make sure that a claim which won the lock and was never written never will be."""
+        now = self._clock()
+        tombstone = to_value(
+            Claim(
+                claim_id=claim_id,
+                target_ref=target_ref,
+                agent=AgentIdentity(agent_id="nexus-bounty"),
+                intent_summary="(never made)",
+                heartbeat_at=now,
+                lease_expires_at=now,
+                created_at=now,
+                status=ClaimStatus.RELEASED,
+            )
+        )
+        path = self._zone.claim(claim_id)
+        operation.trail.saw("fence", path, "it holds the lock and was never written")
+        async with self._writer.operation("claim_or_renew", "fence", claim_id, {}, None) as fence:
+            await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))
+
+    # Keeping and ending
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        check_id("claim_id", claim_id)
+        path = self._zone.claim(claim_id)
+        document = await self._strategy.read(path, self._client.deadline())
+        return None if document is None else listed(document, to_claim)
+
+    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids; read in bulk."""
+        asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
+        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        found = ((each.path, listed(each, to_claim)) for each in documents)
+        return {asked[path]: claim for path, claim in found if claim is not None}
+
+    async def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            PreCommitError, CommitUnknownError: As every mutation.
+        """
+        check_duration("lease", lease)
+        return await self._end_or_extend(
+            "heartbeat",
+            claim_id,
+            {"lease": lease.total_seconds()},
+            idempotency_key,
+            lambda claim, now: rules.renewed(claim, lease, now),
+        )
+
+    async def release(
+        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+    ) -> Claim:
+        """Give the target back; a claim that has given it back already stays as it is.
+
+        With a `revision`, only what has not been renewed since.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return await self._end_or_extend(
+            "release",
+            claim_id,
+            {} if revision is None else {"revision": revision},
+            idempotency_key,
+            partial(rules.released, revision=revision),
+        )
+
+    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return await self._end_or_extend("complete", claim_id, {}, idempotency_key, rules.completed)
+
+    async def _end_or_extend(
+        self,
+        name: str,
+        claim_id: str,
+        parameters: dict[str, Any],
+        key: str | None,
+        rule: Callable[[Claim, datetime], Claim],
+    ) -> Claim:
+        check_id("claim_id", claim_id)
+        async with self._writer.operation(name, name, claim_id, parameters, key) as operation:
+            return await self._change(operation, claim_id, rule)
+
+    async def _change(
+        self, operation: Operation, claim_id: str, rule: Callable[[Claim, datetime], Claim]
+    ) -> Claim:
+        """Take a claim through `rule`, and remove its marker if that ends it."""
+
+        async def prepare(document: Document) -> Intent | None:
+            return self._step(operation, document, rule)
+
+        path = self._zone.claim(claim_id)
+        change = await self._writer.change(
+            operation, path, self._memory, ClaimNotFoundError, prepare
+        )
+        claim = self._writer.view(operation, change.after, to_claim)
+        if change.before is not None and claim.status is not ClaimStatus.ACTIVE:
+            await self._unmark(operation, claim)
+        return claim
+
+    def _step(
+        self, operation: Operation, document: Document, rule: Callable[[Claim, datetime], Claim]
+    ) -> Intent | None:
+        before = self._writer.view(operation, document, to_claim)
+        try:
+            after = rule(before, self._clock())
+        except PreCommitError as refusal:
+            raise refusal.about(operation.name, operation.record_id, operation.key) from None
+        if after == before:
+            return None
+        changes = {
+            key: value for key, value in to_value(after).items() if value != document.value.get(key)
+        }
+        return self._writer.intend(
+            operation, document.path, document, changed(document.value, changes)
+        )
+
+    async def _unmark(self, operation: Operation, claim: Claim) -> None:
+        """Remove the active marker of a claim that has ended, and so is never active again."""
+        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        if self._cleans_up_later:
+            self._client.cleanup.add([marker])
+            return
+        try:
+            await self._client.delete(marker, deadline=operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", marker, error.answer)
+            raise PostCommitError(
+                f"claim {claim.claim_id!r} is {claim.status.value}, and its active marker is "
+                "still to be removed",
+                claim=claim,
+                pending=[REMOVE_ACTIVE_MARKER],
+                evidence=operation.evidence(Proof.ACKNOWLEDGED),
+            ).about(operation.name, operation.record_id, operation.key) from error
+
+    # Sweeping and listing
+
+    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        moment = now or self._clock()
+        ended = []
+        async for claim in self._marked():
+            if claim.status is not ClaimStatus.ACTIVE:
+                await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
+            elif not claim.holds(moment) and (swept := await self._expire(claim, moment)):
+                ended.append(swept)
+        return ended
+
+    async def _expire(self, claim: Claim, now: datetime | None = None) -> Claim | None:
+        """End one claim if its lease has still run out; `None` if it was renewed or ended."""
+
+        def rule(standing: Claim, clock: datetime) -> Claim:
+            return standing if standing.holds(now or clock) else rules.expired(standing)
+
+        try:
+            async with self._writer.operation(
+                "expire_stale", "expire", claim.claim_id, {}, None
+            ) as operation:
+                after = await self._change(operation, claim.claim_id, rule)
+        except PostCommitError as error:
+            after = error.claim or claim
+        ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
+        return after if ours else None
+
+    async def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`, oldest first."""
+        moment = now or self._clock()
+        if target_ref is not None:
+            return [claim for claim in await self._named_by(target_ref) if claim.holds(moment)]
+        held = [claim async for claim in self.walk_active_claims(moment)]
+        return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
+
+    async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
+        """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
+        moment = now or self._clock()
+        async for claim in self._marked():
+            if claim.holds(moment):
+                yield claim
+
+    async def _named_by(self, target_ref: str) -> list[Claim]:
+        """The claim that the lock of `target_ref` names, if it is one on that target."""
+        check_text("target_ref", target_ref)
+        lock = self._lock(target_ref)
+        async with self._writer.operation(
+            "active_claims", "read", target_ref, {}, None
+        ) as operation:
+            named = await lock.read(operation)
+            if named is None:
+                return []
+            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
+        claim = listed(document, to_claim) if document else None
+        return [claim] if claim and claim.target_ref == target_ref else []
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what commits left behind and no request can need any more; returns the paths."""
+        before = self._clock() - self._client.settings.tombstone_retention
+        return [
+            *await self._strategy.collect(self._zone.claims, before),
+            *await self._strategy.collect(self._zone.target_locks, before),
+        ]
+
+    async def _marked(self) -> AsyncIterator[Claim]:
+        """The claims with a marker in the index of active ones, ended or not."""
+        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
+        async for markers in chunks(ask, "", self._client.settings.bulk_size):
+            claims = await self.get_many([paths.marked_id(path) for path in markers])
+            for claim in claims.values():
+                yield claim
+
+
+def _fenced_off(operation: Operation) -> PreCommitError:
+    """The claim won the lock, and was not written before somebody else ran out of patience."""
+    return operation.error(
+        ClaimConflictError, Proof.FENCED, "another agent wanted the target meanwhile; use a new key"
+    )

@@ -1,0 +1,9 @@
+"""The client: what can be asked of a Nexus server, and what each answer proves.
+
+From the outside in: `nexus_client` (the methods), `rpc` (one request), `transport` (the wire),
+`classification` (the one closed table of verdicts), `retry` (when to ask again).
+"""
+
+from nexus_bounty.nexus.client.nexus_client import Dialect, Etags, File, NexusClient, Page, Paths
+
+__all__ = ["Dialect", "Etags", "File", "NexusClient", "Page", "Paths"]

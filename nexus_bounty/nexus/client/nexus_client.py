@@ -1,0 +1,626 @@
+"""The client: what can be asked of a Nexus server of any known dialect.
+
+Reads, and mutations that the caller calls idempotent, are tried again while that may help. Any
+other mutation is sent again only when it provably never left: whether a repeat of it is harmless
+is for the commit strategies to prove (`nexus_bounty.nexus.commit`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+from pydantic import SecretStr
+
+from nexus_bounty.nexus.client import classification, wire
+from nexus_bounty.nexus.client.classification import Disposition, Reason, Verdict
+from nexus_bounty.nexus.client.cleanup import CleanUp
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy
+from nexus_bounty.nexus.client.rpc import Rpc
+from nexus_bounty.nexus.client.settings import NexusSettings
+
+T = TypeVar("T")
+Paths = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as one answer showed it: whether `etag` speaks for `content` is to be checked."""
+
+    path: str
+    content: bytes
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Paths of a listing, in their order; `goes_on_after` is what to ask on with, if it does."""
+
+    paths: Paths
+    goes_on_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Etags:
+    """The etags of the files of one page by their paths; `until` is its last path, if not all's."""
+
+    by_path: Mapping[str, str]
+    until: str | None
+
+    def cover(self, path: str) -> bool:
+        """Whether `path` would be on the page, if it exists and comes behind the page's start."""
+        return self.until is None or path <= self.until
+
+
+@dataclass(slots=True)
+class Dialect:
+    """What the server was seen to understand; `None` until it was asked."""
+
+    takes_limits: bool | None = None
+    orders_pages: bool | None = None
+    reads_in_bulk: bool | None = None
+    shows_in_bulk: bool | None = None
+    checks_in_bulk: bool | None = None
+    writes_in_bulk: bool | None = None
+    deletes_in_batches: bool | None = None
+    deletes_in_bulk: bool | None = None
+
+
+class NexusClient:
+    """Speaks to one Nexus server.
+
+    Args:
+        url: The server's base URL; `settings.url` if not given.
+        api_key: Sent as bearer token; never shown in a log line, an error or a repr.
+        settings: Everything else; read from the environment if not given.
+        transport: Any httpx transport, such as one to a server in this process.
+        random: The source of jitter, to make runs reproducible.
+
+    `cleanup` removes in batches what commits leave behind; closing the client waits for it.
+
+    Every method raises `NexusError` when the server did not acknowledge; its verdict says what
+    that proves of all the attempts together.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        settings: NexusSettings | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        random: Random | None = None,
+    ) -> None:
+        key = None if api_key is None else SecretStr(api_key)
+        given = {
+            name: value for name, value in (("url", url), ("api_key", key)) if value is not None
+        }
+        settings = settings or NexusSettings()
+        self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
+        self.dialect = Dialect()
+        self.random = random or SystemRandom()  # which a forked process does not share
+        self.retries = RetryPolicy(
+            self.settings.retry_attempts,
+            self.settings.retry_base,
+            self.settings.retry_cap,
+            self.random,
+        )
+        self.cleanup = CleanUp(
+            self._delete_leftovers,
+            delay=self.settings.cleanup_delay,
+            batch=self.settings.bulk_size,
+            timeout=self.settings.operation_timeout,
+        )
+        self._rpc = Rpc(self.settings, transport)
+
+    def __repr__(self) -> str:
+        """The URL; it holds no credentials."""
+        return f"NexusClient({self.settings.url})"
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests were sent, repeats included."""
+        return self._rpc.requests_sent
+
+    async def __aenter__(self) -> Self:
+        """The client itself; connections open when needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close every connection; a task that is being stopped leaves the cleaning up."""
+        if kind is not None and not issubclass(kind, Exception):
+            await self.cleanup.stop()
+            await self._rpc.close()
+        else:
+            await self.close()
+
+    async def close(self) -> None:
+        """Clean up what is still owed, and close every connection.
+
+        Requests after this are never sent.
+        """
+        await self.cleanup.flush()
+        await self._rpc.close()
+
+    def deadline(self) -> Deadline:
+        """The deadline of a new operation; its time runs from its first request on."""
+        return Deadline.once_served(self.settings.operation_timeout)
+
+    async def call(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        *,
+        deadline: Deadline | None = None,
+    ) -> T:
+        """Send any method once, just so, for those who look at how the server takes it."""
+        path = str(params.get("path", ""))
+        return await self._rpc.call(method, path, params, decoder, deadline or self.deadline())
+
+    async def ask(self, route: str, *, deadline: Deadline | None = None) -> Any:
+        """What the server answers to a GET outside JSON-RPC, as plain values."""
+        return await self._rpc.ask(route, deadline or self.deadline())
+
+    async def read(self, path: str, *, deadline: Deadline | None = None) -> File | None:
+        """The file with its etag, in one request; `None` if it is missing."""
+        params = {"path": path, "return_metadata": True}
+        try:
+            reply = await self._harmless("read", path, params, wire.files, deadline)
+        except NexusError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+        return _file("read", path, reply)
+
+    async def read_many(
+        self, paths: Sequence[str], *, deadline: Deadline | None = None
+    ) -> list[File | None]:
+        """The files at `paths`, in their order; in bulk where the server can."""
+        deadline = deadline or self.deadline()
+        found: list[File | None] = []
+        for batch in self._batches(paths):
+            found += await self._read_batch(batch, deadline)
+        return found
+
+    async def write(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+        idempotent: bool = False,
+        deadline: Deadline | None = None,
+    ) -> str | None:
+        """Write a file; returns the etag of what was stored, where the server says it.
+
+        Args:
+            path: Where.
+            content: What, byte for byte.
+            if_match: Write only over content with this etag.
+            if_none_match: Write only if there is no file.
+            idempotent: Writing this again later would do no harm, whatever others do.
+            deadline: When to stop trying.
+        """
+        params: dict[str, Any] = {"path": path, "content": wire.encode_bytes(content)}
+        if if_match is not None:
+            params["if_match"] = if_match
+        if if_none_match:
+            params["if_none_match"] = True
+        send = self._harmless if idempotent else self._once
+        reply = await send("write", path, params, wire.writes, deadline)
+        return reply.version_tag
+
+    async def delete(self, path: str, *, deadline: Deadline | None = None) -> bool:
+        """Delete a file that nobody will need again, so that repeats are harmless.
+
+        Returns `False` if it was provably not there.
+        """
+        doubts: list[NexusError] = []
+        try:
+            reply = await self._harmless(
+                "delete", path, {"path": path}, wire.deletions, deadline, doubts
+            )
+        except NexusError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return error.disposition is Disposition.AMBIGUOUS  # an attempt may have deleted it
+            raise
+        return reply.done or bool(doubts)
+
+    async def write_many(
+        self, files: Mapping[str, bytes], *, deadline: Deadline | None = None
+    ) -> None:
+        """Write files that it does no harm to write again; in bulk where the server can.
+
+        Without preconditions; when it fails, any of them may have been written.
+        """
+        deadline = deadline or self.deadline()
+        for batch in self._batches(list(files)):
+            await self._write_batch({path: files[path] for path in batch}, deadline)
+
+    async def delete_many(
+        self, paths: Sequence[str], *, deadline: Deadline | None = None
+    ) -> Sequence[str]:
+        """Delete files that nobody will need again; in bulk where the server can.
+
+        Returns those that are still there.
+        """
+        deadline = deadline or self.deadline()
+        failed: list[str] = []
+        for batch in self._batches(paths):
+            failed += await self._delete_batch(batch, deadline)
+        return failed
+
+    async def _delete_leftovers(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        return await self.delete_many(paths, deadline=deadline)
+
+    async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
+        """Whether there is a file at `path`."""
+        reply = await self._harmless("exists", path, {"path": path}, wire.existence, deadline)
+        return reply.exists
+
+    async def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
+        """The etag of the file at `path`, without its content; `None` if it is missing.
+
+        Only 0.9 and later can say it.
+        """
+        reply = await self._harmless("sys_stat", path, {"path": path}, wire.stats, deadline)
+        return reply.version_tag if reply else None
+
+    async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
+        """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
+        deadline = deadline or self.deadline()
+        found: list[bool] = []
+        for batch in self._batches(paths):
+            found += await self._exist_batch(batch, deadline)
+        return found
+
+    async def rename(self, source: str, target: str, *, deadline: Deadline | None = None) -> None:
+        """Move a file onto a name that must be free.
+
+        That the source is missing is ambiguous: it may be the echo of our own success.
+        """
+        params = {"old_path": source, "new_path": target}
+        try:
+            reply = await self._once("rename", source, params, wire.renames, deadline)
+        except NexusError as error:
+            if error.reason is Reason.NOT_FOUND:
+                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+            raise
+        if not (reply.renamed and reply.success):
+            raise NexusError(classification.UNLISTED, method="rename", path=source)
+
+    async def walk(
+        self,
+        directory: str,
+        *,
+        recursive: bool = False,
+        details: bool = False,
+        deadline: Deadline | None = None,
+    ) -> AsyncIterator[wire.Entry]:
+        """The files in `directory`, page by page where no page can lose one.
+
+        Without `details` an entry has only its path.
+        """
+        deadline = deadline or self.deadline()
+        params = {"path": directory, "recursive": recursive} | (
+            {"details": True} if details else {}
+        )
+        cursor: str | None = None
+        seen: set[str] = set()
+        while True:
+            page = await self._list_page(directory, params, cursor, deadline)
+            for entry in page.entries:
+                if not entry.is_a_directory and entry.path not in seen:
+                    yield entry
+                    seen.add(entry.path)
+            if not (page.has_more and page.next_cursor):
+                return
+            if page.next_cursor == cursor:
+                stuck = "the next page is the same page"
+                raise NexusError(
+                    classification.UNREADABLE, method="list", path=directory, detail=stuck
+                )
+            cursor = page.next_cursor
+
+    async def page(
+        self,
+        directory: str,
+        after: str = "",
+        *,
+        recursive: bool = False,
+        deadline: Deadline | None = None,
+    ) -> Page:
+        """The files in `directory` whose paths come after `after`, in their order.
+
+        A page of them; all of them at once where pages of the server could lose one. Nothing is
+        remembered in between, so whoever knows a path can go on from there, at any later time.
+        """
+        params = {"path": directory, "recursive": recursive}
+        deadline = deadline or self.deadline()
+        cursor = after if after and self.dialect.orders_pages else None
+        found = await self._list_page(directory, params, cursor, deadline)
+        goes_on = found.next_cursor if found.has_more else None
+        if goes_on is not None and not self.dialect.orders_pages:
+            unasked = "it is a page, which was not asked for"
+            raise NexusError(
+                classification.UNREADABLE, method="list", path=directory, detail=unasked
+            )
+        if goes_on is not None and goes_on <= after:  # only now it is known to take any path
+            return await self.page(directory, after, recursive=recursive, deadline=deadline)
+        paths = sorted(each.path for each in found.entries if not each.is_a_directory)
+        return Page([path for path in paths if path > after], goes_on)
+
+    async def etags(
+        self, directory: str, after: str = "", *, deadline: Deadline | None = None
+    ) -> Etags:
+        """The etags of the files in `directory` whose paths come after `after`, in one request.
+
+        Of a page of them, or of all where pages of the server could lose one.
+        """
+        params = {"path": directory, "recursive": False, "details": True}
+        cursor = after if after and self.dialect.orders_pages else None
+        found = await self._list_page(directory, params, cursor, deadline or self.deadline())
+        by_path = {each.path: tag for each in found.entries if (tag := each.version_tag)}
+        goes_on = found.next_cursor if found.has_more else None
+        return Etags(by_path, goes_on if self.dialect.orders_pages else None)
+
+    async def _list_page(
+        self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline
+    ) -> wire.ListReply:
+        if self.dialect.takes_limits is not False and self.dialect.orders_pages is not False:
+            paging = {"limit": self.settings.page_size} | ({"cursor": cursor} if cursor else {})
+            page = await self._if_understood(
+                "takes_limits", "list", directory, {**params, **paging}, wire.listings, deadline
+            )
+            if page is not None:
+                if cursor is None and not page.has_more:
+                    return page
+                self.dialect.orders_pages = page.follows(cursor)
+                if self.dialect.orders_pages:
+                    return page
+        # the whole listing at once; only details tell its directories from files
+        params = {**params, "details": True}
+        return await self._harmless("list", directory, params, wire.listings, deadline)
+
+    def _batches(self, paths: Sequence[str]) -> Iterable[Sequence[str]]:
+        size = self.settings.bulk_size
+        return (paths[start : start + size] for start in range(0, len(paths), size))
+
+    async def _read_batch(self, paths: Sequence[str], deadline: Deadline) -> list[File | None]:
+        params = {"paths": list(paths), "return_metadata": True, "skip_errors": True}
+        replies = None
+        if len(paths) > 1:
+            replies = await self._if_understood(
+                "reads_in_bulk", "read_bulk", paths[0], params, wire.bulk_files, deadline
+            )
+        if replies is not None and await self._shows_what_is_there(replies, paths, deadline):
+            return [
+                _file("read_bulk", path, _answered("read_bulk", replies, path)) for path in paths
+            ]
+        return await _together(self.read(path, deadline=deadline) for path in paths)
+
+    async def _shows_what_is_there(
+        self, replies: Mapping[str, object], paths: Sequence[str], deadline: Deadline
+    ) -> bool:
+        """Whether a bulk read is to be believed: 0.9.x answers with null for every path."""
+        if any(replies.values()):
+            self.dialect.shows_in_bulk = True
+        elif self.dialect.shows_in_bulk is None and any(await self.exist(paths, deadline=deadline)):
+            self.dialect.reads_in_bulk = False
+            return False
+        return True
+
+    async def _write_batch(self, files: Mapping[str, bytes], deadline: Deadline) -> None:
+        if len(files) > 1 and await self._written_in_bulk(files, deadline):
+            return
+        for path, content in files.items():
+            # one after the other: of files that 0.5.6 took at the same moment it says, when they
+            # are to be deleted, that they are not there, and keeps them
+            await self.write(path, content, idempotent=True, deadline=deadline)
+
+    async def _written_in_bulk(self, files: Mapping[str, bytes], deadline: Deadline) -> bool:
+        """Whether one request wrote them all.
+
+        It is sent once: 0.7.0 refuses a batch for good when one of its files was deleted before.
+        """
+        first = next(iter(files))
+        pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
+        try:
+            replies = await self._if_understood(
+                "writes_in_bulk",
+                "write_batch",
+                first,
+                {"files": pairs},
+                wire.bulk_writes,
+                deadline,
+                repeat=False,
+            )
+        except NexusError as error:
+            if not error.is_passing:
+                raise
+            return False
+        if replies is not None and len(replies) != len(files):
+            said = f"{len(replies)} answers to {len(files)} writes"
+            raise NexusError(
+                classification.UNREADABLE, method="write_batch", path=first, detail=said
+            )
+        return replies is not None
+
+    async def _delete_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
+        replies = await self._deleted_in_bulk(paths, deadline) if len(paths) > 1 else None
+        if replies is None:
+            await _together(self.delete(path, deadline=deadline) for path in paths)
+            return []
+        left = [path for path in paths if not _answered("delete", replies, path).done]
+        there = await self.exist(left, deadline=deadline)
+        return [path for path, exists in zip(left, there, strict=True) if exists]
+
+    async def _deleted_in_bulk(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> Mapping[str, wire.DeleteReply] | None:
+        """What the server says of each path; `None` if it has no such method."""
+        names = {"deletes_in_batches": "delete_batch", "deletes_in_bulk": "delete_bulk"}
+        for capability, method in names.items():  # 0.9 and 0.10 have the first, 0.7.0 the other
+            replies = await self._if_understood(
+                capability,
+                method,
+                paths[0],
+                {"paths": list(paths)},
+                wire.bulk_deletions,
+                deadline,
+            )
+            if replies is not None:
+                return replies
+        return None
+
+    async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
+        if len(paths) > 1:
+            found = await self._if_understood(
+                "checks_in_bulk",
+                "exists_batch",
+                paths[0],
+                {"paths": list(paths)},
+                wire.existences,
+                deadline,
+            )
+            if found is not None:
+                return [_answered("exists_batch", found, path) for path in paths]
+        return await _together(self.exists(path, deadline=deadline) for path in paths)
+
+    async def _if_understood(
+        self,
+        capability: str,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline,
+        *,
+        repeat: bool = True,
+    ) -> T | None:
+        """Send what not every release understands; `None`, from then on, where it is not.
+
+        0.5.6 knows neither limits nor bulk methods.
+        """
+        if getattr(self.dialect, capability) is False:
+            return None
+        send = self._harmless if repeat else self._once
+        try:
+            reply = await send(method, path, params, decoder, deadline)
+        except NexusError as error:
+            if getattr(self.dialect, capability) or error.reason is not Reason.BAD_REQUEST:
+                raise
+            setattr(self.dialect, capability, False)
+            return None
+        setattr(self.dialect, capability, True)
+        return reply
+
+    async def _harmless(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline | None,
+        doubts: list[NexusError] | None = None,
+    ) -> T:
+        """Send a request whose repeat does no harm; `doubts` gathers what may have landed."""
+        return await self._retried(method, path, params, decoder, deadline, _is_passing, doubts)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline | None,
+    ) -> T:
+        """Send a request that may be repeated only if it provably never left."""
+        return await self._retried(method, path, params, decoder, deadline, _never_left)
+
+    async def _retried(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline | None,
+        worth_it: Callable[[NexusError], bool],
+        doubts: list[NexusError] | None = None,
+    ) -> T:
+        deadline = deadline or self.deadline()
+        doubts = [] if doubts is None else doubts
+
+        def again(error: NexusError) -> bool:
+            if error.disposition is Disposition.AMBIGUOUS:
+                doubts.append(error)
+            return worth_it(error)
+
+        call = partial(self._rpc.call, method, path, params, decoder, deadline)
+        try:
+            return await self.retries.persist(call, deadline, again)
+        except NexusError as error:
+            if doubts and error.disposition is not Disposition.AMBIGUOUS:
+                # the last attempt says nothing of the one before
+                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+            raise
+
+    # last in the class: its name hides the builtin from the annotations after it
+    async def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
+        """The paths of all files directly in `directory`; none if it is missing."""
+        return [entry.path async for entry in self.walk(directory, deadline=deadline)]
+
+
+def _file(method: str, path: str, reply: wire.FileReply | None) -> File | None:
+    if reply is None:
+        return None
+    try:
+        return File(path, reply.body, reply.version_tag)
+    except ValueError as error:
+        raise NexusError(
+            classification.UNREADABLE, method=method, path=path, detail=str(error)
+        ) from error
+
+
+def _answered(method: str, replies: Mapping[str, T], path: str) -> T:
+    """What a bulk answer says of `path`; every release says something of every path."""
+    if path not in replies:
+        said = "the answer leaves this path out"
+        raise NexusError(classification.UNREADABLE, method=method, path=path, detail=said)
+    return replies[path]
+
+
+async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of `calls`, run at once; when one fails, the others are stopped."""
+    first, *others = calls
+    if not others:
+        return [await first]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in (first, *others)]
+    except* NexusError as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _is_passing(error: NexusError) -> bool:
+    return error.is_passing
+
+
+def _never_left(error: NexusError) -> bool:
+    return error.is_passing and error.disposition is Disposition.NEVER_SENT

@@ -1,0 +1,238 @@
+"""One JSON-RPC request over HTTP, from its encoding to the verdict on its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+
+from nexus_bounty.nexus.client import classification, wire
+from nexus_bounty.nexus.client.classification import Disposition, Verdict
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.priority_limiter import Turnstile
+from nexus_bounty.nexus.client.retry import Deadline, parse_retry_after
+from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.client.transport import Answer, transport_for
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+T = TypeVar("T")
+
+MOST_SHOWN: Final = 200
+"""How much of what a server says an error repeats."""
+
+
+class Rpc:
+    """Sends requests to one server, at most `max_connections` at a time.
+
+    Those of the operation that came first go first.
+
+    Every failure is a `NexusError` with the verdict of the classification table. The API key is
+    in none of them.
+    """
+
+    def __init__(
+        self, settings: NexusSettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.requests_sent = 0
+        self._settings = settings
+        self._ids = count(1)
+        self._turnstile = Turnstile(settings.max_connections)
+        httpx.URL(settings.url)  # raises if it cannot be one
+        self._transport = transport_for(settings, transport)
+        self._closed = False
+        self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
+
+    async def close(self) -> None:
+        """Close every connection; requests after this are never sent."""
+        self._closed = True
+        await self._transport.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[T],
+        deadline: Deadline,
+    ) -> T:
+        """Send one request once and decode its result."""
+        request = _Call(method, path)
+        try:
+            body = wire.encode_request(method, params, next(self._ids))
+        except (UnicodeEncodeError, TypeError) as error:
+            raise request.error(classification.UNENCODABLE, str(error)) from error
+        answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
+        acknowledged = _acknowledged(answer, decoder)
+        if acknowledged is not None:
+            return acknowledged.result
+        try:
+            return decoder.decode(self._result(request, answer))
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raised = self._error(request, classification.UNREADABLE, str(error), error)
+            raise raised from raised.__cause__
+
+    async def ask(
+        self, route: str, deadline: Deadline, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What the server answers outside JSON-RPC, to a POST of `body` or to a GET: plain values.
+
+        Raises:
+            NexusError: It did not acknowledge the request.
+        """
+        verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
+        request = _Call(verb, route)
+        answer = await self._in_turn(request, deadline, verb, route, content)
+        verdict = classification.of_status(answer.status)
+        if verdict.disposition is not Disposition.ACKNOWLEDGED:
+            envelope = _envelope(answer.body)
+            detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
+            raise request.error(verdict, self._redact(detail), _wait_asked(envelope, answer))
+        try:
+            return msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raised = self._error(request, classification.UNREADABLE, str(error), error)
+            raise raised from raised.__cause__
+
+    async def _in_turn(
+        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
+    ) -> Answer:
+        """Send a request when there is a connection for its operation."""
+        if not self._turnstile.enter_at_once():
+            try:
+                async with asyncio.timeout_at(deadline.at if deadline.has_begun else None):
+                    await self._turnstile.enter(deadline.turn.number)
+            except TimeoutError as error:
+                raise request.error(classification.OUT_OF_TIME) from error
+        try:
+            deadline.begin()
+            return await self._send(request, deadline, verb, route, body)
+        finally:
+            self._turnstile.leave()
+
+    async def _send(
+        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
+    ) -> Answer:
+        left = deadline.remaining
+        if not left:
+            raise request.error(classification.OUT_OF_TIME)
+        if self._closed:
+            raise request.error(classification.CLIENT_CLOSED)
+        self.requests_sent += 1
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                answer = await self._transport.send(
+                    verb,
+                    route,
+                    body,
+                    connect_in=min(self._settings.connect_timeout, left),
+                    answer_in=min(self._settings.request_timeout, left),
+                )
+        except TimeoutError as error:
+            raise request.error(classification.LATE) from error
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, it is looked up
+            detail = f"{type(error).__name__}: {error}".rstrip(": ")
+            verdict = classification.of_exception(error)
+            raised = self._error(request, verdict, detail, error)
+            raise raised from raised.__cause__
+        logger.debug("%s %s: HTTP %d", request.method, request.path, answer.status)
+        return answer
+
+    def _result(self, request: _Call, answer: Answer) -> msgspec.Raw | bytes:
+        """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
+        verdict = classification.of_status(answer.status)
+        envelope = _envelope(answer.body)
+        wait = _wait_asked(envelope, answer)
+        if verdict.disposition is not Disposition.ACKNOWLEDGED:
+            detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
+            raise request.error(verdict, self._redact(detail), wait)
+        if envelope is not None and isinstance(envelope.error, wire.RpcError):
+            verdict = classification.of_rpc_code(envelope.error.code)
+            said = f"{envelope.error.code} {envelope.error.message}"
+            raise request.error(verdict, self._redact(said))
+        if envelope is not None and envelope.error:  # a gateway's own answer, outside JSON-RPC
+            limited = "rate limit" in str(envelope.error).lower()
+            verdict = classification.RATE_LIMITED if limited else classification.UNLISTED
+            raise request.error(verdict, self._redact(str(envelope.error)), wait)
+        if envelope is None or not envelope.result:
+            raise request.error(classification.UNREADABLE, self._redact(answer.text))
+        return envelope.result
+
+    def _error(
+        self, request: _Call, verdict: Verdict, detail: str, cause: BaseException
+    ) -> NexusError:
+        """The error for `cause`, which is kept as such only if it does not repeat the API key."""
+        shown = self._redact(detail)
+        error = request.error(verdict, shown)
+        if not any(secret in str(cause) for secret in self._secrets):
+            error.__cause__ = cause
+        return error
+
+    def _redact(self, text: str) -> str:
+        """`text` in one short line, without the API key should a server echo it."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        shown = " ".join(text.split())
+        return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 3]}..."
+
+
+def _spellings(key: str) -> list[str]:
+    """The ways in which a text may spell the API key, the longest first."""
+    if not key:
+        return []
+    in_json = msgspec.json.encode(key)[1:-1].decode()
+    in_python = repr(key)[1:-1]
+    return sorted({key, in_json, in_python, repr(in_python)[1:-1]}, key=len, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What was asked, for the errors about it."""
+
+    method: str
+    path: str
+
+    def error(
+        self, verdict: Verdict, detail: str = "", retry_after: float | None = None
+    ) -> NexusError:
+        return NexusError(
+            verdict, method=self.method, path=self.path, detail=detail, retry_after=retry_after
+        )
+
+
+def _acknowledged(answer: Answer, decoder: msgspec.json.Decoder[T]) -> wire.Reply[T] | None:
+    """An acknowledgement as it should be, decoded in one pass; `None` if it is anything else."""
+    if classification.of_status(answer.status) is not classification.ACKNOWLEDGED:
+        return None
+    try:
+        reply = wire.replies(decoder).decode(answer.body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return None if reply.error else reply
+
+
+def _envelope(body: bytes) -> wire.Envelope | None:
+    try:
+        return wire.envelopes.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _say(envelope: wire.Envelope | None, answer: Answer) -> str:
+    """What an error answer says, in whichever of its forms."""
+    if envelope is None:
+        return answer.text
+    if isinstance(envelope.error, wire.RpcError):
+        return envelope.error.message
+    return envelope.error or str(envelope.detail or "")
+
+
+def _wait_asked(envelope: wire.Envelope | None, answer: Answer) -> float | None:
+    header = parse_retry_after(answer.retry_after)
+    return header if header is not None else (envelope.retry_after if envelope else None)

@@ -1,0 +1,87 @@
+"""What the strategies share that keep all there is to a document in its own file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from nexus_bounty.nexus.client import Etags, NexusClient, Page, etags
+from nexus_bounty.nexus.client.classification import Disposition
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.documents import (
+    BelievedFile,
+    Document,
+    DocumentReader,
+    UnreadableDocumentError,
+)
+from nexus_bounty.nexus.documents.commits import Trail
+
+
+class PlainFiles:
+    """Reads documents and locks where they are, and moves locks by preconditions."""
+
+    def __init__(self, client: NexusClient) -> None:
+        self._client = client
+        self._reader = DocumentReader(client)
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Nothing is to be made sure of."""
+
+    async def read(self, path: str, deadline: Deadline) -> Document | None:
+        """The document at `path`, believed."""
+        return await self._reader.read(path, deadline)
+
+    async def read_many(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> list[Document | UnreadableDocumentError]:
+        """The documents that exist among `paths`, believed."""
+        return await self._reader.read_many(paths, deadline)
+
+    async def names(self, directory: str, deadline: Deadline) -> list[str]:
+        """The paths of the documents in `directory`."""
+        return await self._client.list(directory, deadline=deadline)
+
+    async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
+        """The paths of documents in `directory`, those behind `after`."""
+        return await self._client.page(directory, after, deadline=deadline)
+
+    async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
+        """The etags of documents in `directory`, those behind `after`."""
+        return await self._client.etags(directory, after, deadline=deadline)
+
+    async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The lock at `path`, believed."""
+        return await self._reader.read_file(path, deadline)
+
+    async def move_lock(
+        self,
+        path: str,
+        now: BelievedFile | None,
+        content: bytes,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> bool:
+        """Move the lock by one conditional write."""
+        try:
+            etag = await self._client.write(
+                path,
+                content,
+                if_match=now.etag if now else None,
+                if_none_match=now is None,
+                deadline=deadline,
+            )
+        except NexusError as error:
+            if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
+                raise
+            trail.saw("write", path, error.answer)
+            return False
+        return etags.speaks_for(etag, content)
+
+    async def collect(
+        self,
+        directory: str,  # noqa: ARG002 - the protocol's
+        before: datetime,  # noqa: ARG002
+    ) -> list[str]:
+        """Nothing is ever left behind."""
+        return []

@@ -1,0 +1,162 @@
+"""Documents: stored JSON with the etag of its bytes and the history it carries.
+
+A document is stored as JSON text, or as base64 of it, as Grove's clients do; both are read, and
+a document keeps the encoding it was found in, so that whoever wrote it can go on reading it.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from nexus_bounty.idempotency import History
+from nexus_bounty.nexus.client import File, NexusClient, classification, etags
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.client.settings import StorageEncoding
+
+READS_TO_BELIEVE: Final = 5
+"""How often content and etag may disagree before a read is given up."""
+
+
+class UnreadableDocumentError(ValueError):
+    """What is stored at a path cannot be understood; it was left as it is."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        """Which document, and what is wrong with it."""
+        return f"the document {self.path} cannot be understood: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class BelievedFile:
+    """A file whose `etag` is known to speak for its `content`."""
+
+    path: str
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object as stored: `etag` speaks for `content`, and `value` is what it says."""
+
+    path: str
+    content: bytes
+    etag: str
+    value: dict[str, Any]
+    history: History
+    encoding: StorageEncoding
+
+
+def decode(path: str, content: bytes, etag: str) -> Document:
+    """The document that `content` is.
+
+    Raises:
+        UnreadableDocumentError: It is not a JSON object, or its history is not one.
+    """
+    try:
+        encoding, text = _unwrap(content)
+        value = msgspec.json.decode(text, type=dict[str, Any])
+        return Document(path, content, etag, value, History.of(value), encoding)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UnreadableDocumentError(path, str(error)) from error
+
+
+def encode(value: Mapping[str, Any], encoding: StorageEncoding) -> bytes:
+    """`value` as stored bytes."""
+    text = msgspec.json.encode(value)
+    return text if encoding == "raw" else b64encode(text)
+
+
+def is_tombstone(document: Document) -> bool:
+    """Whether `document` only says that nothing was ever created in its place."""
+    return document.history.tombstone
+
+
+def _unwrap(content: bytes) -> tuple[StorageEncoding, bytes]:
+    if content.lstrip()[:1] == b"{":
+        return "raw", content
+    return "base64", b64decode(content, validate=True)
+
+
+class DocumentReader:
+    """Reads documents, and believes a read only when its etag speaks for its content.
+
+    Some releases read the content first and the etag after, and so pair old bytes with a new
+    etag: an update based on that would overwrite what it never saw.
+    """
+
+    def __init__(self, client: NexusClient) -> None:
+        self._client = client
+
+    async def read(
+        self, path: str, deadline: Deadline, told: File | None = None
+    ) -> Document | None:
+        """The document at `path`, or `None` if there is none.
+
+        `told` is what the server said of it before: the same once more is believed.
+
+        Raises:
+            NexusError: It could not be read, or no etag ever spoke for its content.
+            UnreadableDocumentError: It is not a document.
+        """
+        file = await self.read_file(path, deadline, told)
+        return decode(file.path, file.content, file.etag) if file else None
+
+    async def read_file(
+        self, path: str, deadline: Deadline, told: File | None = None
+    ) -> BelievedFile | None:
+        """The file at `path`, whatever it contains, or `None` if there is none.
+
+        Raises:
+            NexusError: It could not be read, or no etag ever spoke for its content.
+        """
+        file = await self._client.read(path, deadline=deadline)
+        return None if file is None else await self._believe(file, deadline, told)
+
+    async def read_many(
+        self, paths: Sequence[str], deadline: Deadline
+    ) -> list[Document | UnreadableDocumentError]:
+        """The documents that exist among `paths`; an unreadable one is its error."""
+        found: list[Document | UnreadableDocumentError] = []
+        for file in await self._client.read_many(paths, deadline=deadline):
+            believed = file and await self._believe(file, deadline)
+            if believed:
+                found.append(_decoded_or_error(believed))
+        return found
+
+    async def _believe(
+        self, file: File, deadline: Deadline, told: File | None = None
+    ) -> BelievedFile | None:
+        for read in range(1 + READS_TO_BELIEVE):
+            # an etag that is no content hash: this read began after the etag had been seen, so the
+            # same content and etag once more cannot be old bytes with a new etag
+            if file.etag and (file == told or etags.speaks_for(file.etag, file.content)):
+                return BelievedFile(file.path, file.content, file.etag)
+            if read < READS_TO_BELIEVE:
+                again = await self._client.read(file.path, deadline=deadline)
+                if again is None:
+                    return None
+                told, file = file, again
+        raise NexusError(
+            classification.UNREADABLE,
+            method="read",
+            path=file.path,
+            detail="its etag never spoke for its content",
+        )
+
+
+def _decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
+    try:
+        return decode(file.path, file.content, file.etag)
+    except UnreadableDocumentError as error:
+        return error

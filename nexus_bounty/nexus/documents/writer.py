@@ -1,0 +1,436 @@
+"""Carries operations on documents to a definite end, or says plainly that there is none.
+
+Shared by every store on Nexus. It turns the results of a commit strategy into the outcome errors,
+and remembers which keys have been tried before: for those a later "never sent" proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from nexus_bounty.bounded_set import Recent
+from nexus_bounty.idempotency import (
+    History,
+    OperationRecord,
+    fingerprint,
+    new_key,
+    with_record,
+)
+from nexus_bounty.keyed_locks import KeyedLocks
+from nexus_bounty.models import utc_now
+from nexus_bounty.nexus import documents
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.commits import (
+    Aborted,
+    CommitStrategy,
+    Committed,
+    Intent,
+    Superseded,
+    Trail,
+    Unknown,
+)
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Evidence,
+    IdempotencyMismatchError,
+    InvalidInputError,
+    OutcomeError,
+    PreCommitError,
+    Proof,
+    UnsupportedServerError,
+)
+from nexus_bounty.validation import check_key
+
+RecordT = TypeVar("RecordT")
+
+_WHY_ABORTED: Final = {
+    Proof.NEVER_SENT: "the request could not be sent",
+    Proof.REFUSED: "the server refused",
+    Proof.FENCED: "it had not landed in time, and was fenced off so that it never will",
+}
+
+
+@dataclass(slots=True)
+class Operation:
+    """One call of a mutation: what it is, how long it may take, what it has seen so far."""
+
+    name: str
+    kind: str
+    record_id: str
+    key: str
+    fingerprint: str
+    deadline: Deadline
+    in_doubt: bool
+    giving_back: str | None = None
+    """The claim that its fence gives back."""
+    trail: Trail = field(default_factory=Trail)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What a repeat has in common with it."""
+        return self.record_id, self.key
+
+    def record(
+        self, seq: int, at: datetime, *, aborted: bool = False, gave_back: str | None = None
+    ) -> OperationRecord:
+        """This operation's entry in a document's history."""
+        return OperationRecord(
+            key=self.key,
+            kind=self.kind,
+            fingerprint=self.fingerprint,
+            seq=seq,
+            at=at,
+            aborted=aborted,
+            gave_back=self.giving_back if aborted else gave_back,
+        )
+
+    def error(
+        self, kind: type[PreCommitError], proof: Proof, message: str, **fields: Any
+    ) -> PreCommitError:
+        """A pre-commit error about this operation."""
+        error = kind(message, evidence=self.trail.proves(proof), **fields)
+        return error.about(self.name, self.record_id, self.key)
+
+    def unknown(self, why: str) -> CommitUnknownError:
+        """The error that says nothing could be proven."""
+        error = CommitUnknownError(why, evidence=self.evidence(Proof.NONE))
+        return error.about(self.name, self.record_id, self.key)
+
+    def evidence(self, proof: Proof) -> Evidence:
+        """What was seen so far, under the proof it amounts to."""
+        return self.trail.proves(proof)
+
+    def stopped_by(self, error: Exception, doing: str) -> OutcomeError:
+        """The error for a failure before anything that could commit was sent."""
+        answer = error.answer if isinstance(error, NexusError) else str(error)
+        self.trail.saw(doing, getattr(error, "path", ""), answer)
+        if self.in_doubt:
+            return self.unknown(f"could not {doing} ({answer}), and an earlier attempt is open")
+        return self.error(PreCommitError, Proof.NEVER_SENT, f"could not {doing}: {answer}")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document after an operation, and before it: `None` if it had been done by then."""
+
+    before: Document | None
+    after: Document
+
+
+class DocumentWriter:
+    """Runs operations on documents through one commit strategy.
+
+    Args:
+        client: Where the documents are.
+        strategy: How they are committed.
+        clock: The current time, aware.
+    """
+
+    def __init__(
+        self,
+        client: NexusClient,
+        strategy: CommitStrategy,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._strategy = strategy
+        self.clock = clock
+        self._attempts = Recent()  # what has happened, or may have, or may yet
+        self._locks = KeyedLocks()
+
+    @asynccontextmanager
+    async def operation(
+        self,
+        name: str,
+        kind: str,
+        record_id: str,
+        parameters: Mapping[str, Any],
+        key: str | None,
+    ) -> AsyncIterator[Operation]:
+        """An operation, from its beginning to its end; a fresh key is made when none is given.
+
+        Calls with one key wait for each other: what refuses the one says nothing about another
+        that is under way.
+
+        Raises:
+            InvalidInputError: The key is not usable (pre-commit).
+        """
+        if key is not None:
+            check_key(key)
+        identity = record_id, key or new_key(self._client.random)
+        async with self._locks.of(identity):
+            yield Operation(
+                name=name,
+                kind=kind,
+                record_id=record_id,
+                key=identity[1],
+                fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
+                deadline=self._client.deadline(),
+                in_doubt=identity in self._attempts,
+            )
+
+    async def ready(self, operation: Operation) -> None:
+        """Make sure that commits are safe on this server, before anything is written.
+
+        The time that it takes is not the operation's: to probe a server, or to take a zone for
+        one process, has bounds of its own.
+
+        Raises:
+            UnsupportedServerError: They are not (pre-commit).
+            CommitUnknownError: They are not, and an earlier attempt may be under way.
+        """
+        left = operation.deadline.remaining
+        try:
+            await self._strategy.ready(operation.deadline)
+        except UnsupportedServerError as error:
+            if operation.in_doubt:
+                raise operation.unknown(error.message) from error
+            raise error.about(operation.name, operation.record_id, operation.key) from None
+        except NexusError as error:
+            raise operation.stopped_by(error, "find out how to commit on this server") from error
+        operation.deadline = operation.deadline.put_off(left - operation.deadline.remaining)
+
+    async def read(self, operation: Operation, path: str) -> Document | None:
+        """The document that `operation` is about.
+
+        Raises:
+            PreCommitError: It could not be read, so that nothing was sent.
+            CommitUnknownError: The same, but an earlier attempt may be under way.
+        """
+        try:
+            return await self._strategy.read(path, operation.deadline)
+        except (NexusError, UnreadableDocumentError) as error:
+            raise operation.stopped_by(error, "read the document") from error
+
+    def recall(self, operation: Operation, history: History) -> bool:
+        """Whether `history` says that `operation` was committed before.
+
+        Raises:
+            IdempotencyMismatchError: Its key stands for another operation (pre-commit).
+            PreCommitError: It was aborted before; its key is used up.
+        """
+        record = history.find(operation.key)
+        if record is None:
+            return False
+        if record.aborted:  # whatever it was fenced off as: `resolve_operation` cannot know
+            raise operation.error(
+                PreCommitError, Proof.FENCED, "this key's operation was aborted earlier"
+            )
+        if record.fingerprint != operation.fingerprint:
+            raise operation.error(
+                IdempotencyMismatchError,
+                Proof.IN_HISTORY,
+                f"the key stands for an earlier {record.kind!r} with other parameters",
+            )
+        self._attempts.add(operation.identity)
+        return True
+
+    def view(
+        self, operation: Operation, document: Document, kind: Callable[[Document], RecordT]
+    ) -> RecordT:
+        """What `document` is a record of.
+
+        Raises:
+            PreCommitError: It cannot be understood, so that nothing was sent.
+            CommitUnknownError: The same, but an earlier attempt may be under way.
+        """
+        try:
+            return kind(document)
+        except UnreadableDocumentError as error:
+            raise operation.stopped_by(error, "understand the document") from error
+
+    def intend(
+        self,
+        operation: Operation,
+        path: str,
+        base: Document | None,
+        value: Mapping[str, Any],
+        *,
+        tombstone: Mapping[str, Any] | None = None,
+        marker_seq: int | None = None,
+        gave_back: str | None = None,
+    ) -> Intent:
+        """The intent to write `value` over `base`, with the fence to put in its place.
+
+        `tombstone` is what fences a document that does not exist yet, `gave_back` the claim that
+        a release gives back.
+
+        Raises:
+            InvalidInputError: The document would be too large (pre-commit).
+            PreCommitError: Its history is full of recent operations.
+        """
+        self._check_room(operation, base)
+        seq = base.history.seq + 1 if base else 1
+        now = self.clock()
+        record = operation.record(seq, now, gave_back=gave_back)
+        aborted = operation.record(seq, now, aborted=True)
+        under = base.value if base else (tombstone or {})
+        old_marker = base.history.marker_seq if base else None
+        intent = Intent(
+            path=path,
+            base=base,
+            value=with_record(value, record, marker_seq=marker_seq),
+            fence=with_record(
+                under,
+                aborted,
+                marker_seq=old_marker,
+                tombstone=base is None or base.history.tombstone,
+            ),
+            record=record,
+            encoding=base.encoding if base else self._client.settings.storage_encoding,
+        )
+        self._check_size(operation, intent)
+        return intent
+
+    def fence(
+        self,
+        operation: Operation,
+        path: str,
+        base: Document | None,
+        tombstone: Mapping[str, Any] | None = None,
+    ) -> Intent:
+        """The intent that is only there to be aborted: it keeps `operation` out for good."""
+        value = base.value if base else (tombstone or {})
+        marker_seq = base.history.marker_seq if base else None
+        return self.intend(operation, path, base, value, tombstone=tombstone, marker_seq=marker_seq)
+
+    async def change(
+        self,
+        operation: Operation,
+        path: str,
+        memory: DocumentMemory,
+        missing: type[PreCommitError],
+        prepare: Callable[[Document], Awaitable[Intent | None]],
+    ) -> Change:
+        """Take the document at `path` through one change, however others change it meanwhile.
+
+        `prepare` makes the intent for the document as it stands, `None` if nothing is to be
+        changed, or refuses. What it says of a remembered document is checked against a fresh one.
+
+        Raises:
+            PreCommitError: `missing` or what `prepare` raises, or it can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        remembered = memory.recall(path)
+        document = remembered or await self._fetch(operation, path, missing)
+        while True:
+            try:
+                done = self.recall(operation, document.history)
+                intent = None if done else await prepare(document)
+            except PreCommitError as refusal:
+                if document is not remembered:
+                    return await self._ruled_out(operation, document, refusal)
+                intent = None
+            if intent is not None:
+                result = await self.commit(operation, intent)
+                memory.remember(result.document)
+                if isinstance(result, Committed):
+                    return Change(document, result.document)
+                document = result.document
+            elif document is remembered:
+                document = await self._fetch(operation, path, missing)
+            else:
+                memory.remember(document)
+                return Change(None, document)
+
+    async def _ruled_out(
+        self, operation: Operation, document: Document, refusal: PreCommitError
+    ) -> Change:
+        """Refuse, once an earlier attempt that may be under way is fenced off or found to be done.
+
+        What refuses now may be the time of day: then the document is still what that attempt is
+        based on.
+        """
+        if not operation.in_doubt or isinstance(refusal, IdempotencyMismatchError):
+            raise refusal
+        result = await self.abort(operation, self.fence(operation, document.path, document))
+        if isinstance(result, Committed):
+            return Change(None, result.document)
+        raise refusal
+
+    async def _fetch(
+        self, operation: Operation, path: str, missing: type[PreCommitError]
+    ) -> Document:
+        document = await self.read(operation, path)
+        if document is None or is_tombstone(document):
+            raise operation.error(missing, Proof.DOCUMENT, f"there is no {operation.record_id!r}")
+        return document
+
+    async def commit(self, operation: Operation, intent: Intent) -> Committed | Superseded:
+        """Commit `intent`.
+
+        Raises:
+            IdempotencyMismatchError: The key stands for another operation (pre-commit).
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        await self.ready(operation)
+        self._attempts.add(operation.identity)  # stays if this task is cancelled
+        result = await self._strategy.commit(
+            intent, operation.deadline, operation.trail, in_doubt=operation.in_doubt
+        )
+        return self._concluded(operation, result)
+
+    async def abort(self, operation: Operation, intent: Intent) -> Committed | Aborted:
+        """Find out what became of `operation`, and fence it off if it has not landed.
+
+        Raises:
+            CommitUnknownError: Neither could be proven.
+        """
+        operation.in_doubt = True
+        await self.ready(operation)
+        while True:
+            result = await self._strategy.abort(intent, operation.deadline, operation.trail)
+            if isinstance(result, Unknown):
+                raise operation.unknown(result.why)
+            if not isinstance(result, Superseded):
+                break
+            # whatever took the fence's place keeps out what was written over the same base, but
+            # not a request that was based on an earlier or later state: fence that, too
+            intent = self.fence(operation, intent.path, result.document)
+        if isinstance(result, Committed):
+            self._attempts.add(operation.identity)
+        else:
+            self._attempts.discard(operation.identity)
+        return result
+
+    def _concluded(
+        self, operation: Operation, result: Committed | Superseded | Aborted | Unknown
+    ) -> Committed | Superseded:
+        if isinstance(result, Unknown):
+            raise operation.unknown(result.why)
+        operation.in_doubt = False
+        if isinstance(result, Aborted):
+            self._attempts.discard(operation.identity)
+            raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
+        if not self.recall(operation, result.document.history):  # may stand for something else
+            self._attempts.discard(operation.identity)
+        return result
+
+    def _check_room(self, operation: Operation, base: Document | None) -> None:
+        if base and base.history.schema > 1:
+            raise operation.error(
+                PreCommitError, Proof.DOCUMENT, "a newer version of this library wrote the document"
+            )
+        if base and base.history.is_full(self.clock()):
+            raise operation.error(
+                PreCommitError,
+                Proof.DOCUMENT,
+                "the document has had too many operations in the last 24 hours; wait",
+            )
+
+    def _check_size(self, operation: Operation, intent: Intent) -> None:
+        size = len(documents.encode(intent.value, intent.encoding))
+        most = self._client.settings.max_document_bytes
+        if size > most:
+            raise InvalidInputError("document size", size, f"must be at most {most} bytes").about(
+                operation.name, operation.record_id, operation.key
+            )

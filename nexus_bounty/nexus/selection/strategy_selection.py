@@ -1,0 +1,229 @@
+"""Which strategy a zone is committed with: found out by a probe, pinned in the zone for all.
+
+A zone keeps its strategy while that is safe, whatever else becomes safe with another release:
+programs that commit in different ways do not exclude each other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from nexus_bounty.models import Wire, utc_now
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.retry import Deadline
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.commit.single_writer import SingleWriter
+from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+from nexus_bounty.nexus.probe.observe import fingerprint
+from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+MAX_AGE: Final = timedelta(days=7)
+MAX_AGE_OF_A_REFUSAL: Final = timedelta(minutes=10)
+"""How long a zone stays closed because of one probe that went wrong."""
+PINNING_MAY_LAST: Final = 2.0
+"""Seconds; a server that a rename has blocked writes the pin when it comes to it."""
+
+
+class PinnedVerdict(Wire, frozen=True, kw_only=True):
+    """The probe of a zone's server, and what the zone is committed with: `None` if nothing yet."""
+
+    report: ProbeReport
+    strategy: Verdict | None = None
+
+    @property
+    def quirks(self) -> RenameQuirks:
+        """What whoever commits by rename here has to mind."""
+        rename = self.report.facts.rename
+        return rename.quirks if rename else RenameQuirks()
+
+
+async def pinned_verdict(
+    client: NexusClient, zone: ZonePaths, deadline: Deadline
+) -> PinnedVerdict | None:
+    """What was pinned in the zone; `None` if nothing was, or nothing that we understand.
+
+    Raises:
+        NexusError: It could not be read.
+    """
+    file = await client.read(zone.pinned_verdict, deadline=deadline)
+    if file is None:
+        return None
+    try:
+        return msgspec.json.decode(file.content, type=PinnedVerdict)
+    except msgspec.MsgspecError as error:
+        logger.warning("the pinned verdict %s cannot be understood: %s", file.path, error)
+        return None
+
+
+async def choose(
+    client: NexusClient,
+    zone: ZonePaths,
+    deadline: Deadline,
+    *,
+    wanted: Verdict | None = None,
+    max_age: timedelta = MAX_AGE,
+    clock: Callable[[], datetime] = utc_now,
+) -> PinnedVerdict:
+    """The verdict for a zone: the pinned one while it holds, and a new probe's otherwise.
+
+    Args:
+        client: The server.
+        zone: The zone.
+        deadline: When to stop asking for what is known; a probe has bounds of its own.
+        wanted: The strategy to use; the recommended one if not given. `SINGLE_WRITER` is only
+            ever used when wanted.
+        max_age: How old a pinned verdict may be; one that closes the zone may be ten minutes old.
+        clock: The current time, aware.
+
+    Raises:
+        UnsupportedServerError: What is wanted, or everything, is unsafe here (pre-commit).
+        NexusError: It could not be found out.
+    """
+    pinned = await pinned_verdict(client, zone, deadline)
+    fresh = pinned and pinned.report.probed_at >= clock() - _lasts(pinned, max_age)
+    if pinned and fresh and await _is_the_same_server(client, pinned, deadline):
+        report = pinned.report
+    else:
+        logger.info("finding out how commits are safe on %s …", client.settings.url)
+        report = await probe(client)
+    found, refusal = _decide(report, pinned, wanted)
+    if found != pinned:
+        standing = await _pin(client, zone, found, pinned)
+        if standing != found:  # another program was first
+            found, refusal = _decide(report, standing, wanted)
+    if refusal:
+        raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
+    return found
+
+
+def _lasts(pinned: PinnedVerdict, max_age: timedelta) -> timedelta:
+    """How old a verdict may be."""
+    safe = pinned.report.judgement.safe
+    is_closed = not safe or (pinned.strategy is not None and pinned.strategy not in safe)
+    return min(max_age, MAX_AGE_OF_A_REFUSAL) if is_closed else max_age
+
+
+async def _is_the_same_server(
+    client: NexusClient, pinned: PinnedVerdict, deadline: Deadline
+) -> bool:
+    now, _ = await fingerprint(client, deadline)
+    return now == pinned.report.fingerprint
+
+
+def _decide(
+    report: ProbeReport, pinned: PinnedVerdict | None, wanted: Verdict | None
+) -> tuple[PinnedVerdict, str | None]:
+    """What to go by, and why this program may not commit, if it may not."""
+    before = pinned.strategy if pinned else None
+    same_server = pinned is not None and pinned.report.fingerprint == report.fingerprint
+    refusal = _refusal(report, before, wanted, same_server=same_server)
+    strategy = before if refusal else wanted or _standing(report, before)
+    return PinnedVerdict(report=report, strategy=strategy), refusal
+
+
+def _standing(report: ProbeReport, before: Verdict | None) -> Verdict:
+    """What a zone is committed with if nobody wants anything else."""
+    safe = report.judgement.safe
+    if before is Verdict.SINGLE_WRITER and Verdict.CONDITIONAL in safe:
+        return Verdict.CONDITIONAL  # the same files, by the same writes
+    return before if before is not None and before in safe else report.verdict
+
+
+def _refusal(
+    report: ProbeReport, before: Verdict | None, wanted: Verdict | None, *, same_server: bool
+) -> str | None:
+    """Why the zone cannot be committed with what is wanted, or with anything."""
+    safe = report.judgement.safe
+    seen = "; ".join(report.judgement.reasons)
+    way_out = f"The way out: {'; '.join(report.judgement.advice)}"
+    if before is Verdict.RENAME and before not in safe:
+        return (
+            "this zone was committed with rename, so its files alone may be out of date, and "
+            f"rename is no longer safe on this server: {seen}"
+        )
+    if not safe:
+        return f"no safe way to commit on this server is known: {seen}. {way_out}"
+    if before is Verdict.CONDITIONAL and before not in safe and same_server:
+        # others may commit by preconditions for some minutes yet: to change over now is not safe
+        return (
+            "this zone is committed by preconditions, which looked safe on this server before, "
+            f"and do not now: {seen}. If that stays so, stop every program that writes the zone "
+            "and delete its probe.json"
+        )
+    if wanted is not None and wanted not in safe:
+        return f"to commit with {wanted.value} is not safe on this server: {seen}. {way_out}"
+    standing = _standing(report, before)
+    if before is not None and wanted is not None and _would_clash(standing, wanted):
+        return (
+            f"this zone is committed with {standing.value}, and programs that commit with "
+            f"{wanted.value} would write over it unseen. To change that, stop them all and delete "
+            "its probe.json"
+        )
+    if wanted is None and standing is Verdict.SINGLE_WRITER:
+        return f"this server is safe for a single writer only: {seen}. {way_out}"
+    return None
+
+
+def _would_clash(standing: Verdict, wanted: Verdict) -> bool:
+    return (standing is Verdict.RENAME) is not (wanted is Verdict.RENAME)
+
+
+def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
+    seen = [
+        Observation(action="probe", target=client.settings.url, answer=reason, at=report.probed_at)
+        for reason in report.judgement.reasons
+    ]
+    return Evidence(proof=Proof.NEVER_SENT, observations=seen)
+
+
+async def _pin(
+    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, pinned: PinnedVerdict | None
+) -> PinnedVerdict:
+    """Pin what was found, for every program of the zone; what is pinned now."""
+    path, content = zone.pinned_verdict, msgspec.json.encode(found)
+    deadline = Deadline.after(PINNING_MAY_LAST)
+    first = pinned is None and not await client.exists(path, deadline=deadline)
+    # where conditional writes are not stored there is only rename, so that none can clash
+    checked = first and found.report.facts.stores_conditional_writes
+    try:
+        await client.write(
+            path,
+            content,
+            if_none_match=checked,
+            idempotent=not checked,
+            deadline=deadline,
+        )
+    except NexusError as error:
+        logger.info("the verdict of the probe was not pinned: %s", error)
+    if not first:
+        return found
+    return await pinned_verdict(client, zone, Deadline.after(PINNING_MAY_LAST)) or found
+
+
+def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:
+    """The strategy that a zone is committed with."""
+    if pinned.strategy is Verdict.RENAME:
+        return RenameCommit(client, pinned.quirks)
+    if pinned.strategy is Verdict.SINGLE_WRITER:
+        return SingleWriter(client, zone.zone_id, quirks=pinned.quirks)
+    return ConditionalCommit(client)
+
+
+def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> PlainFiles | RenameCommit:
+    """What sees all that was committed in a zone; by rename, too, if nothing is known of it."""
+    if pinned is not None and pinned.strategy in (Verdict.CONDITIONAL, Verdict.SINGLE_WRITER):
+        return PlainFiles(client)
+    return RenameCommit(client, pinned.quirks if pinned else None)

@@ -1,0 +1,19 @@
+"""The sync face of the library: what `nexus_bounty.sync.faces` says, which is generated."""
+
+from nexus_bounty.sync.faces import (
+    ClosedError,
+    SyncBountyOperations,
+    SyncNexusBountyStore,
+    SyncNexusClient,
+    SyncReconciler,
+    timeout,
+)
+
+__all__ = [
+    "ClosedError",
+    "SyncBountyOperations",
+    "SyncNexusBountyStore",
+    "SyncNexusClient",
+    "SyncReconciler",
+    "timeout",
+]

@@ -1,0 +1,62 @@
+"""The contracts of the stores, committed by rename on a server whose preconditions race."""
+
+from __future__ import annotations
+
+import pytest
+
+from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.claims.store import NexusClaimStore
+from nexus_bounty.nexus.client.settings import StorageEncoding
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.testing.bounties_suite import BountyStoreContract
+from nexus_bounty.testing.claims_suite import ClaimStoreContract
+from tests.nexus.commit.zone import QUIRKS
+
+MORE: list[tuple[str, StorageEncoding]] = [
+    ("0.9", "raw"),
+    ("0.7.0", "base64"),
+    ("0.5.6", "raw"),
+    ("0.10", "raw"),
+]
+SERVERS = [
+    pytest.param(("0.7.0", "raw"), id="0.7.0-raw"),
+    *(pytest.param(each, id="-".join(each), marks=pytest.mark.exhaustive) for each in MORE),
+]
+
+
+def by_rename(personality: str, encoding: StorageEncoding) -> tuple[NexusClient, RenameCommit]:
+    """A client of a server whose preconditions race, or drop what they acknowledge."""
+    atomic = None if personality == "0.9" else False
+    mock = MockNexus(personality, atomic=atomic, rename_delay=0)
+    settings = NexusSettings(storage_encoding=encoding, retry_base=0.001)
+    client = NexusClient("http://nexus", settings=settings, transport=mock.transport())
+    return client, RenameCommit(client, QUIRKS[personality])
+
+
+class TestBountiesCommittedByRename(BountyStoreContract):
+    """The store over slots."""
+
+    @pytest.fixture(params=SERVERS)
+    def server(self, request):
+        return request.param
+
+    @pytest.fixture
+    async def store(self, server, clock):
+        client, commit = by_rename(*server)
+        async with client:
+            yield NexusBountyStore(client, commit=commit, clock=clock)
+
+
+class TestClaimsCommittedByRename(ClaimStoreContract):
+    """The leases over slots, their locks included."""
+
+    @pytest.fixture(params=SERVERS)
+    def server(self, request):
+        return request.param
+
+    @pytest.fixture
+    async def claims(self, server, clock):
+        client, commit = by_rename(*server)
+        async with client:
+            yield NexusClaimStore(client, commit=commit, clock=clock)

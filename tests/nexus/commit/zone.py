@@ -1,0 +1,87 @@
+"""A racing server with clients that come, go and die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.documents.paths import ZonePaths, commit_slots
+from nexus_bounty.testing.virtual_time import wall_clock
+
+ZONE = ZonePaths("default")
+DOCUMENT = ZONE.bounty("b-1")
+SLOTS = commit_slots(DOCUMENT)
+
+
+QUIRKS = {
+    "0.5.6": RenameQuirks(blocks_in_directories=True),
+    "0.7.0": RenameQuirks(),
+    "0.9": RenameQuirks(loses_content=True),
+    "0.10": RenameQuirks(),
+}
+"""What the probe finds on each release."""
+
+
+def seeds(few: int, many: int) -> pytest.MarkDecorator:
+    """Runs a test with `few` seeds, and among the exhaustive tests with `many`."""
+    rest = [pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(few, many)]
+    return pytest.mark.parametrize("seed", [*range(few), *rest])
+
+
+def racing(release: str = "0.7.0", **options: Any) -> MockNexus:
+    """A server whose preconditions race; those of 0.9 drop what they acknowledge."""
+    atomic = None if release == "0.9" else False
+    return MockNexus(release, atomic=atomic, clock=wall_clock, **options)
+
+
+on_every_release = pytest.mark.parametrize(
+    "release", ["0.7.0", *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9"))]
+)
+"""Runs a test on 0.7.0, and among the exhaustive tests where a rename is odd."""
+
+
+class Mortal(httpx.AsyncBaseTransport):
+    """Carries requests until its client dies: before or after the `at`-th has been carried out."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, at: int, *, after: bool) -> None:
+        self._inner = inner
+        self._at = at
+        self._after = after
+        self._carried = 0
+        self.died = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._carried += 1
+        if self._carried == self._at and not self._after:
+            await self._die()
+        response = await self._inner.handle_async_request(request)
+        if self._carried == self._at:
+            await self._die()
+        return response
+
+    async def _die(self) -> None:
+        self.died.set()
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def store_on(
+    mock: MockNexus, transport: httpx.AsyncBaseTransport | None = None, seed: str | None = None
+) -> AsyncIterator[NexusBountyStore]:
+    """A new client of `mock`, as another process would be."""
+    settings = NexusSettings(url="http://nexus")
+    quirks = QUIRKS[mock.personality.name]
+    async with NexusClient(
+        settings=settings, transport=transport or mock.transport(), random=Random(seed)
+    ) as client:
+        yield NexusBountyStore(client, commit=RenameCommit(client, quirks), clock=wall_clock)

@@ -1,0 +1,260 @@
+"""The probe's verdict is right on every kind of server, within its budget, and leaves nothing."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
+from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock.oracle import ReceivedRequest
+from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.probe import Bulk, EtagKind, Locks, Paging
+from nexus_bounty.testing.virtual_time import run
+from tests.support.sampling import sample_and_all, sampled
+
+V = Verdict
+AT_ROOT = "/nexus-bounty-probe-*"
+
+
+class Case(NamedTuple):
+    """A server, and what is safe on it, the recommended way first."""
+
+    personality: str
+    options: dict[str, Any]
+    safe: list[Verdict]
+
+    def __str__(self) -> str:
+        said = "-".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.personality}-{said}"
+
+
+ATOMIC = [V.CONDITIONAL, V.RENAME, V.SINGLE_WRITER]
+RACING = [V.RENAME, V.SINGLE_WRITER]
+SLOW = [V.SINGLE_WRITER, V.RENAME]
+
+CASES = [
+    Case("0.5.6", {}, RACING),
+    Case("0.5.6", {"rename_delay": 30.0}, RACING),
+    Case("0.5.6", {"atomic": True}, RACING),
+    Case("0.7.0", {}, RACING),
+    Case("0.7.0", {"rename_delay": 30.0}, SLOW),
+    Case("0.7.0", {"atomic": True}, RACING),
+    Case("0.7.0", {"race_window": 0.01}, RACING),
+    Case("0.7.0", {"etag": "version"}, RACING),
+    Case("0.7.0", {"etag": "path"}, [V.RENAME]),
+    Case("0.9", {}, [V.RENAME]),
+    Case("0.9", {"atomic": False}, RACING),
+    Case("0.9", {"atomic": True}, ATOMIC),
+    Case("0.9", {"etag": "version"}, []),
+    Case("0.10", {}, ATOMIC),
+    Case("0.10", {"atomic": False}, RACING),
+    Case("0.10", {"etag": "version"}, ATOMIC),
+    Case("0.10", {"etag": "path"}, [V.RENAME]),
+]
+
+
+def probed(mock: MockNexus) -> ProbeReport:
+    async def scenario() -> ProbeReport:
+        async with NexusClient("http://nexus", transport=mock.transport()) as client:
+            return await probe(client)
+
+    return run(scenario())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_verdict_is_right_on_every_kind_of_server(case: Case) -> None:
+    """What is safe is exactly what is said to be."""
+    report = probed(MockNexus(case.personality, **case.options))
+    assert report.judgement.safe == case.safe
+    assert report.verdict is (case.safe[0] if case.safe else V.UNSAFE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("personality", ["0.5.6", "0.7.0"])
+def test_preconditions_that_race_are_never_taken_for_atomic(personality: str, seed: int) -> None:
+    """Whatever chance decides."""
+    assert probed(MockNexus(personality, seed=seed)).verdict is V.RENAME
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_probe_keeps_to_its_budget_and_leaves_nothing_behind(case: Case) -> None:
+    """At most 60 requests and 20 seconds; the scratch zone is empty afterwards."""
+    mock = MockNexus(case.personality, **case.options)
+    report = probed(mock)
+    assert mock.request_count == report.requests <= 60
+    assert report.seconds <= 20
+    if report.facts.rename and report.facts.rename.answered:
+        assert report.cleaned_up
+        assert not mock.files
+
+
+def test_a_rename_that_is_not_carried_out_in_time_decides_nothing() -> None:
+    """That is what is said, and not that several were."""
+    slow = Fault(FaultKind.DELAY, match=RequestMatch("rename"), seconds=10.0, times=None)
+    report = probed(MockNexus("0.7.0", faults=[slow]))
+    assert report.verdict is V.UNSAFE
+    assert "no file was renamed within" in report.judgement.reasons[1]
+
+
+def test_where_no_file_may_lie_at_the_root_files_in_a_directory_are_renamed() -> None:
+    """On 0.5.6 that blocks the server for half a minute, and that is not waited for."""
+    at_root = RequestMatch("write", path=AT_ROOT)
+    forbidden = Fault(FaultKind.STATUS_BEFORE, status=403, match=at_root)
+    report = probed(MockNexus("0.5.6", rename_delay=30.0, faults=[forbidden]))
+    assert report.judgement.safe == SLOW
+    assert report.seconds < 10
+
+
+def test_what_is_left_where_a_rename_blocks_the_server_goes_when_it_is_free_again() -> None:
+    """0.5.6 works off what it was asked while it could not."""
+
+    async def scenario() -> MockNexus:
+        mock = MockNexus("0.7.0", rename_delay=30.0)
+        async with NexusClient("http://nexus", transport=mock.transport()) as client:
+            assert not (await probe(client)).cleaned_up
+        await mock.settle()
+        return mock
+
+    assert not run(scenario()).files
+
+
+DIALECTS = [("0.5.6", "0.5"), ("0.7.0", "0.7"), ("0.9", "0.9"), ("0.10", "0.10")]
+
+
+@pytest.mark.parametrize(("personality", "dialect"), DIALECTS)
+def test_the_dialect_is_told_by_the_answers(personality: str, dialect: str) -> None:
+    """Not by what the server calls itself."""
+    assert probed(MockNexus(personality)).facts.dialect == dialect
+
+
+ETAGS = [
+    ("0.5.6", "content", EtagKind.SHA256),
+    ("0.7.0", "content", EtagKind.BLAKE3),
+    ("0.10", "version", EtagKind.OPAQUE),
+    ("0.10", "path", EtagKind.CONSTANT),
+]
+
+
+@pytest.mark.parametrize(("personality", "etag", "kind"), ETAGS)
+def test_it_is_seen_what_etags_are_made_of(personality: str, etag: Any, kind: EtagKind) -> None:
+    """By their content, and by whether they change with it."""
+    assert probed(MockNexus(personality, etag=etag)).facts.etag is kind
+
+
+FACTS = [
+    ("0.5.6", Bulk(), Paging.NONE, Locks.NONE),
+    ("0.7.0", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.NONE),
+    ("0.9", Bulk(checks=True, writes=True), Paging.LOSES_ENTRIES, Locks.EXCLUSIVE),
+    ("0.10", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.EXCLUSIVE),
+]
+
+
+@pytest.mark.parametrize(("personality", "bulk", "paging", "locks"), FACTS)
+def test_bulk_requests_pages_and_locks_are_tried_out(
+    personality: str, bulk: Bulk, paging: Paging, locks: Locks
+) -> None:
+    """What is answered is compared with what is known to be there."""
+    facts = probed(MockNexus(personality)).facts
+    assert facts.bulk == bulk
+    assert facts.locks is locks
+    assert facts.paging is paging
+
+
+QUIRKS = [
+    ("0.5.6", RenameQuirks(blocks_in_directories=True)),
+    ("0.7.0", RenameQuirks()),
+    ("0.9", RenameQuirks(loses_content=True)),
+    ("0.10", RenameQuirks()),
+]
+
+
+@pytest.mark.parametrize(("personality", "quirks"), QUIRKS)
+def test_it_is_seen_what_is_odd_about_a_rename(personality: str, quirks: RenameQuirks) -> None:
+    """And so what whoever commits by it has to mind."""
+    rename = probed(MockNexus(personality)).facts.rename
+    assert rename is not None
+    assert rename.quirks == quirks
+
+
+def test_the_reasons_name_what_was_seen() -> None:
+    """In plain words, with the way out."""
+    dropping = probed(MockNexus("0.9")).judgement
+    assert "never stored, as releases 0.9.9 to 0.9.18 do" in dropping.reasons[0]
+    assert "keeps the etag, though not the content" in dropping.reasons[1]
+    hopeless = probed(MockNexus("0.9", etag="version")).judgement
+    assert "whose file won cannot be seen" in hopeless.reasons[1]
+    assert "use a server whose conditional writes are atomic" in hopeless.advice[0]
+    constant = probed(MockNexus("0.10", etag="path")).judgement
+    assert "every if_match succeeds" in constant.reasons[0]
+    blocking = probed(MockNexus("0.5.6")).judgement
+    assert "those in a directory block this release for 30 s" in blocking.reasons[1]
+    lucky = probed(MockNexus("0.7.0", atomic=True)).judgement
+    assert "known to race" in lucky.reasons[0]
+    slow = probed(MockNexus("0.7.0", rename_delay=30.0)).judgement
+    assert "too slow for every commit" in slow.reasons[1]
+    assert "ask for RenameCommit" in slow.advice[1]
+
+
+def test_a_report_is_json_and_a_table() -> None:
+    """It comes back from JSON as it was."""
+    report = probed(MockNexus("0.7.0"))
+    assert msgspec.json.decode(report.to_json(), type=ProbeReport) == report
+    assert dict(report.rows())["rename has exactly one winner"] == "yes"
+
+
+def test_a_server_that_cannot_be_observed_gets_no_verdict() -> None:
+    """An error instead of a guess."""
+    mock = MockNexus("0.10", faults=[Fault(FaultKind.TIMEOUT_BEFORE, times=None)])
+    with pytest.raises(NexusError):
+        probed(mock)
+
+
+NEVER_SAFE = {
+    "0.5.6": {V.CONDITIONAL},
+    "0.7.0": {V.CONDITIONAL},
+    "0.9": {V.CONDITIONAL, V.SINGLE_WRITER},
+    "0.10": set(),
+}
+
+
+@sample_and_all
+@pytest.mark.parametrize("personality", NEVER_SAFE)
+def test_no_fault_makes_an_unsafe_way_look_safe(personality: str, sample: bool) -> None:
+    """A probe that has not heard an answer says nothing, rather than something wrong."""
+    for number in range(1, probed(MockNexus(personality)).requests + 1, 7 if sample else 1):
+        for fault in sampled(ALL_FAULTS, str(number)) if sample else ALL_FAULTS:
+            try:
+                report = probed(MockNexus(personality, faults=[fault.on(at=number)]))
+            except NexusError:
+                continue
+            wrong = NEVER_SAFE[personality] & set(report.judgement.safe)
+            assert not wrong, f"{fault} at request {number}"
+
+
+class OneAnswerInFour:
+    """Loses the answers to the other racing updates."""
+
+    def __init__(self) -> None:
+        self._raced = 0
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        raced = request.method == "write" and str(request.params["path"]).endswith("/updated")
+        if not (raced and "if_match" in request.params):
+            return None
+        self._raced += 1
+        return Fault(FaultKind.DROP_AFTER) if self._raced % 4 else None
+
+
+def test_winners_whose_answers_were_lost_are_not_taken_for_losers() -> None:
+    """Or a race with four winners would look like one with a single winner."""
+    with pytest.raises(NexusError, match="connection lost"):
+        probed(MockNexus("0.10", atomic=False, faults=OneAnswerInFour()))
+
+
+def test_a_wrong_key_gets_no_verdict() -> None:
+    """Nothing can be seen then."""
+    with pytest.raises(NexusError):
+        probed(MockNexus("0.10", api_key="right"))

@@ -1,0 +1,458 @@
+"""Faults planted in our own logic, one at a time, each of which the exploration must find.
+
+A mutant is a piece of text in one module and what stands there instead. A text that is not found,
+or not only once, is an error: the table has to keep up with the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted fault."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+
+_CONDITIONAL: Final = "nexus_bounty.nexus.commit.conditional"
+_WRITER: Final = "nexus_bounty.nexus.documents.writer"
+_STORE: Final = "nexus_bounty.nexus.bounties.store"
+_CLAIMS: Final = "nexus_bounty.nexus.claims.store"
+_CLASSES: Final = "nexus_bounty.nexus.client.classification"
+_SERVICES: Final = "nexus_bounty.operations.services"
+_CREATE: Final = "nexus_bounty.operations.create"
+_CLAIM: Final = "nexus_bounty.operations.claim"
+_SETTLE: Final = "nexus_bounty.operations.settle"
+_CANCEL: Final = "nexus_bounty.operations.cancel"
+_EXPIRE: Final = "nexus_bounty.operations.expire"
+
+MUTANTS: Final = (
+    # how a commit is proven
+    Mutant(
+        "the fence is removed: what was not seen to land is said never to land",
+        _CONDITIONAL,
+        "return await write.until(patience) or await self._fence(intent, deadline, trail)",
+        "return await write.until(patience) or Aborted(Proof.FENCED)",
+    ),
+    Mutant(
+        "resolving fences nothing off",
+        _CONDITIONAL,
+        '        """Write the fence of `intent`, unless it turns out to have landed."""\n'
+        "        return await self._fence(intent, deadline, trail)",
+        "        return Aborted(Proof.FENCED)",
+    ),
+    Mutant(
+        "the etag is not compared: documents are overwritten",
+        _CONDITIONAL,
+        "if_match=self.intent.base.etag if self.intent.base else None,",
+        "if_match=None,",
+    ),
+    Mutant(
+        "a create overwrites what is there",
+        _CONDITIONAL,
+        "if_none_match=self.intent.base is None,",
+        "if_none_match=False,",
+    ),
+    Mutant(
+        "a refusal of the second attempt is believed of the first",
+        _CONDITIONAL,
+        "if proof and not self.in_doubt:",
+        "if proof:",
+    ),
+    Mutant(
+        "an ambiguous answer leaves no doubt behind",
+        _CONDITIONAL,
+        "            return Aborted(proof)\n        self.in_doubt = True",
+        "            return Aborted(proof)",
+    ),
+    Mutant(
+        "an aborted record passes for a commit",
+        _CONDITIONAL,
+        "            if record.aborted:",
+        "            if False:",
+    ),
+    Mutant(
+        "an acknowledged fence passes for the commit that it keeps out",
+        _CONDITIONAL,
+        "            if self.as_fence:",
+        "            if False:",
+    ),
+    Mutant(
+        "a failed read passes for absence",
+        _CONDITIONAL,
+        'self.trail.saw("read", self.intent.path, error.answer)\n            return None',
+        'self.trail.saw("read", self.intent.path, error.answer)\n'
+        "            return Aborted(Proof.REFUSED)",
+    ),
+    Mutant(
+        "a read that does not show the write passes for absence",
+        _CONDITIONAL,
+        'self._read("as before: the write has not landed yet")\n            return None',
+        'self._read("as before")\n            return Aborted(Proof.REFUSED)',
+    ),
+    # what a process remembers, and what a document tells
+    Mutant(
+        "a fence is written without saying that it is one",
+        _WRITER,
+        "aborted = operation.record(seq, now, aborted=True)",
+        "aborted = operation.record(seq, now)",
+    ),
+    Mutant(
+        "a key that was fenced off is taken for done",
+        _WRITER,
+        "if record.aborted:",
+        "if False:",
+    ),
+    Mutant(
+        "the history is not looked at: a repeat is refused",
+        _WRITER,
+        "record = history.find(operation.key)",
+        "record = None",
+    ),
+    Mutant(
+        "it is forgotten that an attempt may be under way",
+        _WRITER,
+        "in_doubt=identity in self._attempts,",
+        "in_doubt=False,",
+    ),
+    Mutant(
+        "a failed read speaks for an earlier attempt, too",
+        _WRITER,
+        "        if self.in_doubt:\n            return self.unknown(",
+        "        if False:\n            return self.unknown(",
+    ),
+    Mutant(
+        "unknown is called failed",
+        _WRITER,
+        "        if isinstance(result, Unknown):\n"
+        "            raise operation.unknown(result.why)\n"
+        "        operation.in_doubt = False",
+        "        if isinstance(result, Unknown):\n"
+        "            raise operation.error(PreCommitError, Proof.REFUSED, result.why)\n"
+        "        operation.in_doubt = False",
+    ),
+    Mutant(
+        "a remembered document is enough to refuse",
+        _WRITER,
+        "                if document is not remembered:\n",
+        "                if True:\n",
+    ),
+    Mutant(
+        "resolving gives up when another write is in the fence's place",
+        _WRITER,
+        "            if not isinstance(result, Superseded):\n                break",
+        "            break",
+    ),
+    Mutant(
+        "only the newest operation is remembered",
+        "nexus_bounty.idempotency",
+        'ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]',
+        "ops = [msgspec.to_builtins(record)]",
+    ),
+    Mutant(
+        "all steps of an operation share one key",
+        "nexus_bounty.idempotency",
+        'return f"{key}:{step}"',
+        "return key",
+    ),
+    # what an answer proves
+    Mutant(
+        "a timeout means that nothing was sent",
+        _CLASSES,
+        "httpx.ReadTimeout: _ambiguous(Reason.TIMEOUT),",
+        "httpx.ReadTimeout: _never_sent(Reason.TIMEOUT),",
+    ),
+    Mutant(
+        "a lost connection means that nothing was sent",
+        _CLASSES,
+        "httpx.RemoteProtocolError: _ambiguous(Reason.CONNECTION_LOST),",
+        "httpx.RemoteProtocolError: _never_sent(Reason.CONNECTION_LOST),",
+    ),
+    Mutant(
+        "503 means that nothing was done",
+        _CLASSES,
+        "503: _ambiguous(Reason.SERVER_ERROR),",
+        "503: _refused(Reason.SERVER_ERROR),",
+    ),
+    Mutant(
+        "an internal error means that nothing was done",
+        _CLASSES,
+        "-32603: _ambiguous(Reason.SERVER_ERROR),",
+        "-32603: _refused(Reason.SERVER_ERROR),",
+    ),
+    Mutant(
+        "a conflict means that somebody else was faster",
+        _CLASSES,
+        "-32006: _ambiguous(Reason.CONFLICT),",
+        "-32006: _refused(Reason.CONFLICT),",
+    ),
+    # markers
+    Mutant(
+        "the new status is not marked before its commit",
+        _STORE,
+        "            await self._announce(operation, transition.target, intent)",
+        "            pass",
+    ),
+    Mutant(
+        "a new bounty is not marked before its commit",
+        _STORE,
+        "            await self._announce(operation, bounty.status, intent)",
+        "            pass",
+    ),
+    Mutant(
+        "the marker of the new status is removed instead of the old one's",
+        "nexus_bounty.nexus.bounties.status_index",
+        "behind = [zone.marker(before, bounty_id)]",
+        "behind = [zone.marker(target, bounty_id)]",
+    ),
+    # the life of a bounty
+    Mutant(
+        "what is being paid can be cancelled",
+        "nexus_bounty.lifecycle",
+        "_S.PENDING_SETTLEMENT: frozenset({_S.COMPLETED, _S.SETTLED}),",
+        "_S.PENDING_SETTLEMENT: frozenset({_S.COMPLETED, _S.SETTLED, _S.CANCELLED}),",
+    ),
+    Mutant(
+        "anybody can release anybody's claim",
+        "nexus_bounty.nexus.bounties.transitions",
+        '        {"agentId": claimed_by.agent_id},\n        only_by=claimed_by.agent_id,',
+        '        {"agentId": claimed_by.agent_id},\n        only_by=None,',
+    ),
+    # money
+    Mutant(
+        "create: opened without its credits",
+        _CREATE,
+        "        if bounty.status is BountyStatus.DRAFT:\n            reservation",
+        "        if False:\n            reservation",
+    ),
+    Mutant(
+        "create: credits given back when nothing is known",
+        _CREATE,
+        "    except PreCommitError as refusal:\n        if bounty.status in",
+        "    except CommitUnknownError:\n"
+        '        await services.credits.void(draft.reservation_id or "")\n'
+        "        raise\n"
+        "    except PreCommitError as refusal:\n        if bounty.status in",
+    ),
+    Mutant(
+        "create: credits given back while the draft can still be opened",
+        _CREATE,
+        "        bounty = await _cancelled(services, draft, key)",
+        "        bounty = msgspec.structs.replace(draft, status=BountyStatus.CANCELLED)",
+    ),
+    Mutant(
+        "create: each try reserves anew",
+        _CREATE,
+        '            draft.reservation_id or "",\n            account=',
+        "            services.key(None),\n            account=",
+    ),
+    Mutant(
+        "ledger: the same reservation again is another one",
+        "nexus_bounty.ledger.rules",
+        "    existing = book.reservation(wanted.reservation_id)\n    if existing is not None:",
+        "    existing = book.reservation(wanted.reservation_id)\n    if False:",
+    ),
+    Mutant(
+        "settle: paid before the pivot",
+        _SETTLE,
+        "        if bounty.status is not BountyStatus.COMPLETED:\n            pivot",
+        "        if bounty.status is BountyStatus.CLAIMED:\n"
+        "            await services.credits.capture(\n"
+        '                bounty.reservation_id or "", to_account=bounty.claimed_by.agent_id\n'
+        "            )\n"
+        "        if bounty.status is not BountyStatus.COMPLETED:\n            pivot",
+    ),
+    Mutant(
+        "settle: settled before it is paid",
+        _SETTLE,
+        "        reservation = await _capture(services, bounty)\n"
+        "        pending.remove(CAPTURE)\n"
+        "        bounty = await _settled(services, bounty, key, owed)\n",
+        "        bounty = await _settled(services, bounty, key, owed)\n"
+        "        reservation = await _capture(services, bounty)\n"
+        "        pending.remove(CAPTURE)\n",
+    ),
+    Mutant(
+        "settle: never paid",
+        _SETTLE,
+        "        reservation = await _capture(services, bounty)",
+        "        reservation = None",
+    ),
+    Mutant(
+        "settle: the reward is forgotten",
+        _SETTLE,
+        "        reward = await record_payout(services, bounty)",
+        "        reward = None",
+    ),
+    Mutant(
+        "settle: the criteria are not looked at",
+        _SETTLE,
+        "    if lacking:",
+        "    if False:",
+    ),
+    Mutant(
+        "settle: the criteria are not looked at while nobody has claimed the bounty",
+        _SETTLE,
+        "    if bounty.status in (BountyStatus.DRAFT, BountyStatus.OPEN):",
+        "    if False:",
+    ),
+    Mutant(
+        "settle: a failure after the pivot is called a failure",
+        _SETTLE,
+        "        raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error",
+        '        raise PaymentError("could not pay") from error',
+    ),
+    Mutant(
+        "cancel: credits given back first",
+        _CANCEL,
+        "        step = services.store.cancel_bounty(",
+        "        bounty = await services.store.get_bounty(bounty_id)\n"
+        "        if bounty is not None and bounty.reservation_id is not None:\n"
+        "            await services.credits.void(bounty.reservation_id)\n"
+        "        step = services.store.cancel_bounty(",
+    ),
+    Mutant(
+        "cancel: credits not given back",
+        _CANCEL,
+        "        reservation = await give_back(services, bounty)",
+        "        reservation = None",
+    ),
+    Mutant(
+        "expire: before the deadline",
+        _EXPIRE,
+        "        if bounty.deadline > (now or services.clock()):",
+        "        if False:",
+    ),
+    Mutant(
+        "operations: calls with one key do not wait for each other",
+        _SERVICES,
+        "async with services.locks.of(attempt):",
+        "async with KeyedLocks().of(attempt):",
+    ),
+    Mutant(
+        "operations: an earlier call with the key is not thought of",
+        _SERVICES,
+        "            if tried_before:",
+        "            if False:",
+    ),
+    # claims
+    Mutant(
+        "claim: the lease is given back on any error",
+        _CLAIM,
+        "    except PreCommitError as refusal:\n        await _let_go(",
+        "    except Exception as refusal:\n"
+        "        await end_lease(services, held.claim_id)\n"
+        "        await _let_go(",
+    ),
+    Mutant(
+        "claim: the lease is given back whatever the document says",
+        _CLAIM,
+        "    if bounty is not None and _is_held_by(bounty, held.agent):\n        return False",
+        "    if False:\n        return False",
+    ),
+    Mutant(
+        "claim: the lease is given back although it was renewed meanwhile",
+        "nexus_bounty.leases.rules",
+        "    if revision not in (None, claim.revision):",
+        "    if False:",
+    ),
+    Mutant(
+        "claim: the lease of another call is given back",
+        _CLAIM,
+        '    if held.claim_id != derived_id("claim", key):\n        return  # another',
+        '    if held.claim_id != derived_id("claim", key):\n        pass  # another',
+    ),
+    Mutant(
+        "claim: the lease is given back while a claim made with it is under way",
+        _CLAIM,
+        "    if bounty is not None and bounty.status is BountyStatus.OPEN:",
+        "    if False:",
+    ),
+    Mutant(
+        "claim: past the deadline",
+        _CLAIM,
+        "    if bounty.deadline <= services.clock():",
+        "    if False:",
+    ),
+    Mutant(
+        "claim: by its creator",
+        _CLAIM,
+        "    if bounty.creator.agent_id == agent.agent_id and not services.allow_self_claims:",
+        "    if False:",
+    ),
+    Mutant(
+        "leases: whoever is refused the lock takes the lease",
+        _CLAIMS,
+        "            if free and await lock.move(operation, named, wish.claim_id):",
+        "            if free and (await lock.move(operation, named, wish.claim_id) or True):",
+    ),
+    Mutant(
+        "leases: the lock is overwritten",
+        "nexus_bounty.nexus.commit.file_backend",
+        "                if_none_match=now is None,",
+        "                if_none_match=False,",
+    ),
+    Mutant(
+        "leases: nobody can find them by their target",
+        _CLAIMS,
+        "        await self._mark_active(operation, claim)",
+        "        pass",
+    ),
+    Mutant(
+        "leases: a claim that won the lock and is unwritten is never fenced off",
+        _CLAIMS,
+        "self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
+        "asyncio.sleep(0)",
+    ),
+    Mutant(
+        "release: the lease goes on",
+        _CLAIM,
+        "                await _end_lease_of(services, before, agent)",
+        "                pass",
+    ),
+    Mutant(
+        "renew: the lease is not extended",
+        _CLAIM,
+        "        held = await services.claims.heartbeat(\n"
+        '            bounty.claim_id or "", lease=services.lease if lease is None else lease\n'
+        "        )",
+        '        held = await services.claims.get(bounty.claim_id or "")',
+    ),
+    Mutant(
+        "settle: the lease goes on",
+        _SETTLE,
+        "        await services.claims.complete(bounty.claim_id)",
+        "        await services.claims.get(bounty.claim_id)",
+    ),
+    Mutant(
+        "claim: a lease that was given back will do",
+        "nexus_bounty.nexus.bounties.transitions",
+        "        if is_open and claim_id is not None and history.has_given_back(claim_id):",
+        "        if False:",
+    ),
+    # the reconciler
+    Mutant(
+        "reconciler: drafts are opened without credits",
+        "nexus_bounty.reconcile.drafts",
+        "    if not held or draft.deadline <= scope.now:",
+        "    if draft.deadline <= scope.now:",
+    ),
+    Mutant(
+        "reconciler: drafts are opened under a key of its own",
+        "nexus_bounty.reconcile.drafts",
+        "    key = await _opening_key(services, draft.bounty_id)",
+        "    key = None",
+    ),
+    Mutant(
+        "reconciler: claimed bounties are opened whose lease goes on",
+        "nexus_bounty.reconcile.claims",
+        "over = not claim.holds(scope.now - scope.grace)",
+        "over = True",
+    ),
+)

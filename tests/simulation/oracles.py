@@ -1,0 +1,360 @@
+"""What is true, read from the mock's applied log, its files and the ledger: never from our code.
+
+Three kinds of oracle: at every turn (what must hold at each instant), of verdicts (what callers
+were told against what was applied), and at rest (after the reconciler).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from nexus_bounty.ledger.accounts import MINT, escrow_of
+from nexus_bounty.lifecycle import TERMINAL
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.ports import Reservation
+from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
+from nexus_bounty.reconcile.deadlines import PastDeadlines
+from nexus_bounty.reconcile.drafts import StuckDrafts
+from nexus_bounty.reconcile.markers import IndexMarkers
+from nexus_bounty.reconcile.reservations import OrphanReservations
+from nexus_bounty.reconcile.rewards import MissingRewards
+from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
+from nexus_bounty.testing.virtual_time import wall_clock
+from tests.operations.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
+from tests.simulation.actors import Done
+from tests.simulation.history import History
+from tests.simulation.starts import POOR_CID
+from tests.support import committed
+
+DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
+MARKERS: Final = "/zones/default/indexes/bounties/status"
+CLAIMS: Final = "/zones/default/claims"
+REWARDS: Final = "/zones/default/rewards"
+LEASE: Final = timedelta(minutes=30)
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+ESCROW: Final = {
+    "draft": (None, "held", "voided"),
+    "open": ("held",),
+    "claimed": ("held",),
+    "pending_settlement": ("held", "captured"),
+    "completed": ("held", "captured"),
+    "settled": ("captured",),
+    "cancelled": (None, "held", "voided"),
+    "expired": (None, "held", "voided"),
+    None: (None,),
+}
+"""What a bounty's reservation may be at any instant, by the status of its document."""
+
+
+def document_of(content: bytes | None) -> dict[str, Any] | None:
+    """The bounty in a file's content; a tombstone is none."""
+    value = None if content is None else _decode(content)
+    records = records_of(value) if value else []
+    return None if records and all(each.get("aborted") for each in records) else value
+
+
+def bounty_on(mock: MockNexus) -> dict[str, Any] | None:
+    """The bounty as it is committed now."""
+    return document_of(committed.content_of(mock, DOCUMENT))
+
+
+def records_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operations that a document names; none if another program wrote it."""
+    records: list[dict[str, Any]] = value.get("nexusBounty", {}).get("ops", [])
+    return records
+
+
+@dataclass
+class Watch:
+    """Looks at every instant; keeps the first thing that was wrong of each kind."""
+
+    world: World
+    wrong: list[str] = field(default_factory=list)
+    _seen: tuple[int, int] = (-1, -1)
+    _before: dict[str, Any] | None = None
+
+    def __call__(self) -> None:
+        book: Any = self.world.ledger._book
+        state = (self.world.mock.oracle.applied_total, len(book._journal))
+        if state != self._seen:
+            self._seen = state
+            self.wrong += [each for each in self._look(book) if each not in self.wrong]
+
+    def _look(self, book: Any) -> Iterable[str]:
+        bounty = bounty_on(self.world.mock)
+        status = bounty["status"] if bounty else None
+        held = list(book._reservations.values())
+        total = sum(amount for name, amount in book._balances.items() if name != MINT)
+        issued = -book._balances[MINT]
+        if total != issued or issued != FUNDS:
+            yield f"at some time: there are {total} credits and {issued} were issued"
+        if len(held) > 1:
+            yield f"at some time: {len(held)} reservations for one bounty"
+        yield from _wrong_escrow(bounty, status, held[0] if held else None)
+        set_aside = book._balances[escrow_of(ALICE.agent_id)]
+        if set_aside != (PRICE if held and held[0].status == "held" else 0):
+            yield f"at some time: {set_aside} credits are set aside"
+        leases = committed.contents_in(self.world.mock, CLAIMS).values()
+        holding = [each for each in leases if _holds(each)]
+        if len(holding) > 1:
+            yield f"at some time: {len(holding)} leases on one bounty"
+        if bounty is not None:
+            yield from self._unmarked(bounty)
+            yield from self._unleased(bounty)
+            yield from self._forbidden(bounty)
+            yield from self._taken_away(bounty)
+        self._before = bounty
+
+    def _forbidden(self, bounty: dict[str, Any]) -> Iterable[str]:
+        """What must never become of a bounty, whoever asks for it."""
+        status, now = bounty["status"], wall_clock()
+        before = self._before["status"] if self._before else None
+        deadline = msgspec.convert(bounty["deadline"], datetime)
+        claimer = bounty.get("claimedBy", {}).get("agentId")
+        if status == "expired" and now < deadline - CLOCKS_DIFFER:
+            yield "at some time: expired before its deadline"
+        if status == "claimed" != before and now > deadline + CLOCKS_DIFFER and before is not None:
+            yield "at some time: claimed after its deadline"
+        if claimer == bounty["creator"]["agentId"]:
+            yield "at some time: claimed by its creator"
+        if bounty.get("fulfilledByCid") == POOR_CID:
+            yield "at some time: paid for what does not fulfil it"
+
+    def _taken_away(self, bounty: dict[str, Any]) -> Iterable[str]:
+        """A claimed bounty is opened by its claimer, or once the lease has run out."""
+        if bounty["status"] != "open" or not self._before or self._before["status"] != "claimed":
+            return
+        path = f"{CLAIMS}/{self._before['claimId']}.json"
+        done = [each["key"] for each in records_of(bounty) if not each.get("aborted")]
+        given_back = done[-1].endswith(":release")
+        if not given_back and _holds(committed.content_of(self.world.mock, path)):
+            yield "at some time: taken from its claimer, whose lease went on"
+
+    def _unmarked(self, bounty: dict[str, Any]) -> Iterable[str]:
+        generation = bounty.get("nexusBounty", {}).get("markerSeq")
+        suffix = "" if generation is None else f"%@{generation}"
+        marker = f"{MARKERS}/{bounty['status']}/{BOUNTY_ID}{suffix}"
+        if marker not in self.world.mock.files:
+            yield f"at some time: {bounty['status']} without its marker, so that listings miss it"
+
+    def _unleased(self, bounty: dict[str, Any]) -> Iterable[str]:
+        if bounty["status"] != "claimed":
+            return
+        path = f"{CLAIMS}/{bounty['claimId']}.json"
+        claim = committed.content_of(self.world.mock, path)
+        lease = _decode(claim)["status"] if claim else "missing"
+        if lease not in ("active", "expired"):
+            yield f"at some time: claimed, and the claimer's lease is {lease}"
+
+
+def _wrong_escrow(
+    bounty: dict[str, Any] | None, status: str | None, reservation: Reservation | None
+) -> Iterable[str]:
+    escrow = reservation.status.value if reservation else None
+    if escrow not in ESCROW[status]:
+        yield f"at some time: {status} and the escrow is {escrow}"
+    if reservation is None or bounty is None:
+        return
+    if reservation.amount != PRICE:
+        yield f"at some time: {reservation.amount} are held for a bounty of {PRICE}"
+    claimer = bounty.get("claimedBy", {}).get("agentId")
+    if escrow == "captured" and reservation.captured_to != claimer:
+        yield f"at some time: claimed by {claimer} and paid to {reservation.captured_to}"
+
+
+# Verdicts
+
+
+@dataclass
+class Truth:
+    """What was really applied to the bounty's document."""
+
+    landed: dict[str, int]
+    """The number of the request that first carried an operation's step, by the step's key."""
+    statuses: list[tuple[str, str | None]]
+    """Every status that it was brought to, with the contribution it named."""
+
+    @classmethod
+    def of(cls, mock: MockNexus) -> Truth:
+        landed: dict[str, int] = {}
+        statuses: list[tuple[str, str | None]] = []
+        for entry in mock.log:
+            if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
+                continue
+            value = _decode(entry.content)
+            cid = value.get("fulfilledByCid")
+            for record in records_of(value):
+                if not record.get("aborted") and record["key"] not in landed:
+                    landed[record["key"]] = entry.request_number
+            if document_of(entry.content) is not None:
+                statuses.append((value["status"], cid))
+        return cls(landed, statuses)
+
+    def had_landed(self, done: Done, step: str) -> bool:
+        """Whether a step had landed when the caller of its operation heard of it."""
+        return self.landed.get(f"{done.key}:{step}", done.told_at + 1) <= done.told_at
+
+
+DECIDED_BY: Final = {
+    "create": "open",
+    "claim": "claim",
+    "release": "release",
+    "settle": "begin",
+    "cancel": "cancel",
+    "expire": "expire",
+}
+"""The step of each operation that decides whether it happened."""
+
+SETTLING: Final = ("pending_settlement", "completed", "settled")
+
+
+def unkept(world: World, done: Done) -> list[str]:
+    """What an operation that has just returned promised by that, and did not do."""
+    if done.verdict != "committed":
+        return []
+    book: Any = world.ledger._book
+    escrow = [each.status.value for each in book._reservations.values()]
+    rewards = bool(committed.contents_in(world.mock, REWARDS))
+    unkept = []
+    if done.operation == "settle" and (escrow != ["captured"] or not rewards):
+        unkept.append(f"settle committed, the escrow {escrow} and {rewards=}")
+    if done.operation in ("cancel", "expire") and escrow not in ([], ["voided"]):
+        unkept.append(f"{done.operation} committed, and the escrow {escrow}")
+    if done.result is not None and ENDS_LEASE.get(done.operation) in done.result.done:
+        lease = committed.content_of(world.mock, f"{CLAIMS}/{_claim_of(world.mock, done)}.json")
+        unkept += [f"{done.operation} committed, and the lease goes on"] if _holds(lease) else []
+    if done.operation == "renew" and not _is_long(done):
+        unkept.append("renew committed, and the lease is as short as before")
+    return unkept
+
+
+ENDS_LEASE: Final = {
+    "release": "release_lease",
+    "settle": "complete_claim",
+    "cancel": "release_lease",
+    "expire": "release_lease",
+}
+"""The step of each operation that ends the lease of whoever held the bounty."""
+
+
+def _claim_of(mock: MockNexus, done: Done) -> str | None:
+    """The claim that ends with an operation: the bounty's, or the one that a release gave back."""
+    bounty = bounty_on(mock) or {}
+    given = {each["key"]: each.get("gaveBack") for each in records_of(bounty)}
+    ended = done.result.bounty.claim_id if done.result else None
+    return given.get(f"{done.key}:release") or ended
+
+
+def _is_long(done: Done) -> bool:
+    claim = done.result.claim if done.result else None
+    return claim is not None and claim.lease_expires_at > wall_clock() + LEASE - CLOCKS_DIFFER
+
+
+def wrong_verdicts(truth: Truth, told: Sequence[Done]) -> list[str]:
+    """What is wrong with what callers were told, in their order."""
+    wrong = []
+    for number, done in enumerate(told):
+        if done.verdict.startswith("escaped"):
+            wrong.append(f"{done.operation} {done.verdict}")
+        step = DECIDED_BY.get(done.operation)
+        if step is None:
+            continue
+        landed = f"{done.key}:{step}" in truth.landed or _posted(truth, done)
+        later = any(each.key == done.key for each in told[number + 1 :])
+        tried_again = done.is_rivalled or (later and not truth.had_landed(done, step))
+        undone = f"{done.key}:give-up" in truth.landed
+        if done.verdict in ("committed", "post_commit") and not (landed or _settled(truth, done)):
+            wrong.append(f"wrong verdict: {done.operation} {done.verdict}, and it never landed")
+        if done.verdict == "pre_commit" and landed and not (tried_again or undone):
+            wrong.append(f"wrong verdict: {done.operation} pre_commit, and it landed")
+    return wrong
+
+
+def unrecorded(truth: Truth, history: History, keys: set[str]) -> list[str]:
+    """Steps of operations that landed although no call of them was written down.
+
+    Not a fault of the code under test: the harness would have lost sight of what it judges.
+    """
+    called = {call.key for call in history.calls}
+    missed = [key for key in truth.landed if key.rpartition(":")[0] in keys and key not in called]
+    return [f"nobody wrote down who called {key}" for key in missed]
+
+
+def _posted(truth: Truth, done: Done) -> bool:
+    """Whether the draft of a create was opened, by whomever."""
+    drafted = done.operation == "create" and f"{done.key}:draft" in truth.landed
+    return drafted and any(status == "open" for status, _ in truth.statuses)
+
+
+def _settled(truth: Truth, done: Done) -> bool:
+    """Whether the bounty was settled, by whomever, with the contribution that `done` named."""
+    return done.operation == "settle" and any(
+        status in SETTLING and cid == done.cid for status, cid in truth.statuses
+    )
+
+
+# At rest
+
+
+async def wrong_at_rest(world: World) -> list[str]:
+    """Everything that somebody still has to put right: broken invariants, and stale markers."""
+    return [*await broken_invariants(world), *wrong_markers(world.mock), *_no_lease(world.mock)]
+
+
+SWEEPS_BY_STATUS: Final[dict[str | None, tuple[type, ...]]] = {
+    None: (),
+    "draft": (StuckDrafts,),
+    "open": (PastDeadlines,),
+    "claimed": (PastDeadlines, AbandonedBounties),
+    "pending_settlement": (PendingSettlements,),
+    "completed": (CompletedNotSettled,),
+    "settled": (OrphanReservations, MissingRewards),
+    "cancelled": (OrphanReservations,),
+    "expired": (OrphanReservations,),
+}
+
+
+def sweeps_needed(mock: MockNexus) -> set[type]:
+    """The sweeps that can have something to do, to spare the others' listings."""
+    bounty = bounty_on(mock)
+    by_status = SWEEPS_BY_STATUS[bounty["status"] if bounty else None]
+    return {OrphanClaims, *by_status, *((IndexMarkers,) if wrong_markers(mock) else ())}
+
+
+def wrong_markers(mock: MockNexus) -> list[str]:
+    """Markers that an ended bounty has left behind."""
+    bounty = bounty_on(mock)
+    if bounty is None or bounty["status"] not in TERMINAL:
+        return []  # a marker of another status may yet be needed
+    prefix = f"{MARKERS}/"
+    marked = {path.removeprefix(prefix).partition("/")[0] for path in mock.files if prefix in path}
+    stale = sorted(marked - {bounty["status"]})
+    return [f"the bounty is {bounty['status']} and marked {', '.join(stale)}"] if stale else []
+
+
+def _no_lease(mock: MockNexus) -> list[str]:
+    bounty = bounty_on(mock)
+    if bounty is None or bounty["status"] != "claimed":
+        return []
+    lease = committed.content_of(mock, f"{CLAIMS}/{bounty['claimId']}.json")
+    if _holds(lease):
+        return []
+    return ["the bounty is claimed and its lease has ended, or was never there"]
+
+
+def _holds(content: bytes | None) -> bool:
+    """Whether the lease that `content` says is active and has not run out."""
+    if content is None:
+        return False
+    lease = _decode(content)
+    until = msgspec.convert(lease["leaseExpiresAt"], datetime)
+    return bool(lease["status"] == "active" and until > wall_clock())
