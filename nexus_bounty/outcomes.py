@@ -12,12 +12,13 @@
     │   ├── ClaimNotFoundError     there is no such claim (also a LookupError)
     │   ├── ClaimStateError        the claim is no longer active, or not as it was seen
     │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
-    │   ├── IdempotencyMismatchError   the key was used before with other parameters
     │   ├── UnsupportedServerError no safe way to commit on this server is known
     │   └── PaymentError           the credits service refused
     │       └── InsufficientCreditsError
     ├── PostCommitError            happened (snapshot attached); named steps are still owed: go
     │                              forward, never compensate
+    ├── IdempotencyMismatchError   the key stands for another operation, which may well have
+    │                              happened; this call did nothing: look at the other one
     └── CommitUnknownError         neither could be proven in the time given: do neither, hand it
                                    to the reconciler, or ask again with the same key
 
@@ -44,6 +45,7 @@ class Outcome(StrEnum):
     PRE_COMMIT = "pre_commit"
     POST_COMMIT = "post_commit"
     UNKNOWN = "unknown"
+    OTHER_OPERATION = "other_operation"
 
 
 class Proof(StrEnum):
@@ -96,6 +98,19 @@ class Evidence(Wire, frozen=True, kw_only=True):
         """A short list for people, the proof first."""
         lines = [f"proof: {self.proof.value}", *(f"  - {seen}" for seen in self.observations)]
         return "\n".join(lines)
+
+
+class OtherOperation(Wire, frozen=True, kw_only=True):
+    """The operation that a key stands for, as far as it is known.
+
+    `at` is when it was recorded, and `outcome` what became of it; `None` if that is not known.
+    """
+
+    kind: str
+    idempotency_key: str
+    record_id: str | None = None
+    at: datetime | None = None
+    outcome: Outcome | None = None
 
 
 class Resolution(Wire, frozen=True, kw_only=True):
@@ -270,10 +285,30 @@ class CriteriaNotMetError(PreCommitError):
     advice = "Nothing was paid and the bounty is still claimed; settle with another contribution"
 
 
-class IdempotencyMismatchError(PreCommitError):
-    """The key was used before for something else; what it did then is left as it is."""
+class IdempotencyMismatchError(OutcomeError):
+    """The key stands for another operation, which may well have happened; this call did nothing.
 
-    advice = "Use a new key for a new operation"
+    It is no `PreCommitError`: whoever compensates for what the key names would undo the other one.
+
+    Attributes:
+        other: The operation that the key stands for, where it is known.
+    """
+
+    outcome = Outcome.OTHER_OPERATION
+    advice = (
+        "This call did nothing: do not compensate; look at the operation that the key stands for, "
+        "or use a new key for a new operation"
+    )
+
+    def __init__(
+        self, message: str, *, other: OtherOperation | None = None, **context: Any
+    ) -> None:
+        super().__init__(message, **context)
+        self.other = other
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, the operation that the key stands for included."""
+        return super().details() | {"other": msgspec.to_builtins(self.other)}
 
 
 class UnsupportedServerError(PreCommitError):

@@ -49,8 +49,18 @@ class BountyStore(Protocol):
         """Which persistent state this store works on: equal identities, equal state."""
         ...
 
-    async def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
-        """Store a new bounty in the status it carries."""
+    async def create_bounty(
+        self,
+        bounty: Bounty,
+        *,
+        relative_deadline: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
+        """Store a new bounty in the status it carries.
+
+        With `relative_deadline` the deadline was reckoned from the moment of the call, and is no
+        part of what makes a repeat the same operation.
+        """
         ...
 
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:

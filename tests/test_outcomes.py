@@ -83,7 +83,7 @@ SPECIMENS: tuple[OutcomeError, ...] = (
 DOMAIN_REFUSALS = (
     *(InvalidInputError, BountyNotFoundError, BountyExistsError, BountyStateError),
     *(ClaimConflictError, ClaimNotFoundError, ClaimStateError, CriteriaNotMetError),
-    *(IdempotencyMismatchError, UnsupportedServerError, PaymentError, InsufficientCreditsError),
+    *(UnsupportedServerError, PaymentError, InsufficientCreditsError),
 )
 
 
@@ -138,9 +138,9 @@ def test_every_domain_refusal_is_pre_commit(kind):
     assert kind.outcome is Outcome.PRE_COMMIT
 
 
-def test_the_three_ends_exclude_each_other():
+def test_the_four_ends_exclude_each_other():
     """No error is both before and after its commit, or either and unknown."""
-    ends = (PreCommitError, PostCommitError, CommitUnknownError)
+    ends = (PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError)
     for kind in all_classes() - {OutcomeError}:
         assert sum(issubclass(kind, end) for end in ends) == 1
     assert {end.outcome for end in ends} == set(Outcome) - {Outcome.COMMITTED}

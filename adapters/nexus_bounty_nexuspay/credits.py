@@ -25,6 +25,7 @@ from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,
+    IdempotencyMismatchError,
     InsufficientCreditsError,
     InvalidInputError,
     Observation,
@@ -156,7 +157,7 @@ class NexusPayCredits(LedgerCredits):
                 result = work(draft)
                 if not draft.changed or await self._append(call, draft):
                     break
-            if isinstance(result, PreCommitError):
+            if isinstance(result, PreCommitError | IdempotencyMismatchError):
                 self._forget(call)
             else:
                 self._tried.add(call.identity)

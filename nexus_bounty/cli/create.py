@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nexus_bounty.cli.inputs import Key, agent, json_object, moment
+from nexus_bounty.cli.inputs import Key, agent, is_duration, json_object, moment
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
@@ -99,10 +99,10 @@ async def create(
         deadline=until,
         context=json_object("--context", context),
     )
-    # a repeat is the same operation only if its deadline is the same moment
-    repeat = f"--deadline {until.isoformat()}"
     expected_id = bounty_id or derived_id("bounty", key)
-    session.begin("create", given, expected_id, repeat=repeat, key=key)
-    result = await session.operations().create(bounty, idempotency_key=key)
+    session.begin("create", given, expected_id, key=key)
+    result = await session.operations().create(
+        bounty, relative_deadline=is_duration(deadline), idempotency_key=key
+    )
     claim = f"nexus-bounty claim {result.bounty.bounty_id} --agent ID"
     return done(result, f"Posted {result.bounty.title!r} for {amount} credits.", claim)

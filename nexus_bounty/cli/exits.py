@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """`doctor`: the server is safe for a single writer only."""
     UNSAFE = 7
     """`doctor`: no way to commit on the server is safe."""
+    OTHER_OPERATION = 8
+    """The key stands for another operation, which may have happened; this one did nothing."""
     INTERRUPTED = 130
     """Ctrl-C; what was under way may have happened."""
 
@@ -35,5 +37,6 @@ OF_OUTCOME = {
     Outcome.PRE_COMMIT: ExitCode.PRE_COMMIT,
     Outcome.POST_COMMIT: ExitCode.POST_COMMIT,
     Outcome.UNKNOWN: ExitCode.UNKNOWN,
+    Outcome.OTHER_OPERATION: ExitCode.OTHER_OPERATION,
 }
 """The exit code that says each outcome."""

@@ -55,6 +55,7 @@ _MONEY: Final[dict[str, dict[Outcome, str]]] = {
     },
 }
 _MONEY["expire"] = _MONEY["cancel"]
+_OTHER: Final = "Not moved by this command; the operation with that key may have moved some."
 
 _NOUNS: Final = {
     "create": "posting",
@@ -68,6 +69,7 @@ _HEADINGS: Final = {
     Outcome.PRE_COMMIT: "did not happen, and can no longer happen",
     Outcome.POST_COMMIT: "happened, and steps are still owed",
     Outcome.UNKNOWN: "may have happened: nothing proves either yet",
+    Outcome.OTHER_OPERATION: "was not tried: its key stands for another operation",
 }
 
 _AFTER_A_READ: Final = {
@@ -188,6 +190,9 @@ def _next(error: OutcomeError, attempt: Attempt | None) -> str:
         return "Go forward: `nexus-bounty reconcile` does what is owed."
     if error.outcome is Outcome.UNKNOWN and attempt:
         return _find_out(attempt)
+    if error.outcome is Outcome.OTHER_OPERATION and attempt:
+        asked = shlex.join(["nexus-bounty", "explain", attempt.key])
+        return f"See what the key stands for with `{asked}`, or use another key."
     return f"{error.advice}."
 
 
@@ -206,6 +211,8 @@ def _proof(evidence: Evidence) -> Text:
 
 
 def _money(operation: str, outcome: Outcome) -> str | None:
+    if outcome is Outcome.OTHER_OPERATION:
+        return _OTHER
     return _MONEY.get(operation, {}).get(outcome)
 
 

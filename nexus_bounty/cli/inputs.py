@@ -58,13 +58,18 @@ def duration(field: str, text: str) -> timedelta:
         raise UsageProblem(f"{field} is too long: {text!r}") from None
 
 
+def is_duration(text: str) -> bool:
+    """Whether `text` is a length of time, which means another moment each time it is read."""
+    return _DURATION.fullmatch(text) is not None
+
+
 def moment(field: str, text: str, now: datetime) -> datetime:
     """A time with its zone in ISO 8601, or a length of time from `now`.
 
     Raises:
         UsageProblem: It is neither.
     """
-    if _DURATION.fullmatch(text):
+    if is_duration(text):
         try:
             return now + duration(field, text)
         except OverflowError:

@@ -41,7 +41,7 @@ def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetim
     Raises:
         ClaimConflictError: Another agent holds the target (pre-commit).
         ClaimStateError: The id belongs to a claim that has ended (pre-commit).
-        IdempotencyMismatchError: The id belongs to another agent's or target's claim (pre-commit).
+        IdempotencyMismatchError: The id belongs to another agent's or target's claim.
     """
     _check_namesake(wish, namesake)
     if holder is not None and holder.agent.agent_id != wish.agent.agent_id:

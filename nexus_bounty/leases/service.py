@@ -11,7 +11,7 @@ from nexus_bounty.idempotency import RETENTION, fingerprint
 from nexus_bounty.leases import rules
 from nexus_bounty.leases.book import ClaimBook, KeyUse
 from nexus_bounty.models import AgentIdentity, Claim
-from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError
+from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, OutcomeError
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import (
     check_agent,
@@ -52,7 +52,7 @@ class LeasedClaims(Transactional[ClaimBook]):
         Raises:
             ClaimConflictError: Another agent holds it (pre-commit).
             ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
-            IdempotencyMismatchError: The key or the id was used for something else (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else.
             CommitUnknownError: The store did not say; ask again with the same key.
         """
         check_agent("agent", agent)
@@ -176,7 +176,7 @@ class LeasedClaims(Transactional[ClaimBook]):
             work = partial(_apply_once, clock=self._clock, rule=rule, key=key, asks=asks)
         try:
             return await self._write(operation, key, work)
-        except PreCommitError as refusal:
+        except OutcomeError as refusal:
             refusal.about(operation, None, key)
             raise
 
@@ -190,7 +190,12 @@ def _apply_once(book: ClaimBook, clock: Clock, rule: Rule, key: str, asks: str) 
     """Apply `rule`, or find the claim that it was applied to under the same key."""
     seen = book.key_use(key)
     if seen is not None and seen.fingerprint != asks:
-        raise IdempotencyMismatchError(f"{key} was used before for something else")
+        raise IdempotencyMismatchError(
+            f"{key} was used before for something else",
+            other=OtherOperation(
+                kind="claim", idempotency_key=key, record_id=seen.claim_id, at=seen.at
+            ),
+        )
     if seen is not None:
         return rules.known(book.claim(seen.claim_id), seen.claim_id)
     now = clock()

@@ -19,6 +19,8 @@ from nexus_bounty.outcomes import (
     InsufficientCreditsError,
     InvalidInputError,
     Observation,
+    OtherOperation,
+    Outcome,
     PaymentError,
     Proof,
 )
@@ -145,6 +147,13 @@ def _unless_different(existing: SourceT, wanted: SourceT, asked: tuple[str, ...]
         record_id = getattr(wanted, wanted.__struct_fields__[0])
         raise IdempotencyMismatchError(
             f"{record_id} was used before with another {' and '.join(different)}",
+            other=OtherOperation(
+                kind=type(existing).__name__.lower(),
+                idempotency_key=record_id,
+                record_id=record_id,
+                at=existing.created_at,
+                outcome=Outcome.COMMITTED,
+            ),
             evidence=_seen(record_id, f"{different[0]} is {getattr(existing, different[0])!r}"),
         )
     return existing

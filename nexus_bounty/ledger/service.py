@@ -12,7 +12,12 @@ from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_
 from nexus_bounty.ledger.audit import Audit, Sums, audit, sums_of
 from nexus_bounty.ledger.book import Book
 from nexus_bounty.ledger.entries import JournalEntry
-from nexus_bounty.outcomes import CommitUnknownError, InvalidInputError, PreCommitError
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    IdempotencyMismatchError,
+    InvalidInputError,
+    PreCommitError,
+)
 from nexus_bounty.ports import Balance, Reservation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import check_amount, check_time
@@ -43,7 +48,7 @@ class LedgerCredits(Transactional[Book]):
 
         Raises:
             InvalidInputError: A parameter is wrong, or `expires_at` has passed (pre-commit).
-            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The id was used with other parameters; this call did nothing.
             InsufficientCreditsError: `account` does not have it (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
@@ -90,7 +95,7 @@ class LedgerCredits(Transactional[Book]):
 
         Raises:
             InvalidInputError: A parameter is wrong, or both accounts are one (pre-commit).
-            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The id was used with other parameters; this call did nothing.
             InsufficientCreditsError: `from_account` does not have it (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
@@ -103,7 +108,7 @@ class LedgerCredits(Transactional[Book]):
         """Bring new credits into the system, up to `MOST_AMOUNT` in all.
 
         Raises:
-            IdempotencyMismatchError: The id was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The id was used with other parameters; this call did nothing.
             PaymentError: The system would have more credits than it can count (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
@@ -179,7 +184,7 @@ class LedgerCredits(Transactional[Book]):
     async def _change(self, operation: str, key: str, rule: Callable[[Book, datetime], T]) -> T:
         work = partial(_expire_and_apply, clock=self._clock, rule=rule)
         result = await self._write(operation, key, work)
-        if isinstance(result, PreCommitError):
+        if isinstance(result, PreCommitError | IdempotencyMismatchError):
             raise result.about(operation, None, key)
         return result
 
@@ -198,7 +203,7 @@ class LedgerCredits(Transactional[Book]):
 
 def _expire_and_apply(
     book: Book, clock: Clock, rule: Callable[[Book, datetime], T]
-) -> T | PreCommitError:
+) -> T | PreCommitError | IdempotencyMismatchError:
     """Apply `rule` to a book without overdue reservations.
 
     A refusal is returned rather than raised: it has written nothing itself, and what has expired
@@ -208,7 +213,7 @@ def _expire_and_apply(
     rules.expire_overdue(book, now)
     try:
         return rule(book, now)
-    except PreCommitError as refusal:
+    except (PreCommitError, IdempotencyMismatchError) as refusal:
         return refusal
 
 

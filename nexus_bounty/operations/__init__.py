@@ -68,9 +68,16 @@ class BountyOperations:
         )
 
     async def create(
-        self, bounty: Bounty, *, idempotency_key: str | None = None
+        self,
+        bounty: Bounty,
+        *,
+        relative_deadline: bool = False,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Post a bounty, its credits held in escrow: draft → reserve → open.
+
+        With `relative_deadline` the deadline was reckoned from the moment of the call ("in a
+        week"): a repeat with the same key, whose deadline is a later moment, is the same operation.
 
         Raises:
             InvalidInputError: The bounty cannot be posted; nothing was sent (pre-commit).
@@ -78,7 +85,9 @@ class BountyOperations:
             PreCommitError: It is not posted and can no longer be; no credits are held.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
-        return await create.create(self.services, bounty, idempotency_key)
+        return await create.create(
+            self.services, bounty, idempotency_key, relative_deadline=relative_deadline
+        )
 
     async def claim(
         self,

@@ -44,7 +44,11 @@ CREATE: Final = Plan("create", decided_by="open", owed_then=("remove_stale_marke
 
 
 async def create(
-    services: Services, bounty: Bounty, idempotency_key: str | None
+    services: Services,
+    bounty: Bounty,
+    idempotency_key: str | None,
+    *,
+    relative_deadline: bool = False,
 ) -> OperationResult:
     """Post a bounty with its credits in escrow; see `BountyOperations.create`."""
     check_bounty(bounty)
@@ -58,7 +62,7 @@ async def create(
             services, draft.bounty_id, derived_key(key, "draft")
         ):
             raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
-        return await _create(services, draft, key)
+        return await _create(services, draft, key, relative_deadline=relative_deadline)
 
 
 def _draft(bounty: Bounty, key: str) -> Bounty:
@@ -73,9 +77,13 @@ def _draft(bounty: Bounty, key: str) -> Bounty:
     )
 
 
-async def _create(services: Services, draft: Bounty, key: str) -> OperationResult:
+async def _create(
+    services: Services, draft: Bounty, key: str, *, relative_deadline: bool
+) -> OperationResult:
     owed: list[str] = []
-    step = services.store.create_bounty(draft, idempotency_key=derived_key(key, "draft"))
+    step = services.store.create_bounty(
+        draft, relative_deadline=relative_deadline, idempotency_key=derived_key(key, "draft")
+    )
     bounty = await committed(step, owed)
     reservation = None
     try:

@@ -20,7 +20,6 @@ from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
     Evidence,
-    IdempotencyMismatchError,
     InvalidInputError,
     Observation,
     Outcome,
@@ -140,8 +139,6 @@ async def operation(
         try:
             try:
                 yield
-            except IdempotencyMismatchError:
-                raise  # it speaks of this call, whatever the earlier one did
             except PreCommitError as refusal:
                 if tried_before:
                     await _rule_out(services, plan, bounty_id, key, refusal)

@@ -344,20 +344,28 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.find_expired_bounties, now)
 
-    def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
+    def create_bounty(
+        self, bounty: Bounty, *, relative_deadline: bool = False, idempotency_key: str | None = None
+    ) -> Bounty:
         """Store a new bounty in the status it carries.
 
         Without a `bounty_id` of its own it gets one that derives from the key, so that a repeat
-        with the same key meets its own document.
+        with the same key meets its own document. With `relative_deadline` the deadline was
+        reckoned from the moment of the call: a repeat may have another one.
 
         Raises:
             InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
             BountyExistsError: The id is taken (pre-commit).
-            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It was not stored and can no longer be.
             CommitUnknownError: Neither could be proven.
         """
-        return self._run(self.wrapped.create_bounty, bounty, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.create_bounty,
+            bounty,
+            relative_deadline=relative_deadline,
+            idempotency_key=idempotency_key,
+        )
 
     def fund_bounty(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
@@ -388,7 +396,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
             BountyNotFoundError: There is no such bounty (pre-commit).
             BountyStateError: Its state does not allow it (pre-commit).
-            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It did not happen and can no longer happen.
             PostCommitError: It happened; removing the old marker is still owed.
             CommitUnknownError: Neither could be proven.
@@ -485,7 +493,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
 
         Raises:
             InvalidInputError: The reward cannot be stored; nothing was sent (pre-commit).
-            IdempotencyMismatchError: The id stands for another reward (pre-commit).
+            IdempotencyMismatchError: The id stands for another reward; this call did nothing.
             PreCommitError: It was not recorded and can no longer be.
             CommitUnknownError: Neither could be proven.
         """
@@ -579,8 +587,13 @@ class SyncBountyOperations(Face[BountyOperations]):
             random=random,
         )
 
-    def create(self, bounty: Bounty, *, idempotency_key: str | None = None) -> OperationResult:
+    def create(
+        self, bounty: Bounty, *, relative_deadline: bool = False, idempotency_key: str | None = None
+    ) -> OperationResult:
         """Post a bounty, its credits held in escrow: draft → reserve → open.
+
+        With `relative_deadline` the deadline was reckoned from the moment of the call ("in a
+        week"): a repeat with the same key, whose deadline is a later moment, is the same operation.
 
         Raises:
             InvalidInputError: The bounty cannot be posted; nothing was sent (pre-commit).
@@ -588,7 +601,12 @@ class SyncBountyOperations(Face[BountyOperations]):
             PreCommitError: It is not posted and can no longer be; no credits are held.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
-        return self._run(self.wrapped.create, bounty, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.create,
+            bounty,
+            relative_deadline=relative_deadline,
+            idempotency_key=idempotency_key,
+        )
 
     def claim(
         self,

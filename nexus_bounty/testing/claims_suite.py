@@ -18,7 +18,6 @@ from nexus_bounty.outcomes import (
     ClaimStateError,
     IdempotencyMismatchError,
     InvalidInputError,
-    PreCommitError,
 )
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.testing.clock import ManualClock
@@ -212,9 +211,9 @@ class ClaimStoreContract:
     async def test_a_claim_id_is_not_shared(self, claims: ClaimStore) -> None:
         """An id of another agent's claim, or of a claim on another target, is refused."""
         await self.claim(claims)
-        with pytest.raises(PreCommitError):
+        with pytest.raises(IdempotencyMismatchError):
             await self.claim(claims, BOB, "c-1", "bounty:b-2")
-        with pytest.raises(PreCommitError):
+        with pytest.raises(IdempotencyMismatchError):
             await self.claim(claims, ALICE, "c-1", "bounty:b-2")
         assert await claims.active_claims("bounty:b-2") == []
 

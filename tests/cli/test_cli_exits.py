@@ -254,3 +254,24 @@ def test_3_when_nothing_of_a_new_operation_can_be_sent(
     bounty_id = life.post()
     mock.inject(Fault(FaultKind.DROP_BEFORE, match=RequestMatch(), times=None))
     assert shell("claim", bounty_id, "--agent", "bob").code == PRE_COMMIT
+
+
+def test_the_same_command_twice_is_the_same_operation(shell: Shell, life: Life) -> None:
+    """Its default deadline is a new moment; the posting is not a new one."""
+    shell("top-up", "alice", 1000)
+    command = ("create", "Sort it", "--amount", 10, "--creator", "alice", "--key", "post-43")
+    first, again = shell.json(*command), shell.json(*command)
+    assert again["bounty"] == first["bounty"]
+    assert shell.json("balance", "alice")["reserved"] == 10
+
+
+def test_a_key_that_stands_for_something_else_has_an_exit_code_of_its_own(shell: Shell) -> None:
+    """It does not say that it never happened: what the key stands for did."""
+    shell("top-up", "alice", 1000)
+    command = ("create", "Sort it", "--creator", "alice", "--key", "post-43", "--json")
+    shell(*command, "--amount", 10)
+    told = shell(*command, "--amount", 11)
+    assert told.code == 8
+    assert told.document["outcome"] == "other_operation"
+    assert told.document["other"]["kind"] == "create"
+    assert "explain post-43" in told.document["next"]

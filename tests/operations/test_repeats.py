@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from nexus_bounty import AgentIdentity, BountyStateError, BountyStatus, PreCommitError
+from nexus_bounty import (
+    AgentIdentity,
+    BountyStateError,
+    BountyStatus,
+    IdempotencyMismatchError,
+    PreCommitError,
+)
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, run
 from tests.operations.world import (
@@ -16,6 +22,7 @@ from tests.operations.world import (
     BOUNTY_ID,
     CID,
     GRACE,
+    PRICE,
     Process,
     World,
     a_bounty,
@@ -172,3 +179,32 @@ async def _twins_of_which_one_is_refused() -> None:
 def test_a_lease_that_is_given_back_is_no_twins_to_claim_with() -> None:
     """Neither is told that it has the bounty, and neither does."""
     run(_twins_of_which_one_is_refused())
+
+
+async def _create_with_a_later_deadline(*, relative: bool) -> None:
+    world = World()
+    await world.found()
+    for wait in (0, 90):
+        await asyncio.sleep(wait)
+        async with world.process() as process:
+            deadline = process.operations.services.clock() + timedelta(days=7)
+            await process.operations.create(
+                a_bounty(deadline), relative_deadline=relative, idempotency_key="k"
+            )
+    assert not await broken_invariants(world)
+        balance = await process.operations.services.credits.balance("alice")
+        assert balance.reserved == PRICE
+
+
+def test_a_create_repeated_with_its_default_deadline_is_the_same_create() -> None:
+    """ "In a week" is a later moment a minute later; that does not make it another operation."""
+    run(_create_with_a_later_deadline(relative=True))
+
+
+def test_a_create_repeated_with_another_deadline_of_its_own_is_another_operation() -> None:
+    """It says so, and not that it never happened: the first one did."""
+    with pytest.raises(IdempotencyMismatchError) as told:
+        run(_create_with_a_later_deadline(relative=False))
+    assert not isinstance(told.value, PreCommitError)
+    assert told.value.other is not None
+    assert told.value.other.kind == "create"

@@ -212,16 +212,23 @@ class NexusBountyStore:
 
     # Creating
 
-    async def create_bounty(self, bounty: Bounty, *, idempotency_key: str | None = None) -> Bounty:
+    async def create_bounty(
+        self,
+        bounty: Bounty,
+        *,
+        relative_deadline: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """Store a new bounty in the status it carries.
 
         Without a `bounty_id` of its own it gets one that derives from the key, so that a repeat
-        with the same key meets its own document.
+        with the same key meets its own document. With `relative_deadline` the deadline was
+        reckoned from the moment of the call: a repeat may have another one.
 
         Raises:
             InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
             BountyExistsError: The id is taken (pre-commit).
-            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It was not stored and can no longer be.
             CommitUnknownError: Neither could be proven.
         """
@@ -233,7 +240,7 @@ class NexusBountyStore:
             bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
         bounty = msgspec.structs.replace(bounty, updated_at=self._clock())
         parameters = to_value(bounty)
-        for moving in ("createdAt", "updatedAt"):
+        for moving in ("createdAt", "updatedAt", *(["deadline"] if relative_deadline else ())):
             del parameters[moving]
         async with self._writer.operation(
             "create_bounty", "create", bounty.bounty_id, parameters, key
@@ -316,7 +323,7 @@ class NexusBountyStore:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
             BountyNotFoundError: There is no such bounty (pre-commit).
             BountyStateError: Its state does not allow it (pre-commit).
-            IdempotencyMismatchError: The key was used with other parameters (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It did not happen and can no longer happen.
             PostCommitError: It happened; removing the old marker is still owed.
             CommitUnknownError: Neither could be proven.
@@ -527,7 +534,7 @@ class NexusBountyStore:
 
         Raises:
             InvalidInputError: The reward cannot be stored; nothing was sent (pre-commit).
-            IdempotencyMismatchError: The id stands for another reward (pre-commit).
+            IdempotencyMismatchError: The id stands for another reward; this call did nothing.
             PreCommitError: It was not recorded and can no longer be.
             CommitUnknownError: Neither could be proven.
         """

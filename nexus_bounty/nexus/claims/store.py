@@ -32,6 +32,7 @@ from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strate
 from nexus_bounty.outcomes import (
     ClaimConflictError,
     ClaimNotFoundError,
+    OutcomeError,
     PostCommitError,
     PreCommitError,
     Proof,
@@ -126,7 +127,7 @@ class NexusClaimStore:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
             ClaimConflictError: Another agent holds the target (pre-commit).
             ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
-            IdempotencyMismatchError: The key or the id was used for something else (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else.
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven; ask again with the same key.
         """
@@ -152,7 +153,7 @@ class NexusClaimStore:
         ) as operation:
             try:
                 return await self._claim(operation, wish)
-            except PreCommitError as refusal:
+            except OutcomeError as refusal:
                 refusal.about(operation.name, operation.record_id, operation.key)
                 raise
 

@@ -64,16 +64,17 @@ class Rpc:
     ) -> T:
         """Send one request once and decode its result."""
         request = _Call(method, path)
+        number = next(self._ids)
         try:
-            body = wire.encode_request(method, params, next(self._ids))
+            body = wire.encode_request(method, params, number)
         except (UnicodeEncodeError, TypeError) as error:
             raise request.error(classification.UNENCODABLE, str(error)) from error
         answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
-        acknowledged = _acknowledged(answer, decoder)
+        acknowledged = _acknowledged(answer, decoder, number)
         if acknowledged is not None:
             return acknowledged.result
         try:
-            return decoder.decode(self._result(request, answer))
+            return decoder.decode(self._result(request, answer, number))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raised = self._error(request, classification.UNREADABLE, str(error), error)
             raise raised from raised.__cause__
@@ -144,12 +145,16 @@ class Rpc:
         logger.debug("%s %s: HTTP %d", request.method, request.path, answer.status)
         return answer
 
-    def _result(self, request: _Call, answer: Answer) -> msgspec.Raw | bytes:
+    def _result(self, request: _Call, answer: Answer, number: int) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
         verdict = classification.of_status(answer.status)
         envelope = _envelope(answer.body)
+        acknowledged = verdict.disposition is Disposition.ACKNOWLEDGED
+        if envelope is not None and envelope.is_of_another(number, acknowledged=acknowledged):
+            detail = f"it answers request {envelope.id!r}, not {number}"
+            raise request.error(classification.UNREADABLE, self._redact(detail))
         wait = _wait_asked(envelope, answer)
-        if verdict.disposition is not Disposition.ACKNOWLEDGED:
+        if not acknowledged:
             detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
             raise request.error(verdict, self._redact(detail), wait)
         if envelope is not None and isinstance(envelope.error, wire.RpcError):
@@ -206,15 +211,17 @@ class _Call:
         )
 
 
-def _acknowledged(answer: Answer, decoder: msgspec.json.Decoder[T]) -> wire.Reply[T] | None:
-    """An acknowledgement as it should be, decoded in one pass; `None` if it is anything else."""
+def _acknowledged(
+    answer: Answer, decoder: msgspec.json.Decoder[T], number: int
+) -> wire.Reply[T] | None:
+    """An acknowledgement of request `number`, decoded in one pass; `None` if it is no such."""
     if classification.of_status(answer.status) is not classification.ACKNOWLEDGED:
         return None
     try:
         reply = wire.replies(decoder).decode(answer.body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return None if reply.error else reply
+    return None if reply.error or reply.id != number else reply
 
 
 def _envelope(body: bytes) -> wire.Envelope | None:

@@ -34,6 +34,17 @@ class Envelope(msgspec.Struct):
     error: RpcError | str | None = None
     detail: Any = None
     retry_after: float | None = None
+    id: Any = None
+
+    def is_of_another(self, number: int, *, acknowledged: bool) -> bool:
+        """Whether this is not the answer to request `number`.
+
+        Every release repeats the id in a result (measured on 0.5.6 to 0.10.1); in an error most
+        say `null`, and a gateway before the server says none.
+        """
+        if self.id is None:
+            return acknowledged and bool(self.result)
+        return bool(self.id != number)
 
 
 class Reply(msgspec.Struct, Generic[T]):
@@ -41,6 +52,7 @@ class Reply(msgspec.Struct, Generic[T]):
 
     result: T
     error: RpcError | str | None = None
+    id: Any = None
 
 
 class Blob(msgspec.Struct):

@@ -42,6 +42,8 @@ from nexus_bounty.outcomes import (
     Evidence,
     IdempotencyMismatchError,
     InvalidInputError,
+    OtherOperation,
+    Outcome,
     OutcomeError,
     PreCommitError,
     Proof,
@@ -50,6 +52,7 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.validation import check_key
 
 RecordT = TypeVar("RecordT")
+RefusalT = TypeVar("RefusalT", PreCommitError, IdempotencyMismatchError)
 
 _WHY_ABORTED: Final = {
     Proof.NEVER_SENT: "the request could not be sent",
@@ -92,10 +95,8 @@ class Operation:
             gave_back=self.giving_back if aborted else gave_back,
         )
 
-    def error(
-        self, kind: type[PreCommitError], proof: Proof, message: str, **fields: Any
-    ) -> PreCommitError:
-        """A pre-commit error about this operation."""
+    def error(self, kind: type[RefusalT], proof: Proof, message: str, **fields: Any) -> RefusalT:
+        """An error about this operation, which did nothing."""
         error = kind(message, evidence=self.trail.proves(proof), **fields)
         return error.about(self.name, self.record_id, self.key)
 
@@ -214,7 +215,7 @@ class DocumentWriter:
         """Whether `history` says that `operation` was committed before.
 
         Raises:
-            IdempotencyMismatchError: Its key stands for another operation (pre-commit).
+            IdempotencyMismatchError: Its key stands for another operation.
             PreCommitError: It was aborted before; its key is used up.
         """
         record = history.find(operation.key)
@@ -229,6 +230,13 @@ class DocumentWriter:
                 IdempotencyMismatchError,
                 Proof.IN_HISTORY,
                 f"the key stands for an earlier {record.kind!r} with other parameters",
+                other=OtherOperation(
+                    kind=record.kind,
+                    idempotency_key=record.key,
+                    record_id=operation.record_id,
+                    at=record.at,
+                    outcome=Outcome.COMMITTED,
+                ),
             )
         self._attempts.add(operation.identity)
         return True
@@ -349,7 +357,7 @@ class DocumentWriter:
         What refuses now may be the time of day: then the document is still what that attempt is
         based on.
         """
-        if not operation.in_doubt or isinstance(refusal, IdempotencyMismatchError):
+        if not operation.in_doubt:
             raise refusal
         result = await self.abort(operation, self.fence(operation, document.path, document))
         if isinstance(result, Committed):
@@ -368,7 +376,7 @@ class DocumentWriter:
         """Commit `intent`.
 
         Raises:
-            IdempotencyMismatchError: The key stands for another operation (pre-commit).
+            IdempotencyMismatchError: The key stands for another operation.
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven.
         """

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from nexus_bounty.ledger import LedgerCredits
 from nexus_bounty.memory import MemoryCredits
-from nexus_bounty.outcomes import PreCommitError
+from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError
 from nexus_bounty.testing import ManualClock
 from nexus_bounty_sqlite import SqliteCredits
 
@@ -126,7 +126,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def agree(self, expected: bool, call: Any) -> None:
         try:
             self.runner.run(call)
-        except PreCommitError:
+        except (PreCommitError, IdempotencyMismatchError):
             assert not expected
         else:
             assert expected

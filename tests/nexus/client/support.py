@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
+import re
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -78,6 +80,18 @@ def client_of(
     )
 
 
+_ID = re.compile(rb'"id":\d+')
+
+
+def answer_to(request: bytes, body: bytes) -> bytes:
+    """`body`, repeating the id of `request` if it holds a result, as every release does."""
+    asked = _ID.search(request)
+    if asked is None or not body.startswith((b'{"jsonrpc"', b'{"result"')):
+        return body
+    named = _ID.sub(asked.group(), body, count=1)
+    return named if _ID.search(body) else body.replace(b"{", b"{" + asked.group() + b",", 1)
+
+
 def answering(*answers: httpx.Response | Exception) -> httpx.MockTransport:
     """A transport that gives these answers in turn, and the last one for ever."""
     left = list(answers)
@@ -86,7 +100,8 @@ def answering(*answers: httpx.Response | Exception) -> httpx.MockTransport:
         given = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(given, Exception):
             raise given
-        return httpx.Response(given.status_code, headers=given.headers, content=given.content)
+        content = answer_to(request.content, given.content)
+        return httpx.Response(given.status_code, headers=given.headers, content=content)
 
     return httpx.MockTransport(answer)
 
@@ -140,3 +155,16 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 def http_answer(body: bytes, status: str = "200 OK", headers: Iterable[str] = ()) -> bytes:
     head = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def found_for(request: bytes, headers: Iterable[str] = ()) -> bytes:
+    """The answer to `exists`, of a file that is there."""
+    return http_answer(
+        answer_to(request, b'{"jsonrpc":"2.0","result":{"exists":true}}'), headers=headers
+    )
+
+
+def result_for(request: httpx.Request, result: Any) -> httpx.Response:
+    """The answer to `request`, as every release gives it."""
+    number = json.loads(request.content)["id"]
+    return httpx.Response(200, json={"jsonrpc": "2.0", "id": number, "result": result})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nexus_bounty.nexus.client import NexusClient, classification
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.nexus.client.support import URL, answering, hearing, quick, virtual_time
+from tests.nexus.client.support import URL, answering, hearing, quick, result_for, virtual_time
 
 HTML = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
 DEEP = 100_000
@@ -287,7 +287,7 @@ async def test_a_cursor_that_never_moves_is_not_followed_for_ever() -> None:
         nonlocal asked
         asked += 1
         more = {"has_more": asked < 100, "next_cursor": "x"}
-        return httpx.Response(200, json={"result": {"files": ["/d/a"], **more}})
+        return result_for(request, {"files": ["/d/a"], **more})
 
     client = NexusClient(URL, settings=quick(), transport=httpx.MockTransport(answer))
     with pytest.raises(NexusError):
@@ -300,3 +300,45 @@ async def test_a_path_that_cannot_be_sent_is_never_sent() -> None:
     with pytest.raises(NexusError) as caught:
         await hearing(b'{"result":null}').read("/\ud800")
     assert caught.value.disposition is Disposition.NEVER_SENT
+
+
+OTHERS = {
+    "another number": '"id":999999,',
+    "words": '"id":"x",',
+    "no id": "",
+    "null": '"id":null,',
+}
+
+
+def crossed(body: str, status: int = 200) -> NexusClient:
+    """A client that gets exactly this, whatever it asked."""
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=body)
+
+    return NexusClient(URL, settings=quick(retry_attempts=1), transport=httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize("number", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("method", ["write", "read", "exists", "delete", "list"])
+async def test_a_result_for_another_request_is_ambiguous(method: str, number: str) -> None:
+    """A proxy that mixed answers up has not said what became of this request."""
+    result = '{"content":"{}","etag":"e","exists":true,"deleted":true,"files":[]}'
+    error = await failing(crossed(f'{{"jsonrpc":"2.0",{number}"result":{result}}}'), method)
+    assert error.disposition is Disposition.AMBIGUOUS
+    assert error.reason is Reason.UNREADABLE
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 409])
+@pytest.mark.parametrize("code", [-32000, -32002, -32003, -32006])
+async def test_a_refusal_of_another_request_is_ambiguous(status: int, code: int) -> None:
+    """Not even a definite one speaks for a request that it does not name."""
+    body = f'{{"jsonrpc":"2.0","id":999999,"error":{{"code":{code},"message":"no"}}}}'
+    error = await failing(crossed(body, status))
+    assert error.disposition is Disposition.AMBIGUOUS
+
+
+async def test_a_refusal_that_names_no_request_is_believed() -> None:
+    """Errors of 0.7.0 and later have a null id."""
+    body = '{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"bad path"}}'
+    assert (await failing(crossed(body))).disposition is Disposition.REFUSED

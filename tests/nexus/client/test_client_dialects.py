@@ -11,7 +11,7 @@ from nexus_bounty.mock import PERSONALITIES, MockNexus
 from nexus_bounty.nexus.client import File, NexusClient, etags
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.nexus.client.support import URL, client_of, quick
+from tests.nexus.client.support import URL, client_of, quick, result_for
 
 ALL = list(PERSONALITIES)
 CONDITIONAL = ["0.5.6", "0.7.0", "0.10"]
@@ -155,7 +155,7 @@ async def test_a_page_out_of_order_after_one_in_order_names_no_file_twice() -> N
         if "limit" in asked:
             files = pages[asked.get("cursor")]
             page = {"files": files, "has_more": True, "next_cursor": files[-1]}
-        return httpx.Response(200, json={"result": page})
+        return result_for(request, page)
 
     client = NexusClient(URL, settings=quick(), transport=httpx.MockTransport(answer))
     assert sorted(await client.list("/d")) == [f"/d/{name}" for name in "abcdef"]

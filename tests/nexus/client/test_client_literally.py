@@ -19,7 +19,7 @@ import respx
 from nexus_bounty.nexus.client import File, NexusClient, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.nexus.client.support import quick
+from tests.nexus.client.support import answer_to, quick
 
 URL = "http://127.0.0.1:2026"
 Call = Callable[[NexusClient], Awaitable[object]]
@@ -92,9 +92,14 @@ def client() -> NexusClient:
 def answer_with(router: respx.MockRouter, *bodies: str) -> respx.Route:
     """Real servers answer JSON with HTTP 200, errors too."""
     headers = {"content-type": "application/json"}
-    answers = [httpx.Response(200, headers=headers, text=body) for body in bodies]
+    left = list(bodies)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = answer_to(request.content, left.pop(0).encode())
+        return httpx.Response(200, headers=headers, content=body)
+
     route = router.post(url__startswith=f"{URL}/api/nfs/")
-    route.side_effect = answers
+    route.side_effect = answer
     return route
 
 

@@ -8,6 +8,7 @@ import pytest
 from nexus_bounty import NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.client.errors import NexusError
+from tests.nexus.client.support import result_for
 
 PERSONALITIES = ("0.5.6", "0.7.0", "0.9", "0.10")
 NAMES = [f"/d/{number:02}" for number in range(10)]
@@ -71,9 +72,9 @@ async def test_a_missing_directory_is_one_empty_page() -> None:
 async def test_a_page_where_the_whole_was_asked_for_is_an_error() -> None:
     """Better than to take a part for the whole."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def answer(request: httpx.Request) -> httpx.Response:
         page = {"files": ["/d/b", "/d/a"], "has_more": True, "next_cursor": "opaque"}
-        return httpx.Response(200, json={"result": page})
+        return result_for(request, page)
 
     client = NexusClient(
         settings=NexusSettings(retry_attempts=1), transport=httpx.MockTransport(answer)

@@ -19,10 +19,12 @@ from nexus_bounty.nexus.client.retry import Deadline
 from tests.nexus.client.support import (
     client_of,
     elapsed,
+    found_for,
     http_answer,
     quick,
     raw_server,
     read_request,
+    result_for,
     virtual_time,
 )
 
@@ -139,10 +141,10 @@ async def test_a_silent_server_takes_the_request_timeout_per_attempt() -> None:
     async def silent_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal asked
         asked += 1
-        await read_request(reader)
+        request = await read_request(reader)
         if asked == 1:
             await reader.read()
-        writer.write(FOUND)
+        writer.write(found_for(request))
 
     settings = quick(request_timeout=TIME_TO_CONNECT)
     async with raw_server(silent_once) as url, NexusClient(url, settings=settings) as client:
@@ -194,12 +196,12 @@ async def test_fifty_callers_share_two_connections_and_all_are_served() -> None:
         connections += 1
         try:
             while True:
-                await read_request(reader)
+                request = await read_request(reader)
                 open_now += 1
                 most = max(most, open_now)
                 await asyncio.sleep(0.002)
                 open_now -= 1
-                writer.write(FOUND)
+                writer.write(found_for(request))
         except asyncio.IncompleteReadError:
             return
 
@@ -242,9 +244,10 @@ async def test_cancelling_a_request_on_the_wire_frees_its_connection() -> None:
 
     async def slow_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            if b"/slow" in await read_request(reader):
+            request = await read_request(reader)
+            if b"/slow" in request:
                 await reader.read()
-            writer.write(FOUND)
+            writer.write(found_for(request))
 
     settings = quick(max_connections=1)
     async with raw_server(slow_once) as url, NexusClient(url, settings=settings) as client:
@@ -352,7 +355,7 @@ async def test_a_trailing_slash_of_the_url_does_not_matter() -> None:
 
     async def answer(request: httpx.Request) -> httpx.Response:
         seen.append(str(request.url))
-        return httpx.Response(200, json={"result": {"exists": True}})
+        return result_for(request, {"exists": True})
 
     for url in ("http://host", "http://host/", "http://host/nexus", "http://host/nexus/"):
         async with NexusClient(url, transport=httpx.MockTransport(answer)) as client:

@@ -23,9 +23,14 @@ from nexus_bounty.nexus.client.transport import (
     TransportExtraMissingError,
     transport_for,
 )
-from tests.nexus.client.support import Handler, http_answer, quick, raw_server, read_request
+from tests.nexus.client.support import (
+    Handler,
+    found_for,
+    quick,
+    raw_server,
+    read_request,
+)
 
-FOUND = http_answer(b'{"jsonrpc":"2.0","id":1,"result":{"exists":true}}')
 OURS = ["httpx", "aiohttp"]
 
 
@@ -71,9 +76,7 @@ class Dying:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [self._at_once, self._in_the_request, self._before_the_answer, self._in_the_answer]
         while self._random.random() < 0.7:
-            await read_request(reader)
-            self.received += 1
-            writer.write(FOUND)
+            writer.write(found_for(await self._received(reader)))
         await self._random.choice([*ends, self._after_the_answer])(reader, writer)
         if self._random.random() < 0.5:
             reset(writer)
@@ -84,21 +87,24 @@ class Dying:
     async def _in_the_request(self, reader: asyncio.StreamReader, _: Any) -> None:
         await reader.read(10)
 
-    async def _before_the_answer(self, reader: asyncio.StreamReader, _: Any) -> None:
-        await read_request(reader)
+    async def _received(self, reader: asyncio.StreamReader) -> bytes:
+        request = await read_request(reader)
         self.received += 1
+        return request
+
+    async def _before_the_answer(self, reader: asyncio.StreamReader, _: Any) -> None:
+        await self._received(reader)
 
     async def _in_the_answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        await self._before_the_answer(reader, writer)
-        writer.write(FOUND[: self._random.randrange(len(FOUND))])
+        answer = found_for(await self._received(reader))
+        writer.write(answer[: self._random.randrange(len(answer))])
 
     async def _after_the_answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        await self._before_the_answer(reader, writer)
-        writer.write(FOUND)
+        writer.write(found_for(await self._received(reader)))
 
 
 @pytest.mark.parametrize("name", [*OURS, "httpx_aiohttp"])
@@ -203,8 +209,9 @@ async def test_the_proxy_of_the_environment_is_used(
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError):
             while True:
-                lines.append((await read_request(reader)).split(b"\r\n")[0])
-                writer.write(FOUND)
+                request = await read_request(reader)
+                lines.append(request.split(b"\r\n")[0])
+                writer.write(found_for(request))
 
     async with raw_server(proxy) as url:
         monkeypatch.setenv("HTTP_PROXY", url)
@@ -223,14 +230,12 @@ async def test_the_proxy_of_the_environment_is_used(
 async def test_a_cookie_is_not_kept(name: str) -> None:
     """Requests do not depend on what was answered to others."""
     heads: list[bytes] = []
-    biscuit = http_answer(
-        b'{"jsonrpc":"2.0","id":1,"result":{"exists":true}}', headers=["set-cookie: a=b"]
-    )
 
     async def setting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            heads.append((await read_request(reader)).lower())
-            writer.write(biscuit)
+            request = await read_request(reader)
+            heads.append(request.lower())
+            writer.write(found_for(request, headers=["set-cookie: a=b"]))
 
     async with (
         raw_server(setting) as url,
