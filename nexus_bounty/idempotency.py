@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from nexus_bounty.models import Wire, utc_now
+from nexus_bounty.models import Stored, Wire, utc_now
 
 EVIDENCE_KEY: Final = "nexusBounty"
 SCHEMA: Final = 1
@@ -56,7 +56,7 @@ def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
-class OperationRecord(Wire, frozen=True, kw_only=True):
+class OperationRecord(Stored, frozen=True, kw_only=True):
     """One operation in a document's history; `aborted` ones are fences and did not happen.
 
     A release names the claim that it gave back, and so does a fence that keeps a claim out.

@@ -72,11 +72,35 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     """Base of everything that travels: frozen, camelCase, defaults left out."""
 
     def __post_init__(self) -> None:
-        """Bring every aware time to UTC, so that equal moments compare and print alike."""
+        """Bring every aware time to UTC, so that equal moments compare and print alike.
+
+        Raises:
+            ValueError: There is no such moment in UTC, as of the last second of the year 9999
+                west of Greenwich.
+        """
         for name in times_of(type(self)):
             value = getattr(self, name)
             if isinstance(value, datetime) and value.tzinfo not in (None, UTC):
-                msgspec.structs.force_setattr(self, name, value.astimezone(UTC))
+                msgspec.structs.force_setattr(self, name, _in_utc(name, value))
+
+
+class Stored(Wire, frozen=True, kw_only=True):
+    """Base of what is only ever read back from files: a time without a zone is UTC."""
+
+    def __post_init__(self) -> None:
+        """Bring every time to UTC."""
+        super().__post_init__()
+        for name in times_of(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, datetime) and value.tzinfo is None:
+                msgspec.structs.force_setattr(self, name, value.replace(tzinfo=UTC))
+
+
+def _in_utc(name: str, value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:  # no `ValueError`, which msgspec would take for invalid input
+        raise ValueError(f"{name} is out of range in UTC: {value.isoformat()}") from error
 
 
 @cache

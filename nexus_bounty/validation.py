@@ -27,6 +27,8 @@ MOST_KEY_CHARACTERS: Final = 255
 MOST_AMOUNT: Final = 2**53 - 1
 """The largest integer that every JSON reader, JavaScript's too, takes exactly."""
 MOST_NESTING: Final = 64
+LONGEST: Final = timedelta(days=36_500)
+"""The longest duration: a time so far from now still is one."""
 
 
 def check_id(field: str, value: object, most: int = MOST_ID_BYTES) -> None:
@@ -81,9 +83,11 @@ def check_time(field: str, value: object) -> None:
 
 
 def check_duration(field: str, value: object) -> None:
-    """Refuse anything but a positive length of time."""
+    """Refuse anything but a positive length of time that a calendar can hold."""
     if not isinstance(value, timedelta) or value <= timedelta():
         raise InvalidInputError(field, value, "must be a positive timedelta")
+    if value > LONGEST:
+        raise InvalidInputError(field, value, f"must be at most {LONGEST.days} days")
 
 
 def check_agent(field: str, value: object) -> None:

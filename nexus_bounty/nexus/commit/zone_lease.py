@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from nexus_bounty.models import Wire, utc_now
+from nexus_bounty.models import Stored, utc_now
 from nexus_bounty.nexus.client import NexusClient, classification
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
@@ -43,7 +43,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class LeaseHolder(Wire, frozen=True, kw_only=True):
+class LeaseHolder(Stored, frozen=True, kw_only=True):
     """Who holds a lease: `holder` is unique, the rest is for people."""
 
     holder: str
@@ -172,7 +172,15 @@ class ZoneLease:
     async def _holder(self, number: int, deadline: Deadline) -> LeaseHolder | None:
         slot = self._slot(number)
         won = await self._slots.read(slot, slot, deadline)
-        return msgspec.json.decode(won.content, type=LeaseHolder) if won else None
+        if won is None:
+            return None
+        try:
+            return msgspec.json.decode(won.content, type=LeaseHolder)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            detail = f"whoever holds the zone cannot be understood: {error}"
+            raise NexusError(
+                classification.UNREADABLE, method="read", path=slot, detail=detail
+            ) from error
 
     async def _refuse_while_held(
         self, number: int, holder: LeaseHolder, deadline: Deadline

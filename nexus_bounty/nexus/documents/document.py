@@ -18,6 +18,17 @@ from nexus_bounty.nexus.client import File, NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.client.settings import StorageEncoding
+from nexus_bounty.nexus.documents import paths
+
+MOST_DEPTH: Final = 200
+"""Levels of nesting; what is much deeper can be decoded and not encoded again."""
+_SUBJECT: Final = {
+    "bounties": "bountyId",
+    "claims": "claimId",
+    "rewards": "rewardId",
+    "contributions": "cid",
+}
+"""The key by which a document says what it is about, by its directory."""
 
 READS_TO_BELIEVE: Final = 5
 """How often content and etag may disagree before a read is given up."""
@@ -61,14 +72,41 @@ def decode(path: str, content: bytes, etag: str) -> Document:
     """The document that `content` is.
 
     Raises:
-        UnreadableDocumentError: It is not a JSON object, or its history is not one.
+        UnreadableDocumentError: It is not a JSON object, it is nested too deep to be written
+            again, it is about another record than its path, or its history is not one.
     """
     try:
         encoding, text = _unwrap(content)
         value = msgspec.json.decode(text, type=dict[str, Any])
+        _check_depth(text, value)
+        _check_subject(path, value)
         return Document(path, content, etag, value, History.of(value), encoding)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableDocumentError(path, str(error)) from error
+
+
+def _check_depth(text: bytes, value: Any) -> None:
+    """Refuse what could be read and not be written again."""
+    if text.count(b"{") + text.count(b"[") <= MOST_DEPTH:
+        return
+    level, depth = [value], 0
+    while level := [part for each in level for part in _parts(each)]:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise ValueError(f"it is nested deeper than {MOST_DEPTH} levels")
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _check_subject(path: str, value: Mapping[str, Any]) -> None:
+    """Refuse a document about another record: a copy, or the answer to another request."""
+    found = value.get(_SUBJECT.get(path.rsplit("/", 2)[-2], ""))
+    if found is not None and found != paths.document_id(path):
+        raise ValueError(f"it is about {found!r}")
 
 
 def encode(value: Mapping[str, Any], encoding: StorageEncoding) -> bytes:

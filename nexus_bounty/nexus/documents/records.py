@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from nexus_bounty.idempotency import EVIDENCE_KEY
 from nexus_bounty.models import (
+    FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
     Bounty,
     BountyCriteria,
@@ -20,7 +21,11 @@ from nexus_bounty.models import (
     Wire,
     times_of,
 )
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.validation import MOST_AMOUNT, is_name
+
+MOST_NAME_BYTES: Final = 255
+"""How long a file's name can be; other programs make longer ones than we would."""
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
@@ -39,7 +44,15 @@ def to_bounty(document: Document) -> Bounty:
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    return _view(document, Bounty)
+    bounty = _view(document, Bounty)
+    if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
+        raise UnreadableDocumentError(document.path, "it does not say which bounty it is about")
+    if not 0 < bounty.amount <= MOST_AMOUNT:
+        raise UnreadableDocumentError(document.path, f"its amount is {bounty.amount}")
+    agents = [each.agent_id for each in (bounty.creator, bounty.claimed_by) if each is not None]
+    ids = [bounty.bounty_id, bounty.claim_id, bounty.reservation_id, bounty.fulfilled_by_cid]
+    _check_names(document.path, *agents, *ids)
+    return bounty
 
 
 def to_reward(document: Document) -> RewardRecord:
@@ -48,7 +61,9 @@ def to_reward(document: Document) -> RewardRecord:
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    return _view(document, RewardRecord)
+    reward = _view(document, RewardRecord)
+    _check_names(document.path, reward.recipient.agent_id, reward.contribution_cid)
+    return reward
 
 
 def to_claim(document: Document) -> Claim:
@@ -57,7 +72,20 @@ def to_claim(document: Document) -> Claim:
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    return _view(document, Claim)
+    claim = _view(document, Claim)
+    _check_names(document.path, claim.claim_id, claim.target_ref, claim.agent.agent_id)
+    return claim
+
+
+def _check_names(path: str, *names: str | None) -> None:
+    """Refuse a document whose names no file and no account can have.
+
+    Raises:
+        UnreadableDocumentError: It has one.
+    """
+    for name in names:
+        if name is not None and not is_name(name, MOST_NAME_BYTES):
+            raise UnreadableDocumentError(path, f"{name[:80]!r} cannot be a name")
 
 
 def changed(value: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from nexus_bounty.models import Wire, utc_now
+from nexus_bounty.models import Stored, Wire, utc_now
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 
 
@@ -149,7 +149,7 @@ class Judgement(Observed, frozen=True, kw_only=True):
     advice: Sequence[str]
 
 
-class ProbeReport(Observed, frozen=True, kw_only=True):
+class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
     """One probe of one server."""
 
     facts: Facts

@@ -63,7 +63,7 @@ async def pinned_verdict(
         return None
     try:
         return msgspec.json.decode(file.content, type=PinnedVerdict)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         logger.warning("the pinned verdict %s cannot be understood: %s", file.path, error)
         return None
 
