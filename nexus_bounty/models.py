@@ -283,12 +283,14 @@ class IndexFault(Wire, frozen=True, kw_only=True):
 class IndexPage(Wire, frozen=True, kw_only=True):
     """One page of an audit of the status index.
 
-    `checked` files were looked at, with these `faults`; the audit goes on behind `after`.
+    `checked` files were looked at, with these `faults`; the audit goes on after `after`.
+    `unreadable` says of each document that cannot be understood what is wrong with it.
     """
 
     after: str
     checked: int
     faults: Sequence[IndexFault] = ()
+    unreadable: dict[str, str] = {}
 
 
 def reward_id(reward_type: RewardType, source_id: str, contribution_cid: str) -> str:

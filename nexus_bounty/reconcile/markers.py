@@ -9,9 +9,11 @@ from nexus_bounty.models import BountyStatus, IndexFault
 from nexus_bounty.operations.services import Services
 from nexus_bounty.reconcile.sweep import Problem, Scope
 
+_LEFT_AS_IT_IS = "another program wrote it, or somebody by hand; a person has to decide"
+
 
 class IndexMarkers:
-    """Missing and stale status markers."""
+    """Missing and stale status markers, and documents that nobody can read any more."""
 
     name = "index markers"
 
@@ -21,6 +23,8 @@ class IndexMarkers:
         async for page in services.store.audit_index(scope.notes.after):
             for faults in await _for_longer(scope, page.faults):
                 yield _problem(services, faults)
+            for name, problem in page.unreadable.items():
+                yield Problem(name, f"cannot be understood: {problem}", reason=_LEFT_AS_IT_IS)
             if not scope.has_room_after(page.checked, page.after):
                 return
         scope.has_seen_all()

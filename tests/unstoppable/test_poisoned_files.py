@@ -289,3 +289,19 @@ def dated(pin: bytes, probed_at: str) -> bytes:
 def test_a_pin_with_an_odd_date_stops_no_write(probed_at: str) -> None:
     """A date without zone is UTC; one that is none in UTC is not understood."""
     run(_writes_with(lambda pin: dated(pin, probed_at)))
+
+
+async def _report_of(files: dict[str, bytes]) -> list[str]:
+    world = World()
+    async with world.process() as process:
+        await poison(process, files)
+    await world.later()
+    async with world.process(seed=2) as process:
+        report = await Reconciler(process.operations, grace=GRACE).run_once()
+    return [f"{each.subject} {each.problem}" for each in report.left]
+
+
+def test_a_document_that_cannot_be_understood_is_named_once_in_the_report() -> None:
+    """Nobody misses it silently, and nothing is done to it."""
+    told = run(_report_of({ZONE.bounty("b-0"): b"hello"}))
+    assert [each.partition(":")[0] for each in told] == ["b-0 cannot be understood"]

@@ -20,6 +20,9 @@ from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 
+_Found = tuple[list[IndexFault], dict[str, str]]
+"""Faults, and what is wrong with documents that cannot be understood, by their ids."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -27,7 +30,7 @@ class _Part:
 
     directory: str
     ask: Ask
-    faults: Callable[[Sequence[str]], Awaitable[list[IndexFault]]]
+    audit: Callable[[Sequence[str]], Awaitable[_Found]]
 
     def covers(self, path: str) -> bool:
         return path.startswith(f"{self.directory}/")
@@ -54,8 +57,10 @@ class IndexAudit:
         for part in parts[begun:]:
             behind = after if part.covers(after) else ""
             async for files in chunks(part.ask, behind, self._client.settings.bulk_size):
-                faults = await part.faults(files)
-                yield IndexPage(after=files[-1], checked=len(files), faults=faults)
+                faults, unreadable = await part.audit(files)
+                yield IndexPage(
+                    after=files[-1], checked=len(files), faults=faults, unreadable=unreadable
+                )
 
     async def repair(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write the markers that are missing, remove the stale ones; returns what is left.
@@ -84,11 +89,12 @@ class IndexAudit:
         directory = self._zone.statuses(status)
         return _Part(directory, partial(self._client.page, directory), partial(self._stale, status))
 
-    async def _lacking(self, documents: Sequence[str]) -> list[IndexFault]:
-        """The markers that some of `documents` lack."""
+    async def _lacking(self, documents: Sequence[str]) -> _Found:
+        """The markers that some of `documents` lack, and those that cannot be understood."""
         needed = {}
+        unreadable: dict[str, str] = {}
         for document in await self._strategy.read_many(documents, self._client.deadline()):
-            bounty = listed(document, to_bounty)
+            bounty = listed(document, to_bounty, unreadable)
             if bounty is not None and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
                 generation = document.history.marker_seq
@@ -97,9 +103,10 @@ class IndexAudit:
                     bounty_id=bounty_id, status=bounty.status, marker=marker, missing=True
                 )
         there = await self._client.exist(list(needed))
-        return [fault for fault, exists in zip(needed.values(), there, strict=True) if not exists]
+        lacking = zip(needed.values(), there, strict=True)
+        return [fault for fault, exists in lacking if not exists], unreadable
 
-    async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> list[IndexFault]:
+    async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> _Found:
         """Those of `markers` that nothing can make needed again.
 
         They were listed before the documents are read: what these do not need is stale for good.
@@ -111,10 +118,11 @@ class IndexAudit:
             bounty = listed(document, to_bounty)
             if bounty is not None and isinstance(document, Document):
                 about[paths.document_id(document.path)] = (bounty.status, document.history)
-        return [
+        stale = [
             IndexFault(bounty_id=bounty_id, status=status, marker=marker)
             for marker, bounty_id in ids.items()
             if bounty_id in about
             and standing(status, paths.marker_generation(marker), *about[bounty_id])
             is Standing.STALE
         ]
+        return stale, {}  # what cannot be understood was found among the documents

@@ -21,6 +21,7 @@ from nexus_bounty.models import (
     Wire,
     times_of,
 )
+from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.validation import MOST_AMOUNT, is_name
 
@@ -136,14 +137,23 @@ def anonymous_tombstone(bounty_id: str, now: datetime) -> dict[str, Any]:
     )
 
 
-def listed(document: Document | UnreadableDocumentError, view: Callable[[Document], W]) -> W | None:
-    """What a listing shows of `document`: no tombstone, and of an unreadable one a warning."""
+def listed(
+    document: Document | UnreadableDocumentError,
+    view: Callable[[Document], W],
+    unreadable: dict[str, str] | None = None,
+) -> W | None:
+    """What a listing shows of `document`: no tombstone, and of an unreadable one a warning.
+
+    `unreadable` gets what is wrong with it, by its id.
+    """
     try:
         if isinstance(document, UnreadableDocumentError):
             raise document
         return None if is_tombstone(document) else view(document)
     except UnreadableDocumentError as error:
         logger.warning("left out of the listing: %s", error)
+        if unreadable is not None:
+            unreadable[paths.document_id(error.path)] = error.problem
         return None
 
 
