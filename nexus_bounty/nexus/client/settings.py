@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+VARIABLES: Final = "NEXUS_"
 
 StorageEncoding = Literal["raw", "base64"]
 
 
-class NexusSettings(BaseSettings):
+class NexusSettings(BaseModel):
     """Settings of a `NexusClient` and of the stores on it; times are in seconds.
 
     Every field `name` is also read from the environment variable `NEXUS_NAME`.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="NEXUS_", frozen=True, extra="forbid", hide_input_in_errors=True
+    # pydantic-settings does the same, and takes as long to import as httpx does
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
     )
 
     url: str = "http://127.0.0.1:2026"
@@ -60,6 +63,17 @@ class NexusSettings(BaseSettings):
     """How many documents a store remembers to spare reads; a stale memory costs one round."""
     remembered_dates: int = Field(default=100_000, ge=0)
     """Of how many bounties listings remember the dates, which never change; some 300 bytes each."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: Any) -> Any:
+        """What is not given by name, as its variable says it; their case does not matter."""
+        if not isinstance(given, dict):
+            return given
+        found = {name.upper(): value for name, value in os.environ.items()}
+        variables = {name: f"{VARIABLES}{name.upper()}" for name in cls.model_fields}
+        named = {name: found[each] for name, each in variables.items() if each in found}
+        return {**named, **given}
 
     @field_validator("url")
     @classmethod
