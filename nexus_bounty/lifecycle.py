@@ -1,13 +1,6 @@
-"""The legal transitions of a bounty, as one pure table.
+"""What follows from the table of statuses: the legal transitions, and who has what when.
 
-    draft ──► open ◄──► claimed ──► pending_settlement ──► completed ──► settled
-      │        │           │  └────────────────────────────────▲
-      ▼        ▼           ▼                  └──────────────────────────►
-    cancelled / expired ◄──┘
-
-`pending_settlement` is the pivot: from there the only ways are forward, so that escrow can
-never be given back once paying has begun. `claimed → claimed` renews a claim,
-`claimed → open` releases it.
+The table itself, with the picture of a bounty's life, is in `nexus_bounty.statuses`.
 """
 
 from __future__ import annotations
@@ -15,31 +8,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nexus_bounty.models import BountyStatus
-
-_S = BountyStatus
+from nexus_bounty.models import Bounty, BountyStatus
+from nexus_bounty.statuses import STATUSES, Claimer, Credits, Repair
 
 TRANSITIONS: Final[Mapping[BountyStatus, frozenset[BountyStatus]]] = {
-    _S.DRAFT: frozenset({_S.OPEN, _S.CANCELLED}),
-    _S.OPEN: frozenset({_S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
-    _S.CLAIMED: frozenset(
-        {_S.CLAIMED, _S.OPEN, _S.PENDING_SETTLEMENT, _S.COMPLETED, _S.EXPIRED, _S.CANCELLED}
-    ),
-    _S.PENDING_SETTLEMENT: frozenset({_S.COMPLETED, _S.SETTLED}),
-    _S.COMPLETED: frozenset({_S.SETTLED}),
-    _S.SETTLED: frozenset(),
-    _S.EXPIRED: frozenset(),
-    _S.CANCELLED: frozenset(),
+    status: row.then for status, row in STATUSES.items()
 }
 
 TERMINAL: Final = frozenset(status for status, after in TRANSITIONS.items() if not after)
 """Nothing leaves these."""
 
-PAST_THE_PIVOT: Final = frozenset({_S.PENDING_SETTLEMENT, _S.COMPLETED, _S.SETTLED})
+PAST_THE_PIVOT: Final = frozenset(
+    status for status, row in STATUSES.items() if row.claimer in (Claimer.BEING_PAID, Claimer.PAID)
+)
 """The claimer is being paid or has been: from here credits never return to the creator."""
 
-HOLDS_ESCROW: Final = frozenset({_S.OPEN, _S.CLAIMED, _S.PENDING_SETTLEMENT})
+HOLDS_ESCROW: Final = frozenset(
+    status for status, row in STATUSES.items() if row.credits is Credits.ESCROW
+)
 """A bounty in one of these has exactly one live reservation of its amount."""
+
+TOMBSTONE: Final = BountyStatus.CANCELLED
+"""What other programs, which know no tombstones, read where a creation was fenced off."""
+
+_LIFE: Final = tuple(STATUSES)
 
 
 def is_legal(current: BountyStatus, target: BountyStatus) -> bool:
@@ -50,3 +42,30 @@ def is_legal(current: BountyStatus, target: BountyStatus) -> bool:
 def sources_of(target: BountyStatus) -> tuple[BountyStatus, ...]:
     """The statuses from which `target` can be reached, in the order of a bounty's life."""
     return tuple(status for status, after in TRANSITIONS.items() if target in after)
+
+
+def goes_back(current: BountyStatus, target: BountyStatus) -> bool:
+    """Whether the transition leads against the order of a bounty's life, as a release does."""
+    return is_legal(current, target) and _LIFE.index(target) < _LIFE.index(current)
+
+
+def ahead_of(status: BountyStatus) -> frozenset[BountyStatus]:
+    """The statuses that a bounty may enter from `status` on without ever going back."""
+    found: set[BountyStatus] = set()
+    frontier = {status}
+    while frontier:
+        steps = {(each, to) for each in frontier for to in TRANSITIONS[each]}
+        frontier = {to for each, to in steps if not goes_back(each, to)} - found
+        found |= frontier
+    return frozenset(found)
+
+
+def swept_for(repair: Repair) -> tuple[BountyStatus, ...]:
+    """The statuses whose bounties the reconciler looks at for `repair`, in the order of a life."""
+    return tuple(status for status, row in STATUSES.items() if repair in row.repairs)
+
+
+def holder_of(bounty: Bounty) -> str | None:
+    """The id of the agent who holds a bounty and works on it; `None` if nobody does."""
+    at_work = STATUSES[bounty.status].claimer is Claimer.AT_WORK
+    return bounty.claimed_by.agent_id if at_work and bounty.claimed_by else None

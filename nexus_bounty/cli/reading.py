@@ -14,14 +14,7 @@ from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyCriteria, BountyQuery, BountyStatus
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
-
-_STYLES = {
-    BountyStatus.OPEN: "green",
-    BountyStatus.CLAIMED: "cyan",
-    BountyStatus.PENDING_SETTLEMENT: "yellow",
-    BountyStatus.COMPLETED: "yellow",
-    BountyStatus.SETTLED: "bold green",
-}
+from nexus_bounty.statuses import STATUSES
 
 
 async def show_list(
@@ -67,7 +60,7 @@ async def show(session: Session, *, bounty_id: BountyId) -> Reply:
 
 def status_text(status: BountyStatus) -> Text:
     """A status in its colour."""
-    return Text(status.value, _STYLES.get(status, "dim"))
+    return Text(status.value, STATUSES[status].colour)
 
 
 def _table(shown: list[Bounty], total: int) -> RenderableType:
@@ -98,7 +91,7 @@ def _portrait(bounty: Bounty) -> RenderableType:
         ("Bounty", bounty.bounty_id),
         ("Title", bounty.title),
         ("About", bounty.description or None),
-        ("Status", status_text(bounty.status)),
+        ("Status", _status(bounty)),
         ("Amount", str(bounty.amount)),
         ("Creator", bounty.creator.agent_id),
         ("Criteria", _criteria(bounty.criteria)),
@@ -110,6 +103,10 @@ def _portrait(bounty: Bounty) -> RenderableType:
         ("Created", f"{bounty.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("Updated", f"{bounty.updated_at:%Y-%m-%d %H:%M:%S} UTC"),
     )
+
+
+def _status(bounty: Bounty) -> Text:
+    return status_text(bounty.status).append(f" (it {STATUSES[bounty.status].means})", "dim")
 
 
 def _criteria(criteria: BountyCriteria) -> str:

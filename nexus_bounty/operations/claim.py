@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -161,11 +162,9 @@ def _objection(
 ) -> str | None:
     if bounty.claim_id == claim_id:
         return None  # it is this very operation that claimed it
-    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-    renewal = bounty.status is BountyStatus.CLAIMED and holder == agent.agent_id
-    if bounty.status is not BountyStatus.OPEN and not renewal:
-        by = f" by {holder!r}" if bounty.status is BountyStatus.CLAIMED else ""
-        return f"is {bounty.status.value}{by}"
+    if bounty.status is not BountyStatus.OPEN and not _is_held_by(bounty, agent):
+        holder = holder_of(bounty)
+        return f"is {bounty.status.value}{f' by {holder!r}' if holder else ''}"
     if bounty.deadline <= services.clock():
         return f"is past its deadline {bounty.deadline.isoformat()}"
     if bounty.creator.agent_id == agent.agent_id and not services.allow_self_claims:
@@ -294,8 +293,7 @@ async def end_lease(services: Services, claim_id: str, revision: int | None = No
 
 
 def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:
-    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-    return bounty.status is BountyStatus.CLAIMED and holder == agent.agent_id
+    return holder_of(bounty) == agent.agent_id
 
 
 def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:

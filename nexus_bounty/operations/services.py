@@ -15,7 +15,7 @@ from nexus_bounty.bounded_set import Recent
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_account
-from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, utc_now
+from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
@@ -36,6 +36,7 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
 )
+from nexus_bounty.statuses import STATUSES, Credits
 from nexus_bounty.validation import check_key
 
 logger = logging.getLogger("nexus_bounty.operations")
@@ -101,9 +102,10 @@ def credits_with(bounty: Bounty) -> str | None:
     """The account that has a bounty's credits by now, or for which they are held."""
     if bounty.reservation_id is None:
         return None
-    if bounty.status is BountyStatus.SETTLED:
+    held_by = STATUSES[bounty.status].credits
+    if held_by is Credits.CLAIMER:
         return bounty.claimed_by.agent_id if bounty.claimed_by else None
-    if bounty.status in (BountyStatus.CANCELLED, BountyStatus.EXPIRED):
+    if held_by is Credits.CREATOR:
         return bounty.creator.agent_id
     return f"escrow for {bounty.bounty_id}"
 
@@ -277,7 +279,7 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
 
     Returns `None` if there is nothing to give back.
     """
-    if bounty.status not in (BountyStatus.CANCELLED, BountyStatus.EXPIRED):
+    if STATUSES[bounty.status].credits is not Credits.CREATOR:
         raise AssertionError(f"a bounty that is {bounty.status} may need its credits")
     reservation_id = bounty.reservation_id
     if reservation_id is None:

@@ -40,6 +40,7 @@ from nexus_bounty.outcomes import (
     Proof,
 )
 from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_id
 
 CAPTURE: Final = "capture_payment"
@@ -60,7 +61,7 @@ async def settle(
         owed: list[str] = []
         bounty = await _fulfilled(services, bounty_id, contribution_cid)
         _check_contribution(bounty, contribution_cid)
-        if bounty.status is not BountyStatus.COMPLETED:
+        if not _is_decided_elsewhere(bounty):
             pivot = services.store.begin_settlement(
                 bounty_id, contribution_cid, idempotency_key=derived_key(key, "begin")
             )
@@ -110,16 +111,17 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
         BountyStateError: Nobody has claimed it (pre-commit).
     """
     bounty = await remembered_bounty(services, bounty_id)
-    if bounty is None or bounty.status is not BountyStatus.CLAIMED:
+    if bounty is None or STATUSES[bounty.status].claimer is not Claimer.AT_WORK:
         bounty = await known_bounty(services, bounty_id)
-    if bounty.status in (BountyStatus.DRAFT, BountyStatus.OPEN):
+    claimer = STATUSES[bounty.status].claimer
+    if claimer is Claimer.NONE:
         # not left to the store: by then it may be claimed, and nobody has looked at the work
         raise BountyStateError(
             f"bounty {bounty_id!r} is {bounty.status.value}: nobody has claimed it",
             current_status=bounty.status.value,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-    if bounty.status is not BountyStatus.CLAIMED:
+    if claimer is not Claimer.AT_WORK:
         return bounty  # past the pivot, or the store refuses it
     if bounty.claimed_by is not None:
         check_payee("claimed_by", bounty.claimed_by)
@@ -139,9 +141,14 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
     return bounty
 
 
+def _is_decided_elsewhere(bounty: Bounty) -> bool:
+    """Whether another program has taken the bounty past the pivot, to be paid by whoever can."""
+    return STATUSES[bounty.status].credits is Credits.IN_PAYMENT
+
+
 def _check_contribution(bounty: Bounty, cid: str) -> None:
     """Refuse to settle what was completed with another contribution."""
-    if bounty.status is BountyStatus.COMPLETED and bounty.fulfilled_by_cid != cid:
+    if _is_decided_elsewhere(bounty) and bounty.fulfilled_by_cid != cid:
         raise BountyStateError(
             f"bounty {bounty.bounty_id!r} was completed with {bounty.fulfilled_by_cid!r}",
             current_status=bounty.status.value,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.lifecycle import PAST_THE_PIVOT
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, Claim
+from nexus_bounty.lifecycle import swept_for
+from nexus_bounty.models import Bounty, BountyQuery, Claim
 from nexus_bounty.operations.claim import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
+from nexus_bounty.statuses import STATUSES, Claimer, Repair
 
 _PREFIX = target_of("")
 _CHANGED = "nothing: somebody has seen to it meanwhile"
@@ -37,7 +38,7 @@ class AbandonedBounties:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every claimed bounty whose lease has ended for longer than the grace period."""
         services = scope.services
-        claimed = BountyQuery(status=BountyStatus.CLAIMED)
+        claimed = BountyQuery(status=swept_for(Repair.REOPEN))
         async for page in in_pages(services.store.walk_bounties(claimed), scope.page):
             claims = await services.claims.get_many(
                 [each.claim_id for each in page if each.claim_id]
@@ -65,9 +66,8 @@ def _about(claim: Claim) -> str:
 
 def _belongs(claim: Claim, bounty: Bounty) -> bool:
     holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-    holding = bounty.status is BountyStatus.CLAIMED or bounty.status in PAST_THE_PIVOT
-    ended = bounty.status is BountyStatus.SETTLED
-    return holding and not ended and holder == claim.agent.agent_id
+    needed = STATUSES[bounty.status].claimer in (Claimer.AT_WORK, Claimer.BEING_PAID)
+    return needed and holder == claim.agent.agent_id
 
 
 async def _has_changed(services: Services, bounty: Bounty, claim: Claim) -> bool:
@@ -81,7 +81,8 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
     async def end() -> str:
         if await _has_changed(services, bounty, claim):
             return _CHANGED
-        if bounty.status is BountyStatus.SETTLED and claim.claim_id == bounty.claim_id:
+        is_paid = STATUSES[bounty.status].claimer is Claimer.PAID
+        if is_paid and claim.claim_id == bounty.claim_id:
             await services.claims.complete(claim.claim_id)
             return "completed"
         return "released" if await give_up_lease(services, claim) else _CHANGED

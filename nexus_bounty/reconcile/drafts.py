@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.lifecycle import swept_for
+from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.cancel import unwind
 from nexus_bounty.operations.services import Services, committed
 from nexus_bounty.outcomes import PreCommitError, Proof
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep import Problem, Scope
+from nexus_bounty.statuses import Repair
 
 _DRAFT_STEP = derived_key("", "draft")
 
@@ -23,7 +25,8 @@ class StuckDrafts:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every draft whose create is no longer running."""
         services = scope.services
-        async for draft in services.store.walk_bounties(BountyQuery(status=BountyStatus.DRAFT)):
+        stuck = BountyQuery(status=swept_for(Repair.FINISH_CREATING))
+        async for draft in services.store.walk_bounties(stuck):
             if scope.is_young(draft.updated_at):
                 continue
             reservation = await _reservation(services, draft)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.lifecycle import TERMINAL
-from nexus_bounty.models import Bounty, BountyStatus
+from nexus_bounty.lifecycle import swept_for
+from nexus_bounty.models import Bounty
 from nexus_bounty.operations.services import Services, give_back
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
+from nexus_bounty.statuses import STATUSES, Credits, Repair
 
 
 class OrphanReservations:
@@ -38,7 +39,7 @@ class OrphanReservations:
 
 async def _forget_ended(scope: Scope) -> None:
     """Drop what is known of bounties that may have ended since."""
-    for status in TERMINAL if len(scope.notes.known) else ():
+    for status in swept_for(Repair.END_ESCROW) if len(scope.notes.known) else ():
         async for bounty_id in scope.services.store.walk_ids(status):
             scope.notes.known.drop(bounty_id)
 
@@ -68,17 +69,18 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
             f"is held for bounty {bounty.bounty_id!r}, which names another reservation",
             reason="a person has to decide",
         )
-    if bounty.status in TERMINAL:
+    row = STATUSES[bounty.status]
+    if Repair.END_ESCROW in row.repairs:
         young = scope.is_young(bounty.updated_at)
         return None if young else _problem(scope.services, bounty, reservation)
-    if bounty.status is not BountyStatus.DRAFT:  # which may yet be opened on other credits
+    if row.credits is not Credits.PROMISED:  # it may yet be opened on other credits
         scope.notes.known.add(reservation.reference, reservation.reservation_id)
     return None
 
 
 def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Problem:
     async def end() -> str:
-        if bounty.status is BountyStatus.SETTLED:
+        if STATUSES[bounty.status].credits is Credits.CLAIMER:
             await finish(services, bounty, services.key(None))
             return "paid to the claimer"
         await give_back(services, bounty)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.models import Bounty, BountyStatus, RewardType, reward_id
+from nexus_bounty.lifecycle import swept_for
+from nexus_bounty.models import Bounty, RewardType, reward_id
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import record_payout
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
+from nexus_bounty.statuses import Repair
+
+(_SETTLED,) = swept_for(Repair.RECORD_REWARD)  # one walk notes one place to go on from
 
 
 class MissingRewards:
@@ -30,9 +34,7 @@ class MissingRewards:
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
     """The settled bounties of which it is not known that nothing is missing."""
-    async for bounty_id in scope.services.store.walk_ids(
-        BountyStatus.SETTLED, after=scope.notes.after
-    ):
+    async for bounty_id in scope.services.store.walk_ids(_SETTLED, after=scope.notes.after):
         if scope.notes.known.get(bounty_id) is None:
             yield bounty_id
 
@@ -43,7 +45,7 @@ async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
     settled = {
         bounty_id: bounty
         for bounty_id, bounty in bounties.items()
-        if bounty.status is BountyStatus.SETTLED and not scope.is_young(bounty.updated_at)
+        if bounty.status is _SETTLED and not scope.is_young(bounty.updated_at)
     }
     due = {bounty_id: _reward_due(bounty) for bounty_id, bounty in settled.items()}
     recorded = await store.recorded_rewards([each for each in due.values() if each is not None])

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.lifecycle import swept_for
+from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.reconcile.sweep import Problem, Scope
+from nexus_bounty.statuses import Repair
 
 
 class PendingSettlements:
     """Settles that died after the pivot."""
 
     name = "pending settlements"
-    status = BountyStatus.PENDING_SETTLEMENT
+    repair = Repair.FINISH_PAYING
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every bounty that is still being paid, by nobody."""
-        async for bounty in scope.services.store.walk_bounties(BountyQuery(status=self.status)):
+        stranded = BountyQuery(status=swept_for(self.repair))
+        async for bounty in scope.services.store.walk_bounties(stranded):
             if not scope.is_young(bounty.updated_at):
                 yield _problem(scope.services, bounty)
 
@@ -27,7 +30,7 @@ class CompletedNotSettled(PendingSettlements):
     """Bounties that the peer, or a store's user, completed and nobody settled."""
 
     name = "completed, not settled"
-    status = BountyStatus.COMPLETED
+    repair = Repair.SETTLE_COMPLETED
 
 
 def _problem(services: Services, bounty: Bounty) -> Problem:

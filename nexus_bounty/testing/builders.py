@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from nexus_bounty.lifecycle import PAST_THE_PIVOT
 from nexus_bounty.models import (
     AgentIdentity,
     Bounty,
@@ -16,19 +17,10 @@ from nexus_bounty.models import (
     RewardType,
     reward_id,
 )
+from nexus_bounty.statuses import STATUSES, Claimer, Credits
 
 CREATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DEADLINE: Final = datetime(2100, 1, 1, tzinfo=UTC)
-
-_PAST_CLAIMING: Final = frozenset(
-    {
-        BountyStatus.CLAIMED,
-        BountyStatus.PENDING_SETTLEMENT,
-        BountyStatus.COMPLETED,
-        BountyStatus.SETTLED,
-    }
-)
-_PAST_DELIVERY: Final = _PAST_CLAIMING - {BountyStatus.CLAIMED}
 
 
 def make_agent(agent_id: str = "alice", **overrides: Any) -> AgentIdentity:
@@ -55,11 +47,12 @@ def make_bounty(**overrides: Any) -> Bounty:
 def make_bounty_in(status: BountyStatus, **overrides: Any) -> Bounty:
     """A bounty as it looks in `status`: `alice` holds it by claim `c-1`, and delivered `cid-1`."""
     implied: dict[str, Any] = {"status": status}
-    if status is not BountyStatus.DRAFT:
+    row = STATUSES[status]
+    if row.credits is not Credits.PROMISED:
         implied["reservation_id"] = "r-1"
-    if status in _PAST_CLAIMING:
+    if row.claimer not in (Claimer.NONE, Claimer.GONE):
         implied |= {"claimed_by": make_agent("alice"), "claim_id": "c-1"}
-    if status in _PAST_DELIVERY:
+    if status in PAST_THE_PIVOT:
         implied["fulfilled_by_cid"] = "cid-1"
     return make_bounty(**(implied | overrides))
 

@@ -214,9 +214,9 @@ MUTANTS: Final = (
     # the life of a bounty
     Mutant(
         "what is being paid can be cancelled",
-        "nexus_bounty.lifecycle",
-        "_S.PENDING_SETTLEMENT: frozenset({_S.COMPLETED, _S.SETTLED}),",
-        "_S.PENDING_SETTLEMENT: frozenset({_S.COMPLETED, _S.SETTLED, _S.CANCELLED}),",
+        "nexus_bounty.statuses",
+        "then=frozenset({_S.COMPLETED, _S.SETTLED}),",
+        "then=frozenset({_S.COMPLETED, _S.SETTLED, _S.CANCELLED}),",
     ),
     Mutant(
         "anybody can release anybody's claim",

@@ -14,6 +14,7 @@ from functools import partial
 from heapq import heappush, heappushpop, nlargest
 from itertools import islice
 
+from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
@@ -23,12 +24,13 @@ from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
+from nexus_bounty.statuses import Repair
 from nexus_bounty.validation import check_query
 
 Place = tuple[datetime, str]
 """Where a bounty stands in a listing: by its time of creation, then by its id; newest is last."""
 
-ALIVE = BountyQuery(status=(BountyStatus.OPEN, BountyStatus.CLAIMED))
+ALIVE = BountyQuery(status=swept_for(Repair.EXPIRE))
 
 
 def place(bounty: Bounty) -> Place:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nexus_bounty.models import BountyStatus, RewardQuery, RewardRecord
+from nexus_bounty.lifecycle import TOMBSTONE
+from nexus_bounty.models import RewardQuery, RewardRecord
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed
@@ -50,7 +51,7 @@ class RewardBook:
         base: Document | None = None
         while True:
             path = self._zone.reward(reward.reward_id)
-            tombstone = to_value(reward) | {"status": BountyStatus.CANCELLED.value}
+            tombstone = to_value(reward) | {"status": TOMBSTONE.value}
             intent = self._writer.intend(
                 operation, path, base, new_value(reward, base), tombstone=tombstone
             )

@@ -5,15 +5,15 @@ bounty; it is removed after the commit that leaves its status, so it may be stal
 re-check the document. What makes that safe although deletes cannot be conditional and may arrive
 late:
 
-- `open` can be entered twice (`claimed → open` releases). A re-entry has a marker of its own
-  generation, named after the sequence number of its write, which no late delete of an older one
-  can hit. The plain marker is written besides, for the peer.
-- `claimed` can be entered twice, too. Its marker is kept through a release and removed only when
-  the bounty leaves `open` and `claimed` for good, so that no delete of it is ever under way while
-  it may be needed, and a listing of `open` before `claimed` sees a bounty that moves meanwhile.
-- A draft is expected to be opened and a settlement under way to be settled: the marker of that
-  next status is written with the first one, in one request. Should it never be entered, the
-  marker is stale once the bounty has ended.
+- A status that a bounty can go back to can be entered twice (`claimed → open` releases). A
+  re-entry has a marker of its own generation, named after the sequence number of its write, which
+  no late delete of an older one can hit. The plain marker is written besides, for the peer.
+- The status that it goes back from can be entered twice, too. Its marker is kept on the way back
+  and removed only when the bounty leaves both for good, so that no delete of it is ever under way
+  while it may be needed, and a listing of `open` before `claimed` sees a bounty that moves
+  meanwhile.
+- Where the table of statuses expects a next one, its marker is written with the first, in one
+  request. Should it never be entered, the marker is stale once the bounty has ended.
 - The markers of a bounty that was announced and never created are left alone: it may yet be
   created, and nothing could tell a delete that arrives then from one that is due.
 """
@@ -23,24 +23,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from functools import partial
-from typing import Final
 
 from nexus_bounty.bounded_set import Recent
 from nexus_bounty.idempotency import History
-from nexus_bounty.lifecycle import TRANSITIONS
+from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
-
-_OPEN, _CLAIMED = BountyStatus.OPEN, BountyStatus.CLAIMED
-_EXPECTED: Final = {
-    BountyStatus.DRAFT: BountyStatus.OPEN,
-    BountyStatus.PENDING_SETTLEMENT: BountyStatus.SETTLED,
-}
-"""The status that nearly every bounty enters next."""
+from nexus_bounty.statuses import STATUSES
 
 
 class Standing(Enum):
@@ -55,7 +48,8 @@ class Standing(Enum):
 
 def announced_with(status: BountyStatus) -> list[BountyStatus]:
     """The statuses whose markers are written when a bounty is about to enter `status`."""
-    return [status, _EXPECTED[status]] if status in _EXPECTED else [status]
+    expected = STATUSES[status].expects
+    return [status] if expected is None else [status, expected]
 
 
 def generation_after(
@@ -64,27 +58,28 @@ def generation_after(
     """The generation of the marker of a bounty that enters `target` by write `seq`."""
     if target is before:
         return history.marker_seq
-    if before is _CLAIMED and target is _OPEN:
-        return seq
-    return None
+    return seq if goes_back(before, target) else None
 
 
 def left_behind(
     bounty_id: str, before: BountyStatus, target: BountyStatus, history: History, zone: ZonePaths
 ) -> list[str]:
     """The marker paths that a bounty leaves behind when it goes from `before` to `target`."""
-    if target is before or (before, target) == (_CLAIMED, _OPEN):
+    if target is before or goes_back(before, target):
         return []
     behind = [zone.marker(before, bounty_id)]
     behind += [
         zone.marker(ahead, bounty_id)
         for ahead in announced_with(before)[1:]
-        if ahead is not target and ahead not in _reachable(target)
+        if ahead is not target and ahead not in ahead_of(target)
     ]
     if history.marker_seq is not None:
         behind.append(zone.marker(before, bounty_id, history.marker_seq))
-        if before is _OPEN and target is not _CLAIMED:
-            behind.append(zone.marker(_CLAIMED, bounty_id))
+        behind += [
+            zone.marker(each, bounty_id)
+            for each in sources_of(before)
+            if goes_back(each, before) and each is not target
+        ]
     return behind
 
 
@@ -96,23 +91,8 @@ def standing(
         return Standing.AHEAD
     if marked is status and generation in (None, history.marker_seq):
         return Standing.CURRENT
-    ahead = generation is None and _plain_marker_may_be_needed(marked, status)
+    ahead = generation is None and marked in ahead_of(status)  # a re-entry has one of its own
     return Standing.AHEAD if ahead else Standing.STALE
-
-
-def _plain_marker_may_be_needed(marked: BountyStatus, status: BountyStatus) -> bool:
-    """Whether a bounty in `status` may yet enter `marked`, needing its plain marker."""
-    reentry = marked is _OPEN and status is not BountyStatus.DRAFT
-    return not reentry and marked in _reachable(status)
-
-
-def _reachable(status: BountyStatus) -> set[BountyStatus]:
-    found: set[BountyStatus] = set()
-    frontier = {status}
-    while frontier:
-        frontier = {after for each in frontier for after in TRANSITIONS[each]} - found
-        found |= frontier
-    return found
 
 
 class StatusIndex:

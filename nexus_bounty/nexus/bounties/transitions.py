@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nexus_bounty.idempotency import History
-from nexus_bounty.lifecycle import sources_of
+from nexus_bounty.lifecycle import holder_of, sources_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
 from nexus_bounty.nexus.documents.records import to_value
+from nexus_bounty.statuses import STATUSES, Claimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,14 @@ class Transition:
         """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
         if bounty.status not in self.sources:
             return f"a bounty that is {bounty.status.value} cannot become {self.target.value}"
-        if bounty.status is BountyStatus.CLAIMED and self.only_by is not None:
-            holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-            if holder != self.only_by:
-                return f"it is claimed by {holder!r}, not by {self.only_by!r}"
+        claimer = STATUSES[bounty.status].claimer
+        if claimer is Claimer.AT_WORK and self.only_by not in (None, holder_of(bounty)):
+            return f"it is claimed by {holder_of(bounty)!r}, not by {self.only_by!r}"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
-        is_open, claim_id = bounty.status is BountyStatus.OPEN, self.with_claim
-        if is_open and claim_id is not None and history.has_given_back(claim_id):
-            return f"the claim {claim_id!r} was given back"
+        spent = self.with_claim is not None and history.has_given_back(self.with_claim)
+        if spent and claimer is Claimer.NONE:
+            return f"the claim {self.with_claim!r} was given back"
         return None
 
 

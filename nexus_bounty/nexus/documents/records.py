@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from nexus_bounty.idempotency import EVIDENCE_KEY
+from nexus_bounty.lifecycle import TOMBSTONE
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
     Bounty,
     BountyCriteria,
-    BountyStatus,
     Claim,
     RewardRecord,
     Wire,
@@ -118,7 +118,7 @@ def new_value(record: Wire, base: Document | None) -> dict[str, Any]:
 
 def bounty_tombstone(bounty: Bounty) -> dict[str, Any]:
     """What stands where a bounty was fenced off: to other programs, a cancelled bounty."""
-    return to_value(bounty) | {"status": BountyStatus.CANCELLED.value}
+    return to_value(bounty) | {"status": TOMBSTONE.value}
 
 
 def anonymous_tombstone(bounty_id: str, now: datetime) -> dict[str, Any]:
