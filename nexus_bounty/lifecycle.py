@@ -28,9 +28,6 @@ HOLDS_ESCROW: Final = frozenset(
 )
 """A bounty in one of these has exactly one live reservation of its amount."""
 
-TOMBSTONE: Final = BountyStatus.CANCELLED
-"""What other programs, which know no tombstones, read where a creation was fenced off."""
-
 _LIFE: Final = tuple(STATUSES)
 
 

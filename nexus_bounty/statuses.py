@@ -158,3 +158,6 @@ STATUSES: Final[Mapping[BountyStatus, StatusRow]] = {
     ),
 }
 """In the order of a bounty's life; only a release goes against it."""
+
+TOMBSTONE: Final = _S.CANCELLED
+"""What other programs, which know no tombstones, read where a creation was fenced off."""

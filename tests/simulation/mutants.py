@@ -261,12 +261,12 @@ MUTANTS: Final = (
     Mutant(
         "settle: paid before the pivot",
         _SETTLE,
-        "        if bounty.status is not BountyStatus.COMPLETED:\n            pivot",
+        "        if not _is_decided_elsewhere(bounty):\n            pivot",
         "        if bounty.status is BountyStatus.CLAIMED:\n"
         "            await services.credits.capture(\n"
         '                bounty.reservation_id or "", to_account=bounty.claimed_by.agent_id\n'
         "            )\n"
-        "        if bounty.status is not BountyStatus.COMPLETED:\n            pivot",
+        "        if not _is_decided_elsewhere(bounty):\n            pivot",
     ),
     Mutant(
         "settle: settled before it is paid",
@@ -299,7 +299,7 @@ MUTANTS: Final = (
     Mutant(
         "settle: the criteria are not looked at while nobody has claimed the bounty",
         _SETTLE,
-        "    if bounty.status in (BountyStatus.DRAFT, BountyStatus.OPEN):",
+        "    if claimer is Claimer.NONE:",
         "    if False:",
     ),
     Mutant(
@@ -433,7 +433,7 @@ MUTANTS: Final = (
     Mutant(
         "claim: a lease that was given back will do",
         "nexus_bounty.nexus.bounties.transitions",
-        "        if is_open and claim_id is not None and history.has_given_back(claim_id):",
+        "        if spent and claimer is Claimer.NONE:",
         "        if False:",
     ),
     # the reconciler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nexus_bounty.lifecycle import TOMBSTONE
 from nexus_bounty.models import RewardQuery, RewardRecord
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
@@ -13,6 +12,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, new_value, to_reward, to_value
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
 from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
+from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import (
     MOST_REWARD_ID_BYTES,
     check_id,

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from nexus_bounty.idempotency import EVIDENCE_KEY
-from nexus_bounty.lifecycle import TOMBSTONE
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -23,6 +22,7 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import MOST_AMOUNT, is_name
 
 MOST_NAME_BYTES: Final = 255
