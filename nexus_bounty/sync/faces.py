@@ -217,7 +217,7 @@ class SyncNexusClient(Face[NexusClient]):
         recursive: bool = False,
         details: bool = False,
         deadline: Deadline | None = None,
-    ) -> Iterator[wire.Entry]:
+    ) -> Iterator[wire.ListedFile]:
         """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry has only its path.

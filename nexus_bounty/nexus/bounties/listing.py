@@ -19,6 +19,7 @@ from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.client.quirks import Extra
 from nexus_bounty.nexus.documents import Document, is_tombstone, paths
 from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
 from nexus_bounty.nexus.documents.commits import CommitStrategy
@@ -220,7 +221,7 @@ class _Etags:
     @property
     def _fewest(self) -> float:
         """How many documents have to be spared for a page of etags: one read costs as much."""
-        bulk = self._client.dialect.reads_in_bulk is not False
+        bulk = self._client.capabilities.has(Extra.BULK_READS) is not False
         return self._client.settings.page_size / 8 if bulk else 2
 
 

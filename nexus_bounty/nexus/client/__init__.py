@@ -1,9 +1,10 @@
 """The client: what can be asked of a Nexus server, and what each answer proves.
 
 From the outside in: `nexus_client` (the methods), `rpc` (one request), `transport` (the wire),
-`classification` (the one closed table of verdicts), `retry` (when to ask again).
+`classification` (the one closed table of verdicts), `quirks` (the one table of dialects), `retry`
+(when to ask again).
 """
 
-from nexus_bounty.nexus.client.nexus_client import Dialect, Etags, File, NexusClient, Page, Paths
+from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths
 
-__all__ = ["Dialect", "Etags", "File", "NexusClient", "Page", "Paths"]
+__all__ = ["Etags", "File", "NexusClient", "Page", "Paths"]

@@ -13,6 +13,8 @@ from typing import Final
 
 import httpx
 
+from nexus_bounty.nexus.client.quirks import MISSING
+
 
 class Disposition(StrEnum):
     """What is proven of one attempt."""
@@ -126,22 +128,21 @@ STATUSES: Final[Mapping[int, Verdict]] = {
     504: _ambiguous(Reason.TIMEOUT),
 }
 
-# Nexus 0.5.6 to 0.9.18 and 0.10.1 number some errors differently (-32000/-32007, -32002/-32004);
-# the numbers of one that collide with the other mean a definite refusal in both.
+# Dialects number some errors differently (`quirks`: missing files, bad paths); the numbers of one
+# that collide with another's mean a definite refusal in both.
 RPC_CODES: Final[Mapping[int, Verdict]] = {
     -32700: _refused(Reason.BAD_REQUEST),
     -32600: _refused(Reason.BAD_REQUEST),
     -32601: _refused(Reason.BAD_REQUEST),
     -32602: _refused(Reason.BAD_REQUEST),
     -32603: _ambiguous(Reason.SERVER_ERROR),
-    -32000: _refused(Reason.NOT_FOUND),
+    **dict.fromkeys(MISSING, _refused(Reason.NOT_FOUND)),
     -32001: _ambiguous(Reason.EXISTS),
     -32002: _refused(Reason.BAD_PATH),
     -32003: _refused(Reason.PERMISSION),
     -32004: _refused(Reason.PERMISSION_OR_PATH),
     -32005: _refused(Reason.BAD_REQUEST),
     -32006: _ambiguous(Reason.CONFLICT),
-    -32007: _refused(Reason.NOT_FOUND),
     -32018: _refused(Reason.PERMISSION),
 }
 

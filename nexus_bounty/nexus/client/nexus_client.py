@@ -23,6 +23,7 @@ from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, Verdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
@@ -60,20 +61,6 @@ class Etags:
         return self.until is None or path <= self.until
 
 
-@dataclass(slots=True)
-class Dialect:
-    """What the server was seen to understand; `None` until it was asked."""
-
-    takes_limits: bool | None = None
-    orders_pages: bool | None = None
-    reads_in_bulk: bool | None = None
-    shows_in_bulk: bool | None = None
-    checks_in_bulk: bool | None = None
-    writes_in_bulk: bool | None = None
-    deletes_in_batches: bool | None = None
-    deletes_in_bulk: bool | None = None
-
-
 class NexusClient:
     """Speaks to one Nexus server.
 
@@ -105,7 +92,7 @@ class NexusClient:
         }
         settings = settings or NexusSettings()
         self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
-        self.dialect = Dialect()
+        self.capabilities = Capabilities()
         self.random = random or SystemRandom()  # which a forked process does not share
         self.retries = RetryPolicy(
             self.settings.retry_attempts,
@@ -278,7 +265,7 @@ class NexusClient:
 
         Only 0.9 and later can say it.
         """
-        reply = await self._harmless("sys_stat", path, {"path": path}, wire.stats, deadline)
+        reply = await self._harmless(STAT, path, {"path": path}, wire.stats, deadline)
         return reply.version_tag if reply else None
 
     async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
@@ -311,7 +298,7 @@ class NexusClient:
         recursive: bool = False,
         details: bool = False,
         deadline: Deadline | None = None,
-    ) -> AsyncIterator[wire.Entry]:
+    ) -> AsyncIterator[wire.ListedFile]:
         """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry has only its path.
@@ -352,10 +339,10 @@ class NexusClient:
         """
         params = {"path": directory, "recursive": recursive}
         deadline = deadline or self.deadline()
-        cursor = after if after and self.dialect.orders_pages else None
+        cursor = after if after and self.capabilities.orders_pages else None
         found = await self._list_page(directory, params, cursor, deadline)
         goes_on = found.next_cursor if found.has_more else None
-        if goes_on is not None and not self.dialect.orders_pages:
+        if goes_on is not None and not self.capabilities.orders_pages:
             unasked = "it is a page, which was not asked for"
             raise NexusError(
                 classification.UNREADABLE, method="list", path=directory, detail=unasked
@@ -373,25 +360,26 @@ class NexusClient:
         Of a page of them, or of all where pages of the server could lose one.
         """
         params = {"path": directory, "recursive": False, "details": True}
-        cursor = after if after and self.dialect.orders_pages else None
+        cursor = after if after and self.capabilities.orders_pages else None
         found = await self._list_page(directory, params, cursor, deadline or self.deadline())
         by_path = {each.path: tag for each in found.entries if (tag := each.version_tag)}
         goes_on = found.next_cursor if found.has_more else None
-        return Etags(by_path, goes_on if self.dialect.orders_pages else None)
+        return Etags(by_path, goes_on if self.capabilities.orders_pages else None)
 
     async def _list_page(
         self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline
     ) -> wire.ListReply:
-        if self.dialect.takes_limits is not False and self.dialect.orders_pages is not False:
+        can = self.capabilities
+        if can.has(Extra.LIMITS) is not False and can.orders_pages is not False:
             paging = {"limit": self.settings.page_size} | ({"cursor": cursor} if cursor else {})
             page = await self._if_understood(
-                "takes_limits", "list", directory, {**params, **paging}, wire.listings, deadline
+                Extra.LIMITS, directory, {**params, **paging}, wire.listings, deadline
             )
             if page is not None:
                 if cursor is None and not page.has_more:
                     return page
-                self.dialect.orders_pages = page.follows(cursor)
-                if self.dialect.orders_pages:
+                can.orders_pages = page.follows(cursor)
+                if can.orders_pages:
                     return page
         # the whole listing at once; only details tell its directories from files
         params = {**params, "details": True}
@@ -406,7 +394,7 @@ class NexusClient:
         replies = None
         if len(paths) > 1:
             replies = await self._if_understood(
-                "reads_in_bulk", "read_bulk", paths[0], params, wire.bulk_files, deadline
+                Extra.BULK_READS, paths[0], params, wire.bulk_files, deadline
             )
         if replies is not None and await self._shows_what_is_there(replies, paths, deadline):
             return [
@@ -417,11 +405,13 @@ class NexusClient:
     async def _shows_what_is_there(
         self, replies: Mapping[str, object], paths: Sequence[str], deadline: Deadline
     ) -> bool:
-        """Whether a bulk read is to be believed: 0.9.x answers with null for every path."""
+        """Whether a bulk read is to be believed: some answer with null for every path (0.9)."""
         if any(replies.values()):
-            self.dialect.shows_in_bulk = True
-        elif self.dialect.shows_in_bulk is None and any(await self.exist(paths, deadline=deadline)):
-            self.dialect.reads_in_bulk = False
+            self.capabilities.shows_in_bulk = True
+        elif self.capabilities.shows_in_bulk is None and any(
+            await self.exist(paths, deadline=deadline)
+        ):
+            self.capabilities.understood[Extra.BULK_READS] = False
             return False
         return True
 
@@ -442,8 +432,7 @@ class NexusClient:
         pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
         try:
             replies = await self._if_understood(
-                "writes_in_bulk",
-                "write_batch",
+                Extra.BULK_WRITES,
                 first,
                 {"files": pairs},
                 wire.bulk_writes,
@@ -474,15 +463,9 @@ class NexusClient:
         self, paths: Sequence[str], deadline: Deadline
     ) -> Mapping[str, wire.DeleteReply] | None:
         """What the server says of each path; `None` if it has no such method."""
-        names = {"deletes_in_batches": "delete_batch", "deletes_in_bulk": "delete_bulk"}
-        for capability, method in names.items():  # 0.9 and 0.10 have the first, 0.7.0 the other
+        for extra in BULK_DELETES:
             replies = await self._if_understood(
-                capability,
-                method,
-                paths[0],
-                {"paths": list(paths)},
-                wire.bulk_deletions,
-                deadline,
+                extra, paths[0], {"paths": list(paths)}, wire.bulk_deletions, deadline
             )
             if replies is not None:
                 return replies
@@ -491,8 +474,7 @@ class NexusClient:
     async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
         if len(paths) > 1:
             found = await self._if_understood(
-                "checks_in_bulk",
-                "exists_batch",
+                Extra.BULK_CHECKS,
                 paths[0],
                 {"paths": list(paths)},
                 wire.existences,
@@ -504,8 +486,7 @@ class NexusClient:
 
     async def _if_understood(
         self,
-        capability: str,
-        method: str,
+        extra: Extra,
         path: str,
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
@@ -513,21 +494,18 @@ class NexusClient:
         *,
         repeat: bool = True,
     ) -> T | None:
-        """Send what not every release understands; `None`, from then on, where it is not.
-
-        0.5.6 knows neither limits nor bulk methods.
-        """
-        if getattr(self.dialect, capability) is False:
+        """Send what not every dialect understands; `None`, from then on, where it is not."""
+        if self.capabilities.has(extra) is False:
             return None
         send = self._harmless if repeat else self._once
         try:
-            reply = await send(method, path, params, decoder, deadline)
+            reply = await send(extra.value, path, params, decoder, deadline)
         except NexusError as error:
-            if getattr(self.dialect, capability) or error.reason is not Reason.BAD_REQUEST:
+            if self.capabilities.has(extra) or error.reason is not Reason.BAD_REQUEST:
                 raise
-            setattr(self.dialect, capability, False)
+            self.capabilities.understood[extra] = False
             return None
-        setattr(self.dialect, capability, True)
+        self.capabilities.understood[extra] = True
         return reply
 
     async def _harmless(

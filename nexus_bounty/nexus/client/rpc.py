@@ -213,12 +213,12 @@ class _Call:
 
 def _acknowledged(
     answer: Answer, decoder: msgspec.json.Decoder[T], number: int
-) -> wire.Reply[T] | None:
+) -> wire.Acknowledgement[T] | None:
     """An acknowledgement of request `number`, decoded in one pass; `None` if it is no such."""
     if classification.of_status(answer.status) is not classification.ACKNOWLEDGED:
         return None
     try:
-        reply = wire.replies(decoder).decode(answer.body)
+        reply = wire.acknowledgements(decoder).decode(answer.body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return None if reply.error or reply.id != number else reply

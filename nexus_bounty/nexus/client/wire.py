@@ -1,7 +1,7 @@
 """JSON-RPC as Nexus speaks it: one pass to encode a request, one to decode an answer.
 
-The dialects of 0.5.6, 0.7.0, 0.9.x and 0.10.x differ in the shapes of results; each decoder here
-takes all of them. Bytes travel as `{"__type__": "bytes", "data": "<base64>"}`.
+Dialects (`quirks`) differ in the shapes of results; each decoder here takes all of them. Bytes
+travel as `{"__type__": "bytes", "data": "<base64>"}`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Envelope(msgspec.Struct):
         return bool(self.id != number)
 
 
-class Reply(msgspec.Struct, Generic[T]):
+class Acknowledgement(msgspec.Struct, Generic[T]):
     """The body of an acknowledgement, its result decoded in the same pass."""
 
     result: T
@@ -61,12 +61,22 @@ class Blob(msgspec.Struct):
     data: bytes
 
 
-class FileReply(msgspec.Struct):
-    """A file with its metadata; 0.10.x says `content_id` where the others say `etag`."""
+class Tagged(msgspec.Struct, kw_only=True):
+    """What carries an etag; one dialect calls it `content_id`."""
 
-    content: Blob | str
     etag: str | None = None
     content_id: str | None = None
+
+    @property
+    def version_tag(self) -> str | None:
+        """The etag of the file's content, which a conditional write of the file has to match."""
+        return self.etag or self.content_id
+
+
+class FileReply(Tagged, kw_only=True):
+    """A file with its metadata."""
+
+    content: Blob | str
     encoding: str | None = None
 
     @property
@@ -78,33 +88,17 @@ class FileReply(msgspec.Struct):
             return b64decode(self.content, validate=True)
         return self.content.encode()
 
-    @property
-    def version_tag(self) -> str | None:
-        """What a conditional write of the file has to match."""
-        return self.etag or self.content_id
 
-
-class WriteMetadata(msgspec.Struct):
-    """What 0.7.0 nests under `bytes_written`."""
-
-    etag: str | None = None
-    content_id: str | None = None
-
-
-class WriteReply(msgspec.Struct):
+class WriteReply(Tagged, kw_only=True):
     """The acknowledgement of a write; the etag may be at either level, or missing."""
 
-    etag: str | None = None
-    content_id: str | None = None
-    bytes_written: WriteMetadata | int | None = None
+    bytes_written: Tagged | int | None = None
 
     @property
     def version_tag(self) -> str | None:
         """The etag of what was stored, where the server says it."""
-        nested = self.bytes_written if isinstance(self.bytes_written, WriteMetadata) else None
-        return (
-            self.etag or self.content_id or (nested and (nested.etag or nested.content_id)) or None
-        )
+        nested = self.bytes_written if isinstance(self.bytes_written, Tagged) else None
+        return self.etag or self.content_id or (nested and nested.version_tag) or None
 
 
 class Moment(msgspec.Struct):
@@ -113,24 +107,17 @@ class Moment(msgspec.Struct):
     data: datetime
 
 
-class Entry(msgspec.Struct):
-    """One file of a detailed listing."""
+class ListedFile(Tagged, kw_only=True):
+    """One file or directory of a listing; without details it has only its path."""
 
     path: str
     modified_at: Moment | datetime | None = None
-    etag: str | None = None
-    content_id: str | None = None
     is_directory: bool = False
     entry_type: int | None = None
 
     @property
-    def version_tag(self) -> str | None:
-        """What a conditional write of the file has to match."""
-        return self.etag or self.content_id
-
-    @property
     def is_a_directory(self) -> bool:
-        """Whether this is no file; 0.10.x says so by `entry_type` 1."""
+        """Whether this is no file; one dialect says so by `entry_type` 1."""
         return self.is_directory or self.entry_type == 1
 
     @property
@@ -141,23 +128,23 @@ class Entry(msgspec.Struct):
 
 
 class ListReply(msgspec.Struct):
-    """One page of a listing; 0.5.6 has no pages."""
+    """One page of a listing, or all of it where there are no pages."""
 
-    files: Sequence[str | Entry]
+    files: Sequence[str | ListedFile]
     has_more: bool = False
     next_cursor: str | None = None
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ListedFile]:
         """What is listed, files and directories."""
-        return [Entry(path=each) if isinstance(each, str) else each for each in self.files]
+        return [ListedFile(path=each) if isinstance(each, str) else each for each in self.files]
 
     def follows(self, cursor: str | None) -> bool:
         """Whether this page begins after `cursor` and leaves nothing out up to the next one.
 
-        That can be seen only where a cursor is the last path of its page, as in 0.10.1, and the
-        paths are in order. The cursors of 0.7.0 and 0.9.x are opaque; those of 0.9.18 stand for a
-        path although its pages are in the order of writing, so that pages lose entries.
+        That can be seen only where a cursor is the last path of its page and the paths are in
+        order. Some cursors are opaque, and some of those stand for a path although the pages are
+        in the order of writing, so that pages lose entries.
         """
         paths = [each.path for each in self.entries]
         in_order = all(before < after for before, after in pairwise([cursor or "", *paths]))
@@ -189,34 +176,26 @@ class ExistsReply(msgspec.Struct):
     exists: bool
 
 
-class StatMetadata(msgspec.Struct):
-    """What 0.9.x nests under `metadata`."""
-
-    etag: str | None = None
-    content_id: str | None = None
-
-
-class StatReply(msgspec.Struct):
+class StatReply(Tagged, kw_only=True):
     """The metadata of a file; that of a missing one is `null`, at either level."""
 
-    etag: str | None = None
-    content_id: str | None = None
-    metadata: StatMetadata | None = None
+    metadata: Tagged | None = None
 
     @property
     def version_tag(self) -> str | None:
         """The file's etag, if there is such a file."""
-        nested = self.metadata and (self.metadata.etag or self.metadata.content_id)
-        return self.etag or self.content_id or nested or None
+        return self.etag or self.content_id or (self.metadata and self.metadata.version_tag) or None
 
 
 envelopes = msgspec.json.Decoder(Envelope)
 
 
 @lru_cache(maxsize=64)
-def replies(result: msgspec.json.Decoder[T]) -> msgspec.json.Decoder[Reply[T]]:
+def acknowledgements(
+    result: msgspec.json.Decoder[T],
+) -> msgspec.json.Decoder[Acknowledgement[T]]:
     """Decodes whole bodies whose results are what `result` decodes."""
-    return msgspec.json.Decoder(Reply[result.type])  # type: ignore[name-defined]
+    return msgspec.json.Decoder(Acknowledgement[result.type])  # type: ignore[name-defined]
 
 
 files = msgspec.json.Decoder(FileReply)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.quirks import EtagKind
 from nexus_bounty.nexus.probe import observe, races
 from nexus_bounty.nexus.probe.judge import judge
 from nexus_bounty.nexus.probe.report import (
     Bulk,
-    EtagKind,
     Facts,
     Judgement,
     Locks,
@@ -86,13 +86,14 @@ async def _observe(zone: ScratchZone, tell: Tell) -> Facts:
     bulk = await observe.bulk(zone)
     locks = await observe.locks(zone)
     tell("files renamed onto one name")
-    # after every other write, since a rename can block 0.5.6 for half a minute
-    from_root = basics.dialect == "0.5" and await observe.takes_files_at_root(zone)
+    # after every other write, since a rename can block some servers for half a minute
+    blocks = basics.dialect.rename.blocks_in_directories
+    from_root = blocks and await observe.takes_files_at_root(zone)
     rename = await races.race_renames(zone, from_root=from_root)
     tell("pages of a listing")
     paging = await observe.paging(zone)
     return Facts(
-        dialect=basics.dialect,
+        dialect=basics.dialect.name,
         etag=basics.etag,
         stores_conditional_writes=basics.stores,
         enforces_preconditions=basics.enforces,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from nexus_bounty.nexus.probe.report import EtagKind, Facts, Judgement, Race, RenameFacts, Verdict
+from nexus_bounty.nexus.client.quirks import DIALECTS, EtagKind, Preconditions
+from nexus_bounty.nexus.probe.report import Facts, Judgement, Race, RenameFacts, Verdict
 
 SLOW_RENAME: Final = 2.0
 """Seconds from which on a rename is too slow to be what every commit needs."""
 
-RACING_DIALECTS: Final = ("0.5", "0.7")
-"""By their sources nothing makes check and write one, so that a race not seen proves nothing."""
-
-DROPPING_RELEASES: Final = "0.9.9 to 0.9.18"
+_MEASURED: Final = ", ".join(release for row in DIALECTS.values() for release in row.measured)
 
 _ADVICE: Final = {
     Verdict.CONDITIONAL: 'use ConditionalCommit; the default, commit="auto", does',
@@ -25,8 +23,8 @@ _ADVICE: Final = {
         "single-writer); others may read"
     ),
     Verdict.UNSAFE: (
-        "use a server whose conditional writes are atomic (0.10 on its default backend), or one "
-        "whose rename has one winner (0.5.6, 0.7.0, 0.9.18)"
+        "use a server whose conditional writes are atomic, as they are on no release that was "
+        f"measured, or one whose rename has one winner, as on all of them ({_MEASURED})"
     ),
 }
 
@@ -48,7 +46,7 @@ def _safe(facts: Facts) -> list[Verdict]:
     checked = facts.stores_conditional_writes and facts.enforces_preconditions
     decides = facts.rename is not None and facts.rename.decides
     found = []
-    if checked and facts.preconditions_are_atomic and facts.dialect not in RACING_DIALECTS:
+    if checked and facts.preconditions_are_atomic and not _is_known_to_race(facts):
         found.append(Verdict.CONDITIONAL)
     if decides:
         found.append(Verdict.RENAME)
@@ -57,6 +55,11 @@ def _safe(facts: Facts) -> list[Verdict]:
     if Verdict.CONDITIONAL not in found and _is_slow(facts.rename):
         found.reverse()
     return found
+
+
+def _is_known_to_race(facts: Facts) -> bool:
+    """Whether nothing makes check and write one, so that a race not seen proves nothing."""
+    return facts.known is not None and facts.known.preconditions is Preconditions.RACE
 
 
 def _is_slow(rename: RenameFacts | None) -> bool:
@@ -79,7 +82,9 @@ def _reasons(facts: Facts) -> list[str]:
 def _about_preconditions(facts: Facts) -> str:
     if not facts.stores_conditional_writes:
         said = "a conditional write was acknowledged and never stored"
-        return f"{said}, as releases {DROPPING_RELEASES} do" if facts.dialect == "0.9" else said
+        known = facts.known
+        drops = known is not None and known.preconditions is Preconditions.DROPPED
+        return f"{said}, as releases {known.releases} do" if known and drops else said
     if facts.etag is EtagKind.CONSTANT:
         return "the etag stays the same whatever the content, so every if_match succeeds"
     if not facts.enforces_preconditions:
@@ -87,7 +92,7 @@ def _about_preconditions(facts: Facts) -> str:
     for what, race in (("updates of one version", facts.updates), ("creates", facts.creates)):
         if race is not None and not race.was_exclusive:
             return f"preconditions race: of {race.writers} {what} at once, {_most(race)} were won"
-    if facts.dialect in RACING_DIALECTS:
+    if _is_known_to_race(facts):
         return "preconditions of this release are known to race, though no race was seen now"
     return "preconditions are enforced, and of writers who raced never more than one won"
 

@@ -13,8 +13,9 @@ import msgspec
 from nexus_bounty.nexus.client import NexusClient, etags, wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import Dialect, EtagKind, Extra, dialect_of
 from nexus_bounty.nexus.client.retry import Deadline
-from nexus_bounty.nexus.probe.report import Bulk, EtagKind, Locks, Paging
+from nexus_bounty.nexus.probe.report import Bulk, Locks, Paging
 from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, is_refused
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ async def _asked(client: NexusClient, route: str, deadline: Deadline | None) -> 
 class Basics:
     """How the server takes one writer's writes."""
 
-    dialect: str
+    dialect: Dialect
     etag: EtagKind
     stores: bool
     enforces: bool
@@ -76,7 +77,7 @@ async def basics(zone: ScratchZone) -> Basics:
     tag = first.version_tag if first else None
     stores, second = await _stores(zone, path, tag)
     return Basics(
-        dialect=_dialect(reply),
+        dialect=dialect_of(reply),
         etag=_etag_kind(first, second, stores=stores),
         stores=stores,
         enforces=stores and await _enforces(zone, path, tag),
@@ -89,16 +90,6 @@ async def _timed(what: Awaitable[T]) -> tuple[T, float]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     return await what, loop.time() - began
-
-
-def _dialect(reply: dict[str, Any]) -> str:
-    """Which release words the acknowledgement of a write like this."""
-    written = reply.get("bytes_written")
-    if "content_id" in reply:
-        return "0.10"
-    if isinstance(written, dict):
-        return "0.7"
-    return "0.5" if written is None else "0.9"
 
 
 async def _stores(
@@ -128,7 +119,7 @@ def _etag_kind(
         return EtagKind.NONE
     algorithm = etags.algorithm_of(first.body, first.version_tag)
     if algorithm is not None:
-        return EtagKind(algorithm)
+        return algorithm
     if stores and second is not None and second.version_tag == first.version_tag:
         return EtagKind.CONSTANT
     return EtagKind.OPAQUE
@@ -138,10 +129,10 @@ async def bulk(zone: ScratchZone) -> Bulk:
     """What can be done to several files at once, and really is."""
     path, new = zone.path("a"), zone.path("bulk")
     reads = {"paths": [path], "return_metadata": True, "skip_errors": True}
-    found = await _if_understood(zone.call("read_bulk", reads, wire.bulk_files))
-    checked = await _if_understood(zone.call("exists_batch", {"paths": [path]}, wire.existences))
+    found = await _if_understood(zone.call(Extra.BULK_READS, reads, wire.bulk_files))
+    checked = await _if_understood(zone.call(Extra.BULK_CHECKS, {"paths": [path]}, wire.existences))
     files = [[new, wire.encode_bytes(b"bulk")]]
-    written = await _if_understood(zone.call("write_batch", {"files": files}, _anything))
+    written = await _if_understood(zone.call(Extra.BULK_WRITES, {"files": files}, _anything))
     zone.wrote(new)
     return Bulk(
         reads=bool(found and found.get(path)),

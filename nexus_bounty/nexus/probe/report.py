@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from nexus_bounty.models import Stored, Wire, utc_now
-from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.quirks import DIALECTS, Dialect, EtagKind, RenameQuirks
 
 
 class Verdict(StrEnum):
@@ -23,18 +23,6 @@ class Verdict(StrEnum):
     """Only if one process alone writes the zone: `SingleWriter`."""
     UNSAFE = "unsafe"
     """In no way known."""
-
-
-class EtagKind(StrEnum):
-    """What an etag is made of."""
-
-    SHA256 = "sha256"
-    BLAKE3 = "blake3"
-    OPAQUE = "opaque"
-    """No hash of the content that is known, but another one for other content."""
-    CONSTANT = "constant"
-    """The same whatever the content, so that every `if_match` of it succeeds."""
-    NONE = "none"
 
 
 class Paging(StrEnum):
@@ -99,7 +87,7 @@ class RenameFacts(Observed, frozen=True, kw_only=True):
     told_by_etag: bool = False
     """Whether the etag of the new name is still the hash of the winner's content."""
     from_root: bool = False
-    """Whether the files lay at the root: 0.5.6 blocks itself where they lie in a directory."""
+    """Whether the files lay at the root: where they block the server in a directory."""
     seconds: float
     """How long a winning rename takes; where it took longer than the probe waits, that long."""
     answered: bool = True
@@ -120,6 +108,7 @@ class Facts(Observed, frozen=True, kw_only=True):
     """What was observed of a server, without judgement."""
 
     dialect: str
+    """The name of how it words its answers, as in the table of dialects."""
     etag: EtagKind
     stores_conditional_writes: bool
     enforces_preconditions: bool
@@ -131,6 +120,11 @@ class Facts(Observed, frozen=True, kw_only=True):
     locks: Locks = Locks.NONE
     read_seconds: float = 0.0
     write_seconds: float = 0.0
+
+    @property
+    def known(self) -> Dialect | None:
+        """What is known of servers that word their answers so."""
+        return DIALECTS.get(self.dialect)
 
     @property
     def preconditions_are_atomic(self) -> bool:
@@ -179,6 +173,7 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
         facts, rename = self.facts, self.facts.rename
         return [
             ("server", f"{self.version or 'unknown version'}, speaks as {facts.dialect}"),
+            *_known(facts.known),
             ("etag", facts.etag.value),
             ("conditional writes are stored", _yes(facts.stores_conditional_writes)),
             ("preconditions are enforced", _yes(facts.enforces_preconditions)),
@@ -196,6 +191,11 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
             ("cost of this probe", f"{self.requests} requests, {self.seconds:.1f} s"),
             ("scratch zone removed", _removed(self)),
         ]
+
+
+def _known(dialect: Dialect | None) -> list[tuple[str, str]]:
+    notes = dialect.notes if dialect else ()
+    return [("known of such servers", "; ".join(notes))] if notes else []
 
 
 def _yes(fact: object) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from nexus_bounty.nexus.client import NexusClient, wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import STAT, Extra
 from nexus_bounty.nexus.client.retry import Deadline
 
 MOST_REQUESTS: Final = 60
@@ -116,7 +117,7 @@ class ScratchZone:
     async def etag(self, path: str) -> str | None:
         """The etag of a file by its metadata alone, where the server says it."""
         try:
-            reply = await self.call("sys_stat", {"path": path}, wire.stats)
+            reply = await self.call(STAT, {"path": path}, wire.stats)
         except NexusError as error:
             if error.reason in (Reason.BAD_REQUEST, Reason.NOT_FOUND):
                 return None
@@ -139,7 +140,7 @@ class ScratchZone:
         A server that a rename has blocked is not waited for: it works off what it was asked.
         """
         try:
-            if not await self._tried("delete_batch", {"paths": list(self._files)}):
+            if not await self._tried(Extra.BATCH_DELETES, {"paths": list(self._files)}):
                 await self._tried("rmdir", {"path": self.root, "recursive": True})
                 for path in self._files:
                     if not path.startswith(self.root + "/"):

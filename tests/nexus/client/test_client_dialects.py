@@ -11,6 +11,7 @@ from nexus_bounty.mock import PERSONALITIES, MockNexus
 from nexus_bounty.nexus.client import File, NexusClient, etags
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import Extra
 from tests.nexus.client.support import URL, client_of, quick, result_for
 
 ALL = list(PERSONALITIES)
@@ -131,7 +132,7 @@ async def test_pages_that_may_lose_a_file_cost_one_request_more_and_only_once(
         await client.list("/d")
         counts.append(mock.request_count)
     assert counts == [2, 1, 1]
-    assert client.dialect.orders_pages is False
+    assert client.capabilities.orders_pages is False
     assert mock.requests[-1].params == {"path": "/d", "recursive": False, "details": True}
 
 
@@ -224,7 +225,7 @@ async def test_a_server_that_cannot_page_costs_one_request_more_and_only_once() 
         await client.list("/d")
         counts.append(mock.request_count)
     assert counts == [2, 1, 1]
-    assert client.dialect.takes_limits is False
+    assert client.capabilities.has(Extra.LIMITS) is False
     assert "limit" not in mock.requests[-1].params
 
 
@@ -236,8 +237,8 @@ async def test_a_server_whose_pages_lose_nothing_is_asked_for_each_page_once() -
     mock.reset_counts()
     await client.list("/d")
     assert mock.request_count == 3
-    assert client.dialect.takes_limits is True
-    assert client.dialect.orders_pages is True
+    assert client.capabilities.has(Extra.LIMITS) is True
+    assert client.capabilities.orders_pages is True
 
 
 @pytest.mark.parametrize("personality", ALL)
@@ -296,7 +297,7 @@ async def test_a_server_that_reads_in_bulk_is_asked_once_a_batch(personality: st
     mock.reset_counts()
     assert len([file for file in await client.read_many(paths) if file]) == 5
     assert [r.method for r in mock.requests] == ["read_bulk", "read_bulk", "read"]
-    assert client.dialect.reads_in_bulk is True
+    assert client.capabilities.has(Extra.BULK_READS) is True
 
 
 @pytest.mark.parametrize(("personality", "more"), [("0.5.6", 1), ("0.9", 2)])
@@ -313,7 +314,7 @@ async def test_a_server_that_cannot_read_in_bulk_costs_little_more_and_only_once
         await client.read_many(paths)
         counts.append(mock.request_count)
     assert counts == [5 + more, 5, 5]
-    assert client.dialect.reads_in_bulk is False
+    assert client.capabilities.has(Extra.BULK_READS) is False
 
 
 @pytest.mark.parametrize("personality", BULK)
@@ -328,7 +329,7 @@ async def test_a_bulk_read_that_finds_something_is_believed_about_the_rest(
     files = await client.read_many(["/none", "/there", "/none either"])
     assert [file and file.content for file in files] == [None, b"1", None]
     assert mock.request_count == 1
-    assert client.dialect.reads_in_bulk is True
+    assert client.capabilities.has(Extra.BULK_READS) is True
 
 
 @pytest.mark.parametrize("personality", BULK)
@@ -347,7 +348,7 @@ async def test_a_bulk_read_that_finds_nothing_costs_one_request_more_at_most(
         assert await client.read_many(["/a", "/b"]) == [None, None]
         asked.append([request.method for request in mock.requests])
     assert asked == [["read_bulk", "exists_batch"], ["read_bulk", "exists_batch"], ["read_bulk"]]
-    assert client.dialect.reads_in_bulk is True
+    assert client.capabilities.has(Extra.BULK_READS) is True
 
 
 async def test_a_passing_failure_does_not_pin_a_dialect() -> None:
@@ -357,9 +358,9 @@ async def test_a_passing_failure_does_not_pin_a_dialect() -> None:
     for call in (client.list("/d"), client.read_many(["/a", "/b"])):
         with pytest.raises(NexusError):
             await call
-    assert client.dialect.takes_limits is None
-    assert client.dialect.orders_pages is None
-    assert client.dialect.reads_in_bulk is None
+    assert client.capabilities.has(Extra.LIMITS) is None
+    assert client.capabilities.orders_pages is None
+    assert client.capabilities.has(Extra.BULK_READS) is None
 
 
 @pytest.mark.parametrize("personality", CONDITIONAL)

@@ -424,7 +424,7 @@ async def test_an_entry_without_details_has_only_its_path(respx_mock: respx.Mock
     """And no date is made up."""
     answer_with(respx_mock, result('{"files":["/z/a"],"has_more":false,"next_cursor":null}'))
     [entry] = [each async for each in client().walk("/z")]
-    assert entry == wire.Entry(path="/z/a")
+    assert entry == wire.ListedFile(path="/z/a")
     assert entry.modified is None
 
 

@@ -182,7 +182,7 @@ def test_it_is_seen_what_is_odd_about_a_rename(personality: str, quirks: RenameQ
 def test_the_reasons_name_what_was_seen() -> None:
     """In plain words, with the way out."""
     dropping = probed(MockNexus("0.9")).judgement
-    assert "never stored, as releases 0.9.9 to 0.9.18 do" in dropping.reasons[0]
+    assert "never stored, as releases 0.9.9 to 0.9.26 do" in dropping.reasons[0]
     assert "keeps the etag, though not the content" in dropping.reasons[1]
     hopeless = probed(MockNexus("0.9", etag="version")).judgement
     assert "whose file won cannot be seen" in hopeless.reasons[1]

@@ -253,7 +253,7 @@ async def test_the_refusal_names_the_operation_what_was_seen_and_the_way_out() -
         "b-1",
         "k",
     )
-    assert "acknowledged and never stored, as releases 0.9.9 to 0.9.18 do" in error.message
+    assert "acknowledged and never stored, as releases 0.9.9 to 0.9.26 do" in error.message
     assert "The way out: use a server" in error.message
     assert error.evidence.proof is Proof.NEVER_SENT
     assert [seen.action for seen in error.evidence.observations] == ["probe", "probe"]
