@@ -24,11 +24,11 @@ from nexus_bounty import (
     NexusClient,
     PreCommitError,
     RenameCommit,
-    RenameQuirks,
 )
 from nexus_bounty.nexus.client import etags
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.quirks import dialect_of_release
 from nexus_bounty.outcomes import ClaimConflictError, Proof
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in, make_reward
 from tests.contract.scene import NOW, WRONG_KEY, Scene, raw
@@ -295,9 +295,7 @@ async def lease(scene: Scene) -> None:
 
 
 QUIRKS: Final = {
-    "0.5.6": RenameQuirks(blocks_in_directories=True),
-    "0.7.0": RenameQuirks(),
-    "0.9.18": RenameQuirks(loses_content=True),
+    release: dialect_of_release(release).rename for release in ("0.5.6", "0.7.0", "0.9.18")
 }
 """What the probe finds on each release; it races, and so is not recorded."""
 

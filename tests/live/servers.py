@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from nexus_bounty import NexusClient, NexusSettings, RenameCommit, RenameQuirks
+from nexus_bounty import NexusClient, NexusSettings, RenameCommit
+from nexus_bounty.nexus.client.quirks import dialect_of_release
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 
 RACING: Final = ("0.5.6", "0.7.0")
@@ -17,11 +18,7 @@ RACING: Final = ("0.5.6", "0.7.0")
 DROPPING: Final = "0.9.18"
 """It acknowledges conditional writes and drops them."""
 RELEASES: Final = (*RACING, DROPPING)
-QUIRKS: Final = {
-    "0.5.6": RenameQuirks(blocks_in_directories=True),
-    "0.7.0": RenameQuirks(),
-    "0.9.18": RenameQuirks(loses_content=True),
-}
+QUIRKS: Final = {release: dialect_of_release(release).rename for release in RELEASES}
 """What the probe finds, so that not every test has to ask it."""
 
 used: Final[list[str]] = []

@@ -103,7 +103,7 @@ class Acknowledges(StrEnum):
     CONTENT_ID = "a count, and a content id for an etag"
 
 
-class Preconditions(StrEnum):
+class ConditionalWrites(StrEnum):
     """What becomes of conditional writes, as measured."""
 
     RACE = "checked, then applied: writers who race may all win"
@@ -148,7 +148,7 @@ class Dialect:
     bad_path: int = -32002
     exists: int = -32603
     extras: frozenset[Extra]
-    preconditions: Preconditions
+    preconditions: ConditionalWrites
     rename: RenameQuirks = RenameQuirks()
     contention: Contention = Contention.NO_LOCKS
     notes: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ _ROWS: Final = (
         etags=(EtagKind.SHA256,),
         exists=-32001,
         extras=frozenset(),
-        preconditions=Preconditions.RACE,
+        preconditions=ConditionalWrites.RACE,
         rename=RenameQuirks(blocks_in_directories=True),
         notes=(
             "a listing knows no pages, and nothing is done in bulk",
@@ -183,7 +183,7 @@ _ROWS: Final = (
         acknowledges=Acknowledges.NESTED,
         etags=(EtagKind.BLAKE3,),
         extras=_BULK | {Extra.BULK_DELETES},
-        preconditions=Preconditions.RACE,
+        preconditions=ConditionalWrites.RACE,
         notes=(
             "cursors of a listing are opaque",
             "a batch of writes is refused for good when one of its files was deleted before",
@@ -198,7 +198,7 @@ _ROWS: Final = (
         acknowledges=Acknowledges.COUNTED,
         etags=(EtagKind.BLAKE3,),
         extras=_BULK | {Extra.BATCH_DELETES},
-        preconditions=Preconditions.DROPPED,
+        preconditions=ConditionalWrites.DROPPED,
         rename=RenameQuirks(loses_content=True),
         contention=Contention.NOT_ACQUIRED,
         notes=(
@@ -220,7 +220,7 @@ _ROWS: Final = (
         missing=-32007,
         bad_path=-32004,
         extras=_BULK | {Extra.BATCH_DELETES},
-        preconditions=Preconditions.CHECKED,
+        preconditions=ConditionalWrites.CHECKED,
         contention=Contention.ERROR,
         notes=(
             (

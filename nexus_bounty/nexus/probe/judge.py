@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nexus_bounty.nexus.client.quirks import DIALECTS, EtagKind, Preconditions
+from nexus_bounty.nexus.client.quirks import DIALECTS, ConditionalWrites, EtagKind
 from nexus_bounty.nexus.probe.report import Facts, Judgement, Race, RenameFacts, Verdict
 
 SLOW_RENAME: Final = 2.0
@@ -59,7 +59,7 @@ def _safe(facts: Facts) -> list[Verdict]:
 
 def _is_known_to_race(facts: Facts) -> bool:
     """Whether nothing makes check and write one, so that a race not seen proves nothing."""
-    return facts.known is not None and facts.known.preconditions is Preconditions.RACE
+    return facts.known is not None and facts.known.preconditions is ConditionalWrites.RACE
 
 
 def _is_slow(rename: RenameFacts | None) -> bool:
@@ -83,7 +83,7 @@ def _about_preconditions(facts: Facts) -> str:
     if not facts.stores_conditional_writes:
         said = "a conditional write was acknowledged and never stored"
         known = facts.known
-        drops = known is not None and known.preconditions is Preconditions.DROPPED
+        drops = known is not None and known.preconditions is ConditionalWrites.DROPPED
         return f"{said}, as releases {known.releases} do" if known and drops else said
     if facts.etag is EtagKind.CONSTANT:
         return "the etag stays the same whatever the content, so every if_match succeeds"

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
-from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.mock import PERSONALITIES, MockNexus
+from nexus_bounty.nexus.client.quirks import dialect_of_release
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.documents.paths import ZonePaths, commit_slots
 from nexus_bounty.testing.virtual_time import wall_clock
@@ -23,12 +23,7 @@ DOCUMENT = ZONE.bounty("b-1")
 SLOTS = commit_slots(DOCUMENT)
 
 
-QUIRKS = {
-    "0.5.6": RenameQuirks(blocks_in_directories=True),
-    "0.7.0": RenameQuirks(),
-    "0.9": RenameQuirks(loses_content=True),
-    "0.10": RenameQuirks(),
-}
+QUIRKS = {name: dialect_of_release(name).rename for name in PERSONALITIES}
 """What the probe finds on each release."""
 
 

@@ -1,0 +1,158 @@
+"""One table says what is known of servers; the mock and the recordings agree with it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nexus_bounty.mock import PERSONALITIES, MockNexus, Personality
+from nexus_bounty.mock.personality import Preconditions as Imitated
+from nexus_bounty.mock.problems import Problem
+from nexus_bounty.nexus.client import classification, wire
+from nexus_bounty.nexus.client.classification import Disposition, Reason
+from nexus_bounty.nexus.client.quirks import (
+    DIALECTS,
+    Acknowledges,
+    Capabilities,
+    ConditionalWrites,
+    Dialect,
+    EtagKind,
+    Extra,
+    dialect_of,
+    dialect_of_release,
+)
+from tests.nexus.client.support import client_of
+
+ROOT = Path(__file__).parents[3]
+RECORDED = ROOT / "tests/contract/fixtures"
+MAKES = {
+    Imitated.ATOMIC: ConditionalWrites.CHECKED,
+    Imitated.RACING: ConditionalWrites.RACE,
+    Imitated.DROPPED: ConditionalWrites.DROPPED,
+}
+KNOWS_RELEASES = {
+    "nexus_bounty/nexus/client/quirks.py": "the table",
+    "nexus_bounty/mock": "imitates releases, by their names",
+    "nexus_bounty/cli/server.py": "starts the mock",
+    "nexus_bounty/cli/app.py": "an example of starting the mock",
+    "nexus_bounty/testing/plugin.py": "starts the mock",
+    "adapters/nexus_bounty_nexuspay/api.py": "what is known of NexusPay, another protocol",
+    "adapters/nexus_bounty_nexuspay/transfer_log.py": "which NexusPay it needs",
+}
+
+_plain = msgspec.json.Decoder(Mapping[str, Any])
+
+
+@pytest.fixture(params=list(DIALECTS.values()), ids=lambda row: str(row.name))
+def row(request: pytest.FixtureRequest) -> Dialect:
+    dialect: Dialect = request.param
+    return dialect
+
+
+@pytest.fixture(params=list(PERSONALITIES.values()), ids=lambda each: str(each.name))
+def personality(request: pytest.FixtureRequest) -> Personality:
+    imitated: Personality = request.param
+    return imitated
+
+
+def test_no_two_dialects_word_an_acknowledgement_alike() -> None:
+    """It is what tells them apart."""
+    assert [row.acknowledges for row in DIALECTS.values()] == list(Acknowledges)
+
+
+def test_a_dialect_has_a_personality_and_a_recording(row: Dialect) -> None:
+    """The row, what imitates it, and what proves both: the three places of a dialect."""
+    assert row.name in {dialect_of_release(name).name for name in PERSONALITIES}
+    assert set(row.measured) & {each.name for each in RECORDED.iterdir()}
+
+
+def test_a_recording_is_of_a_release_that_is_known_to_be_measured() -> None:
+    """Whatever was recorded is in the table."""
+    for each in RECORDED.iterdir():
+        assert each.name in dialect_of_release(each.name).measured
+
+
+async def test_a_personality_words_its_answers_as_the_table_says(personality: Personality) -> None:
+    """So it is told by them, whatever it is called."""
+    client = client_of(MockNexus(personality))
+    params = {"path": "/a", "content": wire.encode_bytes(b"a")}
+    assert dialect_of(await client.call("write", params, _plain)) is _row(personality)
+
+
+def test_a_personality_has_the_quirks_of_its_dialect(personality: Personality) -> None:
+    """Its methods, its codes, its preconditions and its renames."""
+    row = _row(personality)
+    methods = {each for each in Extra if each is not Extra.LIMITS and each in personality.methods}
+    assert methods == row.extras - {Extra.LIMITS}
+    assert (personality.paging.name != "NONE") == (Extra.LIMITS in row.extras)
+    codes = {problem: code for problem, (code, _) in personality.errors.items()}
+    assert codes[Problem.NOT_FOUND] == row.missing
+    assert codes[Problem.BAD_PATH] == row.bad_path
+    assert codes[Problem.EXISTS] == row.exists
+    assert MAKES[personality.preconditions] is row.preconditions
+    assert personality.rename_keeps_content is not row.rename.loses_content
+    assert (personality.rename_delay > 0) == row.rename.blocks_in_directories
+
+
+async def test_a_client_learns_what_the_table_says(personality: Personality) -> None:
+    """By asking, and from nothing else."""
+    client = client_of(MockNexus(personality, rename_delay=0))
+    assert client.capabilities == Capabilities()
+    paths = ["/d/a", "/d/b"]
+    await client.write_many(dict.fromkeys(paths, b""))
+    await client.exist(paths)
+    await client.list("/d")
+    await client.read_many(paths)
+    await client.delete_many(paths)
+    known = {extra for extra, understood in client.capabilities.understood.items() if understood}
+    works = {Extra.BULK_READS} if personality.bulk_read_works else set()
+    assert known == _row(personality).extras - ({Extra.BULK_READS} - works)
+
+
+def test_every_code_of_a_dialect_is_classified_as_what_it_means(row: Dialect) -> None:
+    """A missing file is told from everything else; what may be our own echo proves nothing."""
+    missing = classification.of_rpc_code(row.missing)
+    assert (missing.disposition, missing.reason) == (Disposition.REFUSED, Reason.NOT_FOUND)
+    assert classification.of_rpc_code(row.bad_path).disposition is Disposition.REFUSED
+    assert classification.of_rpc_code(row.exists).disposition is Disposition.AMBIGUOUS
+
+
+def test_a_dialect_says_something_in_each_column(row: Dialect) -> None:
+    """Only what it understands besides may be nothing."""
+    said = {each.name for each in fields(row) if getattr(row, each.name)}
+    assert said >= {each.name for each in fields(row)} - {"extras"}
+    assert EtagKind.NONE not in row.etags
+
+
+def test_no_code_knows_a_release_by_name_but_the_table() -> None:
+    """What is odd about one is asked of the table; docstrings may say where it was seen."""
+    allowed = tuple(str(ROOT / each) for each in KNOWS_RELEASES)
+    found = {
+        str(path.relative_to(ROOT)): said
+        for room in ("nexus_bounty", "adapters")
+        for path in (ROOT / room).rglob("*.py")
+        if not str(path).startswith(allowed) and (said := list(_releases_named(path)))
+    }
+    assert not found
+
+
+def _row(personality: Personality) -> Dialect:
+    return dialect_of_release(personality.name)
+
+
+def _releases_named(path: Path) -> Iterator[str]:
+    """The texts of a module, its docstrings aside, that name a release of Nexus."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in docs:
+            continue
+        if isinstance(node.value, str) and re.search(r"\b0\.(5|7|9|10)\b", node.value):
+            yield node.value
