@@ -37,7 +37,7 @@ class UnsupportedNexusPayError(UnsupportedServerError):
     advice = "No credits moved; keep them somewhere else, such as sqlite:///ledger.db"
 
 
-class Page(msgspec.Struct, frozen=True):
+class TransferPage(msgspec.Struct, frozen=True):
     """Some of the transfers, newest first, and how many there are in all."""
 
     transactions: list[Transaction]
@@ -56,7 +56,7 @@ class _Affordable(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class PayRelease:
     """How a release takes amounts: what an entry without credits costs, and how others are put."""
 
     name: str
@@ -68,8 +68,8 @@ class Dialect:
         return self.worded(units) if units else self.nothing
 
 
-UP_TO_0_10_0: Final = Dialect("0.9.18 to 0.10.0", "0", cut_in_floats)
-FROM_0_10_1: Final = Dialect("0.10.1 or later", "0.000001", exact)
+UP_TO_0_10_0: Final = PayRelease("0.9.18 to 0.10.0", "0", cut_in_floats)
+FROM_0_10_1: Final = PayRelease("0.10.1 or later", "0.000001", exact)
 
 
 class PayApi:
@@ -101,7 +101,7 @@ class PayApi:
         """Close every connection; requests after this are never sent."""
         await self._rpc.close()
 
-    async def dialect(self, deadline: Deadline) -> Dialect:
+    async def observed_release(self, deadline: Deadline) -> PayRelease:
         """Which NexusPay it is, by what it answers to a question that changes nothing.
 
         Raises:
@@ -132,14 +132,16 @@ class PayApi:
         except (ArithmeticError, ValueError) as error:
             raise _unreadable(route, f"{balance.available!r} is no amount") from error
 
-    async def page(self, limit: int, cursor: str | None, deadline: Deadline) -> Page:
+    async def page(self, limit: int, cursor: str | None, deadline: Deadline) -> TransferPage:
         """The newest `limit` transfers, or those behind `cursor`.
 
         Raises:
             NexusError: It did not show them.
         """
         behind = "" if cursor is None else f"&cursor={cursor}"
-        return await self._get(f"{_ROOT}/transactions?limit={limit}{behind}", Page, deadline)
+        return await self._get(
+            f"{_ROOT}/transactions?limit={limit}{behind}", TransferPage, deadline
+        )
 
     async def transfer(self, body: Mapping[str, str], deadline: Deadline) -> None:
         """Send a transfer once. An acknowledgement does not mean that it was stored.

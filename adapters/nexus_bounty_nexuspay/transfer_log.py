@@ -14,7 +14,7 @@ from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.outcomes import Evidence, Observation, Proof
-from nexus_bounty_nexuspay.api import Dialect, PayApi, UnsupportedNexusPayError, without_records
+from nexus_bounty_nexuspay.api import PayApi, PayRelease, UnsupportedNexusPayError, without_records
 from nexus_bounty_nexuspay.entries import START, Entry, Names, UnknownEntryError
 from nexus_bounty_nexuspay.journal import Journal, Transaction
 
@@ -100,7 +100,7 @@ class PayLog:
         self.journal = Journal(names)
         self._api = api
         self._names = names
-        self._dialect: Dialect | None = None
+        self._release: PayRelease | None = None
         self._opening = asyncio.Lock()
 
     async def refresh(self, deadline: Deadline) -> None:
@@ -110,7 +110,7 @@ class PayLog:
             UnsupportedNexusPayError: The ledger cannot be kept on this server.
             NexusError: The list could not be read.
         """
-        if self._dialect is None:
+        if self._release is None:
             await self._open(deadline)
         else:
             await self._read(deadline)
@@ -121,10 +121,10 @@ class PayLog:
         Raises:
             PaymentError: NexusPay cannot be told this many exactly (pre-commit).
         """
-        if self._dialect is None:
+        if self._release is None:
             raise RuntimeError("the ledger is not open")
         fence = Entry(entry_id=new_key(), after=entry.after, operation="fence", key=entry.key)
-        amount, nothing = self._dialect.amount(units), self._dialect.nothing
+        amount, nothing = self._release.amount(units), self._release.nothing
         return Sending(entry, amount, nothing, fence if units else None)
 
     async def append(self, sending: Sending, deadline: Deadline) -> bool:
@@ -220,24 +220,24 @@ class PayLog:
 
     async def _open(self, deadline: Deadline) -> None:
         async with self._opening:
-            if self._dialect is None:
-                dialect = await self._observed(deadline)
-                await self._begin(dialect, deadline)
-                self._dialect = dialect
-                logger.info("the ledger is on NexusPay %s", dialect.name)
+            if self._release is None:
+                release = await self._observed(deadline)
+                await self._begin(release, deadline)
+                self._release = release
+                logger.info("the ledger is on NexusPay %s", release.name)
 
-    async def _observed(self, deadline: Deadline) -> Dialect:
+    async def _observed(self, deadline: Deadline) -> PayRelease:
         """Which NexusPay it is, after a look at its list."""
         try:
-            dialect = await self._api.dialect(deadline)
+            release = await self._api.observed_release(deadline)
             await self._read(deadline)
         except NexusError as error:
             if (refusal := without_records(error)) is not None:
                 raise refusal from error
             raise
-        return dialect
+        return release
 
-    async def _begin(self, dialect: Dialect, deadline: Deadline) -> None:
+    async def _begin(self, release: PayRelease, deadline: Deadline) -> None:
         """See to it that the list shows an entry, which also shows that it keeps what it is sent.
 
         From then on an empty list is known to be none: the server answers so to hide an error.
@@ -247,7 +247,7 @@ class PayLog:
             if self.journal.head != START:
                 return
             try:
-                await self._transfer(entry, dialect.nothing, deadline)
+                await self._transfer(entry, release.nothing, deadline)
             except NexusError as error:
                 if not self._is_worth_a_repeat(error, number):
                     raise

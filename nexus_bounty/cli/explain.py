@@ -13,7 +13,7 @@ from rich.text import Text
 from nexus_bounty.cli.failures import UsageProblem
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
-from nexus_bounty.cli.steps import COMMIT_STEPS, Operation, operation_key, traces
+from nexus_bounty.cli.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.cli.verdicts import Explanation, judged, operation_of, steps_found
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Claim
@@ -43,11 +43,11 @@ class Clues:
         return self.reservation.reference or None if self.reservation else None
 
     @property
-    def operation(self) -> Operation | None:
+    def operation(self) -> OperationKind | None:
         """What the key was used for."""
         if self.claim is not None:
-            return Operation.CLAIM
-        return Operation.CREATE if self.reservation is not None else None
+            return OperationKind.CLAIM
+        return OperationKind.CREATE if self.reservation is not None else None
 
 
 async def explain(
@@ -68,7 +68,7 @@ async def explain(
         ),
     ] = False,
     operation: Annotated[
-        Operation | None,
+        OperationKind | None,
         typer.Option("--operation", help="With --resolve: what the key was used for."),
     ] = None,
 ) -> Reply:
@@ -81,7 +81,7 @@ async def explain(
     where = bounty_id or await _find(session, key, clues)
     if resolve:
         operation = operation or await _guess(session, key, where, clues)
-        if operation is Operation.CREATE:
+        if operation is OperationKind.CREATE:
             where = where or derived_id("bounty", key)
         await _resolve(session, key, where, operation)
     explanation = await _explained(session, key, where, operation or clues.operation, clues)
@@ -103,13 +103,15 @@ async def _find(session: Session, key: str, clues: Clues) -> str | None:
     return None
 
 
-async def _guess(session: Session, key: str, where: str | None, clues: Clues) -> Operation | None:
+async def _guess(
+    session: Session, key: str, where: str | None, clues: Clues
+) -> OperationKind | None:
     found = traces(key, await session.store.get_history(where)) if where else []
     return operation_of(found) or clues.operation
 
 
 async def _resolve(
-    session: Session, key: str, where: str | None, operation: Operation | None
+    session: Session, key: str, where: str | None, operation: OperationKind | None
 ) -> None:
     """Fence off the first step that has not happened, unless it turns out to have.
 
@@ -138,7 +140,7 @@ async def _explained(
     session: Session,
     key: str,
     where: str | None,
-    operation: Operation | None,
+    operation: OperationKind | None,
     clues: Clues,
 ) -> Explanation:
     history = await session.store.get_history(where) if where else ()

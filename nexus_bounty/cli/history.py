@@ -21,7 +21,7 @@ from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
 
 
-class Entry(Wire, frozen=True, kw_only=True):
+class HistoryEntry(Wire, frozen=True, kw_only=True):
     """One operation of a bounty's history: `committed`, or `fenced` off and so never to be."""
 
     seq: int
@@ -45,7 +45,7 @@ class Life(Wire, frozen=True, kw_only=True):
 
     bounty_id: str
     bounty: Bounty | None
-    operations: Sequence[Entry]
+    operations: Sequence[HistoryEntry]
     money: Money | None = None
 
 
@@ -96,8 +96,8 @@ def _where(bounty: Bounty, reservation: Reservation | None) -> str:
     }[reservation.status]
 
 
-def _entry(record: OperationRecord) -> Entry:
-    return Entry(
+def _entry(record: OperationRecord) -> HistoryEntry:
+    return HistoryEntry(
         seq=record.seq,
         at=record.at,
         kind=record.kind,
@@ -124,7 +124,7 @@ def _heading(life: Life) -> Text:
     return Text.assemble(about, status_text(bounty.status), f", {bounty.amount} credits")
 
 
-def _operations(entries: Sequence[Entry]) -> Table:
+def _operations(entries: Sequence[HistoryEntry]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column("When (UTC)", no_wrap=True)

@@ -11,7 +11,7 @@ from nexus_bounty.idempotency import OperationRecord, derived_key
 from nexus_bounty.outcomes import Outcome
 
 
-class Operation(StrEnum):
+class OperationKind(StrEnum):
     """What a key can stand for."""
 
     CREATE = "create"
@@ -27,30 +27,30 @@ class Step:
     """One commit of an operation on the bounty's document."""
 
     name: str
-    operation: Operation
+    operation: OperationKind
     meaning: str
 
 
 STEPS: Final = (
-    Step("draft", Operation.CREATE, "write a draft that names its reservation"),
-    Step("open", Operation.CREATE, "open it, its credits being held"),
-    Step("give-up", Operation.CREATE, "cancel the draft, because creating it was given up"),
-    Step("claim", Operation.CLAIM, "give it to the claimer"),
-    Step("release", Operation.RELEASE, "open it again for others"),
-    Step("begin", Operation.SETTLE, "begin paying: from here only forward"),
-    Step("settle", Operation.SETTLE, "settle it, its credits being paid"),
-    Step("cancel", Operation.CANCEL, "cancel it"),
-    Step("expire", Operation.EXPIRE, "expire it"),
+    Step("draft", OperationKind.CREATE, "write a draft that names its reservation"),
+    Step("open", OperationKind.CREATE, "open it, its credits being held"),
+    Step("give-up", OperationKind.CREATE, "cancel the draft, because creating it was given up"),
+    Step("claim", OperationKind.CLAIM, "give it to the claimer"),
+    Step("release", OperationKind.RELEASE, "open it again for others"),
+    Step("begin", OperationKind.SETTLE, "begin paying: from here only forward"),
+    Step("settle", OperationKind.SETTLE, "settle it, its credits being paid"),
+    Step("cancel", OperationKind.CANCEL, "cancel it"),
+    Step("expire", OperationKind.EXPIRE, "expire it"),
 )
 """In the order in which operations take them."""
 
 COMMIT_STEPS: Final = {
-    Operation.CREATE: ("draft", "open"),
-    Operation.CLAIM: ("claim",),
-    Operation.RELEASE: ("release",),
-    Operation.SETTLE: ("begin",),
-    Operation.CANCEL: ("cancel",),
-    Operation.EXPIRE: ("expire",),
+    OperationKind.CREATE: ("draft", "open"),
+    OperationKind.CLAIM: ("claim",),
+    OperationKind.RELEASE: ("release",),
+    OperationKind.SETTLE: ("begin",),
+    OperationKind.CANCEL: ("cancel",),
+    OperationKind.EXPIRE: ("expire",),
 }
 """The steps that must all be committed for the operation to have happened."""
 

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from nexus_bounty.cli.steps import COMMIT_STEPS, STEPS, Operation, Trace
+from nexus_bounty.cli.steps import COMMIT_STEPS, STEPS, OperationKind, Trace
 from nexus_bounty.idempotency import OperationRecord, derived_key
 from nexus_bounty.models import Claim, Wire
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 
 _OPERATION_OF_KIND: Final = {
-    "create": Operation.CREATE,
-    "claim": Operation.CLAIM,
-    "release": Operation.RELEASE,
-    "begin_settlement": Operation.SETTLE,
-    "cancel": Operation.CANCEL,
-    "expire": Operation.EXPIRE,
+    "create": OperationKind.CREATE,
+    "claim": OperationKind.CLAIM,
+    "release": OperationKind.RELEASE,
+    "begin_settlement": OperationKind.SETTLE,
+    "cancel": OperationKind.CANCEL,
+    "expire": OperationKind.EXPIRE,
 }
 
 
@@ -47,7 +47,7 @@ class Explanation(Wire, frozen=True, kw_only=True):
     reservation: Reservation | None = None
 
 
-def operation_of(found: Sequence[Trace]) -> Operation | None:
+def operation_of(found: Sequence[Trace]) -> OperationKind | None:
     """What the key of these traces was used for, if they tell."""
     for each in found:
         known = each.step.operation if each.step else _OPERATION_OF_KIND.get(each.record.kind)
@@ -56,7 +56,9 @@ def operation_of(found: Sequence[Trace]) -> Operation | None:
     return None
 
 
-def steps_found(key: str, operation: Operation | None, found: Sequence[Trace]) -> list[StepFound]:
+def steps_found(
+    key: str, operation: OperationKind | None, found: Sequence[Trace]
+) -> list[StepFound]:
     """Every step that left a trace, then those that it still takes to commit."""
     seen = [_seen(each) for each in found]
     over = any(each.step is None or each.record.aborted or _gave_up(each) for each in found)
@@ -68,7 +70,7 @@ def steps_found(key: str, operation: Operation | None, found: Sequence[Trace]) -
 
 
 def judged(
-    operation: Operation | None, found: Sequence[Trace], history: Sequence[OperationRecord]
+    operation: OperationKind | None, found: Sequence[Trace], history: Sequence[OperationRecord]
 ) -> tuple[Outcome, str]:
     """What became of the whole operation, and a sentence that says how it is known."""
     if not found:
@@ -103,9 +105,9 @@ _NO_TRACE_FORGOTTEN: Final = (
 )
 
 
-def _committed(operation: Operation, steps: set[str]) -> str:
+def _committed(operation: OperationKind, steps: set[str]) -> str:
     told = "it happened: the document's history names it"
-    if operation is Operation.SETTLE and "settle" not in steps:
+    if operation is OperationKind.SETTLE and "settle" not in steps:
         return f"{told}; past this point there is only forward, whoever finishes it"
     return told
 

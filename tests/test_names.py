@@ -1,0 +1,24 @@
+"""A name stands for one thing in the whole project."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OTHER_SIDE = ROOT / "nexus_bounty/mock"
+"""It imitates servers, which have words of their own."""
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Whoever reads a name need not ask which."""
+    places = defaultdict(list)
+    for room in ("nexus_bounty", "adapters"):
+        for path in (ROOT / room).rglob("*.py"):
+            if OTHER_SIDE in path.parents:
+                continue
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
