@@ -41,7 +41,7 @@ from nexus_bounty import (
     UnsupportedServerError,
     outcomes,
 )
-from nexus_bounty.nexus.client.classification import Verdict
+from nexus_bounty.nexus.client.classification import RequestVerdict
 from nexus_bounty.testing.builders import make_bounty
 
 EVIDENCE = Evidence(
@@ -198,7 +198,10 @@ def test_advice_is_what_the_outcome_allows():
 def test_an_error_is_whole_after_pickling(error, protocol):
     """Class, message, every attribute, the evidence and the cause."""
     cause = NexusError(
-        Verdict(Disposition.AMBIGUOUS, Reason.TIMEOUT), method="write", path="/b", retry_after=1.5
+        RequestVerdict(Disposition.AMBIGUOUS, Reason.TIMEOUT),
+        method="write",
+        path="/b",
+        retry_after=1.5,
     )
     error = copy.copy(error)
     error.__cause__ = cause

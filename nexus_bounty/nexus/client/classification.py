@@ -54,26 +54,26 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RequestVerdict:
     """What one attempt proves, and why."""
 
     disposition: Disposition
     reason: Reason
 
 
-def _never_sent(reason: Reason) -> Verdict:
-    return Verdict(Disposition.NEVER_SENT, reason)
+def _never_sent(reason: Reason) -> RequestVerdict:
+    return RequestVerdict(Disposition.NEVER_SENT, reason)
 
 
-def _refused(reason: Reason) -> Verdict:
-    return Verdict(Disposition.REFUSED, reason)
+def _refused(reason: Reason) -> RequestVerdict:
+    return RequestVerdict(Disposition.REFUSED, reason)
 
 
-def _ambiguous(reason: Reason) -> Verdict:
-    return Verdict(Disposition.AMBIGUOUS, reason)
+def _ambiguous(reason: Reason) -> RequestVerdict:
+    return RequestVerdict(Disposition.AMBIGUOUS, reason)
 
 
-ACKNOWLEDGED: Final = Verdict(Disposition.ACKNOWLEDGED, Reason.OK)
+ACKNOWLEDGED: Final = RequestVerdict(Disposition.ACKNOWLEDGED, Reason.OK)
 CLIENT_CLOSED: Final = _never_sent(Reason.CLIENT_CLOSED)
 OUT_OF_TIME: Final = _never_sent(Reason.OUT_OF_TIME)
 UNENCODABLE: Final = _never_sent(Reason.BAD_PATH)
@@ -83,7 +83,7 @@ RATE_LIMITED: Final = _ambiguous(Reason.RATE_LIMITED)
 UNLISTED: Final = _ambiguous(Reason.UNLISTED)
 
 # httpx's exceptions by how far the request had come when they are raised (httpcore's sources).
-TRANSPORT: Final[Mapping[type[Exception], Verdict]] = {
+TRANSPORT: Final[Mapping[type[Exception], RequestVerdict]] = {
     httpx.ConnectError: _never_sent(Reason.NO_CONNECTION),
     httpx.ConnectTimeout: _never_sent(Reason.NO_CONNECTION),
     httpx.ProxyError: _never_sent(Reason.NO_CONNECTION),
@@ -108,7 +108,7 @@ TRANSPORT: Final[Mapping[type[Exception], Verdict]] = {
     httpx.RequestNotRead: UNREADABLE,
 }
 
-STATUSES: Final[Mapping[int, Verdict]] = {
+STATUSES: Final[Mapping[int, RequestVerdict]] = {
     200: ACKNOWLEDGED,
     201: ACKNOWLEDGED,  # NexusPay of 0.10.1, of what it has made
     401: _refused(Reason.AUTHENTICATION),
@@ -130,7 +130,7 @@ STATUSES: Final[Mapping[int, Verdict]] = {
 
 # Dialects number some errors differently (`quirks`: missing files, bad paths); the numbers of one
 # that collide with another's mean a definite refusal in both.
-RPC_CODES: Final[Mapping[int, Verdict]] = {
+RPC_CODES: Final[Mapping[int, RequestVerdict]] = {
     -32700: _refused(Reason.BAD_REQUEST),
     -32600: _refused(Reason.BAD_REQUEST),
     -32601: _refused(Reason.BAD_REQUEST),
@@ -147,7 +147,7 @@ RPC_CODES: Final[Mapping[int, Verdict]] = {
 }
 
 
-def of_exception(error: BaseException) -> Verdict:
+def of_exception(error: BaseException) -> RequestVerdict:
     """The verdict on an attempt that ended in `error`: its most specific listed class.
 
     That a request never left is believed of httpx alone, not of what other libraries' transports
@@ -165,11 +165,11 @@ def _is_translated(error: BaseException) -> bool:
     return cause is not None and type(cause).__module__.partition(".")[0] != "httpcore"
 
 
-def of_status(status: int) -> Verdict:
+def of_status(status: int) -> RequestVerdict:
     """The verdict on an HTTP status, the body aside."""
     return STATUSES.get(status, UNLISTED)
 
 
-def of_rpc_code(code: int) -> Verdict:
+def of_rpc_code(code: int) -> RequestVerdict:
     """The verdict on the code of a JSON-RPC error."""
     return RPC_CODES.get(code, UNLISTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_bounty.nexus.client.classification import Disposition, Reason, Verdict
+from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 
 
 class NexusError(Exception):
@@ -20,7 +20,7 @@ class NexusError(Exception):
 
     def __init__(
         self,
-        verdict: Verdict,
+        verdict: RequestVerdict,
         *,
         method: str,
         path: str,
@@ -38,7 +38,7 @@ class NexusError(Exception):
         """Pickle by fields: the constructor takes keywords only."""
         return _rebuild, (self.verdict, self.method, self.path, self.detail, self.retry_after)
 
-    def but(self, verdict: Verdict) -> NexusError:
+    def but(self, verdict: RequestVerdict) -> NexusError:
         """The same error under another verdict."""
         return _rebuild(verdict, self.method, self.path, self.detail, self.retry_after)
 
@@ -79,6 +79,6 @@ class NexusError(Exception):
 
 
 def _rebuild(
-    verdict: Verdict, method: str, path: str, detail: str, retry_after: float | None
+    verdict: RequestVerdict, method: str, path: str, detail: str, retry_after: float | None
 ) -> NexusError:
     return NexusError(verdict, method=method, path=path, detail=detail, retry_after=retry_after)

@@ -20,7 +20,7 @@ import msgspec
 from pydantic import SecretStr
 
 from nexus_bounty.nexus.client import classification, wire
-from nexus_bounty.nexus.client.classification import Disposition, Reason, Verdict
+from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
@@ -286,7 +286,7 @@ class NexusClient:
             reply = await self._once("rename", source, params, wire.renames, deadline)
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
-                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+                raise error.but(RequestVerdict(Disposition.AMBIGUOUS, error.reason)) from error
             raise
         if not (reply.renamed and reply.success):
             raise NexusError(classification.UNLISTED, method="rename", path=source)
@@ -555,7 +555,7 @@ class NexusClient:
         except NexusError as error:
             if doubts and error.disposition is not Disposition.AMBIGUOUS:
                 # the last attempt says nothing of the one before
-                raise error.but(Verdict(Disposition.AMBIGUOUS, error.reason)) from error
+                raise error.but(RequestVerdict(Disposition.AMBIGUOUS, error.reason)) from error
             raise
 
     # last in the class: its name hides the builtin from the annotations after it

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from nexus_bounty.nexus.client import classification, wire
-from nexus_bounty.nexus.client.classification import Disposition, Verdict
+from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.priority_limiter import Turnstile
 from nexus_bounty.nexus.client.retry import Deadline, parse_retry_after
@@ -170,7 +170,7 @@ class Rpc:
         return envelope.result
 
     def _error(
-        self, request: _Call, verdict: Verdict, detail: str, cause: BaseException
+        self, request: _Call, verdict: RequestVerdict, detail: str, cause: BaseException
     ) -> NexusError:
         """The error for `cause`, which is kept as such only if it does not repeat the API key."""
         shown = self._redact(detail)
@@ -204,7 +204,7 @@ class _Call:
     path: str
 
     def error(
-        self, verdict: Verdict, detail: str = "", retry_after: float | None = None
+        self, verdict: RequestVerdict, detail: str = "", retry_after: float | None = None
     ) -> NexusError:
         return NexusError(
             verdict, method=self.method, path=self.path, detail=detail, retry_after=retry_after
