@@ -7,6 +7,7 @@
 How a mutation can end is drawn in `nexus_bounty.outcomes`.
 """
 
+from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -17,6 +18,8 @@ from nexus_bounty.models import (
     Claim,
     ClaimStatus,
     Contribution,
+    IndexFault,
+    IndexPage,
     IndexStatus,
     RewardQuery,
     RewardRecord,
@@ -26,9 +29,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.rename import RenameCommit
@@ -37,7 +38,7 @@ from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
 from nexus_bounty.nexus.selection.auto_commit import AutoCommit
-from nexus_bounty.operations import BountyOperations, OperationResult
+from nexus_bounty.operations import BountyOperations, ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.outcomes import (
     BountyExistsError,
     BountyNotFoundError,
@@ -61,7 +62,18 @@ from nexus_bounty.outcomes import (
     Resolution,
     UnsupportedServerError,
 )
-from nexus_bounty.reconcile import Reconciler
+from nexus_bounty.ports import (
+    Balance,
+    BountyStore,
+    ClaimStore,
+    ContributionStore,
+    CreditsService,
+    Reservation,
+    ReservationStatus,
+    Transfer,
+)
+from nexus_bounty.reconcile import Finding, Health, Reconciler, ReconcileReport, SweepReport
+from nexus_bounty.registry import open_claims, open_credits
 
 __version__ = "0.1.0"
 
@@ -69,6 +81,7 @@ __all__ = [
     "FROM_IDEMPOTENCY_KEY",
     "AgentIdentity",
     "AutoCommit",
+    "Balance",
     "Bounty",
     "BountyCriteria",
     "BountyExistsError",
@@ -77,18 +90,27 @@ __all__ = [
     "BountyQuery",
     "BountyStateError",
     "BountyStatus",
+    "BountyStore",
     "Claim",
     "ClaimConflictError",
     "ClaimNotFoundError",
     "ClaimStateError",
     "ClaimStatus",
+    "ClaimStore",
     "CommitUnknownError",
     "ConditionalCommit",
     "Contribution",
+    "ContributionStore",
+    "CreditsService",
     "CriteriaNotMetError",
-    "Disposition",
     "Evidence",
+    "ExpiryFailure",
+    "ExpiryResult",
+    "Finding",
+    "Health",
     "IdempotencyMismatchError",
+    "IndexFault",
+    "IndexPage",
     "IndexStatus",
     "InsufficientCreditsError",
     "InvalidInputError",
@@ -99,6 +121,7 @@ __all__ = [
     "NexusError",
     "NexusSettings",
     "Observation",
+    "OperationRecord",
     "OperationResult",
     "Outcome",
     "OutcomeError",
@@ -107,18 +130,23 @@ __all__ = [
     "PreCommitError",
     "ProbeReport",
     "Proof",
-    "Reason",
+    "ReconcileReport",
     "Reconciler",
     "RenameCommit",
-    "RenameQuirks",
+    "Reservation",
+    "ReservationStatus",
     "Resolution",
     "RewardQuery",
     "RewardRecord",
     "RewardType",
     "SingleWriter",
+    "SweepReport",
+    "Transfer",
     "UnreadableDocumentError",
     "UnsupportedServerError",
     "Verdict",
+    "open_claims",
+    "open_credits",
     "probe",
     "reward_id",
 ]

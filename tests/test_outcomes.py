@@ -23,7 +23,6 @@ from nexus_bounty import (
     ClaimStateError,
     CommitUnknownError,
     CriteriaNotMetError,
-    Disposition,
     Evidence,
     IdempotencyMismatchError,
     InsufficientCreditsError,
@@ -36,12 +35,11 @@ from nexus_bounty import (
     PostCommitError,
     PreCommitError,
     Proof,
-    Reason,
     Resolution,
     UnsupportedServerError,
     outcomes,
 )
-from nexus_bounty.nexus.client.classification import RequestVerdict
+from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.testing.builders import make_bounty
 
 EVIDENCE = Evidence(
