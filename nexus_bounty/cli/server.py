@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,16 +11,8 @@ from rich.text import Text
 
 from nexus_bounty.cli.output import facts, lines, safe, stdout, write_json
 from nexus_bounty.cli.session import Session
+from nexus_bounty.mock.personality import Release
 from nexus_bounty.mock.server import run_server
-
-
-class Release(StrEnum):
-    """The releases of Nexus that the mock imitates."""
-
-    V0_5_6 = "0.5.6"
-    V0_7_0 = "0.7.0"
-    V0_9 = "0.9"
-    V0_10 = "0.10"
 
 
 def mock_server(

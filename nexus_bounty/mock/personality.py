@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 import blake3
@@ -16,6 +16,15 @@ import blake3
 from nexus_bounty.mock import shapes
 from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.problems import Problem
+
+
+class Release(StrEnum):
+    """The releases that can be imitated, by the names under which they are asked for."""
+
+    V0_5_6 = "0.5.6"
+    V0_7_0 = "0.7.0"
+    V0_9 = "0.9"
+    V0_10 = "0.10"
 
 
 class Preconditions(Enum):
@@ -153,7 +162,7 @@ def _classes(methods: frozenset[str]) -> dict[str, str]:
 
 
 V0_5_6 = Personality(
-    name="0.5.6",
+    name=Release.V0_5_6,
     digest=sha256,
     preconditions=Preconditions.RACING,
     paging=Paging.NONE,
@@ -185,7 +194,7 @@ _DONE = {"delete": "deleted", "rename": "renamed", "mkdir": "created", "rmdir": 
 _HEALTH = {"status": "healthy", "service": "nexus-rpc", "enforce_permissions": False}
 
 V0_7_0 = Personality(
-    name="0.7.0",
+    name=Release.V0_7_0,
     digest=blake3_hex,
     preconditions=Preconditions.RACING,
     paging=Paging.OPAQUE,
@@ -210,7 +219,7 @@ V0_7_0 = Personality(
 )
 
 V0_9 = Personality(
-    name="0.9",
+    name=Release.V0_9,
     digest=blake3_hex,
     preconditions=Preconditions.DROPPED,
     paging=Paging.WRITTEN,
@@ -240,7 +249,7 @@ V0_9 = Personality(
 _BULK_0_10 = (_BULK - {"get_etag"}) | {"read_batch", "get_content_id"}
 
 V0_10 = Personality(
-    name="0.10",
+    name=Release.V0_10,
     digest=blake3_hex,
     etag_key="content_id",
     preconditions=Preconditions.ATOMIC,

@@ -222,7 +222,7 @@ def test_reads_and_dry_runs_write_nothing(shell: Shell, mock: MockNexus) -> None
 
 def test_the_mock_server_offers_every_personality_there_is() -> None:
     """The list in the help is the mock's own."""
-    from nexus_bounty.cli.server import Release
+    from nexus_bounty.mock.personality import Release
 
     assert [each.value for each in Release] == list(PERSONALITIES)
 
