@@ -7,73 +7,84 @@
 How a mutation can end is drawn in `nexus_bounty.outcomes`.
 """
 
-from nexus_bounty.idempotency import OperationRecord
-from nexus_bounty.models import (
-    FROM_IDEMPOTENCY_KEY,
-    AgentIdentity,
-    Bounty,
-    BountyCriteria,
-    BountyQuery,
-    BountyStatus,
-    Claim,
-    ClaimStatus,
-    Contribution,
-    IndexFault,
-    IndexPage,
-    IndexStatus,
-    RewardQuery,
-    RewardRecord,
-    RewardType,
-    reward_id,
-)
-from nexus_bounty.nexus.bounties.store import NexusBountyStore
-from nexus_bounty.nexus.claims.store import NexusClaimStore
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.settings import NexusSettings
-from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.rename import RenameCommit
-from nexus_bounty.nexus.commit.single_writer import SingleWriter
-from nexus_bounty.nexus.contribution_store import NexusContributionStore
-from nexus_bounty.nexus.documents import UnreadableDocumentError
-from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
-from nexus_bounty.nexus.selection.auto_commit import AutoCommit
-from nexus_bounty.operations import BountyOperations, ExpiryFailure, ExpiryResult, OperationResult
-from nexus_bounty.outcomes import (
-    BountyExistsError,
-    BountyNotFoundError,
-    BountyStateError,
-    ClaimConflictError,
-    ClaimNotFoundError,
-    ClaimStateError,
-    CommitUnknownError,
-    CriteriaNotMetError,
-    Evidence,
-    IdempotencyMismatchError,
-    InsufficientCreditsError,
-    InvalidInputError,
-    Observation,
-    Outcome,
-    OutcomeError,
-    PaymentError,
-    PostCommitError,
-    PreCommitError,
-    Proof,
-    Resolution,
-    UnsupportedServerError,
-)
-from nexus_bounty.ports import (
-    Balance,
-    BountyStore,
-    ClaimStore,
-    ContributionStore,
-    CreditsService,
-    Reservation,
-    ReservationStatus,
-    Transfer,
-)
-from nexus_bounty.reconcile import Finding, Health, Reconciler, ReconcileReport, SweepReport
-from nexus_bounty.registry import open_claims, open_credits
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nexus_bounty.idempotency import OperationRecord
+    from nexus_bounty.models import (
+        FROM_IDEMPOTENCY_KEY,
+        AgentIdentity,
+        Bounty,
+        BountyCriteria,
+        BountyQuery,
+        BountyStatus,
+        Claim,
+        ClaimStatus,
+        Contribution,
+        IndexFault,
+        IndexPage,
+        IndexStatus,
+        RewardQuery,
+        RewardRecord,
+        RewardType,
+        reward_id,
+    )
+    from nexus_bounty.nexus.bounties.store import NexusBountyStore
+    from nexus_bounty.nexus.claims.store import NexusClaimStore
+    from nexus_bounty.nexus.client import NexusClient
+    from nexus_bounty.nexus.client.errors import NexusError
+    from nexus_bounty.nexus.client.settings import NexusSettings
+    from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+    from nexus_bounty.nexus.commit.rename import RenameCommit
+    from nexus_bounty.nexus.commit.single_writer import SingleWriter
+    from nexus_bounty.nexus.contribution_store import NexusContributionStore
+    from nexus_bounty.nexus.documents import UnreadableDocumentError
+    from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+    from nexus_bounty.nexus.selection.auto_commit import AutoCommit
+    from nexus_bounty.operations import (
+        BountyOperations,
+        ExpiryFailure,
+        ExpiryResult,
+        OperationResult,
+    )
+    from nexus_bounty.outcomes import (
+        BountyExistsError,
+        BountyNotFoundError,
+        BountyStateError,
+        ClaimConflictError,
+        ClaimNotFoundError,
+        ClaimStateError,
+        CommitUnknownError,
+        CriteriaNotMetError,
+        Evidence,
+        IdempotencyMismatchError,
+        InsufficientCreditsError,
+        InvalidInputError,
+        Observation,
+        Outcome,
+        OutcomeError,
+        PaymentError,
+        PostCommitError,
+        PreCommitError,
+        Proof,
+        Resolution,
+        UnsupportedServerError,
+    )
+    from nexus_bounty.ports import (
+        Balance,
+        BountyStore,
+        ClaimStore,
+        ContributionStore,
+        CreditsService,
+        Reservation,
+        ReservationStatus,
+        Transfer,
+    )
+    from nexus_bounty.reconcile import Finding, Health, Reconciler, ReconcileReport, SweepReport
+    from nexus_bounty.registry import open_claims, open_credits
 
 __version__ = "0.1.0"
 
@@ -150,3 +161,92 @@ __all__ = [
     "probe",
     "reward_id",
 ]
+
+# What is named is imported when it is first asked for: a program pays for what it uses.
+_MODULES = {
+    "AgentIdentity": "nexus_bounty.models",
+    "AutoCommit": "nexus_bounty.nexus.selection.auto_commit",
+    "Balance": "nexus_bounty.ports",
+    "Bounty": "nexus_bounty.models",
+    "BountyCriteria": "nexus_bounty.models",
+    "BountyExistsError": "nexus_bounty.outcomes",
+    "BountyNotFoundError": "nexus_bounty.outcomes",
+    "BountyOperations": "nexus_bounty.operations",
+    "BountyQuery": "nexus_bounty.models",
+    "BountyStateError": "nexus_bounty.outcomes",
+    "BountyStatus": "nexus_bounty.models",
+    "BountyStore": "nexus_bounty.ports",
+    "Claim": "nexus_bounty.models",
+    "ClaimConflictError": "nexus_bounty.outcomes",
+    "ClaimNotFoundError": "nexus_bounty.outcomes",
+    "ClaimStateError": "nexus_bounty.outcomes",
+    "ClaimStatus": "nexus_bounty.models",
+    "ClaimStore": "nexus_bounty.ports",
+    "CommitUnknownError": "nexus_bounty.outcomes",
+    "ConditionalCommit": "nexus_bounty.nexus.commit.conditional",
+    "Contribution": "nexus_bounty.models",
+    "ContributionStore": "nexus_bounty.ports",
+    "CreditsService": "nexus_bounty.ports",
+    "CriteriaNotMetError": "nexus_bounty.outcomes",
+    "Evidence": "nexus_bounty.outcomes",
+    "ExpiryFailure": "nexus_bounty.operations",
+    "ExpiryResult": "nexus_bounty.operations",
+    "FROM_IDEMPOTENCY_KEY": "nexus_bounty.models",
+    "Finding": "nexus_bounty.reconcile",
+    "Health": "nexus_bounty.reconcile",
+    "IdempotencyMismatchError": "nexus_bounty.outcomes",
+    "IndexFault": "nexus_bounty.models",
+    "IndexPage": "nexus_bounty.models",
+    "IndexStatus": "nexus_bounty.models",
+    "InsufficientCreditsError": "nexus_bounty.outcomes",
+    "InvalidInputError": "nexus_bounty.outcomes",
+    "NexusBountyStore": "nexus_bounty.nexus.bounties.store",
+    "NexusClaimStore": "nexus_bounty.nexus.claims.store",
+    "NexusClient": "nexus_bounty.nexus.client",
+    "NexusContributionStore": "nexus_bounty.nexus.contribution_store",
+    "NexusError": "nexus_bounty.nexus.client.errors",
+    "NexusSettings": "nexus_bounty.nexus.client.settings",
+    "Observation": "nexus_bounty.outcomes",
+    "OperationRecord": "nexus_bounty.idempotency",
+    "OperationResult": "nexus_bounty.operations",
+    "Outcome": "nexus_bounty.outcomes",
+    "OutcomeError": "nexus_bounty.outcomes",
+    "PaymentError": "nexus_bounty.outcomes",
+    "PostCommitError": "nexus_bounty.outcomes",
+    "PreCommitError": "nexus_bounty.outcomes",
+    "ProbeReport": "nexus_bounty.nexus.probe",
+    "Proof": "nexus_bounty.outcomes",
+    "ReconcileReport": "nexus_bounty.reconcile",
+    "Reconciler": "nexus_bounty.reconcile",
+    "RenameCommit": "nexus_bounty.nexus.commit.rename",
+    "Reservation": "nexus_bounty.ports",
+    "ReservationStatus": "nexus_bounty.ports",
+    "Resolution": "nexus_bounty.outcomes",
+    "RewardQuery": "nexus_bounty.models",
+    "RewardRecord": "nexus_bounty.models",
+    "RewardType": "nexus_bounty.models",
+    "SingleWriter": "nexus_bounty.nexus.commit.single_writer",
+    "SweepReport": "nexus_bounty.reconcile",
+    "Transfer": "nexus_bounty.ports",
+    "UnreadableDocumentError": "nexus_bounty.nexus.documents",
+    "UnsupportedServerError": "nexus_bounty.outcomes",
+    "Verdict": "nexus_bounty.nexus.probe",
+    "open_claims": "nexus_bounty.registry",
+    "open_credits": "nexus_bounty.registry",
+    "probe": "nexus_bounty.nexus.probe",
+    "reward_id": "nexus_bounty.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What is exported under `name`."""
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(module), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """Everything that is exported."""
+    return sorted({*globals(), *__all__})

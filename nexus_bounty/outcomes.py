@@ -126,6 +126,10 @@ class Resolution(Wire, frozen=True, kw_only=True):
     bounty: Bounty | None = None
 
 
+class PlainError(Exception):
+    """An error that says all that a person needs to know: no traceback adds to it."""
+
+
 class OutcomeError(Exception):
     """Base of every error of a mutation: it knows what became of the commit.
 

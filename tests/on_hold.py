@@ -15,7 +15,7 @@ from nexus_bounty import (
     NexusContributionStore,
     Reconciler,
 )
-from nexus_bounty.cli.reading import status_text
+from nexus_bounty.cli.results import status_text
 from nexus_bounty.memory.credits import MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.testing.builders import make_bounty_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Final
 
 _NEEDED: Final = ("typer", "rich")
@@ -17,10 +18,12 @@ def main() -> None:
     Raises:
         SystemExit: Always; the exit codes are in `nexus_bounty.cli.exits`.
     """
+    gc.set_threshold(50_000, 20, 20)  # importing makes much and drops little: a tenth of the time
     try:
         from nexus_bounty.cli.app import run
-    except ModuleNotFoundError as error:
+
+        run()
+    except ModuleNotFoundError as error:  # also of a command, which imports what it needs
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
         raise SystemExit(_HINT) from None
-    run()

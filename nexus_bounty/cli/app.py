@@ -1,52 +1,90 @@
-"""The commands, put together."""
+"""The program: one command a file of `nexus_bounty.cli.commands`, imported when it is asked for."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-import nexus_bounty
-from nexus_bounty.cli.claiming import claim, release, renew
-from nexus_bounty.cli.command import Work, command
-from nexus_bounty.cli.create import create
-from nexus_bounty.cli.demo import demo
-from nexus_bounty.cli.doctor import doctor
-from nexus_bounty.cli.ending import cancel, expire, settle
-from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.explain import explain
-from nexus_bounty.cli.failures import usage
-from nexus_bounty.cli.history import history
-from nexus_bounty.cli.money import balance, top_up
-from nexus_bounty.cli.options import LedgerOptions, Options, OutputOptions
-from nexus_bounty.cli.output import write_json
-from nexus_bounty.cli.reading import show, show_list
-from nexus_bounty.cli.repair import reconcile
-from nexus_bounty.cli.server import mock_server
-
-_BOUNTIES, _MONEY, _TROUBLE, _TRY = "Bounties", "Money", "When something went wrong", "To try it"
+from nexus_bounty.cli.overview import PACKAGE, command_files, is_work
 
 _EPILOG: Final = """
 Exit codes: 0 done; 1 other error; 2 wrong usage or input; 3 it did not happen and can no longer
-happen; 4 it happened and steps are still owed; 5 not known; 6 and 7 see doctor; 130 interrupted.
+happen; 4 it happened and steps are still owed; 5 not known; 6 and 7 see doctor; 8 the key stands
+for another operation; 130 interrupted.
 
 Start with: nexus-bounty demo
 """
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class CommandFiles(TyperGroup):
+    """The commands that there are files of; the overview imports none of them, nor rich."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base's
+        """Every name, in the order of the overview."""
+        return list(command_files())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base's
+        """The command of that name, if there is one."""
+        described = command_files().get(cmd_name)
+        return None if described is None else _command(described.module, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base's
+        """Write the commands, each panel under its name."""
+        commands = command_files().values()
+        for panel in dict.fromkeys(each.panel_name for each in commands):
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [(each.name, each.summary) for each in commands if each.panel_name == panel]
+                )
+
+
+def _command(module_name: str, name: str) -> Any:
+    """The command in a module: its first public function."""
+    from nexus_bounty.cli.command import command
+    from nexus_bounty.cli.options import Options
+
+    module = import_module(f"{PACKAGE}.{module_name}")
+    own = (each for each in vars(module).values() if inspect.isfunction(each))
+    work = next(
+        each for each in own if each.__module__ == module.__name__ and is_work(each.__name__)
+    )
+    made = command(getattr(module, "OPTIONS", Options))(work)
+    alone = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings=_CONTEXT,
+    )
+    alone.command(name, epilog=_examples(module.EXAMPLES))(made)
+    return typer.main.get_command(alone)
+
+
+def _examples(shown: Sequence[str]) -> str:
+    return "\n\n".join(["Examples:", *(f"$ nexus-bounty {each}" for each in shown)])
+
 
 app = typer.Typer(
     name="nexus-bounty",
+    cls=CommandFiles,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks would show local variables, keys among them
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # to import it takes longer than all the rest of the overview
+    context_settings=_CONTEXT,
     epilog=_EPILOG,
 )
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        import nexus_bounty
+
         typer.echo(nexus_bounty.__version__)
         raise typer.Exit
 
@@ -66,89 +104,6 @@ def root(
     """
 
 
-def _add(
-    work: Work,
-    panel: str,
-    *shown: str,
-    name: str | None = None,
-    options: type[OutputOptions] = Options,
-) -> None:
-    """Make a command of `work`, with examples that begin after the program's name."""
-    made = command(options)(work)
-    app.command(name, rich_help_panel=panel, epilog=_examples(shown))(made)
-
-
-def _examples(shown: Sequence[str]) -> str:
-    return "\n\n".join(["Examples:", *(f"$ nexus-bounty {each}" for each in shown)])
-
-
-_add(
-    create,
-    _BOUNTIES,
-    "create 'Make the parser faster' --amount 100 --creator alice --deadline 7d",
-    "create 'Sort it' --amount 5 --creator alice --metric mbps --threshold 200 "
-    "--direction maximize --tag parser",
-)
-_add(
-    show_list,
-    _BOUNTIES,
-    "list --status open --status claimed",
-    "list --creator alice --limit 10 --json",
-    name="list",
-)
-_add(show, _BOUNTIES, "show BOUNTY", "show BOUNTY --json")
-_add(claim, _BOUNTIES, "claim BOUNTY --agent bob", "claim BOUNTY --agent bob --lease 2h")
-_add(renew, _BOUNTIES, "renew BOUNTY --agent bob --lease 1h")
-_add(release, _BOUNTIES, "release BOUNTY --agent bob")
-_add(
-    settle,
-    _BOUNTIES,
-    "settle BOUNTY cid-1",
-    "settle BOUNTY cid-1 --contribution-file work.json",
-)
-_add(cancel, _BOUNTIES, "cancel BOUNTY")
-_add(expire, _BOUNTIES, "expire", "expire BOUNTY")
-_add(balance, _MONEY, "balance alice", options=LedgerOptions)
-_add(
-    top_up,
-    _MONEY,
-    "top-up alice 1000",
-    "top-up alice 1000 --key payroll-2030-01",
-    name="top-up",
-    options=LedgerOptions,
-)
-_add(
-    reconcile,
-    _TROUBLE,
-    "reconcile --dry-run",
-    "reconcile",
-    "reconcile --watch --every 5m",
-)
-_add(history, _TROUBLE, "history BOUNTY")
-_add(
-    explain,
-    _TROUBLE,
-    "explain KEY",
-    "explain KEY --bounty BOUNTY --resolve --operation claim",
-)
-_add(
-    doctor,
-    _TROUBLE,
-    "doctor http://127.0.0.1:2026",
-    "doctor --json",
-    options=OutputOptions,
-)
-_add(
-    mock_server,
-    _TRY,
-    "mock-server",
-    "mock-server --port 8000 --personality 0.7.0 --fault-rate 0.1",
-    name="mock-server",
-    options=OutputOptions,
-)
-_add(demo, _TRY, "demo", "demo --nexus http://127.0.0.1:2026", options=OutputOptions)
-
-
 def run() -> None:
     """Run the command line.
 
@@ -165,5 +120,9 @@ def run() -> None:
         format_message = getattr(error, "format_message", None)
         if format_message is None:
             raise
+        from nexus_bounty.cli.exits import ExitCode
+        from nexus_bounty.cli.failures import usage
+        from nexus_bounty.cli.output import write_json
+
         write_json(usage(format_message()).data)
         sys.exit(ExitCode.USAGE)

@@ -13,8 +13,6 @@ from rich.text import Text
 from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode
 from nexus_bounty.cli.output import facts, lines, safe
 from nexus_bounty.cli.session import Attempt
-from nexus_bounty.demo import DemoError
-from nexus_bounty.mock.server import ServerExtraMissingError
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import UnreadableDocumentError
@@ -24,6 +22,7 @@ from nexus_bounty.outcomes import (
     InvalidInputError,
     Outcome,
     OutcomeError,
+    PlainError,
     PostCommitError,
     Proof,
     UnsupportedServerError,
@@ -107,7 +106,7 @@ def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
         return _plain(error, f"Nexus could not be read: {error}", advice)
     if isinstance(error, UnreadableDocumentError):
         return _plain(error, str(error), "Another program wrote it; it was left as it is.")
-    if isinstance(error, DemoError | ServerExtraMissingError | OSError):
+    if isinstance(error, PlainError | OSError):
         return _plain(error, str(error))
     return None
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION: Final = re.compile(r"(\d+)([smhdw])", re.ASCII)
 
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An agent's id.")]
 BountyId = Annotated[str, typer.Argument(metavar="BOUNTY", help="The bounty's id.")]
 Agent = Annotated[
     str,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.output import Reply, facts, lines, safe
-from nexus_bounty.models import Claim
-from nexus_bounty.operations import OperationResult
-from nexus_bounty.ports import ReservationStatus
+from nexus_bounty.models import BountyStatus, Claim
+from nexus_bounty.ports import Balance, ReservationStatus
+from nexus_bounty.statuses import STATUSES
+
+if TYPE_CHECKING:
+    from nexus_bounty.operations import OperationResult
 
 
 def done(result: OperationResult, what: str, following: str | None = None) -> Reply:
@@ -25,6 +29,18 @@ def done(result: OperationResult, what: str, following: str | None = None) -> Re
         ("Next", following),
     )
     return Reply(result, lines(Text.assemble(("✓ ", "bold green"), safe(what)), rows))
+
+
+def balances(standing: list[Balance]) -> RenderableType:
+    """What each account has."""
+    return facts(
+        *((each.account, f"{each.available} free, {each.reserved} in escrow") for each in standing)
+    )
+
+
+def status_text(status: BountyStatus) -> Text:
+    """A status in its colour."""
+    return Text(status.value, STATUSES[status].colour)
 
 
 def _lease(claim: Claim) -> str:

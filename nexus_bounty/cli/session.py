@@ -1,4 +1,7 @@
-"""What one command works with: opened when first used, closed when it ends."""
+"""What one command works with: opened when first used, closed when it ends.
+
+It is also imported when first used: a command that shows a bounty needs no operations.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Self
 
 from nexus_bounty.cli.options import (
     CLAIMS_ON_NEXUS,
@@ -18,23 +21,13 @@ from nexus_bounty.cli.options import (
 )
 from nexus_bounty.cli.output import safe, stderr
 from nexus_bounty.idempotency import new_key
-from nexus_bounty.nexus.bounties.store import NexusBountyStore
-from nexus_bounty.nexus.claims.store import NexusClaimStore
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.contribution_store import NexusContributionStore
-from nexus_bounty.nexus.documents.commits import CommitStrategy
-from nexus_bounty.nexus.probe import Verdict
-from nexus_bounty.nexus.selection.auto_commit import AutoCommit
-from nexus_bounty.operations import BountyOperations
-from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
-from nexus_bounty.registry import open_claims, open_credits
 
-_WANTED: Final = {
-    CommitChoice.AUTO: None,
-    CommitChoice.RENAME: Verdict.RENAME,
-    CommitChoice.SINGLE_WRITER: Verdict.SINGLE_WRITER,
-}
+if TYPE_CHECKING:
+    from nexus_bounty.nexus.bounties.store import NexusBountyStore
+    from nexus_bounty.nexus.client import NexusClient
+    from nexus_bounty.nexus.documents.commits import CommitStrategy
+    from nexus_bounty.operations import BountyOperations
+    from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,7 @@ class Session:
         self._options = options
         self._stack = AsyncExitStack()
         self.attempt: Attempt | None = None
+        self.sends_many = False
 
     @property
     def as_json(self) -> bool:
@@ -79,20 +73,32 @@ class Session:
     @cached_property
     def client(self) -> NexusClient:
         """The server."""
-        client = NexusClient(settings=self._everything.settings())
+        from nexus_bounty.nexus.client import NexusClient
+
+        settings = self._everything.settings()
+        if settings.transport == "auto" and not self.sends_many:
+            # to import the faster one takes longer than a few requests do
+            settings = settings.model_copy(update={"transport": "httpx"})
+        client = NexusClient(settings=settings)
         self._stack.push_async_callback(client.close)
         return client
 
     @cached_property
     def store(self) -> NexusBountyStore:
         """Where bounties are."""
+        from nexus_bounty.nexus.bounties.store import NexusBountyStore
+
         return NexusBountyStore(self.client, commit=self._commit)
 
     @cached_property
     def claims(self) -> ClaimStore:
         """Where leases are."""
         if self._everything.claims_url == CLAIMS_ON_NEXUS:
+            from nexus_bounty.nexus.claims.store import NexusClaimStore
+
             return NexusClaimStore(self.client, commit=self._commit)
+        from nexus_bounty.registry import open_claims
+
         claims = open_claims(self._everything.claims_url)
         self._stack.push_async_callback(claims.close)
         return claims
@@ -102,6 +108,8 @@ class Session:
         """Where the money is."""
         if not isinstance(self._options, LedgerOptions):
             raise TypeError(f"{type(self._options).__name__} names no ledger")
+        from nexus_bounty.registry import open_credits
+
         credit = open_credits(self._options.credits_url or default_ledger())
         self._stack.push_async_callback(credit.close)
         return credit
@@ -113,6 +121,9 @@ class Session:
         allow_self_claims: bool = False,
     ) -> BountyOperations:
         """The operations on all of them."""
+        from nexus_bounty.nexus.contribution_store import NexusContributionStore
+        from nexus_bounty.operations import BountyOperations
+
         return BountyOperations(
             self.store,
             credits=self.credits,
@@ -144,10 +155,15 @@ class Session:
 
     @cached_property
     def _commit(self) -> CommitStrategy:
+        from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+        from nexus_bounty.nexus.probe.report import Verdict
+        from nexus_bounty.nexus.selection.auto_commit import AutoCommit
+
         choice = self._everything.commit
         if choice is CommitChoice.CONDITIONAL:
             return ConditionalCommit(self.client)
-        commit = AutoCommit(self.client, wanted=_WANTED[choice])
+        wanted = None if choice is CommitChoice.AUTO else Verdict(choice.name.lower())
+        commit = AutoCommit(self.client, wanted=wanted)
         self._stack.push_async_callback(commit.close)
         return commit
 

@@ -23,7 +23,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.client.settings import NexusSettings
-from nexus_bounty.outcomes import Outcome, Resolution
+from nexus_bounty.outcomes import Outcome, PlainError, Resolution
 from nexus_bounty.ports import Balance
 from nexus_bounty.reconcile import Reconciler
 
@@ -38,7 +38,7 @@ WORK: Final = Contribution(
 Tell = Callable[[str], None]
 
 
-class DemoError(Exception):
+class DemoError(PlainError):
     """The demo did not go as it always does."""
 
 

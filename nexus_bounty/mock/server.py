@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_bounty.mock.asgi import WIRE
 from nexus_bounty.mock.nexus import MockNexus
 from nexus_bounty.mock.plan import FaultPlan
+from nexus_bounty.outcomes import PlainError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -22,7 +23,7 @@ SERVED_LOG_LIMIT = 100_000
 SERVED_RACE_WINDOW = 0.002
 
 
-class ServerExtraMissingError(ImportError):
+class ServerExtraMissingError(PlainError, ImportError):
     """uvicorn is not installed."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from nexus_bounty import BountyStatus, Reconciler
-from nexus_bounty.cli.repair import told
+from nexus_bounty.cli.commands.reconcile import told
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, ReconcileReport, SweepReport

@@ -89,11 +89,17 @@ def in_terminal(*arguments: object, env: Mapping[str, str]) -> str:
 
 
 def test_without_its_extra_the_program_says_in_one_line_what_to_install() -> None:
-    """Neither typer nor rich is imported before that can be said."""
+    """Whichever of the two is missing, and whenever it is found to be."""
     for missing in ("typer", "rich"):
         blocked = f"import sys; sys.modules[{missing!r}] = None; "
         ended = subprocess.run(
-            [sys.executable, "-c", f"{blocked}from nexus_bounty.cli import main; main()"],
+            [
+                sys.executable,
+                "-c",
+                f"{blocked}from nexus_bounty.cli import main; main()",
+                "show",
+                "b",
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -121,7 +127,7 @@ def test_every_command_has_examples_in_its_help(
         *("mock-server", "demo"),
     ]
     for command in commands:
-        assert re.search(rf"^│ {command} ", overview, re.MULTILINE)
+        assert re.search(rf"^  {command} ", overview, re.MULTILINE)
         shown = shell(command, "-h").out
         assert f"$ nexus-bounty {command}" in shown
         assert "--json" in shown

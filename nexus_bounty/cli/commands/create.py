@@ -14,6 +14,15 @@ from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id, new_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyCriteria, utc_now
 
+PLACE = ("Bounties", 1)
+EXAMPLES = (
+    "create 'Make the parser faster' --amount 100 --creator alice --deadline 7d",
+    (
+        "create 'Sort it' --amount 5 --creator alice --metric mbps --threshold 200 "
+        "--direction maximize --tag parser"
+    ),
+)
+
 
 class Direction(StrEnum):
     """Which way a metric gets better."""

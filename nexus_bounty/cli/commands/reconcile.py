@@ -21,6 +21,13 @@ from nexus_bounty.cli.session import Session
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
 
+PLACE = ("When something went wrong", 1)
+EXAMPLES = (
+    "reconcile --dry-run",
+    "reconcile",
+    "reconcile --watch --every 5m",
+)
+
 
 async def reconcile(
     session: Session,
@@ -49,6 +56,7 @@ async def reconcile(
     ] = None,
 ) -> Reply:
     """Bring everything that was left half-way to its right end."""
+    session.sends_many = True
     reconciler = Reconciler(
         session.operations(),
         grace=duration("--grace", grace),

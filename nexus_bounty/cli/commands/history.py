@@ -10,15 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.inputs import BountyId
-from nexus_bounty.cli.money import balances
 from nexus_bounty.cli.output import Reply, lines, safe
-from nexus_bounty.cli.reading import status_text
+from nexus_bounty.cli.results import balances, status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.cli.steps import operation_key, step_of
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import Bounty, Wire
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
+
+PLACE = ("When something went wrong", 2)
+EXAMPLES = ("history BOUNTY",)
 
 
 class HistoryEntry(Wire, frozen=True, kw_only=True):

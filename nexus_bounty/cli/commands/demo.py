@@ -10,11 +10,18 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nexus_bounty.cli.options import nexus_settings
+from nexus_bounty.cli.options import OutputOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stdout
 from nexus_bounty.cli.session import Session
 from nexus_bounty.demo import DemoReport, Write, run_demo
 from nexus_bounty.outcomes import Proof
+
+PLACE = ("To try it", 2)
+EXAMPLES = (
+    "demo",
+    "demo --nexus http://127.0.0.1:2026",
+)
+OPTIONS = OutputOptions
 
 _PROSE: Final = 100
 _WRITES: Final = {

@@ -9,10 +9,18 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from nexus_bounty.cli.options import OutputOptions
 from nexus_bounty.cli.output import facts, lines, safe, stdout, write_json
 from nexus_bounty.cli.session import Session
 from nexus_bounty.mock.personality import Release
 from nexus_bounty.mock.server import run_server
+
+PLACE = ("To try it", 1)
+EXAMPLES = (
+    "mock-server",
+    "mock-server --port 8000 --personality 0.7.0 --fault-rate 0.1",
+)
+OPTIONS = OutputOptions
 
 
 def mock_server(

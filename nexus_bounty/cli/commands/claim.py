@@ -1,4 +1,4 @@
-"""`nexus-bounty claim`, `renew` and `release`."""
+"""`nexus-bounty claim`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from nexus_bounty.cli.inputs import Agent, BountyId, Key, Lease, agent, duration
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
+
+PLACE = ("Bounties", 4)
+EXAMPLES = (
+    "claim BOUNTY --agent bob",
+    "claim BOUNTY --agent bob --lease 2h",
+)
 
 _LEASE = "30m"
 
@@ -33,21 +39,3 @@ async def claim(
     )
     settle = f"nexus-bounty settle {bounty_id} CONTRIBUTION"
     return done(result, f"{agent_id} has claimed {result.bounty.title!r}.", settle)
-
-
-async def renew(
-    session: Session, *, bounty_id: BountyId, agent_id: Agent, lease: Lease = _LEASE
-) -> Reply:
-    """Extend the lease on a claimed bounty; doing it again only extends it further."""
-    span = duration("--lease", lease)
-    result = await session.operations().renew(bounty_id, agent(agent_id), lease=span)
-    return done(result, f"{agent_id} keeps {result.bounty.title!r}.")
-
-
-async def release(
-    session: Session, *, bounty_id: BountyId, agent_id: Agent, key: Key = None
-) -> Reply:
-    """Give a claimed bounty back, so that others can claim it."""
-    key = session.begin("release", key, bounty_id)
-    result = await session.operations().release(bounty_id, agent(agent_id), idempotency_key=key)
-    return done(result, f"{result.bounty.title!r} is open again.")

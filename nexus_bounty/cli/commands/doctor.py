@@ -14,11 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.options import nexus_settings
+from nexus_bounty.cli.options import OutputOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
 from nexus_bounty.cli.session import Session
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+
+PLACE = ("When something went wrong", 4)
+EXAMPLES = (
+    "doctor http://127.0.0.1:2026",
+    "doctor --json",
+)
+OPTIONS = OutputOptions
 
 _HEADINGS: Final = {
     Verdict.CONDITIONAL: ("Safe for any number of writers, with ConditionalCommit.", "green"),

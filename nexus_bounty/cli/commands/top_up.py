@@ -1,25 +1,24 @@
-"""`nexus-bounty balance` and `top-up`."""
+"""`nexus-bounty top-up`."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
 from rich.text import Text
 
-from nexus_bounty.cli.inputs import Key
+from nexus_bounty.cli.inputs import Account, Key
+from nexus_bounty.cli.options import LedgerOptions
 from nexus_bounty.cli.output import Reply, facts, lines, safe
+from nexus_bounty.cli.results import balances
 from nexus_bounty.cli.session import Session
-from nexus_bounty.ports import Balance
 
-Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An agent's id.")]
-
-
-async def balance(session: Session, *, account: Account) -> Reply:
-    """Show what an account has: free to use, and held in escrow."""
-    standing = await session.credits.balance(account)
-    return Reply(standing, balances([standing]))
+PLACE = ("Money", 2)
+EXAMPLES = (
+    "top-up alice 1000",
+    "top-up alice 1000 --key payroll-2030-01",
+)
+OPTIONS = LedgerOptions
 
 
 async def top_up(
@@ -38,10 +37,3 @@ async def top_up(
     told = Text.assemble(("✓ ", "bold green"), safe(f"Added {amount} credits to {account}."))
     text = lines(told, balances([standing]), facts(("Key", key)))
     return Reply({"transfer": transfer, "balance": standing}, text)
-
-
-def balances(standing: list[Balance]) -> RenderableType:
-    """What each account has."""
-    return facts(
-        *((each.account, f"{each.available} free, {each.reserved} in escrow") for each in standing)
-    )

@@ -21,6 +21,12 @@ from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 
+PLACE = ("When something went wrong", 3)
+EXAMPLES = (
+    "explain KEY",
+    "explain KEY --bounty BOUNTY --resolve --operation claim",
+)
+
 _STYLES = {
     Outcome.COMMITTED: ("●", "green", "happened"),
     Outcome.PRE_COMMIT: ("✗", "yellow", "never happened, and never will"),

@@ -1,4 +1,4 @@
-"""`nexus-bounty list` and `show`."""
+"""`nexus-bounty list`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nexus_bounty.cli.inputs import BountyId
-from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
+from nexus_bounty.cli.output import Reply, lines, progress, safe
+from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
-from nexus_bounty.models import Bounty, BountyCriteria, BountyQuery, BountyStatus
-from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
 from nexus_bounty.statuses import STATUSES
+
+PLACE = ("Bounties", 2)
+EXAMPLES = (
+    "list --status open --status claimed",
+    "list --creator alice --limit 10 --json",
+)
 
 
 async def show_list(
@@ -46,23 +51,6 @@ async def show_list(
     return Reply({"bounties": shown, "total": len(found)}, _table(shown, len(found)))
 
 
-async def show(session: Session, *, bounty_id: BountyId) -> Reply:
-    """Show one bounty as it stands."""
-    bounty = await session.store.get_bounty(bounty_id)
-    if bounty is None:
-        raise BountyNotFoundError(
-            f"there is no bounty {bounty_id!r} in zone {session.client.settings.zone_id!r}",
-            bounty_id=bounty_id,
-            evidence=Evidence(proof=Proof.DOCUMENT),
-        )
-    return Reply(bounty, _portrait(bounty))
-
-
-def status_text(status: BountyStatus) -> Text:
-    """A status in its colour."""
-    return Text(status.value, STATUSES[status].colour)
-
-
 def _table(shown: list[Bounty], total: int) -> RenderableType:
     if not total:
         return Text("No bounties.", "dim")
@@ -86,33 +74,5 @@ def _table(shown: list[Bounty], total: int) -> RenderableType:
     return lines(table, rest)
 
 
-def _portrait(bounty: Bounty) -> RenderableType:
-    return facts(
-        ("Bounty", bounty.bounty_id),
-        ("Title", bounty.title),
-        ("About", bounty.description or None),
-        ("Status", _status(bounty)),
-        ("Amount", str(bounty.amount)),
-        ("Creator", bounty.creator.agent_id),
-        ("Criteria", _criteria(bounty.criteria)),
-        ("Deadline", f"{bounty.deadline:%Y-%m-%d %H:%M:%S} UTC"),
-        ("Claimer", bounty.claimed_by.agent_id if bounty.claimed_by else None),
-        ("Claim", bounty.claim_id),
-        ("Work", bounty.fulfilled_by_cid),
-        ("Escrow", bounty.reservation_id),
-        ("Created", f"{bounty.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("Updated", f"{bounty.updated_at:%Y-%m-%d %H:%M:%S} UTC"),
-    )
-
-
 def _status(bounty: Bounty) -> Text:
     return status_text(bounty.status).append(f" (it {STATUSES[bounty.status].means})", "dim")
-
-
-def _criteria(criteria: BountyCriteria) -> str:
-    wanted = [criteria.description] if criteria.description else []
-    wanted += [f"tag {tag}" for tag in criteria.required_tags or ()]
-    if criteria.metric_name and criteria.metric_threshold is not None:
-        bound = "at least" if criteria.metric_direction == "maximize" else "at most"
-        wanted.append(f"{criteria.metric_name} {bound} {criteria.metric_threshold:g}")
-    return "; ".join(wanted)

@@ -1,8 +1,7 @@
-"""`nexus-bounty settle`, `cancel` and `expire`."""
+"""`nexus-bounty expire`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,45 +9,18 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode
-from nexus_bounty.cli.inputs import BountyId, Key, contribution_from
+from nexus_bounty.cli.inputs import Key
 from nexus_bounty.cli.output import Reply, facts, lines, progress
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
 from nexus_bounty.operations import ExpiryResult
 from nexus_bounty.outcomes import Outcome
 
-
-async def settle(
-    session: Session,
-    *,
-    bounty_id: BountyId,
-    contribution: Annotated[
-        str, typer.Argument(metavar="CID", help="The content id of the delivered work.")
-    ],
-    contribution_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--contribution-file",
-            metavar="FILE",
-            help="Take the contribution from this JSON file (cid, tags, scores), not the zone.",
-        ),
-    ] = None,
-    key: Key = None,
-) -> Reply:
-    """Pay the claimer for a contribution that meets the criteria."""
-    contributions = contribution_from(contribution_file) if contribution_file else None
-    key = session.begin("settle", key, bounty_id)
-    result = await session.operations(contributions=contributions).settle(
-        bounty_id, contribution, idempotency_key=key
-    )
-    return done(result, f"Paid {result.bounty.amount} credits to {result.credits_with}.")
-
-
-async def cancel(session: Session, *, bounty_id: BountyId, key: Key = None) -> Reply:
-    """Withdraw a bounty and give its credits back to its creator."""
-    key = session.begin("cancel", key, bounty_id)
-    result = await session.operations().cancel(bounty_id, idempotency_key=key)
-    return done(result, f"Cancelled {result.bounty.title!r}.")
+PLACE = ("Bounties", 9)
+EXAMPLES = (
+    "expire",
+    "expire BOUNTY",
+)
 
 
 async def expire(

@@ -1,0 +1,64 @@
+"""`nexus-bounty show`."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from nexus_bounty.cli.inputs import BountyId
+from nexus_bounty.cli.output import Reply, facts
+from nexus_bounty.cli.results import status_text
+from nexus_bounty.cli.session import Session
+from nexus_bounty.models import Bounty, BountyCriteria
+from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
+from nexus_bounty.statuses import STATUSES
+
+PLACE = ("Bounties", 3)
+EXAMPLES = (
+    "show BOUNTY",
+    "show BOUNTY --json",
+)
+
+
+async def show(session: Session, *, bounty_id: BountyId) -> Reply:
+    """Show one bounty as it stands."""
+    bounty = await session.store.get_bounty(bounty_id)
+    if bounty is None:
+        raise BountyNotFoundError(
+            f"there is no bounty {bounty_id!r} in zone {session.client.settings.zone_id!r}",
+            bounty_id=bounty_id,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
+    return Reply(bounty, _portrait(bounty))
+
+
+def _portrait(bounty: Bounty) -> RenderableType:
+    return facts(
+        ("Bounty", bounty.bounty_id),
+        ("Title", bounty.title),
+        ("About", bounty.description or None),
+        ("Status", _status(bounty)),
+        ("Amount", str(bounty.amount)),
+        ("Creator", bounty.creator.agent_id),
+        ("Criteria", _criteria(bounty.criteria)),
+        ("Deadline", f"{bounty.deadline:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Claimer", bounty.claimed_by.agent_id if bounty.claimed_by else None),
+        ("Claim", bounty.claim_id),
+        ("Work", bounty.fulfilled_by_cid),
+        ("Escrow", bounty.reservation_id),
+        ("Created", f"{bounty.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Updated", f"{bounty.updated_at:%Y-%m-%d %H:%M:%S} UTC"),
+    )
+
+
+def _status(bounty: Bounty) -> Text:
+    return status_text(bounty.status).append(f" (it {STATUSES[bounty.status].means})", "dim")
+
+
+def _criteria(criteria: BountyCriteria) -> str:
+    wanted = [criteria.description] if criteria.description else []
+    wanted += [f"tag {tag}" for tag in criteria.required_tags or ()]
+    if criteria.metric_name and criteria.metric_threshold is not None:
+        bound = "at least" if criteria.metric_direction == "maximize" else "at most"
+        wanted.append(f"{criteria.metric_name} {bound} {criteria.metric_threshold:g}")
+    return "; ".join(wanted)
