@@ -28,6 +28,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -167,8 +168,14 @@ class OutcomeError(Exception):
         return f"{where}{self.message}{key}. {self.advice}".strip()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state, keeping the cause, so that errors cross processes whole."""
-        return _rebuild, (type(self), self.args, dict(self.__dict__), self.__cause__)
+        """Pickle by state, keeping the cause, so that errors cross processes whole.
+
+        Of a cause that cannot be pickled, such as an SDK's error that holds a lock, what it says.
+        """
+        cause = self.__cause__
+        if cause is not None and not _crosses_processes(cause):
+            cause = PlainError(f"{type(cause).__name__}: {cause}")
+        return _rebuild, (type(self), self.args, dict(self.__dict__), cause)
 
     def details(self) -> dict[str, Any]:
         """The error as plain values, ready for JSON."""
@@ -193,6 +200,14 @@ class OutcomeError(Exception):
         self.bounty_id = self.bounty_id or bounty_id
         self.idempotency_key = self.idempotency_key or idempotency_key
         return self
+
+
+def _crosses_processes(error: BaseException) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was made here a moment ago
+    except Exception:  # noqa: BLE001 - whatever somebody's class does then
+        return False
+    return True
 
 
 def _rebuild(

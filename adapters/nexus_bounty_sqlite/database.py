@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Database:
         self._writer = Lane("nexus-bounty-sqlite-writer", opened)
         self._reader = Lane("nexus-bounty-sqlite-reader", opened)
         self._closed = False
+        self._process = os.getpid()
 
     async def write(
         self, operation: str, key: str | None, work: Callable[[sqlite3.Connection], T]
@@ -62,9 +64,8 @@ class Database:
             PreCommitError: It was not committed and is rolled back; in the class of this port.
             CommitUnknownError: `COMMIT` failed in a way that does not say.
         """
-        if self._closed:
-            closed = failures.before_commit(sqlite3.ProgrammingError("it is closed"), self._refusal)
-            raise closed.about(operation, None, key)
+        if unusable := self._unusable():
+            raise failures.before_commit(unusable, self._refusal).about(operation, None, key)
         try:
             return await self._writer.run(partial(_commit, work=work, refusal=self._refusal))
         except OutcomeError as exc:
@@ -77,14 +78,19 @@ class Database:
         Raises:
             CommitUnknownError: The file cannot be read.
         """
-        if self._closed:
-            closed = failures.unreadable(sqlite3.ProgrammingError("it is closed"))
-            raise closed.about(operation, None, None)
+        if unusable := self._unusable():
+            raise failures.unreadable(unusable).about(operation, None, None)
         try:
             return await self._reader.run(partial(_look, work=work))
         except OutcomeError as exc:
             exc.about(operation, None, None)
             raise
+
+    def _unusable(self) -> sqlite3.ProgrammingError | None:
+        """Why nothing can be done with it, if nothing can."""
+        if os.getpid() != self._process:  # its threads are not here, and SQLite forbids the rest
+            return sqlite3.ProgrammingError("it was opened before a fork: open it in each process")
+        return sqlite3.ProgrammingError("it is closed") if self._closed else None
 
     async def close(self) -> None:
         """Finish what has begun, then close the file; again is a no-op."""

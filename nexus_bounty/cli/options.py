@@ -123,7 +123,7 @@ def nexus_settings(**given: str | None) -> NexusSettings:
     Raises:
         pydantic.ValidationError: One of them is wrong.
     """
-    return NexusSettings(**{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
+    return NexusSettings(**{name: value for name, value in given.items() if value})
 
 
 def default_ledger() -> str:

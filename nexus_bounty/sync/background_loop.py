@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -94,6 +95,7 @@ class BackgroundLoop:
         self._thread.start()
         self._loop, stop = started.result()
         self._lock = Lock()
+        self._process = os.getpid()
         # also when it is merely forgotten, or the interpreter ends
         self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, stop.set)
 
@@ -153,6 +155,8 @@ class BackgroundLoop:
 
     def close(self) -> None:
         """Cancel what still runs, end the loop and its thread; again is a no-op."""
+        if os.getpid() != self._process:
+            return  # its thread and its connections are the other process's
         with self._lock:
             self._stop()
         if current_thread() is not self._thread:
@@ -161,6 +165,10 @@ class BackgroundLoop:
     def _begin(
         self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> _Job[T]:
+        if os.getpid() != self._process:
+            raise ClosedError(
+                "made before a fork: make a new one in each process; nothing was sent"
+            )
         if current_thread() is self._thread:
             raise RuntimeError("a sync call from inside its own event loop would never return")
         with self._lock:  # so that the loop sees every job before its own end

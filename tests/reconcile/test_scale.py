@@ -81,7 +81,7 @@ async def a_zone(
         page_size=2 * page,
         bulk_size=page,
         retry_attempts=1,
-        **remembered,  # type: ignore[arg-type]
+        **remembered,
     )
     async with NexusClient(settings=settings, transport=mock.transport()) as client:
         operations = BountyOperations(

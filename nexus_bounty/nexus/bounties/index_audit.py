@@ -56,7 +56,9 @@ class IndexAudit:
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:
             behind = after if part.covers(after) else ""
-            async for files in chunks(part.ask, behind, self._client.settings.bulk_size):
+            settings = self._client.settings
+            pages = chunks(part.ask, behind, settings.bulk_size, settings.listing_timeout)
+            async for files in pages:
                 faults, unreadable = await part.audit(files)
                 yield IndexPage(
                     after=files[-1], checked=len(files), faults=faults, unreadable=unreadable

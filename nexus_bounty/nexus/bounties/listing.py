@@ -144,14 +144,15 @@ class BountyListing:
         The statuses are gone through in the order of a bounty's life, so that a bounty that moves
         on from one to the next meanwhile is met in at least one of them.
         """
-        size = self._client.settings.bulk_size
+        settings = self._client.settings
+        size, within = settings.bulk_size, settings.listing_timeout
         if query.statuses is None:
-            async for chunk in chunks(self._page, "", size):
+            async for chunk in chunks(self._page, "", size, within):
                 yield chunk
             return
         for status in BountyStatus:
             if status in query.statuses:
-                async for markers in chunks(partial(self._index.page, status), "", size):
+                async for markers in chunks(partial(self._index.page, status), "", size, within):
                     ids = dict.fromkeys(paths.marked_id(marker) for marker in markers)
                     yield [self._zone.bounty(bounty_id) for bounty_id in ids]
 

@@ -137,7 +137,8 @@ class StatusIndex:
         """The ids of the bounties that may be in `status` behind `after`, holding one page."""
         ask = partial(self.page, status)
         behind = self._zone.marker(status, after) if after else ""
-        async for markers in chunks(ask, behind, self._client.settings.page_size):
+        settings = self._client.settings
+        async for markers in chunks(ask, behind, settings.page_size, settings.listing_timeout):
             for path in markers:
                 yield paths.marked_id(path)
 

@@ -493,7 +493,8 @@ class NexusClaimStore:
     async def _marked(self) -> AsyncIterator[Claim]:
         """The claims with a marker in the index of active ones, ended or not."""
         ask = partial(self._client.page, self._zone.active_claims, recursive=True)
-        async for markers in chunks(ask, "", self._client.settings.bulk_size):
+        settings = self._client.settings
+        async for markers in chunks(ask, "", settings.bulk_size, settings.listing_timeout):
             claims = await self.get_many([paths.marked_id(path) for path in markers])
             for claim in claims.values():
                 yield claim

@@ -13,6 +13,12 @@ from typing import Final
 
 import httpx
 
+from nexus_bounty.nexus.client.bodies import OversizedBodyError, UnusableBodyError
+from nexus_bounty.nexus.client.never_sent import (
+    BadUrlError,
+    NoFreeConnectionError,
+    NotConnectedError,
+)
 from nexus_bounty.nexus.client.quirks import MISSING
 
 
@@ -50,6 +56,8 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     EXISTS = "already exists"
     REDIRECTED = "redirected"
+    OVERSIZED = "answer too large"
+    OTHER_LOOP = "another event loop"
     UNLISTED = "unlisted answer"
 
 
@@ -77,19 +85,26 @@ ACKNOWLEDGED: Final = RequestVerdict(Disposition.ACKNOWLEDGED, Reason.OK)
 CLIENT_CLOSED: Final = _never_sent(Reason.CLIENT_CLOSED)
 OUT_OF_TIME: Final = _never_sent(Reason.OUT_OF_TIME)
 UNENCODABLE: Final = _never_sent(Reason.BAD_PATH)
+OTHER_LOOP: Final = _never_sent(Reason.OTHER_LOOP)
 LATE: Final = _ambiguous(Reason.TIMEOUT)
 UNREADABLE: Final = _ambiguous(Reason.UNREADABLE)
 RATE_LIMITED: Final = _ambiguous(Reason.RATE_LIMITED)
 UNLISTED: Final = _ambiguous(Reason.UNLISTED)
 
-# httpx's exceptions by how far the request had come when they are raised (httpcore's sources).
+# What a transport raises. That nothing was sent is said by a type of ours alone; httpx's words for
+# it are ambiguous, because other libraries' transports use them of requests that the server has.
 TRANSPORT: Final[Mapping[type[Exception], RequestVerdict]] = {
-    httpx.ConnectError: _never_sent(Reason.NO_CONNECTION),
-    httpx.ConnectTimeout: _never_sent(Reason.NO_CONNECTION),
-    httpx.ProxyError: _never_sent(Reason.NO_CONNECTION),
-    httpx.PoolTimeout: _never_sent(Reason.NO_FREE_CONNECTION),
-    httpx.InvalidURL: _never_sent(Reason.BAD_URL),
-    httpx.UnsupportedProtocol: _never_sent(Reason.BAD_URL),
+    NotConnectedError: _never_sent(Reason.NO_CONNECTION),
+    NoFreeConnectionError: _never_sent(Reason.NO_FREE_CONNECTION),
+    BadUrlError: _never_sent(Reason.BAD_URL),
+    UnusableBodyError: UNREADABLE,
+    OversizedBodyError: _ambiguous(Reason.OVERSIZED),
+    httpx.ConnectError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.ConnectTimeout: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.ProxyError: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.PoolTimeout: _ambiguous(Reason.CONNECTION_LOST),
+    httpx.InvalidURL: _ambiguous(Reason.UNLISTED),
+    httpx.UnsupportedProtocol: _ambiguous(Reason.UNLISTED),
     httpx.WriteTimeout: _ambiguous(Reason.TIMEOUT),
     httpx.ReadTimeout: _ambiguous(Reason.TIMEOUT),
     httpx.WriteError: _ambiguous(Reason.CONNECTION_LOST),
@@ -108,7 +123,10 @@ TRANSPORT: Final[Mapping[type[Exception], RequestVerdict]] = {
     httpx.RequestNotRead: UNREADABLE,
 }
 
+_REDIRECTED: Final = _ambiguous(Reason.REDIRECTED)
+
 STATUSES: Final[Mapping[int, RequestVerdict]] = {
+    **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
     200: ACKNOWLEDGED,
     201: ACKNOWLEDGED,  # NexusPay of 0.10.1, of what it has made
     401: _refused(Reason.AUTHENTICATION),
@@ -148,21 +166,8 @@ RPC_CODES: Final[Mapping[int, RequestVerdict]] = {
 
 
 def of_exception(error: BaseException) -> RequestVerdict:
-    """The verdict on an attempt that ended in `error`: its most specific listed class.
-
-    That a request never left is believed of httpx alone, not of what other libraries' transports
-    translate into its words: httpx-aiohttp 0.2 says `ConnectTimeout` and pyreqwest 0.15
-    `ConnectError` when the connection is lost *after* the request.
-    """
-    verdict = next((TRANSPORT[kind] for kind in type(error).__mro__ if kind in TRANSPORT), UNLISTED)
-    if verdict.disposition is Disposition.NEVER_SENT and _is_translated(error):
-        return _ambiguous(Reason.CONNECTION_LOST)
-    return verdict
-
-
-def _is_translated(error: BaseException) -> bool:
-    cause = error.__cause__
-    return cause is not None and type(cause).__module__.partition(".")[0] != "httpcore"
+    """The verdict on an attempt that ended in `error`: its most specific listed class."""
+    return next((TRANSPORT[kind] for kind in type(error).__mro__ if kind in TRANSPORT), UNLISTED)
 
 
 def of_status(status: int) -> RequestVerdict:

@@ -74,6 +74,9 @@ class NexusError(Exception):
                 Reason.OUT_OF_TIME,
                 Reason.CONFLICT,
                 Reason.EXISTS,
+                Reason.REDIRECTED,
+                Reason.OVERSIZED,
+                Reason.OTHER_LOOP,
             )
         )
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from nexus_bounty.nexus.client import Page, Paths
+from nexus_bounty.nexus.client import Page, Paths, classification
+from nexus_bounty.nexus.client.errors import NexusError
 
 Ask = Callable[[str], Awaitable[Page]]
-"""Asks for the page behind a path."""
+"""Asks for the page after a path."""
 
 
-async def chunks(ask: Ask, after: str, size: int) -> AsyncIterator[Paths]:
-    """The paths behind `after`, `size` at a time, in their order.
+async def chunks(ask: Ask, after: str, size: int, within: float) -> AsyncIterator[Paths]:
+    """The paths after `after`, `size` at a time, in their order.
 
-    Each page is asked for when the one before is used up, however long that takes.
+    Each page is asked for when the one before is used up, however long that takes; the server may
+    take `within` seconds for all of them together.
+
+    Raises:
+        NexusError: A page could not be read, or they took too long.
     """
+    clock = asyncio.get_running_loop().time
     goes_on: str | None = after
     while goes_on is not None:
+        asked = clock()
         page = await ask(goes_on)
+        within -= clock() - asked
+        if within <= 0 and page.goes_on_after is not None:
+            detail = "its pages took too long (NEXUS_LISTING_TIMEOUT)"
+            raise NexusError(classification.OUT_OF_TIME, method="list", path=goes_on, detail=detail)
         for start in range(0, len(page.paths), size):
             yield page.paths[start : start + size]
         goes_on = page.goes_on_after

@@ -6,6 +6,7 @@ Nothing here decides *whether* a repeat is harmless; callers say so by choosing 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 
 _numbers = count()
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
 
 @dataclass(slots=True)
@@ -130,11 +132,12 @@ class RetryPolicy:
 def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) -> float | None:
     """Seconds to wait by a `Retry-After` header, which has two forms (RFC 9110, 10.2.3).
 
-    An absent or unreadable header is `None`; a date in the past is 0.
+    Some servers give fractions of a second. An absent or unreadable header is `None`; a date in
+    the past is 0.
     """
     if value is None:
         return None
-    if value.strip().isdecimal():
+    if _SECONDS.fullmatch(value.strip()):
         return float(value)
     try:
         moment = parsedate_to_datetime(value)

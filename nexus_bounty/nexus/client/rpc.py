@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -17,8 +18,10 @@ from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.priority_limiter import Turnstile
 from nexus_bounty.nexus.client.retry import Deadline, parse_retry_after
+from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.transport import Answer, transport_for
+from nexus_bounty.shielding import to_its_end
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
@@ -47,12 +50,13 @@ class Rpc:
         httpx.URL(settings.url)  # raises if it cannot be one
         self._transport = transport_for(settings, transport)
         self._closed = False
-        self._secrets = _spellings(settings.api_key.get_secret_value() if settings.api_key else "")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._secrets = Secrets(settings.api_key.get_secret_value() if settings.api_key else "")
 
     async def close(self) -> None:
         """Close every connection; requests after this are never sent."""
         self._closed = True
-        await self._transport.aclose()
+        await to_its_end(self._transport.aclose())
 
     async def call(
         self,
@@ -105,9 +109,11 @@ class Rpc:
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
     ) -> Answer:
         """Send a request when there is a connection for its operation."""
+        self._check_loop(request)
         if not self._turnstile.enter_at_once():
+            left = deadline.remaining if deadline.has_begun else self._settings.queue_timeout
             try:
-                async with asyncio.timeout_at(deadline.at if deadline.has_begun else None):
+                async with asyncio.timeout(left):
                     await self._turnstile.enter(deadline.turn.number)
             except TimeoutError as error:
                 raise request.error(classification.OUT_OF_TIME) from error
@@ -116,6 +122,16 @@ class Rpc:
             return await self._send(request, deadline, verb, route, body)
         finally:
             self._turnstile.leave()
+
+    def _check_loop(self, request: _Call) -> None:
+        """Refuse to work in two event loops: connections belong to one."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise request.error(
+                classification.OTHER_LOOP,
+                "this client was used in another event loop before: make one for each loop",
+            )
 
     async def _send(
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
@@ -126,14 +142,12 @@ class Rpc:
         if self._closed:
             raise request.error(classification.CLIENT_CLOSED)
         self.requests_sent += 1
+        connect_in = min(self._settings.connect_timeout, left)
+        answer_in = min(self._settings.request_timeout, left)
         try:
-            async with asyncio.timeout_at(deadline.at):
+            async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
                 answer = await self._transport.send(
-                    verb,
-                    route,
-                    body,
-                    connect_in=min(self._settings.connect_timeout, left),
-                    answer_in=min(self._settings.request_timeout, left),
+                    verb, route, body, connect_in=connect_in, answer_in=answer_in
                 )
         except TimeoutError as error:
             raise request.error(classification.LATE) from error
@@ -165,6 +179,10 @@ class Rpc:
             limited = "rate limit" in str(envelope.error).lower()
             verdict = classification.RATE_LIMITED if limited else classification.UNLISTED
             raise request.error(verdict, self._redact(str(envelope.error)), wait)
+        if answer.body.startswith(BOM_UTF8):
+            raise request.error(
+                classification.UNREADABLE, "it begins with a byte order mark (BOM): what sent it?"
+            )
         if envelope is None or not envelope.result:
             raise request.error(classification.UNREADABLE, self._redact(answer.text))
         return envelope.result
@@ -173,27 +191,15 @@ class Rpc:
         self, request: _Call, verdict: RequestVerdict, detail: str, cause: BaseException
     ) -> NexusError:
         """The error for `cause`, which is kept as such only if it does not repeat the API key."""
-        shown = self._redact(detail)
-        error = request.error(verdict, shown)
-        if not any(secret in str(cause) for secret in self._secrets):
-            error.__cause__ = cause
+        error = request.error(verdict, self._redact(detail))
+        if not self._secrets.are_in(f"{cause} {cause!r}"):
+            error.__cause__ = without_frames(cause)
         return error
 
     def _redact(self, text: str) -> str:
-        """`text` in one short line, without the API key should a server echo it."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        shown = " ".join(text.split())
+        """`text` in one short line, without the API key however it is spelled there."""
+        shown = " ".join(self._secrets.redacted(text).split())
         return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 3]}..."
-
-
-def _spellings(key: str) -> list[str]:
-    """The ways in which a text may spell the API key, the longest first."""
-    if not key:
-        return []
-    in_json = msgspec.json.encode(key)[1:-1].decode()
-    in_python = repr(key)[1:-1]
-    return sorted({key, in_json, in_python, repr(in_python)[1:-1]}, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +239,18 @@ def _envelope(body: bytes) -> wire.Envelope | None:
 
 def _say(envelope: wire.Envelope | None, answer: Answer) -> str:
     """What an error answer says, in whichever of its forms."""
+    if answer.location is not None:
+        return f"to {_without_userinfo(answer.location)}: set the URL to where the server is"
     if envelope is None:
         return answer.text
     if isinstance(envelope.error, wire.RpcError):
         return envelope.error.message
     return envelope.error or str(envelope.detail or "")
+
+
+def _without_userinfo(location: str) -> str:
+    before, at, after = location.rpartition("@")
+    return f"{before.partition('//')[0]}//***@{after}" if at else location
 
 
 def _wait_asked(envelope: wire.Envelope | None, answer: Answer) -> float | None:

@@ -6,11 +6,26 @@ import os
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from nexus_bounty.outcomes import PlainError
 
 VARIABLES: Final = "NEXUS_"
 
 StorageEncoding = Literal["raw", "base64"]
+
+
+class ConfigurationError(PlainError, ValueError):
+    """Something outside the program, such as a proxy variable, is set to what cannot be used."""
 
 
 class NexusSettings(BaseModel):
@@ -30,6 +45,7 @@ class NexusSettings(BaseModel):
 
     connect_timeout: float = Field(default=5.0, gt=0)
     request_timeout: float = Field(default=10.0, gt=0)
+    """How long one request may take once it is connected, its whole answer included."""
     operation_timeout: float = Field(default=60.0, gt=0)
     """The deadline of one whole operation, every retry, read-back and fence included.
 
@@ -37,6 +53,13 @@ class NexusSettings(BaseModel):
     many operations are under way, does not count.
     """
 
+    queue_timeout: float = Field(default=300.0, gt=0)
+    """How long an operation may wait for a connection that is free."""
+    listing_timeout: float = Field(default=600.0, gt=0)
+    """How long the server may take, in all, for the pages of one listing or walk."""
+
+    max_answer_bytes: int = Field(default=64_000_000, ge=1)
+    """How large an answer may be, packed and unpacked."""
     max_connections: int = Field(default=32, ge=1)
     transport: Literal["auto", "httpx", "aiohttp"] = "auto"
     """What carries requests; "auto" is aiohttp, the faster one, where it is installed."""
@@ -64,6 +87,18 @@ class NexusSettings(BaseModel):
     remembered_dates: int = Field(default=100_000, ge=0)
     """Of how many bounties listings remember the dates, which never change; some 300 bytes each."""
 
+    def __init__(self, **given: Any) -> None:
+        """Check everything.
+
+        Raises:
+            pydantic.ValidationError: Something is wrong; it names the setting, and repeats
+                nothing of what was given, which may be a secret.
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise _without_input(error) from None
+
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: Any) -> Any:
@@ -79,10 +114,12 @@ class NexusSettings(BaseModel):
     @classmethod
     def _without_credentials(cls, url: str) -> str:
         """Refuse a URL that holds credentials: it is shown in logs and reprs."""
-        scheme, found, rest = url.partition("://")
-        authority = (rest if found else scheme.lstrip("/")).partition("/")[0]
-        if "@" in authority and not url.startswith("mailto:"):
+        _, found, rest = url.partition("://")
+        authority = rest.partition("/")[0] if found else url  # a malformed one has it anywhere
+        if ("@" in authority or "%40" in authority) and not url.startswith("mailto:"):
             raise ValueError("must not hold credentials; give them as api_key")
+        if "?" in url or "#" in url:
+            raise ValueError("must have no query and no fragment")
         if found and not authority:
             raise ValueError("must name a host")
         return url
@@ -95,3 +132,16 @@ class NexusSettings(BaseModel):
         if not (text.isascii() and text.isprintable()):
             raise ValueError("must be printable ASCII")
         return SecretStr(text) if text else None
+
+
+def _without_input(error: ValidationError) -> ValidationError:
+    """The same error, without what was given."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("setting", "{problem}", {"problem": each["msg"]}),
+            loc=each["loc"],
+            input="(not shown)",
+        )
+        for each in error.errors(include_input=False, include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)

@@ -1,21 +1,35 @@
 """What carries requests to the server: aiohttp where it is installed, else httpx.
 
-Either raises httpx's exceptions, on which the classification table rests: `ConnectError`,
-`ConnectTimeout` and `PoolTimeout` must mean that not a byte of the request left.
+Either raises `NeverSentError` if not a byte of a request left, and httpx's exceptions otherwise:
+the classification table knows both. Where the environment names a proxy it is httpx, whose ways
+with proxies are the ones that people know.
+
+Connections are given up as soon as something about one is not known: after a request that was
+cancelled, which can leave its place in httpcore's pool taken for good, and after a lost answer,
+when the next requests have a connection each, since some servers and proxies drop whatever comes
+second on one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.request import getproxies
 
 import httpx
 
-from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.client.bodies import read_body
+from nexus_bounty.nexus.client.never_sent import (
+    BadUrlError,
+    NotConnectedError,
+    if_never_sent,
+)
+from nexus_bounty.nexus.client.settings import ConfigurationError, NexusSettings
 
 if TYPE_CHECKING:
     import aiohttp
@@ -25,14 +39,17 @@ KEEP_ALIVE_SECONDS: Final = 4.0
 """Idle connections are given up before a server does it, which is after 5 with uvicorn."""
 
 LARGE: Final = 2**20
+ALONE_AFTER_A_LOSS: Final = 32
+"""How many requests have a connection of their own after an answer was lost."""
 
 
 class Answer(NamedTuple):
-    """A whole HTTP answer, unpacked; `retry_after` is the header of that name."""
+    """A whole HTTP answer, unpacked; `retry_after` and `location` are the headers of that name."""
 
     status: int
     body: bytes
     retry_after: str | None = None
+    location: str | None = None
 
     @property
     def text(self) -> str:
@@ -56,7 +73,9 @@ class Transport(Protocol):
             answer_in: Seconds that may pass without a byte of the answer.
 
         Raises:
-            httpx.HTTPError: There is no answer, or none that can be unpacked.
+            NeverSentError: Not a byte of it has left.
+            httpx.HTTPError: There is no answer.
+            UnusableBodyError, OversizedBodyError: There is none that can be taken.
         """
         ...
 
@@ -86,13 +105,15 @@ def transport_for(
     installed = find_spec("aiohttp") is not None
     if given is None and settings.transport == "aiohttp" and not installed:
         raise TransportExtraMissingError
-    if given is not None or settings.transport == "httpx" or not installed:
+    if given is not None:
         return HttpxTransport(settings, given)
+    if settings.transport == "httpx" or not installed or getproxies():
+        return HttpxTransport(settings)
     return AiohttpTransport(settings)
 
 
 def _headers(settings: NexusSettings) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
     if settings.api_key is not None:
         headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
     return headers
@@ -107,39 +128,36 @@ def trust(url: str) -> ssl.SSLContext | bool:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True
 
 
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for a server."""
-    target = httpx.URL(url)
-    proxies = getproxies()
-    proxy = proxies.get(target.scheme) or proxies.get("all")
-    return None if proxy is None or proxy_bypass(target.host) else proxy
-
-
 @lru_cache(maxsize=256)
 def _url(server: str, route: str) -> httpx.URL:
     url = httpx.URL(server.rstrip("/") + route)
     if url.scheme not in ("http", "https") or not url.host:
-        raise httpx.UnsupportedProtocol(f"{server!r} is not the URL of a server: http://host:port")
+        raise BadUrlError(f"{server!r} is not the URL of a server: http://host:port")
     return url
 
 
+class _Connections:
+    """The connections of one generation, which are closed when its last request is over."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner = inner
+        self.under_way = 0
+        self.is_retired = False
+
+
 class HttpxTransport:
-    """Carries requests by any httpx transport."""
+    """Carries requests by httpx, on a transport of its own or on one that is given."""
 
     def __init__(
         self, settings: NexusSettings, given: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._server = settings.url
+        self._most = settings.max_answer_bytes
         self._headers = httpx.Headers(_headers(settings))
-        self._inner = given or httpx.AsyncHTTPTransport(
-            verify=trust(settings.url),
-            limits=httpx.Limits(
-                max_connections=settings.max_connections,
-                max_keepalive_connections=settings.max_connections,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
-            ),
-            proxy=_proxy(settings.url),
-        )
+        self._open = _opener(settings) if given is None else None
+        self._connections = _Connections(given or _opener(settings)())
+        self._alone = 0
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def send(
         self, verb: str, route: str, body: bytes | None, *, connect_in: float, answer_in: float
@@ -153,17 +171,110 @@ class HttpxTransport:
             content=body,
             extensions={"timeout": timeout},
         )
-        response = await self._inner.handle_async_request(request)
-        response.request = request
+        if self._alone:
+            self._alone -= 1
+            request.headers["Connection"] = "close"
+        connections = self._connections
+        connections.under_way += 1
         try:
-            content = await response.aread()
+            return await self._carried(connections.inner, request)
+        except httpx.PoolTimeout as error:
+            raise if_never_sent(error) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raised = if_never_sent(error)
+            if raised is error:
+                self._distrust(connections)
+                raise
+            raise raised from error
+        except asyncio.CancelledError:
+            self._retire(connections)
+            raise
+        finally:
+            connections.under_way -= 1
+            self._close_if_over(connections)
+
+    async def _carried(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> Answer:
+        response = await inner.handle_async_request(request)
+        try:
+            headers = response.headers
+            stream = response.stream
+            if not isinstance(stream, httpx.AsyncByteStream):
+                raise httpx.StreamError("the transport gave a stream that cannot be awaited")
+            content = await read_body(stream, headers.get("Content-Encoding"), self._most)
         finally:
             await response.aclose()
-        return Answer(response.status_code, content, response.headers.get("Retry-After"))
+        return Answer(
+            response.status_code, content, headers.get("Retry-After"), headers.get("Location")
+        )
+
+    def _distrust(self, connections: _Connections) -> None:
+        """An answer was lost: send what comes next on connections that nothing was sent on."""
+        if self._open is not None:
+            self._alone = ALONE_AFTER_A_LOSS
+            self._retire(connections)
+
+    def _retire(self, connections: _Connections) -> None:
+        """Use other connections from now on."""
+        if self._open is not None and connections is self._connections:
+            connections.is_retired = True
+            self._connections = _Connections(self._open())
+
+    def _close_if_over(self, connections: _Connections) -> None:
+        if connections.is_retired and not connections.under_way:
+            task = asyncio.get_running_loop().create_task(connections.inner.aclose())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._inner.aclose()
+        await self._connections.inner.aclose()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+def _opener(settings: NexusSettings) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Makes a transport to the server, through the proxies that the environment names.
+
+    Raises:
+        ConfigurationError: One of those cannot be used.
+    """
+    options: dict[str, Any] = {
+        "verify": trust(settings.url),
+        "limits": httpx.Limits(
+            max_connections=settings.max_connections,
+            max_keepalive_connections=settings.max_connections,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+        ),
+    }
+    if not getproxies():
+        return lambda: httpx.AsyncHTTPTransport(**options)
+    return lambda: _Proxied(**options)
+
+
+class _Proxied(httpx.AsyncBaseTransport):
+    """What `httpx.AsyncClient` makes of the proxy variables, `NO_PROXY` and SOCKS included."""
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            self._client = httpx.AsyncClient(follow_redirects=False, **options)
+        except ImportError:
+            raise ConfigurationError(
+                "the environment names a SOCKS proxy, which needs pip install 'httpx[socks]'"
+            ) from None
+        except (httpx.InvalidURL, ValueError) as error:
+            names = ", ".join(sorted(f"{each.upper()}_PROXY" for each in getproxies()))
+            raise ConfigurationError(
+                f"the environment names a proxy that cannot be used (see {names}): "
+                f"{type(error).__name__}"  # what it says may repeat a password
+            ) from None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request, by whichever way leads to its host."""
+        return await self._client.send(request, stream=True)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
 
 
 class AiohttpTransport:
@@ -172,6 +283,8 @@ class AiohttpTransport:
     def __init__(self, settings: NexusSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._once: aiohttp.ClientSession | None = None
+        self._alone = 0
 
     async def send(
         self, verb: str, route: str, body: bytes | None, *, connect_in: float, answer_in: float
@@ -179,53 +292,66 @@ class AiohttpTransport:
         """Send one request; see `Transport.send`."""
         import aiohttp
 
-        url = _yarl(self._settings.url, route)
-        session = self._session = self._session or self._open()
         try:
-            async with session.request(
+            async with self._next_session().request(
                 verb,
-                url,
+                _yarl(self._settings.url, route),
                 data=BytesIO(body) if body and len(body) > LARGE else body,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=connect_in, sock_read=answer_in),
             ) as answer:
-                content = await answer.read()
-        # from None: of what another library calls "never sent" nothing is believed on its word
-        except aiohttp.ConnectionTimeoutError as error:
-            raise httpx.ConnectTimeout(str(error)) from None
-        except aiohttp.ClientConnectorError as error:
-            raise httpx.ConnectError(str(error)) from None
+                headers = answer.headers
+                content = await read_body(
+                    _parts(answer), headers.get("Content-Encoding"), self._settings.max_answer_bytes
+                )
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise NotConnectedError(str(error)) from error
         except TimeoutError as error:
+            self._alone = ALONE_AFTER_A_LOSS
             raise httpx.ReadTimeout(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
+            self._alone = ALONE_AFTER_A_LOSS
             raise httpx.ReadError(f"{type(error).__name__}: {error}") from error
-        packed = answer.headers.get("Content-Encoding")
-        if packed is not None:
-            content = _unpacked(content, packed)
-        return Answer(answer.status, content, answer.headers.get("Retry-After"))
+        return Answer(answer.status, content, headers.get("Retry-After"), headers.get("Location"))
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _next_session(self) -> aiohttp.ClientSession:
+        if self._alone:
+            self._alone -= 1
+            session = self._once = self._once or self._open(reuse=False)
+        else:
+            session = self._session = self._session or self._open(reuse=True)
+        return session
+
+    def _open(self, *, reuse: bool) -> aiohttp.ClientSession:
         import aiohttp
 
         settings = self._settings
         plain = httpx.URL(settings.url).scheme == "http"
+        kept: dict[str, Any] = (
+            {"keepalive_timeout": KEEP_ALIVE_SECONDS} if reuse else {"force_close": True}
+        )
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.max_connections,
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
                 ssl=True if plain else httpx.create_ssl_context(),
+                **kept,
             ),
             headers=_headers(settings),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=["User-Agent", "Accept"],
-            proxy=_proxy(settings.url),
         )
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._once):
+            if session is not None:
+                await session.close()
+
+
+async def _parts(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async for part in answer.content.iter_any():
+        yield part
 
 
 @lru_cache(maxsize=256)
@@ -233,8 +359,3 @@ def _yarl(server: str, route: str) -> URL:
     from yarl import URL
 
     return URL(str(_url(server, route)), encoded=True)
-
-
-def _unpacked(content: bytes, packed: str) -> bytes:
-    """What httpx makes of a packed body."""
-    return httpx.Response(200, headers={"Content-Encoding": packed}, content=content).content

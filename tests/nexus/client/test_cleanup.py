@@ -15,7 +15,7 @@ PATHS = [f"/d/f{number}" for number in range(5)]
 
 
 async def filled(mock: MockNexus, **settings: float) -> NexusClient:
-    client = NexusClient(settings=NexusSettings(**settings), transport=mock.transport())  # type: ignore[arg-type]
+    client = NexusClient(settings=NexusSettings(**settings), transport=mock.transport())
     await client.write_many(dict.fromkeys(PATHS, b""))
     mock.reset_counts()
     return client
