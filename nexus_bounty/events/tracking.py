@@ -96,8 +96,11 @@ class Tracked(Around):
 
     def lost_answer(self) -> None:
         """What it sent may have been committed: the answer says nothing."""
-        if self._lost_at is None:
-            self._lost_at = self._loop.time()
+        self._lost_at = self._loop.time()
+
+    def superseded(self) -> None:
+        """What it sent was not, and it goes on with something else."""
+        self._lost_at = None
 
     def proved(self, proof: Proof) -> None:
         """It is committed, which is known by `proof`, if not by what proved it before."""
@@ -213,6 +216,12 @@ def lost_answer() -> None:
     """An answer to what the operation under way has sent says nothing of its commit."""
     if now := current():
         now.lost_answer()
+
+
+def superseded() -> None:
+    """What the operation under way has sent took no effect: that is no doubt about itself."""
+    if now := current():
+        now.superseded()
 
 
 def proved(proof: Proof) -> None:

@@ -123,9 +123,9 @@ class _ConditionalWrite:
         proof = _PROOF_OF_ABSENCE.get(error.disposition)
         if proof and not self.in_doubt:
             return Aborted(proof)
-        self.in_doubt = True
-        if error.says_nothing:
+        if error.says_nothing and not self.in_doubt:
             lost_answer()
+        self.in_doubt = True
         return None
 
     async def _look(self) -> CommitResult | None:

@@ -105,7 +105,7 @@ class Bid:
         self._saw(action, error.answer)
         self.asked_to_wait = error.retry_after
         proof = _PROOF_OF_ABSENCE.get(error.disposition)
-        if action == "rename" and error.says_nothing:
+        if action == "rename" and error.says_nothing and not self.in_doubt:
             lost_answer()
         return Aborted(proof) if proof and not self.in_doubt else None
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from nexus_bounty.bounded_set import Recent
 from nexus_bounty.events import FenceLanded
 from nexus_bounty.events.stream import Observers, publish
-from nexus_bounty.events.tracking import may_land, proved, tracked
+from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
 from nexus_bounty.idempotency import (
     History,
     OperationRecord,
@@ -433,6 +433,8 @@ class DocumentWriter:
         operation.in_doubt = False
         if isinstance(result, Committed):
             proved(result.proof)
+        elif isinstance(result, Superseded):
+            superseded()
         if isinstance(result, Aborted):
             self._attempts.discard(operation.identity)
             _tell_of_fence(result, path)
