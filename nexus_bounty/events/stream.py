@@ -165,10 +165,12 @@ def publish(
     now = around.get()
     operation, more = (now.operation, now.observers) if now else (None, ())
     told = [each for each in _merged(observers, more) if _wants(each, kind)]
-    if not told:
-        return
-    event = kind(operation, *args, **named)
-    for observer in told:
+    if told:
+        _tell(told, kind(operation, *args, **named))
+
+
+def _tell(observers: Iterable[Observer], event: Event) -> None:
+    for observer in observers:
         try:
             observer(event)
         except Exception as error:  # noqa: BLE001 - an observer never breaks what it observes

@@ -29,6 +29,8 @@ from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
 
 MOST_DOUBTS: Final = 10_000
 
+Identity = tuple[Layer, str, str, str]
+
 _numbers = count(1)
 _UNTRACKED: Final = nullcontext()
 
@@ -160,7 +162,7 @@ class _Doubts:
     """Since when the operations of this process have been in doubt that are."""
 
     def __init__(self) -> None:
-        self._since: OrderedDict[tuple[Layer, str, str], float] = OrderedDict()
+        self._since: OrderedDict[Identity, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin(self, operation: OperationInfo, now: float) -> None:
@@ -242,5 +244,7 @@ def count_request() -> None:
         now.count_request()
 
 
-def _identity(operation: OperationInfo) -> tuple[Layer, str, str]:
-    return operation.layer, operation.bounty_id, operation.key
+def _identity(operation: OperationInfo) -> Identity:
+    """What a repeat has in common with it; of a step also who asks what became of it."""
+    name = operation.name if operation.layer == "operations" else ""
+    return operation.layer, name, operation.bounty_id, operation.key

@@ -17,6 +17,12 @@ from nexus_bounty.outcomes import Outcome, Proof
 Layer = Literal["operations", "store"]
 
 
+def told_as(error: BaseException) -> str:
+    """An error as events say it: its type and what it proves, never what a server has said."""
+    proven: str | None = getattr(error, "proven", None)
+    return f"{type(error).__name__}: {proven}" if proven else type(error).__name__
+
+
 class OperationInfo(msgspec.Struct, frozen=True):
     """The operation that an event belongs to.
 
@@ -101,7 +107,7 @@ class OutcomeUnknown(Event, frozen=True):
     """An operation ended, and nobody knows whether it is committed: a doubt begins.
 
     It ends with the `DoubtResolved` of the same layer, bounty and key. A step and the operation
-    that it is a step of are told of each.
+    that it is a step of are both told of.
 
     Attributes:
         error: The type of what was raised: `CommitUnknownError`, or what stopped it meanwhile.

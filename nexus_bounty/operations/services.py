@@ -15,6 +15,7 @@ from nexus_bounty.bounded_set import Recent
 from nexus_bounty.events import StepOwed
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import may_land, tracked
+from nexus_bounty.events.types import told_as
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_account
@@ -308,7 +309,7 @@ async def owing(services: Services, step: str, owed: list[str]) -> AsyncIterator
     except PostCommitError as error:
         owed += error.pending
     except Exception as error:  # noqa: BLE001 - whatever it is, the commit stands
-        publish(services.observers, StepOwed, step, type(error).__name__)
+        publish(services.observers, StepOwed, step, told_as(error))
         owed.append(step)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from nexus_bounty.events import ProblemFound, ProblemLeft, ProblemRepaired, SweepEnded
 from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.types import told_as
 from nexus_bounty.reconcile.report import Finding, SweepReport
 
 Progress = Callable[[Finding], None]
@@ -37,22 +38,23 @@ class Tally:
         """Tell of a finding, whatever is to become of it."""
         publish(self.observers, ProblemFound, self.sweep, finding.subject, finding.problem)
 
-    def add(self, finding: Finding, *, failed: bool = False) -> None:
-        """Count a finding, repaired or left, because its repair `failed` or for another reason."""
+    def add(self, finding: Finding, failure: Exception | None = None) -> None:
+        """Count a finding, repaired or left, by the `failure` of its repair or for a reason."""
         repaired = finding.repaired is not None
         if self._found[repaired] < self.keep:
             self._kept.append(finding)
         self._found[repaired] += 1
-        self._tell(finding, failed=failed)
+        self._tell(finding, failure)
         if self.progress is not None:
             self.progress(finding)
 
-    def _tell(self, finding: Finding, *, failed: bool) -> None:
+    def _tell(self, finding: Finding, failure: Exception | None) -> None:
         what = self.sweep, finding.subject, finding.problem
         if finding.repaired is not None:
             publish(self.observers, ProblemRepaired, *what, finding.repaired)
         else:
-            publish(self.observers, ProblemLeft, *what, finding.left or "", failed)
+            why = told_as(failure) if failure else finding.left or ""
+            publish(self.observers, ProblemLeft, *what, why, failure is not None)
 
     def report(self, error: Exception | None = None) -> SweepReport:
         """What was found, and what cut it short; the sweep is over."""
@@ -71,6 +73,6 @@ class Tally:
             report.found,
             report.repaired,
             seconds,
-            report.error,
+            told_as(error) if error else None,
         )
         return report

@@ -220,7 +220,7 @@ class Reconciler:
         """Repair one problem, unless it is to be left alone."""
         finding = Finding(sweep=tally.sweep, subject=problem.subject, problem=problem.what)
         tally.found(finding)
-        failed = False
+        failed: Exception | None = None
         if problem.repair is None:
             finding = msgspec.structs.replace(finding, left=problem.reason)
         elif self._dry_run:
@@ -230,8 +230,8 @@ class Reconciler:
                 finding = msgspec.structs.replace(finding, repaired=await problem.repair())
             except Exception as failure:  # noqa: BLE001 - it is found again by the next run
                 why = f"{type(failure).__name__}: {failure}"
-                finding, failed = msgspec.structs.replace(finding, left=why), True
-        tally.add(finding, failed=failed)
+                finding, failed = msgspec.structs.replace(finding, left=why), failure
+        tally.add(finding, failed)
 
     async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""

@@ -24,7 +24,7 @@ DOCUMENT = f"*/bounties/{BOUNTY_ID}.json"
 class Heard(list[events.Event]):
     """Everything that it was told, in order."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __call__(self, event: events.Event) -> None:
         self.append(event)

@@ -12,6 +12,7 @@ from typing import Final
 
 from nexus_bounty.events import CleanUpEnded
 from nexus_bounty.events.stream import Observers, detached, publish
+from nexus_bounty.events.types import told_as
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
 
@@ -104,4 +105,4 @@ class CleanUp:
         try:
             return await self._delete(batch, deadline), None
         except NexusError as error:
-            return batch, error.proven
+            return batch, told_as(error)

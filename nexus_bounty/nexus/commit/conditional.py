@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from nexus_bounty.events import FenceWritten
+from nexus_bounty.events import FenceWritten, Retried
 from nexus_bounty.events.stream import publish
 from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.nexus import documents
@@ -89,6 +89,7 @@ class _ConditionalWrite:
             pause = retries.pause(attempt, self.asked_to_wait)
             if pause >= patience.remaining:
                 break
+            publish((), Retried, "no proof yet", attempt, pause)
             await asyncio.sleep(pause)
         return None
 

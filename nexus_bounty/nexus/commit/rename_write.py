@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from nexus_bounty.events import FenceWritten
+from nexus_bounty.events import FenceWritten, Retried
 from nexus_bounty.events.stream import publish
 from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.idempotency import with_record
@@ -70,6 +70,7 @@ class Bid:
             pause = retries.pause(attempt, self.asked_to_wait)
             if pause >= patience.remaining:
                 break
+            publish((), Retried, "no proof yet", attempt, pause)
             await asyncio.sleep(pause)
         return None if self.in_doubt else Aborted(Proof.NEVER_SENT)
 
