@@ -6,10 +6,12 @@ when a failure is provably pre-commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
 
+from nexus_bounty.events import Observer
+from nexus_bounty.events.stream import given
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations import cancel, claim, create, expire, settle
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
@@ -37,6 +39,8 @@ class BountyOperations:
         allow_self_claims: Whether creators may be paid from their own bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
+        observers: Told of every operation and of all that happens inside, see
+            `nexus_bounty.events`, and of what a reconciler of these operations finds.
 
     Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
     whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
@@ -55,6 +59,7 @@ class BountyOperations:
         allow_self_claims: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.services = Services(
             store=cleaning_up(store, later=True),
@@ -65,6 +70,7 @@ class BountyOperations:
             allow_self_claims=allow_self_claims,
             clock=clock,
             random=random or SystemRandom(),  # which a forked process does not share
+            observers=given(observers),
         )
 
     async def create(

@@ -48,7 +48,7 @@ async def unwind(
         reservation = await give_back(services, bounty)
     except Exception as error:
         raise still_owed(bounty, [VOID, RELEASE_LEASE, *owed], error) from error
-    async with owing(RELEASE_LEASE, owed):
+    async with owing(services, RELEASE_LEASE, owed):
         if bounty.claim_id is not None:
             await end_lease(services, bounty.claim_id)
     steps = (f"commit_{bounty.status.value}", VOID, RELEASE_LEASE)

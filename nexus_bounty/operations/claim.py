@@ -253,7 +253,7 @@ async def release(
         )
         bounty = await committed(step, owed)
         if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
-            async with owing(RELEASE_LEASE, owed):
+            async with owing(services, RELEASE_LEASE, owed):
                 await _end_lease_of(services, before, agent)
     return OperationResult(
         operation="release",

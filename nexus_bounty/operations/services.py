@@ -12,6 +12,10 @@ from random import Random, SystemRandom
 from typing import Final, TypeVar
 
 from nexus_bounty.bounded_set import Recent
+from nexus_bounty.events import StepOwed
+from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.tracking import may_land, tracked
+from nexus_bounty.events.types import told_as
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_account
@@ -62,6 +66,7 @@ class Services:
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
+        observers: Told of every operation.
         attempts: The operations that have happened, or may have, as far as this process knows.
         locks: Let operations with one key wait for each other.
     """
@@ -74,6 +79,7 @@ class Services:
     allow_self_claims: bool = False
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=SystemRandom)
+    observers: Observers = ()
     attempts: Recent = field(default_factory=Recent)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
@@ -135,20 +141,22 @@ async def operation(
     off if it has not landed.
     """
     attempt = (plan.name, bounty_id, key)
-    async with services.locks.of(attempt):
-        tried_before = attempt in services.attempts
-        services.attempts.add(attempt)  # stays if this task is cancelled
-        try:
+    decided_by = derived_key(key, plan.decided_by)
+    with tracked("operations", *attempt, services.observers, decided_by=decided_by):
+        async with services.locks.of(attempt):
+            tried_before = attempt in services.attempts
+            services.attempts.add(attempt)  # stays if this task is cancelled
             try:
-                yield
-            except PreCommitError as refusal:
-                if tried_before:
-                    await _rule_out(services, plan, bounty_id, key, refusal)
-                services.attempts.discard(attempt)
+                try:
+                    yield
+                except PreCommitError as refusal:
+                    if tried_before:
+                        await _rule_out(services, plan, bounty_id, key, refusal)
+                    services.attempts.discard(attempt)
+                    raise
+            except OutcomeError as error:
+                error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
                 raise
-        except OutcomeError as error:
-            error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
-            raise
 
 
 async def _rule_out(
@@ -199,6 +207,7 @@ async def taken_forward(
 
 async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
     """The bounty after `step`, which may leave markers to be removed by the reconciler."""
+    may_land()
     try:
         return await step
     except PostCommitError as error:
@@ -293,14 +302,14 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
 
 
 @asynccontextmanager
-async def owing(step: str, owed: list[str]) -> AsyncIterator[None]:
+async def owing(services: Services, step: str, owed: list[str]) -> AsyncIterator[None]:
     """Do a clean-up step after a commit: if it fails, it is owed, and the operation stands."""
     try:
         yield
     except PostCommitError as error:
         owed += error.pending
     except Exception as error:  # noqa: BLE001 - whatever it is, the commit stands
-        logger.warning("still owed: %s (%s)", step, error)
+        publish(services.observers, StepOwed, step, told_as(error))
         owed.append(step)
 
 

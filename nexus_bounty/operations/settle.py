@@ -87,7 +87,7 @@ async def finish(
         reward = await record_payout(services, bounty)
     except Exception as error:
         raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error
-    async with owing(END_CLAIM, owed):
+    async with owing(services, END_CLAIM, owed):
         await _end_claim(services, bounty)
     paid = (CAPTURE, SETTLED, REWARD) if reservation else (SETTLED,)
     steps = ("commit_pending_settlement", *paid, END_CLAIM)

@@ -1,11 +1,15 @@
-"""Counts what a sweep finds, and keeps the first of it."""
+"""Counts what a sweep finds, keeps the first of it, and tells of all."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from nexus_bounty.events import ProblemFound, ProblemLeft, ProblemRepaired, SweepEnded
+from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.types import told_as
 from nexus_bounty.reconcile.report import Finding, SweepReport
 
 Progress = Callable[[Finding], None]
@@ -19,29 +23,56 @@ class Tally:
         sweep: Whose findings they are.
         keep: How many to keep, of those repaired and of those left.
         progress: Is told of each.
+        observers: Likewise, of each once when it is found and once when it has been dealt with.
     """
 
     sweep: str
     keep: int
     progress: Progress | None = None
+    observers: Observers = ()
+    _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _kept: list[Finding] = field(default_factory=list)
     _found: Counter[bool] = field(default_factory=Counter)
 
-    def add(self, finding: Finding) -> None:
-        """Count a finding, repaired or left."""
+    def found(self, finding: Finding) -> None:
+        """Tell of a finding, whatever is to become of it."""
+        publish(self.observers, ProblemFound, self.sweep, finding.subject, finding.problem)
+
+    def add(self, finding: Finding, failure: Exception | None = None) -> None:
+        """Count a finding, repaired or left, by the `failure` of its repair or for a reason."""
         repaired = finding.repaired is not None
         if self._found[repaired] < self.keep:
             self._kept.append(finding)
         self._found[repaired] += 1
+        self._tell(finding, failure)
         if self.progress is not None:
             self.progress(finding)
 
+    def _tell(self, finding: Finding, failure: Exception | None) -> None:
+        what = self.sweep, finding.subject, finding.problem
+        if finding.repaired is not None:
+            publish(self.observers, ProblemRepaired, *what, finding.repaired)
+        else:
+            why = told_as(failure) if failure else finding.left or ""
+            publish(self.observers, ProblemLeft, *what, why, failure is not None)
+
     def report(self, error: Exception | None = None) -> SweepReport:
-        """What was found, and what cut it short."""
-        return SweepReport(
+        """What was found, and what cut it short; the sweep is over."""
+        report = SweepReport(
             sweep=self.sweep,
             found=self._found.total(),
             repaired=self._found[True],
             findings=self._kept,
             error=f"{type(error).__name__}: {error}" if error else None,
         )
+        seconds = asyncio.get_running_loop().time() - self._began
+        publish(
+            self.observers,
+            SweepEnded,
+            self.sweep,
+            report.found,
+            report.repaired,
+            seconds,
+            told_as(error) if error else None,
+        )
+        return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -31,8 +30,6 @@ Cursor = Mapping[str, str | None]
 """Behind which id or path each sweep goes on; `None` where it is through."""
 OnStep = Callable[[str, str], None]
 """Is told the name of a sweep and the id or path that it has got to."""
-
-logger = logging.getLogger("nexus_bounty.reconcile")
 
 SWEEPS: Final[tuple[Sweep, ...]] = (
     StuckDrafts(),
@@ -200,7 +197,7 @@ class Reconciler:
         progress: Progress | None,
         on_step: OnStep | None,
     ) -> SweepReport:
-        tally = Tally(sweep.name, self._keep, progress)
+        tally = self._tally(sweep.name, progress)
         notes = self._notes[sweep.name]
         if notes.is_through:
             return tally.report()  # before the run was interrupted
@@ -211,42 +208,51 @@ class Reconciler:
             if on_page is not None:
                 on_page("")
             async for problem in sweep.find(scope):
-                tally.add(await self._settle(sweep.name, problem))
+                await self._settle(tally, problem)
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
-            logger.warning("the sweep of %s was cut short: %s", sweep.name, failure)
             return tally.report(failure)
         return tally.report()
 
-    async def _settle(self, sweep: str, problem: Problem) -> Finding:
+    def _tally(self, sweep: str, progress: Progress | None) -> Tally:
+        return Tally(sweep, self._keep, progress, self._services.observers)
+
+    async def _settle(self, tally: Tally, problem: Problem) -> None:
         """Repair one problem, unless it is to be left alone."""
-        finding = Finding(sweep=sweep, subject=problem.subject, problem=problem.what)
+        finding = Finding(sweep=tally.sweep, subject=problem.subject, problem=problem.what)
+        tally.found(finding)
+        failed: Exception | None = None
         if problem.repair is None:
-            return msgspec.structs.replace(finding, left=problem.reason)
-        if self._dry_run:
-            return msgspec.structs.replace(finding, left="dry run")
-        try:
-            return msgspec.structs.replace(finding, repaired=await problem.repair())
-        except Exception as failure:  # noqa: BLE001 - it is found again by the next run
-            logger.warning("%s %s: not repaired: %s", sweep, problem.subject, failure)
-            return msgspec.structs.replace(finding, left=f"{type(failure).__name__}: {failure}")
+            finding = msgspec.structs.replace(finding, left=problem.reason)
+        elif self._dry_run:
+            finding = msgspec.structs.replace(finding, left="dry run")
+        else:
+            try:
+                finding = msgspec.structs.replace(finding, repaired=await problem.repair())
+            except Exception as failure:  # noqa: BLE001 - it is found again by the next run
+                why = f"{type(failure).__name__}: {failure}"
+                finding, failed = msgspec.structs.replace(finding, left=why), failure
+        tally.add(finding, failed)
 
     async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
-        tally = Tally("leftovers", self._keep, progress)
+        tally = self._tally("leftovers", progress)
         try:
             for lapsed in await self._services.claims.expire_stale(
                 self._services.clock() - self._grace
             ):
-                tally.add(_ended(tally.sweep, lapsed.claim_id, "has run out", "ended"))
+                _note(tally, lapsed.claim_id, "has run out", "ended")
             for removed in await self._services.store.collect_leftovers():
-                tally.add(_ended(tally.sweep, removed, "is an old tombstone", "removed"))
+                _note(tally, removed, "is an old tombstone", "removed")
         except Exception as failure:  # noqa: BLE001 - found again by the next run
             return tally.report(failure)
         return tally.report()
 
 
-def _ended(sweep: str, subject: str, problem: str, repaired: str) -> Finding:
-    return Finding(sweep=sweep, subject=subject, problem=problem, repaired=repaired)
+def _note(tally: Tally, subject: str, problem: str, repaired: str) -> None:
+    """Count what a port has found and ended in one."""
+    finding = Finding(sweep=tally.sweep, subject=subject, problem=problem, repaired=repaired)
+    tally.found(finding)
+    tally.add(finding)
 
 
 def _after(health: Health, report: ReconcileReport) -> Health:

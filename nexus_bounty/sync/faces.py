@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from nexus_bounty.events import Observer
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import (
     AgentIdentity,
@@ -75,6 +76,8 @@ class SyncNexusClient(Face[NexusClient]):
         settings: Everything else; read from the environment if not given.
         transport: Any httpx transport, such as one to a server in this process.
         random: The source of jitter, to make runs reproducible.
+        observers: Told of every request, and of all that the stores on this client do; see
+            `nexus_bounty.events`.
 
     `cleanup` removes in batches what commits leave behind; closing the client waits for it.
 
@@ -90,6 +93,7 @@ class SyncNexusClient(Face[NexusClient]):
         settings: NexusSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         random: Random | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__(
             None,
@@ -99,6 +103,7 @@ class SyncNexusClient(Face[NexusClient]):
             settings=settings,
             transport=transport,
             random=random,
+            observers=observers,
         )
 
     @property
@@ -264,6 +269,8 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         commit: How documents are committed: "auto" for what a probe finds to be safe before the
             first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
         clock: The current time, aware.
+        observers: Told of every mutation and of all that happens inside, see
+            `nexus_bounty.events`; those of the client are, too.
 
     Every mutation returns a committed snapshot or raises one of:
 
@@ -282,9 +289,16 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         *,
         commit: CommitOption = "auto",
         clock: Callable[[], datetime] = utc_now,
+        observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__(
-            client, NexusBountyStore, client.wrapped, zone_id, commit=commit, clock=clock
+            client,
+            NexusBountyStore,
+            client.wrapped,
+            zone_id,
+            commit=commit,
+            clock=clock,
+            observers=observers,
         )
 
     @property
@@ -555,6 +569,8 @@ class SyncBountyOperations(Face[BountyOperations]):
         allow_self_claims: Whether creators may be paid from their own bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
+        observers: Told of every operation and of all that happens inside, see
+            `nexus_bounty.events`, and of what a reconciler of these operations finds.
 
     Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
     whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
@@ -573,6 +589,7 @@ class SyncBountyOperations(Face[BountyOperations]):
         allow_self_claims: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__(
             store,
@@ -585,6 +602,7 @@ class SyncBountyOperations(Face[BountyOperations]):
             allow_self_claims=allow_self_claims,
             clock=clock,
             random=random,
+            observers=observers,
         )
 
     def create(

@@ -10,6 +10,9 @@ from typing import Self
 
 import msgspec
 
+from nexus_bounty.events import Observer
+from nexus_bounty.events.stream import given
+from nexus_bounty.events.tracking import found
 from nexus_bounty.idempotency import OperationRecord, derived_id, new_key
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
@@ -86,6 +89,8 @@ class NexusBountyStore:
         commit: How documents are committed: "auto" for what a probe finds to be safe before the
             first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
         clock: The current time, aware.
+        observers: Told of every mutation and of all that happens inside, see
+            `nexus_bounty.events`; those of the client are, too.
 
     Every mutation returns a committed snapshot or raises one of:
 
@@ -104,6 +109,7 @@ class NexusBountyStore:
         *,
         commit: CommitOption = "auto",
         clock: Callable[[], datetime] = utc_now,
+        observers: Sequence[Observer] = (),
     ) -> None:
         zone_id = zone_id if zone_id is not None else client.settings.zone_id
         check_id("zone_id", zone_id)
@@ -111,7 +117,7 @@ class NexusBountyStore:
         self._clock = clock
         self._zone = ZonePaths(zone_id)
         strategy = commit_strategy(commit, client, zone_id)
-        self._writer = DocumentWriter(client, strategy, clock)
+        self._writer = DocumentWriter(client, strategy, clock, given(observers))
         self._index = StatusIndex(client, self._zone)
         self._listing = BountyListing(client, self._zone, self._index, strategy, clock)
         self._repair = IndexRepair(client, self._zone, self._index, strategy)
@@ -516,11 +522,14 @@ class NexusBountyStore:
         else:
             committed = not record.aborted
         proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
+        outcome = Outcome.COMMITTED if committed else Outcome.PRE_COMMIT
+        if operation.giving_back is None:  # else the key is a new one, of which nobody has a doubt
+            found(outcome, proof)
         alive = document is not None and not is_tombstone(document)
         return Resolution(
             bounty_id=bounty_id,
             idempotency_key=operation.key,
-            outcome=Outcome.COMMITTED if committed else Outcome.PRE_COMMIT,
+            outcome=outcome,
             evidence=operation.evidence(proof),
             bounty=to_bounty(document) if document and alive else None,
         )

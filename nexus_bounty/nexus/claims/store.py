@@ -16,6 +16,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
+from nexus_bounty.events import Observer
+from nexus_bounty.events.stream import given
 from nexus_bounty.leases import rules
 from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus, utc_now
 from nexus_bounty.nexus.claims.target_lock import LockState, TargetLock
@@ -60,6 +62,8 @@ class NexusClaimStore:
         commit: How documents are committed: "auto" for what a probe finds to be safe before the
             first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
         clock: Says when leases run out; aware.
+        observers: Told of every mutation and of all that happens inside, see
+            `nexus_bounty.events`; those of the client are, too.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class NexusClaimStore:
         *,
         commit: CommitOption = "auto",
         clock: Callable[[], datetime] = utc_now,
+        observers: Sequence[Observer] = (),
     ) -> None:
         zone_id = zone_id if zone_id is not None else client.settings.zone_id
         check_id("zone_id", zone_id)
@@ -76,7 +81,7 @@ class NexusClaimStore:
         self._clock = clock
         self._zone = ZonePaths(zone_id)
         self._strategy = commit_strategy(commit, client, zone_id)
-        self._writer = DocumentWriter(client, self._strategy, clock)
+        self._writer = DocumentWriter(client, self._strategy, clock, given(observers))
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
 

@@ -7,14 +7,14 @@ removed, and none if it never is: the reconciler finds what a process that died 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+from nexus_bounty.events import CleanUpEnded
+from nexus_bounty.events.stream import Observers, detached, publish
+from nexus_bounty.events.types import told_as
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
-
-logger = logging.getLogger("nexus_bounty.nexus")
 
 CLOSING_TIMEOUT: Final = 5.0
 """How many seconds closing a client waits for what is still to be removed."""
@@ -30,13 +30,23 @@ class CleanUp:
         delay: How long a path waits for others to share its request.
         batch: How many paths do not wait any longer.
         timeout: How many seconds one batch may take.
+        observers: Told of every batch.
     """
 
-    def __init__(self, delete: Delete, *, delay: float, batch: int, timeout: float) -> None:
+    def __init__(
+        self,
+        delete: Delete,
+        *,
+        delay: float,
+        batch: int,
+        timeout: float,
+        observers: Observers = (),
+    ) -> None:
         self._delete = delete
         self._delay = delay
         self._batch = batch
         self._timeout = timeout
+        self._observers = observers
         self._owed: dict[str, None] = {}
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -47,14 +57,15 @@ class CleanUp:
         return tuple(self._owed)
 
     def add(self, paths: Iterable[str]) -> None:
-        """Remove `paths` soon; what fails is logged and left to the reconciler."""
+        """Remove `paths` soon; what cannot be removed is told of and left to the reconciler."""
         self._owed |= dict.fromkeys(paths)
         if not self._owed:
             return
         if len(self._owed) >= self._batch:
             self._full.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            # of no operation: it outlives the one that comes first, and serves many
+            self._task = asyncio.create_task(self._run(), context=detached())
 
     async def flush(self, timeout: float = CLOSING_TIMEOUT) -> None:
         """Remove what is owed now; what cannot be removed in `timeout` seconds is left."""
@@ -81,20 +92,17 @@ class CleanUp:
         while self._owed:
             batch = list(self._owed)[: self._batch]
             self._full.clear()
-            failed = await self._removed(batch, Deadline.after(timeout))
+            failed, why = await self._removed(batch, Deadline.after(timeout))
             for path in batch:  # only now: a task that is cancelled meanwhile still owes them
                 self._owed.pop(path, None)
-            if failed:
-                logger.warning(
-                    "%d files that nothing needs any more are still to be removed, such as %s; "
-                    "the reconciler does it",
-                    len(failed),
-                    failed[0],
-                )
+            gone = len(batch) - len(failed)
+            publish(self._observers, CleanUpEnded, gone, tuple(failed), why)
 
-    async def _removed(self, batch: Sequence[str], deadline: Deadline) -> Sequence[str]:
+    async def _removed(
+        self, batch: Sequence[str], deadline: Deadline
+    ) -> tuple[Sequence[str], str | None]:
+        """Those of `batch` that are still there, and why if the request failed."""
         try:
-            return await self._delete(batch, deadline)
+            return await self._delete(batch, deadline), None
         except NexusError as error:
-            logger.warning("could not clean up: %s", error)
-            return batch
+            return batch, told_as(error)

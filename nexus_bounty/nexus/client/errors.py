@@ -50,7 +50,12 @@ class NexusError(Exception):
     def answer(self) -> str:
         """What came back, in one line."""
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.verdict.disposition.value}: {self.verdict.reason.value}{detail}"
+        return f"{self.proven}{detail}"
+
+    @property
+    def proven(self) -> str:
+        """What that proves and why, without a word of what a server said."""
+        return f"{self.disposition.value}: {self.reason.value}"
 
     @property
     def disposition(self) -> Disposition:
@@ -61,6 +66,13 @@ class NexusError(Exception):
     def reason(self) -> Reason:
         """Why it ended as it did."""
         return self.verdict.reason
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the request may have been applied; a conflict is an answer, if no proof."""
+        return self.disposition is Disposition.AMBIGUOUS and (
+            self.reason not in (Reason.CONFLICT, Reason.EXISTS)
+        )
 
     @property
     def is_passing(self) -> bool:

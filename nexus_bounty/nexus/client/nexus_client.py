@@ -8,9 +8,17 @@ is for the commit strategies to prove (`nexus_bounty.nexus.commit`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
-from functools import partial
+from itertools import count
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,6 +27,8 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
+from nexus_bounty.events import Observer
+from nexus_bounty.events.stream import given
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
@@ -70,6 +80,8 @@ class NexusClient:
         settings: Everything else; read from the environment if not given.
         transport: Any httpx transport, such as one to a server in this process.
         random: The source of jitter, to make runs reproducible.
+        observers: Told of every request, and of all that the stores on this client do; see
+            `nexus_bounty.events`.
 
     `cleanup` removes in batches what commits leave behind; closing the client waits for it.
 
@@ -85,13 +97,15 @@ class NexusClient:
         settings: NexusSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         random: Random | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         key = None if api_key is None else SecretStr(api_key)
-        given = {
+        named = {
             name: value for name, value in (("url", url), ("api_key", key)) if value is not None
         }
         settings = settings or NexusSettings()
-        self.settings = NexusSettings(**{**dict(settings), **given}) if given else settings
+        self.settings = NexusSettings(**{**dict(settings), **named}) if named else settings
+        self.observers = given(observers)
         self.capabilities = Capabilities()
         self.random = random or SystemRandom()  # which a forked process does not share
         self.retries = RetryPolicy(
@@ -99,14 +113,16 @@ class NexusClient:
             self.settings.retry_base,
             self.settings.retry_cap,
             self.random,
+            self.observers,
         )
         self.cleanup = CleanUp(
             self._delete_leftovers,
             delay=self.settings.cleanup_delay,
             batch=self.settings.bulk_size,
             timeout=self.settings.operation_timeout,
+            observers=self.observers,
         )
-        self._rpc = Rpc(self.settings, transport)
+        self._rpc = Rpc(self.settings, transport, self.observers)
 
     def __repr__(self) -> str:
         """The URL; it holds no credentials."""
@@ -549,7 +565,11 @@ class NexusClient:
                 doubts.append(error)
             return worth_it(error)
 
-        call = partial(self._rpc.call, method, path, params, decoder, deadline)
+        attempts = count(1)
+
+        def call() -> Awaitable[T]:
+            return self._rpc.call(method, path, params, decoder, deadline, next(attempts))
+
         try:
             return await self.retries.persist(call, deadline, again)
         except NexusError as error:

@@ -15,6 +15,8 @@ from itertools import count
 from random import Random
 from typing import Self, TypeVar
 
+from nexus_bounty.events import Retried
+from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client.errors import NexusError
 
@@ -94,12 +96,13 @@ class Deadline:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how fast to try again; times are in seconds."""
+    """How often and how fast to try again; times are in seconds. `observers` are told of it."""
 
     attempts: int = 8
     base: float = 0.05
     cap: float = 2.0
     random: Random = field(default_factory=Random, repr=False, compare=False)
+    observers: Observers = field(default=(), repr=False, compare=False)
 
     def pause(self, attempt: int, retry_after: float | None = None) -> float:
         """How long to wait after the `attempt`-th try (from 1): never less than was asked."""
@@ -125,6 +128,7 @@ class RetryPolicy:
                 pause = self.pause(attempt, error.retry_after)
                 if not worth_it(error) or attempt >= self.attempts or pause >= deadline.remaining:
                     raise
+                publish(self.observers, Retried, error.proven, attempt, pause)
             await asyncio.sleep(pause)
             attempt += 1
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import msgspec
 
+from nexus_bounty.events import Observer, OperationEnded, RequestEnded, RequestSent
+from nexus_bounty.events.log import debugging
+from nexus_bounty.events.stream import Observers, given, publish
+from nexus_bounty.events.tracking import count_request
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
@@ -22,8 +27,6 @@ from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.transport import Answer, transport_for
 from nexus_bounty.shielding import to_its_end
-
-logger = logging.getLogger("nexus_bounty.nexus")
 
 T = TypeVar("T")
 
@@ -37,13 +40,17 @@ class Rpc:
     Those of the operation that came first go first.
 
     Every failure is a `NexusError` with the verdict of the classification table. The API key is
-    in none of them.
+    in none of them, nor in what `observers` are told of the requests.
     """
 
     def __init__(
-        self, settings: NexusSettings, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        settings: NexusSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.requests_sent = 0
+        self._observers = given(observers)
         self._settings = settings
         self._ids = count(1)
         self._turnstile = Turnstile(settings.max_connections)
@@ -65,23 +72,28 @@ class Rpc:
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline,
+        attempt: int = 1,
     ) -> T:
-        """Send one request once and decode its result."""
-        request = _Call(method, path)
+        """Send one request once and decode its result.
+
+        Raises:
+            NexusError: It was not acknowledged.
+        """
         number = next(self._ids)
-        try:
-            body = wire.encode_request(method, params, number)
-        except (UnicodeEncodeError, TypeError) as error:
-            raise request.error(classification.UNENCODABLE, str(error)) from error
-        answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
-        acknowledged = _acknowledged(answer, decoder, number)
-        if acknowledged is not None:
-            return acknowledged.result
-        try:
-            return decoder.decode(self._result(request, answer, number))
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raised = self._error(request, classification.UNREADABLE, str(error), error)
-            raise raised from raised.__cause__
+        with _Call(method, path, attempt, self._observers) as request:
+            try:
+                body = wire.encode_request(method, params, number)
+            except (UnicodeEncodeError, TypeError) as error:
+                raise request.error(classification.UNENCODABLE, str(error)) from error
+            answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
+            acknowledged = _acknowledged(answer, decoder, number)
+            if acknowledged is not None:
+                return acknowledged.result
+            try:
+                return decoder.decode(self._result(request, answer, number))
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
+                raised = self._error(request, classification.UNREADABLE, str(error), error)
+                raise raised from raised.__cause__
 
     async def ask(
         self, route: str, deadline: Deadline, body: Mapping[str, Any] | None = None
@@ -92,18 +104,18 @@ class Rpc:
             NexusError: It did not acknowledge the request.
         """
         verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
-        request = _Call(verb, route)
-        answer = await self._in_turn(request, deadline, verb, route, content)
-        verdict = classification.of_status(answer.status)
-        if verdict.disposition is not Disposition.ACKNOWLEDGED:
-            envelope = _envelope(answer.body)
-            detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
-            raise request.error(verdict, self._redact(detail), _wait_asked(envelope, answer))
-        try:
-            return msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raised = self._error(request, classification.UNREADABLE, str(error), error)
-            raise raised from raised.__cause__
+        with _Call(verb, route, 1, self._observers) as request:
+            answer = await self._in_turn(request, deadline, verb, route, content)
+            verdict = classification.of_status(answer.status)
+            if verdict.disposition is not Disposition.ACKNOWLEDGED:
+                envelope = _envelope(answer.body)
+                detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
+                raise request.error(verdict, self._redact(detail), _wait_asked(envelope, answer))
+            try:
+                return msgspec.json.decode(answer.body)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raised = self._error(request, classification.UNREADABLE, str(error), error)
+                raise raised from raised.__cause__
 
     async def _in_turn(
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
@@ -142,11 +154,12 @@ class Rpc:
         if self._closed:
             raise request.error(classification.CLIENT_CLOSED)
         self.requests_sent += 1
+        request.sent()
         connect_in = min(self._settings.connect_timeout, left)
         answer_in = min(self._settings.request_timeout, left)
         try:
             async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
-                answer = await self._transport.send(
+                return await self._transport.send(
                     verb, route, body, connect_in=connect_in, answer_in=answer_in
                 )
         except TimeoutError as error:
@@ -156,8 +169,6 @@ class Rpc:
             verdict = classification.of_exception(error)
             raised = self._error(request, verdict, detail, error)
             raise raised from raised.__cause__
-        logger.debug("%s %s: HTTP %d", request.method, request.path, answer.status)
-        return answer
 
     def _result(self, request: _Call, answer: Answer, number: int) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
@@ -202,12 +213,52 @@ class Rpc:
         return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 3]}..."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
-    """What was asked, for the errors about it."""
+    """What was asked, for the errors about it and for those who watch it to its end."""
 
     method: str
     path: str
+    attempt: int
+    observers: Observers
+    sent_at: float | None = None
+    """On the event loop's clock, if anybody is to be told how it ends."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.sent_at is not None:
+            self._ended(error, asyncio.get_running_loop().time() - self.sent_at)
+
+    def sent(self) -> None:
+        """Note that it leaves now, where that is of interest to anybody."""
+        if OperationEnded.heard:
+            count_request()
+        if RequestSent.heard or RequestEnded.heard or debugging(logging.DEBUG):
+            self.sent_at = asyncio.get_running_loop().time()
+            publish(self.observers, RequestSent, self.method, self.path, self.attempt)
+
+    def _ended(self, error: BaseException | None, seconds: float) -> None:
+        verdict = error.verdict if isinstance(error, NexusError) else classification.ACKNOWLEDGED
+        disposition, reason = verdict.disposition.value, verdict.reason.value
+        if error is not None and not isinstance(error, NexusError):
+            disposition, reason = Disposition.AMBIGUOUS.value, "cancelled"
+        publish(
+            self.observers,
+            RequestEnded,
+            self.method,
+            self.path,
+            self.attempt,
+            disposition,
+            reason,
+            seconds,
+        )
 
     def error(
         self, verdict: RequestVerdict, detail: str = "", retry_after: float | None = None

@@ -11,6 +11,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from nexus_bounty.events import FenceWritten, Retried
+from nexus_bounty.events.stream import publish
+from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import File, NexusClient, etags
 from nexus_bounty.nexus.client.classification import Disposition
@@ -55,6 +58,7 @@ class ConditionalCommit(PlainFiles):
         return await self._fence(intent, deadline, trail)
 
     async def _fence(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
+        publish((), FenceWritten, intent.path)
         fence = _ConditionalWrite(
             self._client, self._reader, intent, deadline, trail, in_doubt=True, as_fence=True
         )
@@ -85,6 +89,7 @@ class _ConditionalWrite:
             pause = retries.pause(attempt, self.asked_to_wait)
             if pause >= patience.remaining:
                 break
+            publish((), Retried, "no proof yet", attempt, pause)
             await asyncio.sleep(pause)
         return None
 
@@ -119,6 +124,8 @@ class _ConditionalWrite:
         proof = _PROOF_OF_ABSENCE.get(error.disposition)
         if proof and not self.in_doubt:
             return Aborted(proof)
+        if error.says_nothing and not self.in_doubt:
+            lost_answer()
         self.in_doubt = True
         return None
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from nexus_bounty.events import FenceWritten
+from nexus_bounty.events.stream import publish
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.client.retry import Deadline
@@ -86,6 +88,7 @@ class RenameCommit:
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Win the slot with the fence of `intent`, unless it turns out to have landed."""
+        publish((), FenceWritten, intent.path)
         fence = self._bid(intent, deadline, trail, in_doubt=True, as_fence=True)
         return await fence.until(deadline) or Unknown("neither it nor a fence could be proven")
 

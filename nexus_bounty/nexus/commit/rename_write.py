@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from nexus_bounty.events import FenceWritten, Retried
+from nexus_bounty.events.stream import publish
+from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.idempotency import with_record
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient
@@ -67,6 +70,7 @@ class Bid:
             pause = retries.pause(attempt, self.asked_to_wait)
             if pause >= patience.remaining:
                 break
+            publish((), Retried, "no proof yet", attempt, pause)
             await asyncio.sleep(pause)
         return None if self.in_doubt else Aborted(Proof.NEVER_SENT)
 
@@ -102,6 +106,8 @@ class Bid:
         self._saw(action, error.answer)
         self.asked_to_wait = error.retry_after
         proof = _PROOF_OF_ABSENCE.get(error.disposition)
+        if action == "rename" and error.says_nothing and not self.in_doubt:
+            lost_answer()
         return Aborted(proof) if proof and not self.in_doubt else None
 
     # Judging
@@ -147,6 +153,7 @@ class Bid:
 
     def _fence_over(self, newest: Document) -> None:
         """Go on as a fence over `newest`, for the same slot."""
+        publish((), FenceWritten, newest.path)
         record = msgspec.structs.replace(self.intent.record, aborted=True)
         fence = with_record(newest.value, record, marker_seq=newest.history.marker_seq)
         self.intent = replace(self.intent, base=newest, fence=fence, encoding=newest.encoding)

@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from nexus_bounty.events.stream import detached
 from nexus_bounty.models import Stored, utc_now
 from nexus_bounty.nexus.client import NexusClient, classification
 from nexus_bounty.nexus.client.classification import Disposition
@@ -111,7 +112,8 @@ class ZoneLease:
                 except BaseException:
                     self._safe_until_tick = 0.0  # won, perhaps, but nobody would renew it
                     raise
-                self._renewing = asyncio.create_task(self._keep_renewing())
+                # of no operation: it outlives the one that takes the zone
+                self._renewing = asyncio.create_task(self._keep_renewing(), context=detached())
 
     async def release(self) -> None:
         """Let the next process have the zone at once."""

@@ -13,6 +13,9 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import Recent
+from nexus_bounty.events import FenceLanded
+from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
 from nexus_bounty.idempotency import (
     History,
     OperationRecord,
@@ -133,6 +136,7 @@ class DocumentWriter:
         client: Where the documents are.
         strategy: How they are committed.
         clock: The current time, aware.
+        observers: Told of its operations, as are those of the client.
     """
 
     def __init__(
@@ -140,8 +144,10 @@ class DocumentWriter:
         client: NexusClient,
         strategy: CommitStrategy,
         clock: Callable[[], datetime] = utc_now,
+        observers: Observers = (),
     ) -> None:
         self._client = client
+        self._observers = (*client.observers, *observers)
         self._strategy = strategy
         self.clock = clock
         self._attempts = Recent()  # what has happened, or may have, or may yet
@@ -167,16 +173,17 @@ class DocumentWriter:
         if key is not None:
             check_key(key)
         identity = record_id, key or new_key(self._client.random)
-        async with self._locks.of(identity):
-            yield Operation(
-                name=name,
-                kind=kind,
-                record_id=record_id,
-                key=identity[1],
-                fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
-                deadline=self._client.deadline(),
-                in_doubt=identity in self._attempts,
-            )
+        with tracked("store", name, *identity, self._observers):
+            async with self._locks.of(identity):
+                yield Operation(
+                    name=name,
+                    kind=kind,
+                    record_id=record_id,
+                    key=identity[1],
+                    fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
+                    deadline=self._client.deadline(),
+                    in_doubt=identity in self._attempts,
+                )
 
     async def ready(self, operation: Operation) -> None:
         """Make sure that commits are safe on this server, before anything is written.
@@ -239,6 +246,7 @@ class DocumentWriter:
                 ),
             )
         self._attempts.add(operation.identity)
+        proved(Proof.IN_HISTORY)
         return True
 
     def view(
@@ -382,10 +390,11 @@ class DocumentWriter:
         """
         await self.ready(operation)
         self._attempts.add(operation.identity)  # stays if this task is cancelled
+        may_land()
         result = await self._strategy.commit(
             intent, operation.deadline, operation.trail, in_doubt=operation.in_doubt
         )
-        return self._concluded(operation, result)
+        return self._concluded(operation, result, intent.path)
 
     async def abort(self, operation: Operation, intent: Intent) -> Committed | Aborted:
         """Find out what became of `operation`, and fence it off if it has not landed.
@@ -394,6 +403,7 @@ class DocumentWriter:
             CommitUnknownError: Neither could be proven.
         """
         operation.in_doubt = True
+        may_land()
         await self.ready(operation)
         while True:
             result = await self._strategy.abort(intent, operation.deadline, operation.trail)
@@ -406,18 +416,28 @@ class DocumentWriter:
             intent = self.fence(operation, intent.path, result.document)
         if isinstance(result, Committed):
             self._attempts.add(operation.identity)
+            proved(result.proof)
         else:
             self._attempts.discard(operation.identity)
+            _tell_of_fence(result, intent.path)
         return result
 
     def _concluded(
-        self, operation: Operation, result: Committed | Superseded | Aborted | Unknown
+        self,
+        operation: Operation,
+        result: Committed | Superseded | Aborted | Unknown,
+        path: str,
     ) -> Committed | Superseded:
         if isinstance(result, Unknown):
             raise operation.unknown(result.why)
         operation.in_doubt = False
+        if isinstance(result, Committed):
+            proved(result.proof)
+        elif isinstance(result, Superseded):
+            superseded()
         if isinstance(result, Aborted):
             self._attempts.discard(operation.identity)
+            _tell_of_fence(result, path)
             raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
         if not self.recall(operation, result.document.history):  # may stand for something else
             self._attempts.discard(operation.identity)
@@ -442,3 +462,8 @@ class DocumentWriter:
             raise InvalidInputError("document size", size, f"must be at most {most} bytes").about(
                 operation.name, operation.record_id, operation.key
             )
+
+
+def _tell_of_fence(result: Aborted, path: str) -> None:
+    if result.proof is Proof.FENCED:
+        publish((), FenceLanded, path)

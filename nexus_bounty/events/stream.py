@@ -1,0 +1,210 @@
+"""Who listens, and what is told to whom.
+
+An observer is told of an event if it is registered in this process, was given to the client or
+store that the event comes from, or to an operation around it: each once, in the order of time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextvars import Context, ContextVar, copy_context
+from typing import Concatenate, Final, ParamSpec, Self
+
+from nexus_bounty.events.types import Event, OperationInfo
+
+P = ParamSpec("P")
+
+Observer = Callable[[Event], None]
+"""Is called with every event, at once: it must be quick, and must not wait for anything.
+
+An observer with an attribute `wants`, a collection of event types, is told of these alone.
+"""
+Observers = tuple[Observer, ...]
+
+logger: Final = logging.getLogger("nexus_bounty")
+
+
+class Around:
+    """An operation under way, and the observers that it and those around it were given."""
+
+    __slots__ = ("observers", "operation")
+
+    def __init__(self, operation: OperationInfo, observers: Observers) -> None:
+        self.operation = operation
+        self.observers = observers
+
+
+around: Final[ContextVar[Around | None]] = ContextVar("nexus_bounty_operation", default=None)
+"""What is around whatever happens in a task, and in those that it starts."""
+
+
+class Only:
+    """An observer that is told of some types of event alone; see `only`."""
+
+    __slots__ = ("_observer", "wants")
+
+    def __init__(self, observer: Observer, wants: Collection[type[Event]]) -> None:
+        self._observer = observer
+        self.wants = wants
+
+    def __call__(self, event: Event) -> None:
+        """Pass it on."""
+        self._observer(event)
+
+
+def only(observer: Observer, *kinds: type[Event]) -> Observer:
+    """`observer`, told of events of these types alone; the others are not even built for it."""
+    return Only(observer, frozenset(kinds))
+
+
+class Registration:
+    """An observer that is told of all that happens in this process, until it is unregistered.
+
+    As a context manager it unregisters the observer at the end.
+    """
+
+    __slots__ = ("observer",)
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+
+    def unregister(self) -> None:
+        """Tell the observer nothing any more; again is a no-op."""
+        _stream.remove(self)
+
+    def __enter__(self) -> Self:
+        """The registration itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Unregister the observer."""
+        self.unregister()
+
+
+class _Stream:
+    """The observers of this process. Whoever reads sees the old or the new ones, never half."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._registrations: tuple[Registration, ...] = ()
+        self._wanted_by_given: frozenset[type[Event]] = frozenset()
+        self._faulty: Observers = ()
+        self.observers: Observers = ()
+
+    def add(self, registration: Registration) -> None:
+        with self._lock:
+            self._registrations += (registration,)
+            self._look_who_listens()
+
+    def remove(self, registration: Registration) -> None:
+        with self._lock:
+            left = (each for each in self._registrations if each is not registration)
+            self._registrations = tuple(left)
+            self._look_who_listens()
+
+    def expect(self, observers: Observers) -> None:
+        """Build events for these from now on, whether or not any is registered."""
+        with self._lock:
+            self._wanted_by_given |= _wanted_by(observers)
+            self._look_who_listens()
+
+    def _look_who_listens(self) -> None:
+        self.observers = tuple(each.observer for each in self._registrations)
+        wanted = self._wanted_by_given | _wanted_by(self.observers)
+        for kind in Event.__subclasses__():
+            kind.heard = kind in wanted
+        Event.heard = bool(wanted)
+
+    def excuse(self, observer: Observer, error: Exception) -> None:
+        """Log that an observer failed, the first time that it does."""
+        with self._lock:
+            known = any(each is observer for each in self._faulty)
+            self._faulty = self._faulty if known else (*self._faulty, observer)
+        if not known:
+            said = "the observer %r failed; it is told of what follows, and not complained of again"
+            logger.error(said, observer, exc_info=error)
+
+
+_stream: Final = _Stream()
+
+
+def register(observer: Observer) -> Registration:
+    """Tell `observer` of all that happens in this process, from any thread and in any.
+
+    It is called in the thread and task in which the event happens.
+    """
+    registration = Registration(observer)
+    _stream.add(registration)
+    return registration
+
+
+def given(observers: Iterable[Observer]) -> Observers:
+    """The observers that a client, a store or the operations were given, ready to be told.
+
+    From the first on, whatever is wanted by any of them is looked into in the whole process.
+    """
+    kept = tuple(observers)
+    if kept:
+        _stream.expect(kept)
+    return kept
+
+
+def publish(
+    observers: Observers,
+    kind: Callable[Concatenate[OperationInfo | None, P], Event],
+    *args: P.args,
+    **named: P.kwargs,
+) -> None:
+    """Tell of an event of type `kind`: the operation comes first, `args` and `named` after it.
+
+    Nothing is built if nobody wants it. Whatever an observer raises is logged once and goes no
+    further.
+    """
+    now = around.get()
+    operation, more = (now.operation, now.observers) if now else (None, ())
+    told = [each for each in _merged(observers, more) if _wants(each, kind)]
+    if told:
+        _tell(told, kind(operation, *args, **named))
+
+
+def _tell(observers: Iterable[Observer], event: Event) -> None:
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception as error:  # noqa: BLE001 - an observer never breaks what it observes
+            _stream.excuse(observer, error)
+
+
+def joined(observers: Observers) -> Observers:
+    """`observers`, and those of the operations around."""
+    now = around.get()
+    return _distinct((*observers, *now.observers)) if now else observers
+
+
+def detached() -> Context:
+    """A context for a task that outlives the operation that starts it: it belongs to none."""
+    context = copy_context()
+    context.run(around.set, None)
+    return context
+
+
+def _merged(observers: Observers, more: Observers) -> Observers:
+    if not (observers or more):
+        return _stream.observers
+    return _distinct((*_stream.observers, *observers, *more))
+
+
+def _distinct(observers: Observers) -> Observers:
+    return tuple({id(each): each for each in observers}.values())
+
+
+def _wants(observer: Observer, kind: object) -> bool:
+    wanted: Collection[object] | None = getattr(observer, "wants", None)
+    return wanted is None or kind in wanted
+
+
+def _wanted_by(observers: Observers) -> frozenset[type[Event]]:
+    kinds = Event.__subclasses__()
+    return frozenset(kind for kind in kinds if any(_wants(each, kind) for each in observers))

@@ -1,0 +1,250 @@
+"""Operations under way: what everything inside them is attributed to, and how they end.
+
+Which one it is goes along with the task, and with those that it starts, in a context variable.
+Where nobody listens, none of it is set up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from types import TracebackType
+from typing import Final, Self
+
+from nexus_bounty.events.stream import Around, Observers, around, joined, publish
+from nexus_bounty.events.types import (
+    DoubtCause,
+    DoubtResolved,
+    Event,
+    Layer,
+    OperationBegan,
+    OperationEnded,
+    OperationInfo,
+    OutcomeUnknown,
+)
+from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
+
+MOST_DOUBTS: Final = 10_000
+
+Identity = tuple[Layer, str, str, str]
+
+_numbers = count(1)
+_UNTRACKED: Final = nullcontext()
+
+
+class Tracked(Around):
+    """An operation under way, as a context manager from its call to its end."""
+
+    __slots__ = (
+        "_before",
+        "_began",
+        "_decided_by",
+        "_found",
+        "_loop",
+        "_lost_at",
+        "_may_land",
+        "_proof",
+        "_requests",
+    )
+
+    def __init__(self, operation: OperationInfo, observers: Observers, decided_by: str) -> None:
+        super().__init__(operation, observers)
+        self._decided_by = decided_by
+        self._before: Around | None = None
+        self._loop = asyncio.get_running_loop()  # gone, perhaps, when a lost task is closed
+        self._began = self._loop.time()
+        self._requests = 0
+        self._may_land = False
+        self._proof: Proof | None = None
+        self._found: tuple[Outcome, Proof] | None = None
+        self._lost_at: float | None = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._before = around.get()
+        around.set(self)
+        if OperationBegan.heard:
+            publish((), OperationBegan)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+        outcome, proof = self._ended(error)
+        before = self._before
+        if isinstance(before, Tracked) and before._decided_by == self.operation.key:  # noqa: SLF001
+            before._proof = proof  # noqa: SLF001 - it is this very class
+        if OperationEnded.heard:
+            self._tell(outcome, proof, error)
+        self._mind_doubts(outcome, proof, error)
+        around.set(before)  # no token: this may be another context, of whoever closes a generator
+
+    def count_request(self) -> None:
+        """One more was sent, by it and so by those around it."""
+        self._requests += 1
+        if isinstance(self._before, Tracked):
+            self._before.count_request()
+
+    def may_land(self) -> None:
+        """From now on it may be committed, whatever stops it."""
+        self._may_land = True
+
+    def lost_answer(self) -> None:
+        """What it sent may have been committed: the answer says nothing."""
+        self._lost_at = self._loop.time()
+
+    def superseded(self) -> None:
+        """What it sent was not, and it goes on with something else."""
+        self._lost_at = None
+
+    def proved(self, proof: Proof) -> None:
+        """It is committed, which is known by `proof`, if not by what proved it before."""
+        self._proof = self._proof or proof
+        if self._lost_at is not None:
+            self._resolve(DoubtCause.LOST_ANSWER, Outcome.COMMITTED, proof, self._lost_at)
+            self._lost_at = None
+
+    def found(self, outcome: Outcome, proof: Proof) -> None:
+        """It was there to find out what became of another, which is this."""
+        self._found = outcome, proof
+
+    def _ended(self, error: BaseException | None) -> tuple[Outcome | None, Proof | None]:
+        if isinstance(error, OutcomeError):
+            return error.outcome, error.evidence.proof
+        if error is not None:
+            return Outcome.UNKNOWN if self._may_land else None, None
+        return self._found or (Outcome.COMMITTED, self._proof)
+
+    def _tell(
+        self, outcome: Outcome | None, proof: Proof | None, error: BaseException | None
+    ) -> None:
+        publish(
+            (),
+            OperationEnded,
+            outcome,
+            proof,
+            self._loop.time() - self._began,
+            self._requests,
+            error.pending if isinstance(error, PostCommitError) else (),
+            type(error).__name__ if error else None,
+        )
+
+    def _mind_doubts(
+        self, outcome: Outcome | None, proof: Proof | None, error: BaseException | None
+    ) -> None:
+        if outcome is Outcome.UNKNOWN:
+            _doubts.begin(self.operation, self._loop.time())
+            publish((), OutcomeUnknown, type(error).__name__)
+        elif outcome is not None and outcome is not Outcome.OTHER_OPERATION:
+            since = _doubts.end(self.operation)
+            if self._found is not None:
+                self._resolve(DoubtCause.ASKED, outcome, proof, since)
+            elif since is not None:
+                self._resolve(DoubtCause.EARLIER_CALL, outcome, proof, since)
+            elif self._lost_at is not None:
+                self._resolve(DoubtCause.LOST_ANSWER, outcome, proof, self._lost_at)
+
+    def _resolve(
+        self, cause: DoubtCause, outcome: Outcome, proof: Proof | None, since: float | None
+    ) -> None:
+        seconds = None if since is None else max(self._loop.time() - since, 0.0)
+        publish((), DoubtResolved, cause, outcome, proof, seconds)
+
+
+class _Doubts:
+    """Since when the operations of this process have been in doubt that are."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[Identity, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(self, operation: OperationInfo, now: float) -> None:
+        with self._lock:
+            self._since.setdefault(_identity(operation), now)
+            if len(self._since) > MOST_DOUBTS:
+                self._since.popitem(last=False)
+
+    def end(self, operation: OperationInfo) -> float | None:
+        if not self._since:
+            return None
+        with self._lock:
+            return self._since.pop(_identity(operation), None)
+
+
+_doubts: Final = _Doubts()
+
+
+def tracked(
+    layer: Layer,
+    name: str,
+    bounty_id: str,
+    key: str,
+    observers: Observers = (),
+    *,
+    decided_by: str = "",
+) -> AbstractContextManager[object]:
+    """An operation from its call to its end: all that happens meanwhile is attributed to it.
+
+    `decided_by` is the key of the step that decides it.
+    """
+    if not Event.heard:
+        return _UNTRACKED
+    now = around.get()
+    parent = now.operation if now else None
+    operation = OperationInfo(next(_numbers), layer, name, key, bounty_id, parent)
+    return Tracked(operation, joined(observers), decided_by)
+
+
+def current() -> Tracked | None:
+    """The operation under way, where somebody listens."""
+    now = around.get()
+    return now if isinstance(now, Tracked) else None
+
+
+def may_land() -> None:
+    """From now on, the operation under way may be committed, whatever stops it."""
+    if now := current():
+        now.may_land()
+
+
+def lost_answer() -> None:
+    """An answer to what the operation under way has sent says nothing of its commit."""
+    if now := current():
+        now.lost_answer()
+
+
+def superseded() -> None:
+    """What the operation under way has sent took no effect: that is no doubt about itself."""
+    if now := current():
+        now.superseded()
+
+
+def proved(proof: Proof) -> None:
+    """The operation under way is committed, which is known by `proof`."""
+    if now := current():
+        now.proved(proof)
+
+
+def found(outcome: Outcome, proof: Proof) -> None:
+    """The operation under way has found out what became of another: that is its outcome."""
+    if now := current():
+        now.found(outcome, proof)
+
+
+def count_request() -> None:
+    """A request is sent for the operation under way, if there is one."""
+    if now := current():
+        now.count_request()
+
+
+def _identity(operation: OperationInfo) -> Identity:
+    """What a repeat has in common with it; of a step also who asks what became of it."""
+    name = operation.name if operation.layer == "operations" else ""
+    return operation.layer, name, operation.bounty_id, operation.key

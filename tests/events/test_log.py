@@ -1,0 +1,163 @@
+"""The log: one observer among others, on the logger `nexus_bounty`, quiet until it is asked."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from nexus_bounty import CommitUnknownError, PreCommitError, events
+from nexus_bounty.events import log
+from nexus_bounty.mock import Fault, FaultKind, RequestMatch
+from nexus_bounty.testing.builders import make_bounty
+from tests.events.support import IMPATIENT, a_mock, a_store, commit_of, read_of
+from tests.operations.world import ALICE, BOUNTY_ID, World, a_bounty
+from tests.support.virtual import virtual
+
+OPEN = make_bounty(creator=ALICE)
+EXTRAS = ("operation", "idempotency_key", "bounty_id", "step", "outcome", "proof")
+
+
+def extras(record: logging.LogRecord) -> tuple[str | None, ...]:
+    return tuple(getattr(record, name) for name in EXTRAS)
+
+
+@virtual
+async def test_a_lost_answer_that_was_resolved_is_said_at_info(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "nexus_bounty")
+    mock = a_mock()
+    mock.inject(commit_of(FaultKind.DROP_AFTER))
+    async with a_store(mock) as store:
+        await store.create_bounty(OPEN, idempotency_key="k-1")
+    (record,) = caplog.records
+    assert (record.levelno, record.name) == (logging.INFO, "nexus_bounty")
+    assert "an answer was lost" in record.getMessage()
+    assert "it is committed" in record.getMessage()
+    assert extras(record) == ("create_bounty", "k-1", BOUNTY_ID, None, "committed", "in_history")
+
+
+@virtual
+async def test_a_fence_that_landed_is_said_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nexus_bounty")
+    mock = a_mock()
+    mock.inject(commit_of(FaultKind.DROP_BEFORE))
+    async with a_store(mock, IMPATIENT) as store:
+        with pytest.raises(PreCommitError):
+            await store.create_bounty(OPEN, idempotency_key="k-1")
+    fenced, resolved = caplog.records
+    assert fenced.levelno == resolved.levelno == logging.INFO
+    assert "fenced off" in fenced.getMessage()
+    assert "did not happen and can no longer happen" in resolved.getMessage()
+    of_both = ("create_bounty", "k-1", BOUNTY_ID, None, "pre_commit", "fenced")
+    assert extras(fenced) == extras(resolved) == of_both
+
+
+@virtual
+async def test_an_unknown_outcome_is_said_once_as_a_warning_with_the_key_to_repeat_it_with(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "nexus_bounty")
+    world = World()
+    await world.found()
+    async with world.process(impatient=True) as process:
+        await process.operations.create(a_bounty())
+        world.mock.inject(
+            commit_of(FaultKind.TIMEOUT_AFTER, times=None),
+            read_of(FaultKind.TIMEOUT_BEFORE, times=None),
+        )
+        with pytest.raises(CommitUnknownError):
+            await process.operations.cancel(BOUNTY_ID, idempotency_key="k-1")
+        world.mock.clear_faults()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert extras(record) == ("cancel", "k-1", BOUNTY_ID, None, "unknown", "none")
+    assert "repeat it with the same key" in record.getMessage()
+
+
+@virtual
+async def test_what_is_said_of_a_step_names_what_the_program_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "nexus_bounty")
+    world = World()
+    await world.found()
+    async with world.process() as process:
+        world.mock.inject(commit_of(FaultKind.DROP_AFTER))
+        await process.operations.create(a_bounty(), idempotency_key="k-1")
+    (record,) = caplog.records
+    assert extras(record)[:4] == ("create", "k-1", BOUNTY_ID, "create_bounty")
+    assert "create_bounty of b-1 [key k-1:draft], a step of create" in record.getMessage()
+
+
+@virtual
+async def test_requests_and_retries_are_said_while_somebody_debugs_and_not_built_otherwise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mock = a_mock()
+    async with a_store(mock) as store:
+        for level, lines in ((logging.INFO, []), (logging.DEBUG, ["retry", "read", "read"])):
+            caplog.set_level(level, "nexus_bounty")
+            caplog.clear()
+            mock.inject(Fault(FaultKind.STATUS_BEFORE, match=RequestMatch("read")))
+            await store.get_bounty(BOUNTY_ID)
+            said = [record.getMessage() for record in caplog.records]
+            assert len(said) == len(lines)
+    assert "read /zones/default/bounties/b-1.json: ambiguous: server error, in 0.000 s" in said
+    assert any("the next in" in each for each in said)
+
+
+def test_debugging_is_the_only_thing_that_makes_the_log_want_requests() -> None:
+    observer = log.LogObserver()
+    assert events.RequestEnded not in observer.wants
+    logging.getLogger("nexus_bounty").setLevel(logging.DEBUG)
+    try:
+        assert events.RequestEnded in observer.wants
+    finally:
+        logging.getLogger("nexus_bounty").setLevel(logging.NOTSET)
+
+
+def test_the_log_has_a_line_for_a_problem_only_if_its_repair_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    say = log.LogObserver()
+    say(events.ProblemLeft(None, "stuck drafts", "b-1", "is a draft", "dry run", failed=False))
+    say(events.SweepEnded(None, "stuck drafts", 1, 0, 0.1))
+    assert caplog.records == []
+    say(events.ProblemLeft(None, "stuck drafts", "b-1", "is a draft", "NexusError", failed=True))
+    say(events.SweepEnded(None, "stuck drafts", 1, 0, 0.1, error="NexusError"))
+    failed, cut_short = caplog.records
+    assert failed.levelno == cut_short.levelno == logging.WARNING
+    assert failed.getMessage() == "stuck drafts b-1: not repaired: NexusError"
+    assert cut_short.getMessage() == "the sweep of stuck drafts was cut short: NexusError"
+
+
+def test_without_configuration_nothing_is_shown() -> None:
+    """A library brings a handler that swallows, so that Python's last resort stays silent."""
+    program = (
+        "import logging, nexus_bounty; "
+        "from nexus_bounty.events import StepOwed, stream; "
+        "stream.publish((), StepOwed, 'release_lease', 'NexusError'); "
+        "assert not logging.getLogger().handlers; "
+        "logging.getLogger('another').warning('shown')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b""
+    assert done.stderr == b"shown\n"
+
+
+@virtual
+async def test_the_log_can_be_silenced_like_any_observer(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nexus_bounty")
+    mock = a_mock()
+    mock.inject(commit_of(FaultKind.DROP_AFTER))
+    events.default_log.unregister()
+    try:
+        async with a_store(mock) as store:
+            await store.create_bounty(OPEN)
+    finally:
+        events.stream._stream.add(events.default_log)
+    assert caplog.records == []

@@ -1,0 +1,177 @@
+"""Who is told, of what, how often, and what becomes of an observer that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from nexus_bounty import BountyOperations, NexusBountyStore, NexusClaimStore, events
+from nexus_bounty.events import stream
+from nexus_bounty.events.tracking import tracked
+from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
+from nexus_bounty.testing.builders import make_bounty
+from tests.events.support import Heard, a_mock, a_store
+from tests.support.virtual import virtual
+
+
+@virtual
+async def test_the_observers_of_a_client_are_told_of_its_requests_and_stores() -> None:
+    heard, other = Heard(), Heard()
+    async with a_store(a_mock(), observers=[heard]) as store, a_store(a_mock(), observers=[other]):
+        await store.create_bounty(make_bounty())
+    assert heard.the(events.OperationEnded).operation
+    assert heard.of(events.RequestSent)
+    assert other == []
+
+
+@virtual
+async def test_the_observers_of_a_store_are_told_of_its_mutations_and_their_requests() -> None:
+    heard = Heard()
+    async with a_store(a_mock()) as quiet:
+        store = NexusBountyStore(quiet._client, commit="conditional", observers=[heard])
+        await quiet.create_bounty(make_bounty(bounty_id="b-2"))
+        assert heard == []
+        await store.create_bounty(make_bounty())
+    ended = heard.the(events.OperationEnded)
+    assert ended.requests == len(heard.of(events.RequestSent)) > 0
+
+
+@virtual
+async def test_the_observers_of_the_operations_are_told_of_everything_inside() -> None:
+    heard = Heard()
+    async with a_store(a_mock()) as store:
+        operations = _operations(store, [heard])
+        await operations.services.credits.top_up("t", account="creator", amount=100)
+        await operations.create(make_bounty())
+    names = [each.operation.name for each in heard.of(events.OperationEnded) if each.operation]
+    assert names == ["create_bounty", "fund_bounty", "create"]
+    assert heard.of(events.RequestSent)
+
+
+@virtual
+async def test_whoever_listens_everywhere_is_told_once_of_each() -> None:
+    heard = Heard()
+    async with a_store(a_mock(), observers=[heard]) as quiet:
+        store = NexusBountyStore(quiet._client, commit="conditional", observers=[heard])
+        with events.register(heard):
+            await store.create_bounty(make_bounty())
+    assert len(heard.of(events.OperationBegan)) == 1
+    sent = [each.path for each in heard.of(events.RequestSent)]
+    assert len(sent) == len(set(sent))
+
+
+@virtual
+async def test_a_registered_observer_is_told_of_all_until_it_is_unregistered() -> None:
+    heard, others = Heard(), Heard()
+    async with a_store(a_mock()) as store:
+        other = events.register(others)
+        with events.register(heard) as registration:
+            await store.create_bounty(make_bounty())
+            before = len(heard)
+        await store.cancel_bounty("b-1")
+        registration.unregister()
+        registration.unregister()  # does nothing
+        other.unregister()
+        await store.get_bounty("b-1")
+    assert len(heard) == before > 0
+    assert [each.operation.name for each in others.of(events.OperationEnded) if each.operation] == [
+        "create_bounty",
+        "cancel_bounty",
+    ]
+
+
+@virtual
+async def test_an_observer_that_is_registered_twice_is_told_until_both_are_ended() -> None:
+    heard = Heard()
+    async with a_store(a_mock()) as store:
+        with events.register(heard):
+            with events.register(heard):
+                pass
+            await store.create_bounty(make_bounty())
+    assert len(heard.of(events.OperationBegan)) == 1
+
+
+@virtual
+async def test_an_observer_that_wants_some_types_is_told_of_these_alone() -> None:
+    heard = Heard()
+    with events.register(events.only(heard, events.OperationEnded, events.RequestSent)):
+        async with a_store(a_mock()) as store:
+            await store.create_bounty(make_bounty())
+    assert {type(each) for each in heard} == {events.OperationEnded, events.RequestSent}
+
+
+@virtual
+async def test_an_observer_that_raises_breaks_nothing_and_is_complained_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = Heard()
+
+    def broken(_event: events.Event) -> None:
+        raise RuntimeError("no disk")
+
+    async with a_store(a_mock()) as store:
+        with events.register(broken), events.register(heard):
+            await store.create_bounty(make_bounty())
+            await store.cancel_bounty("b-1")
+    assert len(heard.of(events.OperationEnded)) == 2
+    (complaint,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "broken" in complaint.getMessage()
+    assert complaint.exc_info
+    assert complaint.name == "nexus_bounty"
+
+
+def test_observers_come_and_go_in_many_threads_without_getting_lost() -> None:
+    kept = Heard()
+
+    def come_and_go() -> None:
+        for _ in range(200):
+            with events.register(Heard()):
+                pass
+
+    before = len(stream._stream.observers)
+    with events.register(kept):
+        threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert len(stream._stream.observers) == before + 1
+        stream.publish((), events.FenceWritten, "/a")
+    assert kept == [events.FenceWritten(None, "/a")]
+    assert len(stream._stream.observers) == before
+
+
+def test_events_cannot_be_changed() -> None:
+    event = events.FenceWritten(None, "/a")
+    with pytest.raises(AttributeError):
+        event.path = "/b"  # type: ignore[misc]
+    assert not hasattr(event, "__dict__")
+
+
+@virtual
+async def test_a_task_that_an_operation_starts_belongs_to_it_and_a_detached_one_does_not() -> None:
+    seen = {}
+
+    async def look(name: str) -> None:
+        around = stream.around.get()
+        seen[name] = around.operation.name if around else None
+
+    with tracked("store", "claim_bounty", "b-1", "k"):
+        await asyncio.create_task(look("started"))
+        await asyncio.create_task(look("detached"), context=stream.detached())
+    await look("after")
+    assert seen == {"started": "claim_bounty", "detached": None, "after": None}
+
+
+def _operations(store: Any, observers: list[events.Observer]) -> BountyOperations:
+    return BountyOperations(
+        store,
+        credits=MemoryCredits(),
+        claims=NexusClaimStore(store._client, commit="conditional"),
+        contributions=MemoryContributionStore([]),
+        observers=observers,
+    )
