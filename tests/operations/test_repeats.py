@@ -17,7 +17,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, run
-from tests.operations.world import (
+from tests.support.world import (
     BOB,
     BOUNTY_ID,
     CID,

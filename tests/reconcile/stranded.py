@@ -16,7 +16,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.testing.virtual_time import EPOCH
-from tests.operations.world import (
+from tests.support.world import (
     ALICE,
     BOB,
     BOUNTY_ID,

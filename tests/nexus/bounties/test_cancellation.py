@@ -18,7 +18,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.bounties.exhaustive import (
+from tests.support.store_trials import (
     BOUNTY_ID,
     KEY,
     OPERATIONS,

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from tests.nexus.bounties.counterexamples import TrustingCommit, UnfencedCommit
-from tests.nexus.bounties.exhaustive import OPERATIONS, Operation, Trial, trials
+from tests.support.naive_commits import TrustingCommit, UnfencedCommit
 from tests.support.sampling import sample_and_all
+from tests.support.store_trials import OPERATIONS, Operation, Trial, trials
 
 CREATE, CLAIM, RELEASE = (
     next(each for each in OPERATIONS if each.name == name)

@@ -25,7 +25,7 @@ from nexus_bounty import (
 from nexus_bounty.mock import FaultPlan, MockNexus
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.commit.zone import QUIRKS, racing, seeds
+from tests.support.racing import QUIRKS, racing, seeds
 
 HOUR = timedelta(hours=1)
 Commit = Callable[[NexusClient], CommitStrategy]
