@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from nexus_bounty.mock import MockNexus, running  # noqa: E402 - the path comes first
-from tests.contract.grove import shared_zone  # noqa: E402
+from tests.contract.grove import shared_zone as zone  # noqa: E402
 from tests.contract.tape import laid_out  # noqa: E402
 
 ENTRY: Final = """
@@ -51,7 +51,7 @@ def main() -> int:
         + _output("git", "rev-parse", "HEAD", at=grove).strip(),
         "turns": [turn.as_json() for turn in turns],
     }
-    shared_zone.TURNS.write_text(laid_out(document) + "\n")
+    zone.TURNS.write_text(laid_out(document) + "\n")
     print(f"{len(turns)} turns")
     return 0
 
@@ -76,35 +76,24 @@ def _output(*command: str, at: Path) -> str:
     return done.stdout
 
 
-async def _play(place: Path) -> list[shared_zone.Turn]:
-    server = shared_zone.shared_server()
+async def _play(place: Path) -> list[zone.Turn]:
+    server = zone.shared_server()
     turns = []
     async with running(server) as url:
-        for each in shared_zone.PLAY:
-            before = shared_zone.files_of(server)
+        for each in zone.PLAY:
+            before = zone.files_of(server)
             answers = await _take(each, server, url, place)
-            left = shared_zone.changes(before, shared_zone.files_of(server))
-            turns.append(
-                shared_zone.Turn("us" if isinstance(each, str) else "grove", each, left, answers)
-            )
+            left = zone.changes(before, zone.files_of(server))
+            turns.append(zone.Turn("us" if isinstance(each, str) else "grove", each, left, answers))
     return turns
 
 
-async def _take(
-    turn: str | list[shared_zone.Call], server: MockNexus, url: str, place: Path
-) -> list[Any]:
+async def _take(turn: str | list[zone.Call], server: MockNexus, url: str, place: Path) -> list[Any]:
     if isinstance(turn, str):
-        async with shared_zone.ours(server.transport()) as client:
-            await shared_zone.OUR_TURNS[turn](shared_zone.Us(client))
+        async with zone.ours(server.transport()) as client:
+            await zone.OUR_TURNS[turn](zone.Us(client))
         return []
-    command = [
-        "node",
-        "record_grove.mjs",
-        url,
-        shared_zone.ZONE,
-        shared_zone.NOW.isoformat(),
-        json.dumps(turn),
-    ]
+    command = ["node", "record_grove.mjs", url, zone.ZONE, zone.NOW.isoformat(), json.dumps(turn)]
     node = await asyncio.create_subprocess_exec(
         *command, cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

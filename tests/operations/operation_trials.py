@@ -23,6 +23,7 @@ from tests.support.world import (
     Process,
     World,
     a_bounty,
+    a_world,
     broken_invariants,
     document,
     statuses_ever,
@@ -92,16 +93,15 @@ async def attempt(
     impatient: bool = False,
 ) -> Trial:
     """Run `case` under one fault or crash, then everything late, then the reconciler."""
-    world = World()
-    await world.found()
-    await _prepare(world, case)
+    world = await a_world()
+    await prepare(world, case)
     before = world.mock.oracle.received_total
     seen_before = len(statuses_ever(world.mock))
     if fault is not None:
         world.mock.inject(fault.on(at=before + number))
     plan = CrashPlan(at=crash)
     async with world.process(plan, ledger, impatient=impatient) as process:
-        verdict = await _verdict(case, process)
+        verdict = await verdict_of(case, process)
         calls = process.credits.calls
     requests = world.mock.oracle.received_total - before
     await world.later()
@@ -110,14 +110,16 @@ async def attempt(
     problems += await broken_invariants(world)
     brought = statuses_ever(world.mock)[seen_before:]
     # what is past its deadline is expired by the reconciler, whatever became of the operation
-    problems += _wrong(case, verdict, before_reconciling if case.name == "expire" else brought)
-    problems += await _repeat(world, case, verdict)
+    problems += disagreements(
+        case, verdict, before_reconciling if case.name == "expire" else brought
+    )
+    problems += await repeated(world, case, verdict)
     name = f"{case.name}{' impatient' if impatient else ''}"
     name += f" #{number} {fault.name}" if fault else f" {ledger or ''} crash {crash}"
     return Trial(name, verdict, requests, calls, plan.seen, problems)
 
 
-async def _prepare(world: World, case: Case) -> None:
+async def prepare(world: World, case: Case) -> None:
     async with world.process(seed=7) as process:
         for each in case.before:
             if each == "wait":
@@ -126,7 +128,7 @@ async def _prepare(world: World, case: Case) -> None:
                 await ACTS[each](process.operations)
 
 
-async def _verdict(case: Case, process: Process) -> str:
+async def verdict_of(case: Case, process: Process) -> str:
     try:
         await case.act(process.operations)
     except OutcomeError as error:
@@ -136,7 +138,7 @@ async def _verdict(case: Case, process: Process) -> str:
     return "committed"
 
 
-def _wrong(case: Case, verdict: str, brought: list[str]) -> list[str]:
+def disagreements(case: Case, verdict: str, brought: list[str]) -> list[str]:
     """Whether the verdict disagrees with what the document was really brought to."""
     landed = [status for status in brought if status in case.brings]
     if verdict in ("committed", "post_commit") and case.brings and not landed:
@@ -146,14 +148,14 @@ def _wrong(case: Case, verdict: str, brought: list[str]) -> list[str]:
     return []
 
 
-async def _repeat(world: World, case: Case, verdict: str) -> list[str]:
+async def repeated(world: World, case: Case, verdict: str) -> list[str]:
     """The same operation with the same key from another process changes no verdict and no sum."""
     status = (document(world.mock) or {}).get("status")
     written = world.mock.oracle.applied_total
     again = "committed"
     async with world.process(seed=5) as process:
         with suppress(Crash):
-            again = await _verdict(case, process)
+            again = await verdict_of(case, process)
     problems = []
     if verdict == "committed" and again != "committed":
         problems.append(f"said committed, and {again} when asked again")

@@ -335,7 +335,7 @@ async def test_a_refusal_speaks_of_the_whole_operation_and_leaves_all_as_it_was(
 async def test_what_cannot_be_proven_is_unknown_under_the_operations_own_key(case: Case) -> None:
     """The server takes the deciding write and is never heard of again; the key finds it out."""
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     silence = Fault(FaultKind.TIMEOUT_AFTER, match=RequestMatch(path=DOCUMENT, method="write"))
     reads = RequestMatch(path=DOCUMENT, method="read", predicate=_after_a_write(world))
     world.mock.inject(silence, Fault(FaultKind.DROP_BEFORE, match=reads, times=None))
@@ -417,7 +417,7 @@ def test_a_repeat_finishes_what_a_crash_left_at_any_boundary(case: Case) -> None
 
     async def crashed_at(boundary: int | None) -> tuple[int, list[str]]:
         world = await a_world()
-        await operation_trials._prepare(world, case)
+        await operation_trials.prepare(world, case)
         plan = CrashPlan(at=boundary)
         async with world.process(plan) as process:
             with suppress(Crash):
@@ -441,7 +441,7 @@ async def test_a_repeat_in_the_same_process_or_another_returns_the_same_and_writ
 ) -> None:
     """However often, and the documents, the money and the result stay as they are."""
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     async with world.process() as process, world.process(seed=4) as other:
         first: Any = await case.act(process.operations)
         await asyncio.sleep(1)  # it cleans up
@@ -632,7 +632,7 @@ async def test_an_unknown_transition_asked_again_on_a_dead_network_stays_unknown
 async def test_nothing_is_taken_back_while_the_outcome_is_unknown(case: Case) -> None:
     """All is well again just when it was given up; the deciding write is still to land."""
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     world.mock.inject(*(_for_a_minute(each) for each in (*_cut_off(case), _dead_reads(world))))
     async with world.process() as process:
         assert await outcome(case.act(process.operations)) == "unknown"
@@ -668,7 +668,7 @@ def _dead_reads(world: World) -> Fault:
 async def _unknown_then_dead(name: str) -> None:
     case = next(each for each in CASES if each.name == name)
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     world.mock.inject(*_cut_off(case), _dead_reads(world))
     async with world.process() as process:
         assert await outcome(case.act(process.operations)) == "unknown"
@@ -697,7 +697,7 @@ async def test_an_unknown_settle_asked_again_without_contributions_is_ruled_out_
     """The place where work is looked up is down; the pivot, still under way, is fenced off."""
     case = next(each for each in CASES if each.name == "settle")
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     world.mock.inject(*_cut_off(case), _dead_reads(world))
     async with world.process() as process:
         assert await outcome(case.act(process.operations)) == "unknown"
@@ -715,7 +715,7 @@ async def test_a_settle_that_landed_unheard_is_not_called_undone_without_contrib
     """The same, but the pivot has landed before it is asked again: the rest is owed."""
     case = next(each for each in CASES if each.name == "settle")
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     world.mock.inject(*_cut_off(case), _dead_reads(world))
     async with world.process() as process:
         assert await outcome(case.act(process.operations)) == "unknown"
@@ -816,7 +816,7 @@ async def test_a_create_that_could_not_open_its_bounty_gives_the_credits_back_at
 async def test_a_lost_answer_of_the_ledger_is_asked_for_again(case: Case, kind: str) -> None:
     """By the same id, so that nothing is done twice, and the operation goes on."""
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     async with world.process(fault=LedgerFault(kind, 1)) as process:
         assert await outcome(case.act(process.operations)) == "committed"
         assert process.credits.calls == 2
@@ -846,7 +846,7 @@ async def test_a_failed_clean_up_is_owed_and_the_operation_stands(clean_up: Clea
     """Named in the result, not done; the reconciler does it."""
     case = next(each for each in CASES if each.name == clean_up.case)
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     request = RequestMatch(method=clean_up.method, path=clean_up.path)
     world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=request, times=None, status=403))
     async with world.process() as process:
@@ -871,7 +871,7 @@ def test_a_stale_marker_that_cannot_be_removed_is_named_in_the_log_and_left_to_t
 async def _leaving_markers(name: str) -> None:
     case = next(each for each in CASES if each.name == name)
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     for method in ("delete", "delete_batch"):
         refused = RequestMatch(method=method)
         world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=refused, times=None, status=403))
@@ -1472,7 +1472,7 @@ def test_two_reconcilers_at_once_end_what_any_crash_left(case: Case, sample: boo
 
     async def crashed_at(boundary: int | None) -> tuple[int, list[str]]:
         world = await a_world()
-        await operation_trials._prepare(world, case)
+        await operation_trials.prepare(world, case)
         plan = CrashPlan(at=boundary)
         async with world.process(plan) as process:
             with suppress(Crash):
@@ -1508,7 +1508,7 @@ class Mishap:
 async def _with_two(case: Case, mishaps: tuple[Mishap, Mishap]) -> list[str]:
     """Run `case` under both, then all that is late, then the reconciler, then a repeat."""
     world = await a_world()
-    await operation_trials._prepare(world, case)
+    await operation_trials.prepare(world, case)
     before = world.mock.oracle.received_total
     seen_before = len(statuses_ever(world.mock))
     ledger, plan = None, CrashPlan()
@@ -1520,13 +1520,15 @@ async def _with_two(case: Case, mishaps: tuple[Mishap, Mishap]) -> list[str]:
         else:
             plan.at = each.number
     async with world.process(plan, ledger) as process:
-        said = await operation_trials._verdict(case, process)
+        said = await operation_trials.verdict_of(case, process)
     await world.later()
     at_first = statuses_ever(world.mock)[seen_before:]
     wrong = await world.reconcile() + await broken_invariants(world)
     brought = statuses_ever(world.mock)[seen_before:]
-    wrong += operation_trials._wrong(case, said, at_first if case.name == "expire" else brought)
-    wrong += await operation_trials._repeat(world, case, said)
+    wrong += operation_trials.disagreements(
+        case, said, at_first if case.name == "expire" else brought
+    )
+    wrong += await operation_trials.repeated(world, case, said)
     return [f"{case.name} {mishaps[0]}, {mishaps[1]}: {said}: {each}" for each in wrong]
 
 

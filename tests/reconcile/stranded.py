@@ -20,26 +20,21 @@ from tests.support.world import (
     ALICE,
     BOB,
     BOUNTY_ID,
+    CAROL,
     CID,
     GRACE,
     PRICE,
     Process,
     World,
     a_bounty,
+    a_world,
     document,
 )
 
-CAROL = AgentIdentity(agent_id="carol")
 ESCROW = "r-1"
 ZONE = ZonePaths("default")
 DOCUMENT = ZONE.bounty(BOUNTY_ID)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-
-
-async def a_world() -> World:
-    world = World()
-    await world.found()
-    return world
 
 
 @dataclass

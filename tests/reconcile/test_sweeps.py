@@ -25,7 +25,6 @@ from tests.reconcile.stranded import (
     ZONE,
     Hands,
     Stranded,
-    a_world,
     grown_old,
     stranded,
 )
@@ -39,6 +38,7 @@ from tests.support.world import (
     PRICE,
     World,
     a_bounty,
+    a_world,
     broken_invariants,
     document,
 )

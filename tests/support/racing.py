@@ -1,8 +1,7 @@
-"""A racing server with clients that come, go and die."""
+"""A server on which requests race, and clients that come and go."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -43,30 +42,6 @@ on_every_release = pytest.mark.parametrize(
     "release", ["0.7.0", *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9"))]
 )
 """Runs a test on 0.7.0, and among the exhaustive tests where a rename is odd."""
-
-
-class Mortal(httpx.AsyncBaseTransport):
-    """Carries requests until its client dies: before or after the `at`-th has been carried out."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, at: int, *, after: bool) -> None:
-        self._inner = inner
-        self._at = at
-        self._after = after
-        self._carried = 0
-        self.died = asyncio.Event()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._carried += 1
-        if self._carried == self._at and not self._after:
-            await self._die()
-        response = await self._inner.handle_async_request(request)
-        if self._carried == self._at:
-            await self._die()
-        return response
-
-    async def _die(self) -> None:
-        self.died.set()
-        await asyncio.Event().wait()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -225,3 +226,13 @@ def trials(operation: Operation, *, sample: bool = False, **options: Any) -> Ite
         request = f"{calm.name} {options.get('impatient')} #{number}"
         for fault in sampled(EVERY_FAULT, request) if sample else EVERY_FAULT:
             yield run(attempt(operation, {number: fault}, **options))
+
+
+def wrong(found: list[Trial]) -> list[str]:
+    """What the log contradicts."""
+    return [f"{trial.name}: {trial.verdict}: {trial.problems}" for trial in found if trial.problems]
+
+
+def verdicts(found: list[Trial]) -> Counter[str]:
+    """How often each was given."""
+    return Counter(trial.verdict for trial in found)

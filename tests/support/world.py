@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-import httpx
 import msgspec
 
 from nexus_bounty import (
@@ -33,9 +32,11 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
 from tests.support import committed
+from tests.support.transports import Bounded
 
 ALICE = AgentIdentity(agent_id="alice")
 BOB = AgentIdentity(agent_id="bob")
+CAROL = AgentIdentity(agent_id="carol")
 BOUNTY_ID = "b-1"
 CID = "cid-1"
 PRICE = 100
@@ -70,20 +71,6 @@ class CrashPlan:
             self.seen += 1
         if self.is_dead:
             raise Crash
-
-
-class CrashingTransport(httpx.AsyncBaseTransport):
-    """Counts the moment before and after each request as boundaries."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, plan: CrashPlan) -> None:
-        self._inner = inner
-        self._plan = plan
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._plan.boundary()
-        response = await self._inner.handle_async_request(request)
-        self._plan.boundary()
-        return response
 
 
 @dataclass
@@ -174,7 +161,7 @@ class World:
         """One process's view of the world, with stores of its own."""
         plan = plan or CrashPlan()
         settings = IMPATIENT if impatient else PATIENT
-        transport = CrashingTransport(self.mock.transport(), plan)
+        transport = Bounded(self.mock.transport(), plan.boundary)
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
         commit = self.strategy(client)
@@ -204,6 +191,13 @@ class World:
         async with self.process(seed=99) as process:
             report = await Reconciler(process.operations, grace=GRACE).run_until_clean()
         return [f"left: {each.subject} {each.left}" for each in report.left] + report.errors
+
+
+async def a_world() -> World:
+    """A world whose creator has her funds."""
+    world = World()
+    await world.found()
+    return world
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -15,24 +14,7 @@ from nexus_bounty import Bounty, BountyStatus, NexusBountyStore, NexusClient, Ne
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing import ManualClock
-
-Action = Callable[[], Awaitable[object]]
-
-
-class Interrupted(httpx.AsyncBaseTransport):
-    """Carries requests, and lets something happen just before the `at`-th of them."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, at: int, action: Action) -> None:
-        self._inner = inner
-        self._at = at
-        self._action = action
-        self.carried = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.carried += 1
-        if self.carried == self._at:
-            await self._action()
-        return await self._inner.handle_async_request(request)
+from tests.support.transports import Action, Interrupted
 
 
 class Zone:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from nexus_bounty import NexusSettings
@@ -119,6 +120,18 @@ async def try_once(operation: Operation, world: World, fault: Fault, nth: int) -
             assert truth.unassigned <= strays(operation, fault), "paid again without need"
             assert (await another.verify()).ok
         return said
+
+
+async def try_all(
+    operation: Operation, world: World, faults: Sequence[Fault]
+) -> dict[tuple[str, int], Outcome]:
+    """What was said of each fault at each request; that it was right has been asserted."""
+    requests = await requests_of(operation, world)
+    assert requests >= 3
+    return {
+        (str(fault), nth): await try_once(operation, world, fault, nth)
+        for fault, nth in product(faults, range(1, requests + 1))
+    }
 
 
 def strays(operation: Operation, fault: Fault) -> int:

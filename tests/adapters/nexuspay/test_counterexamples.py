@@ -10,8 +10,7 @@ from nexus_bounty.outcomes import CommitUnknownError, PreCommitError, Proof
 from nexus_bounty.testing.virtual_time import run
 from nexus_bounty_nexuspay import NexusPayCredits
 from nexus_bounty_nexuspay.transfer_log import PayLog, Sending
-from tests.adapters.nexuspay.credits_trials import EVERY_FAULT, OPERATIONS, World
-from tests.adapters.nexuspay.test_faults import try_all
+from tests.adapters.nexuspay.credits_trials import EVERY_FAULT, OPERATIONS, World, try_all
 from tests.adapters.nexuspay.truth import HURRIED, PATIENT, Truth, credits_on
 
 BY_NAME = {str(operation): operation for operation in OPERATIONS}

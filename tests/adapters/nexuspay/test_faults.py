@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
-
 import pytest
 
-from nexus_bounty.mock import Fault
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.testing.virtual_time import run
 from tests.adapters.nexuspay.credits_trials import (
@@ -15,24 +11,11 @@ from tests.adapters.nexuspay.credits_trials import (
     OPERATIONS,
     Operation,
     World,
-    requests_of,
-    try_once,
+    try_all,
 )
 from tests.adapters.nexuspay.truth import HURRIED, PATIENT, RELEASES
 
 ONE_OF_EACH = tuple({fault.kind: fault for fault in reversed(EVERY_FAULT)}.values())
-
-
-async def try_all(
-    operation: Operation, world: World, faults: Sequence[Fault]
-) -> dict[tuple[str, int], Outcome]:
-    """What was said of each fault at each request; that it was right has been asserted."""
-    requests = await requests_of(operation, world)
-    assert requests >= 3
-    return {
-        (str(fault), nth): await try_once(operation, world, fault, nth)
-        for fault, nth in product(faults, range(1, requests + 1))
-    }
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)

@@ -6,9 +6,8 @@ import pytest
 
 from nexus_bounty.mock import MockNexus
 from tests.adapters.nexuspay.pay_scenarios import FIXTURES, SCENARIOS
-from tests.contract.scene import API_KEY, Replay, Scene, play
+from tests.contract.scene import API_KEY, Replay, Scene, differences, play
 from tests.contract.tape import Tape
-from tests.contract.test_mock_answers import differences
 
 EVERY = [(release, name) for name, (_, releases) in SCENARIOS.items() for release in releases]
 

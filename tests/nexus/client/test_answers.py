@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nexus_bounty.nexus.client import NexusClient, classification
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.support.clients import URL, answering, hearing, quick, result_for, virtual_time
+from tests.support.clients import URL, answering, hearing, quick, result_for
+from tests.support.virtual import virtual
 
 HTML = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
 DEEP = 100_000
@@ -71,7 +72,7 @@ async def test_a_200_nested_too_deep_is_ambiguous(body: bytes) -> None:
 
 @settings(max_examples=50)
 @given(st.binary(max_size=60))
-@virtual_time
+@virtual
 async def test_a_200_with_any_bytes_is_never_taken_for_an_acknowledged_write(body: bytes) -> None:
     """And never raises anything else."""
     error = await failing(hearing(body))
@@ -100,7 +101,7 @@ async def test_a_200_with_any_bytes_is_never_taken_for_an_acknowledged_write(bod
     ),
     st.sampled_from([200, 400, 404, 429, 500]),
 )
-@virtual_time
+@virtual
 async def test_any_json_with_any_status_ends_in_a_result_or_a_nexus_error(
     document: object, status: int
 ) -> None:

@@ -12,7 +12,8 @@ from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMa
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.support.clients import client_of, virtual_time
+from tests.support.clients import client_of
+from tests.support.virtual import virtual
 
 Call = Callable[[NexusClient], Awaitable[object]]
 
@@ -67,7 +68,7 @@ async def ended(awaitable: Awaitable[object]) -> NexusError | None:
 
 @pytest.mark.parametrize("fault", ALL_FAULTS, ids=str)
 @pytest.mark.parametrize("call", once())
-@virtual_time
+@virtual
 async def test_a_mutation_is_repeated_only_after_it_was_never_sent(
     call: Call, fault: Fault
 ) -> None:
@@ -79,7 +80,7 @@ async def test_a_mutation_is_repeated_only_after_it_was_never_sent(
 
 @pytest.mark.parametrize("fault", ALL_FAULTS, ids=str)
 @pytest.mark.parametrize("call", once())
-@virtual_time
+@virtual
 async def test_no_verdict_on_a_mutation_claims_more_than_is_true(call: Call, fault: Fault) -> None:
     """An acknowledged one was applied; one called never sent or refused never is, even later."""
     mock = await server(fault)
@@ -95,7 +96,7 @@ async def test_no_verdict_on_a_mutation_claims_more_than_is_true(call: Call, fau
 
 @pytest.mark.parametrize("fault", ALL_FAULTS, ids=str)
 @pytest.mark.parametrize("call", harmless())
-@virtual_time
+@virtual
 async def test_a_harmless_request_is_repeated_until_it_is_answered(
     call: Call, fault: Fault
 ) -> None:
@@ -116,7 +117,7 @@ async def test_a_harmless_request_is_repeated_until_it_is_answered(
 
 
 @pytest.mark.parametrize("fault", [f for f in ALL_FAULTS if is_passing(f)], ids=str)
-@virtual_time
+@virtual
 async def test_an_idempotent_write_ends_with_its_bytes_stored(fault: Fault) -> None:
     """However often it was applied on the way, and whatever arrives late."""
     mock = await server(fault)
@@ -128,7 +129,7 @@ async def test_an_idempotent_write_ends_with_its_bytes_stored(fault: Fault) -> N
 
 @pytest.mark.parametrize("attempts", [1, 4])
 @pytest.mark.parametrize("fault", [f for f in ALL_FAULTS if is_passing(f)], ids=str)
-@virtual_time
+@virtual
 async def test_the_number_of_attempts_is_bounded(fault: Fault, attempts: int) -> None:
     """A server that always fails is asked exactly as often as is set."""
     always = RequestMatch(method="read")
@@ -142,7 +143,7 @@ async def test_the_number_of_attempts_is_bounded(fault: Fault, attempts: int) ->
 @pytest.mark.parametrize(
     "second", [Fault(FaultKind.REFUSE, times=None), Fault(FaultKind.STATUS_BEFORE, status=403)]
 )
-@virtual_time
+@virtual
 async def test_a_repeat_that_never_left_does_not_hide_an_attempt_that_may_have_landed(
     second: Fault,
 ) -> None:
@@ -154,7 +155,7 @@ async def test_a_repeat_that_never_left_does_not_hide_an_attempt_that_may_have_l
     assert error.disposition is Disposition.AMBIGUOUS
 
 
-@virtual_time
+@virtual
 async def test_a_conflict_is_not_repeated_even_where_a_repeat_is_harmless() -> None:
     """It will be a conflict the next time too."""
     mock = await server()
@@ -164,14 +165,14 @@ async def test_a_conflict_is_not_repeated_even_where_a_repeat_is_harmless() -> N
     assert mock.request_count == 1
 
 
-@virtual_time
+@virtual
 async def test_a_delete_says_that_the_file_was_there_although_its_first_answer_was_lost() -> None:
     """It promises to say whether it was."""
     mock = await server(Fault(FaultKind.DROP_AFTER))
     assert await client_of(mock).delete("/there") is True
 
 
-@virtual_time
+@virtual
 async def test_cancellation_ends_a_call_at_once_wherever_it_is() -> None:
     """While sending, while backing off, while waiting for a connection: no repeat, no delay."""
     for fault in (
@@ -194,7 +195,7 @@ async def test_cancellation_ends_a_call_at_once_wherever_it_is() -> None:
         await mock.settle()
 
 
-@virtual_time
+@virtual
 async def test_the_timeout_of_a_caller_is_the_callers_own() -> None:
     """`asyncio.timeout` around a call raises TimeoutError, not an error of ours."""
     mock = await server(Fault(FaultKind.TIMEOUT_AFTER))
@@ -207,7 +208,7 @@ async def test_the_timeout_of_a_caller_is_the_callers_own() -> None:
     assert mock.read_file("/a") == b"new"
 
 
-@virtual_time
+@virtual
 async def test_nothing_goes_on_behind_the_back_of_a_failed_read_of_many() -> None:
     """When the call has raised, its other requests are over."""
     refusal = Fault(FaultKind.STATUS_BEFORE, status=403, match=RequestMatch(method="read"))

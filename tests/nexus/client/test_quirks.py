@@ -40,7 +40,7 @@ MAKES = {
 KNOWS_RELEASES = {
     "nexus_bounty/nexus/client/quirks.py": "the table",
     "nexus_bounty/mock": "imitates releases, by their names",
-    "nexus_bounty/cli/app.py": "an example of starting the mock",
+    "nexus_bounty/cli/commands/mock_server.py": "an example of starting the mock",
     "nexus_bounty/testing/plugin.py": "starts the mock",
     "adapters/nexus_bounty_nexuspay/api.py": "what is known of NexusPay, another protocol",
     "adapters/nexus_bounty_nexuspay/transfer_log.py": "which NexusPay it needs",

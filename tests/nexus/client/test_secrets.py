@@ -18,7 +18,8 @@ from nexus_bounty.mock import MockNexus, running
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import NexusSettings
-from tests.support.clients import URL, client_of, quick, raw_server, read_request
+from tests.support.clients import URL, client_of, quick
+from tests.support.sockets import raw_server, read_request
 
 KEY = "sk-very-secret"
 PASSWORD = "pass-word"

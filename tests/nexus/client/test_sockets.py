@@ -16,17 +16,9 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
-from tests.support.clients import (
-    client_of,
-    elapsed,
-    found_for,
-    http_answer,
-    quick,
-    raw_server,
-    read_request,
-    result_for,
-    virtual_time,
-)
+from tests.support.clients import client_of, quick, result_for
+from tests.support.sockets import found_for, http_answer, raw_server, read_request
+from tests.support.virtual import elapsed, virtual
 
 TIME_TO_CONNECT = 0.4
 """Enough on a busy machine: what is not even sent has another verdict."""
@@ -222,7 +214,7 @@ async def test_whoever_came_first_is_served_first() -> None:
     assert [request.path for request in mock.requests] == [f"/{number}" for number in range(20)]
 
 
-@virtual_time
+@virtual
 async def test_waiting_for_a_connection_until_the_deadline_is_never_sent() -> None:
     """The server never heard of it."""
     slow = Fault(FaultKind.DELAY, seconds=3.0, match=RequestMatch(path="/slow"))
@@ -300,7 +292,7 @@ async def test_a_closed_client_sends_nothing() -> None:
     assert mock.request_count == 1
 
 
-@virtual_time
+@virtual
 async def test_a_client_closed_while_a_call_waits_for_a_connection_sends_nothing() -> None:
     """The waiting call is never sent, and says so in the one error there is."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.DELAY, seconds=0.05)])

@@ -18,15 +18,8 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy, parse_retry_after
-from tests.support.clients import (
-    URL,
-    LongestPause,
-    answering,
-    client_of,
-    elapsed,
-    quick,
-    virtual_time,
-)
+from tests.support.clients import URL, LongestPause, answering, client_of, quick
+from tests.support.virtual import elapsed, virtual
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 seconds = st.floats(min_value=0, max_value=1e6)
@@ -62,7 +55,7 @@ def test_a_pause_is_capped_however_many_attempts_there_were() -> None:
     assert RetryPolicy(base=1.0, cap=2.0).pause(2000) <= 2.0
 
 
-@virtual_time
+@virtual
 async def test_back_off_doubles_until_its_cap() -> None:
     """With jitter at its upper bound the pauses are exactly the bounds."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.STATUS_BEFORE, times=None)])
@@ -74,7 +67,7 @@ async def test_back_off_doubles_until_its_cap() -> None:
     assert pauses == pytest.approx([0.5, 1.0, 2.0, 4.0, 5.0, 5.0])
 
 
-@virtual_time
+@virtual
 async def test_back_off_goes_through_the_sleep_of_asyncio() -> None:
     """So that virtual time, a test's patch and cancellation all reach it."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.REFUSE, times=2)])
@@ -96,7 +89,7 @@ async def test_back_off_goes_through_the_sleep_of_asyncio() -> None:
     ],
     ids=["429 in seconds", "503 in seconds", "date", "json"],
 )
-@virtual_time
+@virtual
 async def test_a_server_that_asks_for_a_pause_gets_it(asked: Fault, least: float) -> None:
     """In seconds, as a date, or in the JSON body that some gateways send."""
     mock = MockNexus("0.10", faults=[asked])
@@ -105,7 +98,7 @@ async def test_a_server_that_asks_for_a_pause_gets_it(asked: Fault, least: float
     assert least <= second.at - first.at <= 7.1
 
 
-@virtual_time
+@virtual
 async def test_a_rate_limit_outside_json_rpc_is_waited_out_too() -> None:
     """A gateway may say it with HTTP 200."""
     limited = httpx.Response(200, json={"error": "Rate limit exceeded", "retry_after": 9})
@@ -115,7 +108,7 @@ async def test_a_rate_limit_outside_json_rpc_is_waited_out_too() -> None:
     assert elapsed() == pytest.approx(9.0, abs=0.1)
 
 
-@virtual_time
+@virtual
 async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
     """The error comes at once, and says what the server asked for."""
     fault = Fault(FaultKind.STATUS_BEFORE, status=429, retry_after=21.0)
@@ -127,7 +120,7 @@ async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
     assert caught.value.retry_after == 21.0
 
 
-@virtual_time
+@virtual
 async def test_a_server_that_never_answers_takes_the_deadline_and_no_longer() -> None:
     """Each attempt has its own timeout, all of them together one deadline."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.TIMEOUT_BEFORE, times=None)])
@@ -140,7 +133,7 @@ async def test_a_server_that_never_answers_takes_the_deadline_and_no_longer() ->
     assert mock.request_count == 4
 
 
-@virtual_time
+@virtual
 async def test_one_deadline_covers_every_page_and_every_batch() -> None:
     """Of one call, however many requests it takes."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.DELAY, seconds=4.0, times=None)])
@@ -156,7 +149,7 @@ async def test_one_deadline_covers_every_page_and_every_batch() -> None:
         assert elapsed() - began == pytest.approx(6.0)
 
 
-@virtual_time
+@virtual
 async def test_nothing_is_sent_after_the_deadline() -> None:
     """And so nothing happened: never sent."""
     mock = MockNexus("0.10")
@@ -172,7 +165,7 @@ async def test_nothing_is_sent_after_the_deadline() -> None:
     assert mock.request_count == 0
 
 
-@virtual_time
+@virtual
 async def test_a_deadline_can_be_narrowed_and_never_widened() -> None:
     """`within` takes the earlier one; `keeping` sets time aside."""
     deadline = Deadline.after(10.0)

@@ -23,13 +23,8 @@ from nexus_bounty.nexus.client.transport import (
     TransportExtraMissingError,
     transport_for,
 )
-from tests.support.clients import (
-    Handler,
-    found_for,
-    quick,
-    raw_server,
-    read_request,
-)
+from tests.support.clients import quick
+from tests.support.sockets import Handler, found_for, raw_server, read_request
 
 OURS = ["httpx", "aiohttp"]
 

@@ -13,7 +13,8 @@ from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.priority_limiter import Turnstile
 from nexus_bounty.nexus.client.retry import Deadline
-from tests.support.clients import client_of, elapsed, virtual_time
+from tests.support.clients import client_of
+from tests.support.virtual import elapsed, virtual
 
 
 def slow_server(seconds: float = 1.0) -> MockNexus:
@@ -27,7 +28,7 @@ async def two_requests(client: NexusClient, name: str) -> None:
     await client.write(f"/{name}/2", b"", deadline=deadline)
 
 
-@virtual_time
+@virtual
 async def test_a_hundred_operations_on_two_connections_all_have_their_time() -> None:
     """They take a hundred seconds together, and five are allowed to each: none fails."""
     mock = slow_server()
@@ -36,7 +37,7 @@ async def test_a_hundred_operations_on_two_connections_all_have_their_time() -> 
     assert 100.0 <= elapsed() <= 102.0
 
 
-@virtual_time
+@virtual
 async def test_operations_that_came_first_are_done_first() -> None:
     """One under way does not queue for its next request behind all that came after it."""
     mock = slow_server()
@@ -47,7 +48,7 @@ async def test_operations_that_came_first_are_done_first() -> None:
         assert order.index(f"/{number}/1") > order.index(f"/{number - 4}/2")
 
 
-@virtual_time
+@virtual
 async def test_the_time_of_an_operation_runs_from_its_first_request() -> None:
     """And then it ends, whatever the server does."""
     mock = MockNexus("0.10", faults=[Fault(FaultKind.TIMEOUT_BEFORE, times=None)])
@@ -61,7 +62,7 @@ async def test_the_time_of_an_operation_runs_from_its_first_request() -> None:
         assert (error.disposition, error.reason) == (Disposition.AMBIGUOUS, Reason.TIMEOUT)
 
 
-@virtual_time
+@virtual
 async def test_parts_of_a_deadline_begin_with_it() -> None:
     """A deadline that keeps some time back is served, and ends, with the one it is part of."""
     whole = Deadline.once_served(60.0)
@@ -76,7 +77,7 @@ async def test_parts_of_a_deadline_begin_with_it() -> None:
     assert part.within(500.0).remaining == 25.0
 
 
-@virtual_time
+@virtual
 async def test_whoever_stops_waiting_takes_no_place_with_them() -> None:
     """Cancelled in the queue, or in the very moment in which a place is given."""
     random = Random(5)

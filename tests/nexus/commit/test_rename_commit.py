@@ -31,12 +31,12 @@ from tests.support.racing import (
     DOCUMENT,
     SLOTS,
     ZONE,
-    Mortal,
     on_every_release,
     racing,
     seeds,
     store_on,
 )
+from tests.support.transports import Mortal
 
 S = BountyStatus
 WORKER, RIVAL = AgentIdentity(agent_id="worker"), AgentIdentity(agent_id="rival")
