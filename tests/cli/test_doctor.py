@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nexus_bounty.mock import MockNexus
-from tests.cli.shell import Shell, served
+from tests.cli.shell import Shell
+from tests.support.served import served
 
 SERVERS: list[tuple[str, dict[str, Any], str, int]] = [
     ("0.5.6", {"race_window": 0.002}, "rename", 0),

@@ -16,8 +16,8 @@ from nexus_bounty.cli.commands.reconcile import told
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, ReconcileReport, SweepReport
+from tests.cli.program import INTERRUPTED, started, until
 from tests.cli.shell import Life, Shell
-from tests.cli.test_shell import INTERRUPTED, started, until
 
 
 def test_ctrl_c_says_with_what_to_go_on_and_that_does_the_rest(

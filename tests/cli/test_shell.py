@@ -2,90 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 import nexus_bounty
 from nexus_bounty.mock import FaultKind, MockNexus
+from tests.cli.program import INTERRUPTED, in_terminal, run, started, until
 from tests.cli.shell import Life, Shell, on
 
-PROGRAM = [sys.executable, "-m", "nexus_bounty.cli"]
 DOCUMENT = "/zones/default/bounties/*"
-INTERRUPTED = 130
-
-
-def run(
-    *arguments: object, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, without a terminal."""
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-@contextlib.contextmanager
-def started(*arguments: object, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """The running program; it is gone afterwards."""
-    process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def until(condition: object, seconds: float = 30) -> None:
-    """Wait until `condition()` holds."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def in_terminal(*arguments: object, env: Mapping[str, str]) -> str:
-    """What a person sees on a terminal of 80 columns, the last picture of each line included."""
-    master, slave = pty.openpty()
-    with subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
-        env={**os.environ, **env, "TERM": "xterm", "COLUMNS": "80"},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-    ):
-        os.close(slave)
-        seen = b""
-        with contextlib.suppress(OSError):  # how a terminal ends on Linux
-            while part := os.read(master, 4096):
-                seen += part
-    os.close(master)
-    return seen.decode()
 
 
 def test_without_its_extra_the_program_says_in_one_line_what_to_install() -> None:

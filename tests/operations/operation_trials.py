@@ -110,9 +110,8 @@ async def attempt(
     problems += await broken_invariants(world)
     brought = statuses_ever(world.mock)[seen_before:]
     # what is past its deadline is expired by the reconciler, whatever became of the operation
-    problems += disagreements(
-        case, verdict, before_reconciling if case.name == "expire" else brought
-    )
+    landed = before_reconciling if case.name == "expire" else brought
+    problems += disagreements(case, verdict, landed)
     problems += await repeated(world, case, verdict)
     name = f"{case.name}{' impatient' if impatient else ''}"
     name += f" #{number} {fault.name}" if fault else f" {ledger or ''} crash {crash}"

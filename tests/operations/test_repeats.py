@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from nexus_bounty import (
-    BountyStateError,
-    BountyStatus,
-    IdempotencyMismatchError,
-    PreCommitError,
-)
+from nexus_bounty import BountyStateError, BountyStatus, IdempotencyMismatchError, PreCommitError
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, run
 from tests.support.world import (

@@ -42,9 +42,8 @@ async def cancelled_then_repeated(operation: Operation, at: int, applied: bool) 
         task = asyncio.ensure_future(operation.act(store, KEY))
         await asyncio.wait([task])
         if not task.cancelled():
-            return ["the operation was over before it could be cancelled"] * (
-                transport.carried >= at
-            )
+            too_late = transport.carried >= at
+            return ["the operation was over before it could be cancelled"] * too_late
         try:
             await operation.act(store, KEY)
         except OutcomeError as error:
