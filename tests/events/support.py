@@ -12,7 +12,7 @@ import httpx
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings, events
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.operations.world import BOUNTY_ID
+from tests.support.world import BOUNTY_ID
 
 E = TypeVar("E", bound=events.Event)
 

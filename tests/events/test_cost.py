@@ -16,8 +16,8 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty
 from tests.events.support import QUICK, Heard, a_mock, a_store, commit_of
-from tests.operations.world import BOB, BOUNTY_ID, CID, World, a_bounty
 from tests.support.virtual import virtual
+from tests.support.world import BOB, BOUNTY_ID, CID, World, a_bounty
 
 KEY = "sk-very-secret"
 TITLE = "Sort it very quietly"

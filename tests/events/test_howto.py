@@ -11,7 +11,7 @@ import pytest
 
 from nexus_bounty import events
 from nexus_bounty.mock import MockNexus
-from tests.cli.shell import served
+from tests.support.served import served
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "observe.md").read_text("utf-8")
 SHOWN = re.findall(

@@ -13,8 +13,8 @@ from nexus_bounty.events import log
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.testing.builders import make_bounty
 from tests.events.support import IMPATIENT, a_mock, a_store, commit_of, read_of
-from tests.operations.world import ALICE, BOUNTY_ID, World, a_bounty
 from tests.support.virtual import virtual
+from tests.support.world import ALICE, BOUNTY_ID, World, a_bounty
 
 OPEN = make_bounty(creator=ALICE)
 EXTRAS = ("operation", "idempotency_key", "bounty_id", "step", "outcome", "proof")

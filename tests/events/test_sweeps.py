@@ -13,9 +13,9 @@ from nexus_bounty.events.stream import given
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.reconcile import Reconciler
 from tests.events.support import Heard
-from tests.operations.world import BOB, BOUNTY_ID, GRACE, World
-from tests.reconcile.stranded import Hands, a_world
+from tests.reconcile.stranded import Hands
 from tests.support.virtual import virtual
+from tests.support.world import BOB, BOUNTY_ID, GRACE, World, a_world
 
 
 @asynccontextmanager

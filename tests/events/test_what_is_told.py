@@ -30,8 +30,8 @@ from tests.events.support import (
     commit_of,
     read_of,
 )
-from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, LedgerFault, World, a_bounty
 from tests.support.virtual import virtual
+from tests.support.world import ALICE, BOB, BOUNTY_ID, CID, LedgerFault, World, a_bounty
 
 OPEN = make_bounty(creator=ALICE)
 HOUR = timedelta(hours=1)

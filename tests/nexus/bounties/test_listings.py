@@ -25,7 +25,7 @@ from nexus_bounty import (
 from nexus_bounty.mock import Fault, FaultKind, ReceivedRequest, RequestMatch
 from nexus_bounty.testing.bounties_suite import LIFE, MOVES
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in, make_reward
-from tests.nexus.bounties.zone import Zone
+from tests.support.zone import Zone
 
 S = BountyStatus
 ALICE = make_agent("alice")
