@@ -186,15 +186,22 @@ async def test_the_place_within_a_context_is_named(mock, store):
     assert error.field == "context.runs[1].bad"
 
 
-@pytest.mark.parametrize("zone_id", suite.BAD_IDS, ids=shown)
+@pytest.mark.parametrize("zone_id", [bad for bad in suite.BAD_IDS if bad is not None], ids=shown)
 async def test_a_wrong_zone_is_refused_when_the_store_is_made(mock, zone_id):
-    """A zone is a directory on every server."""
-    if zone_id is None:
-        pytest.skip("no zone is the zone of the settings")
+    """A zone is a directory on every server; `None` is no zone of its own, but the settings'."""
     async with NexusClient("http://nexus", transport=mock.transport()) as client:
         with pytest.raises(InvalidInputError) as refused:
             NexusBountyStore(client, zone_id)
     assert refused.value.field == "zone_id"
+
+
+async def test_no_zone_is_the_zone_of_the_settings(mock):
+    """So `None` is the one value that is right although it is no id."""
+    settings = NexusSettings(zone_id="theirs")
+    async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as client:
+        without, named = NexusBountyStore(client, None), NexusBountyStore(client, "theirs")
+        other = NexusBountyStore(client, "other")
+    assert without.store_identity == named.store_identity != other.store_identity
 
 
 def test_a_zone_without_an_offset_is_no_zone():

@@ -40,7 +40,7 @@ def main() -> int:
                 continue
             print(f"Nexus {version} is at {url}", flush=True)
             environment[real_nexus.variable(version)] = url
-        quick = ["--ignore=tests/live/test_live_rename.py"] if options.quick else []
+        quick = ["--ignore=tests/live/test_rename.py"] if options.quick else []
         return _test(environment, [*quick, *for_pytest], options.minutes * 60)
 
 

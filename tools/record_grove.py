@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from nexus_bounty.mock import MockNexus, running  # noqa: E402 - the path comes first
-from tests.contract.grove import zone  # noqa: E402
+from tests.contract.grove import shared_zone as zone  # noqa: E402
 from tests.contract.tape import laid_out  # noqa: E402
 
 ENTRY: Final = """

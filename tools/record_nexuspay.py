@@ -25,7 +25,7 @@ import httpx
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.adapters.nexuspay.scenarios import FIXTURES, RELEASES, SCENARIOS  # noqa: E402
+from tests.adapters.nexuspay.pay_scenarios import FIXTURES, RELEASES, SCENARIOS  # noqa: E402
 from tests.contract.scene import Recorder, Scene, play  # noqa: E402 - the path comes first
 from tests.contract.tape import Tape  # noqa: E402
 from tools import real_nexus  # noqa: E402

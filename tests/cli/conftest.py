@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nexus_bounty.mock import MockNexus
-from tests.cli.shell import Life, Shell, served
+from tests.cli.shell import Life, Shell
+from tests.support.served import served
 
 API_KEY = "sk-very-secret-0123456789"
 

@@ -1,44 +1,16 @@
-"""A server that people's commands reach, and the commands themselves."""
+"""The commands of the program, run in this process on a server."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from nexus_bounty.cli import main
-from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch, running
-
-
-@contextmanager
-def served(mock: MockNexus) -> Iterator[str]:
-    """`mock` on a port of its own, in a thread of its own; gives its URL."""
-    ready: threading.Event = threading.Event()
-    stopped: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-    urls: list[str] = []
-
-    async def serve() -> None:
-        async with running(mock) as url:
-            urls.append(url)
-            stopped.append((asyncio.get_running_loop(), asyncio.Event()))
-            ready.set()
-            await stopped[0][1].wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield urls[0]
-    finally:
-        loop, event = stopped[0]
-        loop.call_soon_threadsafe(event.set)
-        thread.join()
+from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import msgspec
 import respx
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Wire
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
@@ -221,3 +222,18 @@ async def play(scenario: Callable[[Scene], Awaitable[None]], scene: Scene) -> No
     chance = Random(11)
     with patch("uuid.uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)):
         await scenario(scene)
+
+
+async def differences(mock: MockNexus, exchanges: list[Exchange]) -> list[Any]:
+    """What was sent, recorded and answered, where the last two differ."""
+    volatile, recorded = hiding(), hiding()
+    found = []
+    async with httpx.AsyncClient(transport=mock.transport()) as client:
+        for exchange in exchanges:
+            sent = Exchange(volatile.put_back(exchange.send))
+            answered = Exchange({})
+            answered.answered(await client.send(sent.request("http://nexus")))
+            heard = volatile.hide_answer(answered.hear)
+            if heard != recorded.hide_answer(exchange.hear):
+                found.append((exchange.send, exchange.hear, heard))
+    return found

@@ -6,14 +6,11 @@ Compared are HTTP status, content type and body, after the same normalisation as
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
 import pytest
 
 from nexus_bounty.mock import PERSONALITIES, MockNexus
-from tests.contract.scene import API_KEY, hiding
-from tests.contract.tape import Exchange, Tape, tape_path, tapes
+from tests.contract.scene import API_KEY, differences
+from tests.contract.tape import Tape, tape_path, tapes
 
 PERSONALITY = {"0.5.6": "0.5.6", "0.7.0": "0.7.0", "0.9.18": "0.9", "0.10.1": "0.10"}
 
@@ -27,21 +24,6 @@ def imitation(release: str, name: str) -> MockNexus:
         rename_delay=0,
         pay_loss_rate=1.0 if name == "pay_lost" else 0.0,
     )
-
-
-async def differences(mock: MockNexus, exchanges: list[Exchange]) -> list[Any]:
-    """What was sent, recorded and answered, where the last two differ."""
-    volatile, recorded = hiding(), hiding()
-    found = []
-    async with httpx.AsyncClient(transport=mock.transport()) as client:
-        for exchange in exchanges:
-            sent = Exchange(volatile.put_back(exchange.send))
-            answered = Exchange({})
-            answered.answered(await client.send(sent.request("http://nexus")))
-            heard = volatile.hide_answer(answered.hear)
-            if heard != recorded.hide_answer(exchange.hear):
-                found.append((exchange.send, exchange.hear, heard))
-    return found
 
 
 @pytest.mark.parametrize(("release", "name"), tapes())

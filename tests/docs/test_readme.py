@@ -16,7 +16,7 @@ import pytest
 from nexus_bounty import NexusSettings
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.mock import MockNexus
-from tests.cli.shell import served
+from tests.support.served import served
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -19,8 +19,8 @@ PARTS: Final = {
     "test_contracts": "contract suites",
     "test_faults": "fault proxy",
     "test_races": "races, trusting the server",
-    "test_live_rename": "races and kills, ours; probe",
-    "test_live_nexuspay": "credits on NexusPay",
+    "test_rename": "races and kills, ours; probe",
+    "test_nexuspay": "credits on NexusPay",
     "test_recordings": "recordings",
     "test_whole_life": "operations, credits, reconciler",
 }

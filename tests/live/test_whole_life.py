@@ -28,37 +28,13 @@ from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
 from tests.live.servers import RELEASES, fresh_zone, live_server
+from tests.support.transports import LosingAnswers
 
 pytestmark = pytest.mark.live
 
 ALICE = AgentIdentity(agent_id="alice")
 BOB = AgentIdentity(agent_id="bob")
 CAROL = AgentIdentity(agent_id="carol")
-
-
-class LosingAnswers(httpx.AsyncBaseTransport):
-    """Loses the answer to chosen requests after the server has really applied them."""
-
-    def __init__(self) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
-        self._seen = 0
-        self.lose: set[int] = set()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._seen += 1
-        response = await self._inner.handle_async_request(request)
-        if self._seen in self.lose:
-            await response.aread()
-            await response.aclose()
-            raise httpx.ReadError("the connection was lost", request=request)
-        return response
-
-    def lose_next(self, *steps: int) -> None:
-        """Lose the answers to the requests that are so many steps ahead."""
-        self.lose = {self._seen + step for step in steps}
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 @dataclass
@@ -79,7 +55,7 @@ class Live:
 
 @pytest_asyncio.fixture(params=RELEASES)
 async def live(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Live]:
-    server, line = live_server(request.param), LosingAnswers()
+    server, line = live_server(request.param), LosingAnswers(httpx.AsyncHTTPTransport())
     async with (
         server.client(transport=line, zone_id=fresh_zone()) as client,
         SqliteCredits(tmp_path / "ledger.db") as ledger,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_bounty import BountyStatus
 from nexus_bounty.testing.virtual_time import run
-from tests.operations.world import BOB, BOUNTY_ID, CID, PRICE, World, a_bounty, broken_invariants
+from tests.support.world import BOB, BOUNTY_ID, CID, PRICE, World, a_bounty, broken_invariants
 
 
 async def _settle_what_was_completed() -> None:

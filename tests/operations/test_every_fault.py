@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.operations.exhaustive import (
+from tests.operations.operation_trials import (
     CASES,
     Case,
     Trial,

@@ -47,6 +47,7 @@ from nexus_bounty.ports import ClaimStore
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
 from tests.support.sampling import sample_and_all
+from tests.support.transports import Bounded
 
 KILLED = 42
 FUNDS, PRICE = 1000, 100
@@ -108,21 +109,7 @@ class Boundaries:
             os._exit(KILLED)
 
 
-class Transport(httpx.AsyncHTTPTransport):
-    """A real connection, each request between two boundaries."""
-
-    def __init__(self, boundaries: Boundaries) -> None:
-        super().__init__(verify=False)  # loading certificates would take longer than the work
-        self._boundaries = boundaries
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._boundaries.reach()
-        response = await super().handle_async_request(request)
-        self._boundaries.reach()
-        return response
-
-
-class Bounded:
+class BoundedService:
     """A service, each call of which that changes something lies between two boundaries."""
 
     def __init__(self, service: object, calls: tuple[str, ...], boundaries: Boundaries) -> None:
@@ -148,10 +135,15 @@ MOVES = ("reserve", "capture", "void")
 LEASES = ("claim_or_renew", "release", "complete")
 
 
+def _transport(boundaries: Boundaries) -> Bounded:
+    """A real connection; loading certificates would take longer than the work."""
+    return Bounded(httpx.AsyncHTTPTransport(verify=False), boundaries.reach)
+
+
 async def _work(command: Command) -> dict[str, Any]:
     boundaries = Boundaries(command.die_at)
     settings = NexusSettings(url=command.url, connect_timeout=2, request_timeout=2)
-    client = NexusClient(settings=settings, transport=Transport(boundaries), random=Random())
+    client = NexusClient(settings=settings, transport=_transport(boundaries), random=Random())
 
     def clock() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=command.ahead_seconds)
@@ -160,10 +152,10 @@ async def _work(command: Command) -> dict[str, Any]:
     leases: ClaimStore = NexusClaimStore(client, commit="conditional", clock=clock)
     if command.claims == "sqlite":
         on_file = SqliteClaimStore(command.ledger, clock=clock)
-        leases = Bounded(on_file, LEASES, boundaries)
+        leases = BoundedService(on_file, LEASES, boundaries)
     operations = BountyOperations(
         NexusBountyStore(client, commit="conditional", clock=clock),
-        credits=Bounded(ledger, MOVES, boundaries),
+        credits=BoundedService(ledger, MOVES, boundaries),
         claims=leases,
         contributions=MemoryContributionStore([Contribution(cid="cid-1", tags=["sorted"])]),
         clock=clock,

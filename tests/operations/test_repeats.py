@@ -8,33 +8,26 @@ from typing import Any
 
 import pytest
 
-from nexus_bounty import (
-    AgentIdentity,
-    BountyStateError,
-    BountyStatus,
-    IdempotencyMismatchError,
-    PreCommitError,
-)
+from nexus_bounty import BountyStateError, BountyStatus, IdempotencyMismatchError, PreCommitError
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, run
-from tests.operations.world import (
+from tests.support.world import (
     BOB,
     BOUNTY_ID,
+    CAROL,
     CID,
     GRACE,
     PRICE,
     Process,
     World,
     a_bounty,
+    a_world,
     broken_invariants,
 )
 
-CAROL = AgentIdentity(agent_id="carol")
-
 
 async def _create_after_the_deadline() -> None:
-    world = World()
-    await world.found()
+    world = await a_world()
     offer = a_bounty(EPOCH + timedelta(minutes=1))
     async with world.process() as process:
         await process.operations.create(offer, idempotency_key="k")
@@ -51,8 +44,7 @@ def test_a_create_repeated_after_its_deadline_is_still_a_create_that_happened() 
 
 async def _claimed_by_another() -> tuple[World, Process]:
     """Bob claims and releases, Carol claims."""
-    world = World()
-    await world.found()
+    world = await a_world()
     async with world.process() as process:
         operations = process.operations
         await operations.create(a_bounty(), idempotency_key="create")
@@ -88,8 +80,7 @@ def test_a_release_repeated_leaves_the_lease_of_the_next_claimer_alone() -> None
 
 
 async def _release_after_claiming_again() -> None:
-    world = World()
-    await world.found()
+    world = await a_world()
     async with world.process() as process:
         operations = process.operations
         await operations.create(a_bounty())
@@ -109,8 +100,7 @@ def test_a_release_repeated_after_claiming_again_keeps_the_new_lease() -> None:
 
 async def _repeated_while_the_lease_is_swept() -> None:
     """A claim dies after its lease, and is repeated just when a reconciler ends that lease."""
-    world = World()
-    await world.found()
+    world = await a_world()
     async with world.process() as process, world.process(seed=9) as other:
         await process.operations.create(a_bounty())
         await _cancelled_after_its_lease(process)
@@ -153,8 +143,7 @@ def test_a_claim_repeated_while_its_lease_is_swept_away_is_not_made_without_a_le
 
 async def _twins_of_which_one_is_refused() -> None:
     """Two processes use one key; one is refused, and the other claims just as it gives back."""
-    world = World()
-    await world.found()
+    world = await a_world()
     async with world.process() as first, world.process(seed=9) as second:
         await first.operations.create(a_bounty())
         store: Any = first.operations.services.store
@@ -182,8 +171,7 @@ def test_a_lease_that_is_given_back_is_no_twins_to_claim_with() -> None:
 
 
 async def _create_with_a_later_deadline(*, relative: bool) -> None:
-    world = World()
-    await world.found()
+    world = await a_world()
     for wait in (0, 90):
         await asyncio.sleep(wait)
         async with world.process() as process:

@@ -16,30 +16,25 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.testing.virtual_time import EPOCH
-from tests.operations.world import (
+from tests.support.world import (
     ALICE,
     BOB,
     BOUNTY_ID,
+    CAROL,
     CID,
     GRACE,
     PRICE,
     Process,
     World,
     a_bounty,
+    a_world,
     document,
 )
 
-CAROL = AgentIdentity(agent_id="carol")
 ESCROW = "r-1"
 ZONE = ZonePaths("default")
 DOCUMENT = ZONE.bounty(BOUNTY_ID)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-
-
-async def a_world() -> World:
-    world = World()
-    await world.found()
-    return world
 
 
 @dataclass

@@ -24,9 +24,9 @@ from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Scope
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
-from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, GRACE, a_bounty
-from tests.reconcile.stranded import CAROL, ESCROW, HOUR, MINUTE, Hands, a_world
+from tests.reconcile.stranded import ESCROW, HOUR, MINUTE, Hands
 from tests.support.virtual import virtual
+from tests.support.world import ALICE, BOB, BOUNTY_ID, CAROL, CID, GRACE, a_bounty, a_world
 
 S = BountyStatus
 AGENTS = (BOB, CAROL)

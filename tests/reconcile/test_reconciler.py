@@ -20,9 +20,18 @@ from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Problem, Scope
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
-from tests.operations.world import BOB, BOUNTY_ID, CID, GRACE, World, a_bounty, broken_invariants
-from tests.reconcile.stranded import STRANDED, Hands, a_world, grown_old
+from tests.reconcile.stranded import STRANDED, Hands, grown_old
 from tests.support.virtual import virtual
+from tests.support.world import (
+    BOB,
+    BOUNTY_ID,
+    CID,
+    GRACE,
+    World,
+    a_bounty,
+    a_world,
+    broken_invariants,
+)
 
 MINUTE = timedelta(minutes=1)
 DOWN = Fault(FaultKind.REFUSE, match=RequestMatch(), times=None)

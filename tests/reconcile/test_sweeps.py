@@ -17,18 +17,6 @@ from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.testing.virtual_time import EPOCH
-from tests.operations.world import (
-    BOB,
-    BOUNTY_ID,
-    CID,
-    FUNDS,
-    GRACE,
-    PRICE,
-    World,
-    a_bounty,
-    broken_invariants,
-    document,
-)
 from tests.reconcile.stranded import (
     DOCUMENT,
     ESCROW,
@@ -37,11 +25,23 @@ from tests.reconcile.stranded import (
     ZONE,
     Hands,
     Stranded,
-    a_world,
     grown_old,
     stranded,
 )
 from tests.support.virtual import virtual
+from tests.support.world import (
+    BOB,
+    BOUNTY_ID,
+    CID,
+    FUNDS,
+    GRACE,
+    PRICE,
+    World,
+    a_bounty,
+    a_world,
+    broken_invariants,
+    document,
+)
 
 each_case = pytest.mark.parametrize("case", STRANDED, ids=lambda case: case.name)
 CHANGES = {"write", "delete", "rename", "mkdir"}

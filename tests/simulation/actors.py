@@ -25,9 +25,9 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.operations.world import BOUNTY_ID, CID, GRACE, Strategy, a_bounty
 from tests.simulation.history import INFO, History, RecordingStore
 from tests.simulation.network import LedgerLine, Line, Network
+from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy, a_bounty
 
 DEFINITE: Final = ("committed", "pre_commit", "post_commit")
 READING: Final = ("reconcile", "expire_due", "resolve")

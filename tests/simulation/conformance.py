@@ -24,8 +24,8 @@ from nexus_bounty import Bounty, NexusBountyStore, NexusClient, NexusSettings, O
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.operations.world import BOUNTY_ID, a_bounty
 from tests.simulation.object_stores import PATIENCE, FakeObjectStore, Misbehaviour
+from tests.support.world import BOUNTY_ID, a_bounty
 
 Write = Literal["create", "update"]
 WRITES: Final[tuple[Write, ...]] = ("create", "update")

@@ -25,11 +25,11 @@ from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.operations.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
 from tests.simulation.actors import Done
 from tests.simulation.history import History
 from tests.simulation.starts import POOR_CID
 from tests.support import committed
+from tests.support.world import ALICE, BOUNTY_ID, FUNDS, PRICE, World, broken_invariants
 
 DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS: Final = "/zones/default/indexes/bounties/status"

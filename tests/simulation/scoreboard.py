@@ -26,9 +26,6 @@ from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents.commits import Aborted, CommitResult, Committed, Intent, Trail
 from nexus_bounty.outcomes import Proof
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.nexus.bounties.counterexamples import TrustingCommit, UnfencedCommit
-from tests.operations.naive import NaiveOperations, NaiveStore
-from tests.operations.world import Strategy
 from tests.simulation import conformance, oracles
 from tests.simulation.actors import Done, Process, Surroundings
 from tests.simulation.decisions import Decisions
@@ -37,6 +34,9 @@ from tests.simulation.network import LedgerLine, Line
 from tests.simulation.scenario import Schedule
 from tests.simulation.simulation import Result, Simulation, replay
 from tests.simulation.work import prepare
+from tests.support.naive_commits import TrustingCommit, UnfencedCommit
+from tests.support.naive_operations import NaiveOperations, NaiveStore
+from tests.support.world import Strategy
 
 DONE_BY_STATUS: Final = {
     "create": "open",

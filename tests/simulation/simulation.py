@@ -24,7 +24,6 @@ from unittest.mock import patch
 from nexus_bounty import OutcomeError
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.reconciler import SWEEPS
-from tests.operations.world import BOUNTY_ID, CID, GRACE, Strategy
 from tests.simulation import oracles, scenario, starts
 from tests.simulation.actors import READING, Done, Process, Surroundings, perform
 from tests.simulation.decisions import QUIET, Decisions, Mood
@@ -35,6 +34,7 @@ from tests.simulation.scenario import Scenario, Schedule
 from tests.simulation.scheduler import Scheduler, acting
 from tests.simulation.trace import Trace
 from tests.support import committed
+from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy
 
 REQUESTS_TO_RESOLVE: Final = {
     ("0.10", "content"): 3,

@@ -19,7 +19,7 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.create import _draft as draft_of
 from nexus_bounty.testing.virtual_time import EPOCH, VirtualTimeLoop, wall_clock
-from tests.operations.world import ALICE, BOB, BOUNTY_ID, CID, Strategy, World, a_bounty
+from tests.support.world import ALICE, BOB, BOUNTY_ID, CID, Strategy, World, a_bounty
 
 OTHER_CID: Final = "cid-2"
 SOON: Final = timedelta(hours=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
@@ -19,3 +20,8 @@ def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
         run(test(*args, **named))
 
     return wrapped
+
+
+def elapsed() -> float:
+    """Seconds since the test began, waiting included."""
+    return asyncio.get_running_loop().time()

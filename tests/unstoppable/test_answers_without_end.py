@@ -14,7 +14,8 @@ from nexus_bounty import BountyStatus, NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.nexus.client.support import found_for, http_answer, quick, raw_server, read_request
+from tests.support.clients import quick
+from tests.support.sockets import found_for, http_answer, raw_server, read_request
 
 TRANSPORTS = ["httpx", "aiohttp"]
 GZIP = ["content-encoding: gzip"]

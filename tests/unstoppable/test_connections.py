@@ -19,7 +19,8 @@ from nexus_bounty.shielding import to_its_end
 from nexus_bounty.sync import ClosedError, SyncNexusClient
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
-from tests.nexus.client.support import Handler, found_for, quick, raw_server, read_request
+from tests.support.clients import quick
+from tests.support.sockets import Handler, found_for, raw_server, read_request
 
 TRANSPORTS = ["httpx", "aiohttp"]
 

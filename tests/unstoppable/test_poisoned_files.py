@@ -22,7 +22,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty_in, make_reward
 from nexus_bounty.testing.virtual_time import EPOCH, run
-from tests.operations.world import BOB, BOUNTY_ID, GRACE, Process, World, a_bounty
+from tests.support.world import BOB, BOUNTY_ID, GRACE, Process, World, a_bounty
 
 ZONE: Final = ZonePaths("default")
 TIMES: Final = (

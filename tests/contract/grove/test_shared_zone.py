@@ -21,7 +21,7 @@ from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in
 from tests.contract.grove import reader
-from tests.contract.grove.zone import (
+from tests.contract.grove.shared_zone import (
     NOW,
     OUR_TURNS,
     PLAY,

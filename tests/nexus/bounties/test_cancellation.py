@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-import httpx
 import pytest
 
 from nexus_bounty import (
@@ -18,7 +17,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.bounties.exhaustive import (
+from tests.support.store_trials import (
     BOUNTY_ID,
     KEY,
     OPERATIONS,
@@ -27,34 +26,9 @@ from tests.nexus.bounties.exhaustive import (
     commits,
     seed,
 )
+from tests.support.transports import cancelling
 
 CLAIM = next(each for each in OPERATIONS if each.name == "claim")
-
-
-class Cancelling(httpx.AsyncBaseTransport):
-    """Cancels the task that sends the nth request, before it is sent or once it is applied."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, at: int, *, applied: bool) -> None:
-        self._inner = inner
-        self._at = at
-        self._applied = applied
-        self.seen = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.seen += 1
-        hit = self.seen == self._at
-        if hit and not self._applied:
-            await self._cancel()
-        response = await self._inner.handle_async_request(request)
-        if hit:
-            await self._cancel()
-        return response
-
-    async def _cancel(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(0)
 
 
 async def cancelled_then_repeated(operation: Operation, at: int, applied: bool) -> list[str]:
@@ -62,13 +36,14 @@ async def cancelled_then_repeated(operation: Operation, at: int, applied: bool) 
     mock = MockNexus(atomic=True, clock=wall_clock)
     if operation.start is not None:
         await seed(mock, operation.start)
-    transport = Cancelling(mock.transport(), at, applied=applied)
+    transport = cancelling(mock.transport(), at, after=applied)
     async with NexusClient("http://nexus", transport=transport, random=Random(1)) as client:
         store = NexusBountyStore(client, commit="conditional", clock=wall_clock)
         task = asyncio.ensure_future(operation.act(store, KEY))
         await asyncio.wait([task])
         if not task.cancelled():
-            return ["the operation was over before it could be cancelled"] * (transport.seen >= at)
+            too_late = transport.carried >= at
+            return ["the operation was over before it could be cancelled"] * too_late
         try:
             await operation.act(store, KEY)
         except OutcomeError as error:

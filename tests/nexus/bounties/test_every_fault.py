@@ -1,26 +1,16 @@
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
-from tests.nexus.bounties.counterexamples import TrustingCommit, UnfencedCommit
-from tests.nexus.bounties.exhaustive import OPERATIONS, Operation, Trial, trials
+from tests.support.naive_commits import TrustingCommit, UnfencedCommit
 from tests.support.sampling import sample_and_all
+from tests.support.store_trials import OPERATIONS, Operation, trials, verdicts, wrong
 
 CREATE, CLAIM, RELEASE = (
     next(each for each in OPERATIONS if each.name == name)
     for name in ("create", "claim", "release")
 )
 FROM_COLD_AND_WARM = [(each, warm) for each in OPERATIONS for warm in (False, True)]
-
-
-def wrong(found: list[Trial]) -> list[str]:
-    return [f"{trial.name}: {trial.verdict}: {trial.problems}" for trial in found if trial.problems]
-
-
-def verdicts(found: list[Trial]) -> Counter[str]:
-    return Counter(trial.verdict for trial in found)
 
 
 @sample_and_all

@@ -29,8 +29,8 @@ from nexus_bounty.nexus.bounties.status_index import (
 from nexus_bounty.nexus.documents.paths import ZonePaths, marked_id, marker_generation
 from nexus_bounty.testing.bounties_suite import LIFE, MOVES
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in
-from tests.nexus.bounties.zone import Zone
 from tests.support.sampling import sample_and_all
+from tests.support.zone import Zone
 
 S = BountyStatus
 PATHS = ZonePaths("z")
@@ -165,17 +165,6 @@ def test_a_marker_name_tells_the_bounty_and_the_generation():
 
 
 # On a server
-
-
-@pytest.fixture
-async def zone():
-    async with Zone() as zone:
-        yield zone
-
-
-@pytest.fixture
-async def store(zone):
-    return await zone.store()
 
 
 async def listed(store, *statuses) -> set[str]:

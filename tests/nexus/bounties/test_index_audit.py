@@ -11,7 +11,7 @@ from nexus_bounty.models import IndexFault
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in
-from tests.nexus.bounties.zone import Zone
+from tests.support.zone import Zone
 
 S = BountyStatus
 ALICE = make_agent("alice")

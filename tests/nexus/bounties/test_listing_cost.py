@@ -15,7 +15,7 @@ from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import EtagKind
 from nexus_bounty.nexus.documents.cache import DATES_RENEWED_AFTER
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty
-from tests.nexus.bounties.zone import Zone
+from tests.support.zone import Zone
 
 S = BountyStatus
 ALICE = make_agent("alice")

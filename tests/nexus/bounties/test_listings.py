@@ -25,7 +25,7 @@ from nexus_bounty import (
 from nexus_bounty.mock import Fault, FaultKind, ReceivedRequest, RequestMatch
 from nexus_bounty.testing.bounties_suite import LIFE, MOVES
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in, make_reward
-from tests.nexus.bounties.zone import Zone
+from tests.support.zone import Zone
 
 S = BountyStatus
 ALICE = make_agent("alice")
@@ -37,22 +37,6 @@ legal_moves = pytest.mark.parametrize(
     [(move, source) for move in MOVES for source in BountyStatus if source in move.sources],
     ids=lambda part: getattr(part, "method", str(part)),
 )
-
-
-@pytest.fixture
-async def zone():
-    async with Zone() as zone:
-        yield zone
-
-
-@pytest.fixture
-async def store(zone):
-    return await zone.store()
-
-
-@pytest.fixture
-async def peer(zone):
-    return await zone.peer()
 
 
 def ids(bounties) -> list[str]:

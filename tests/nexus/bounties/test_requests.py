@@ -7,7 +7,7 @@ import pytest
 from nexus_bounty import NexusBountyStore, NexusClient
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.testing.virtual_time import run
-from tests.nexus.bounties.exhaustive import BOUNTY_ID, OPERATIONS, Operation, attempt
+from tests.support.store_trials import BOUNTY_ID, OPERATIONS, Operation, attempt
 
 COLD = {"create": 2, "renew": 2, "release": 3}
 WITHOUT_BULK_WRITES = COLD | {"release": 5, "begin_settlement": 6}

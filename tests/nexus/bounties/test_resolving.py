@@ -9,7 +9,7 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.nexus.bounties.exhaustive import BOUNTY_ID, DOCUMENT, KEY, WORKER, seed
+from tests.support.store_trials import BOUNTY_ID, DOCUMENT, KEY, WORKER, seed
 from tests.support.virtual import virtual
 
 

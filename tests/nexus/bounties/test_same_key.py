@@ -11,7 +11,7 @@ from nexus_bounty import Bounty, BountyStatus, NexusBountyStore, NexusClient, Ou
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.bounties.exhaustive import DOCUMENT, KEY, OPERATIONS, Operation, commits, seed
+from tests.support.store_trials import DOCUMENT, KEY, OPERATIONS, Operation, commits, seed
 
 
 async def twins(operation: Operation) -> list[str]:

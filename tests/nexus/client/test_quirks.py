@@ -28,7 +28,7 @@ from nexus_bounty.nexus.client.quirks import (
     dialect_of,
     dialect_of_release,
 )
-from tests.nexus.client.support import client_of
+from tests.support.clients import client_of
 
 ROOT = Path(__file__).parents[3]
 RECORDED = ROOT / "tests/contract/fixtures"

@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from random import Random
 
-import httpx
 import pytest
 
 from nexus_bounty import (
@@ -25,7 +24,8 @@ from nexus_bounty import (
 from nexus_bounty.mock import FaultPlan, MockNexus
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.commit.zone import QUIRKS, racing, seeds
+from tests.support.racing import QUIRKS, racing, seeds
+from tests.support.transports import Slow
 
 HOUR = timedelta(hours=1)
 Commit = Callable[[NexusClient], CommitStrategy]
@@ -39,25 +39,12 @@ WAYS = pytest.mark.parametrize(
 )
 
 
-class Jittery(httpx.AsyncBaseTransport):
-    """Carries each request after a time of its own."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, random: Random, most: float) -> None:
-        self._inner = inner
-        self._random = random
-        self._most = most
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(self._random.uniform(0, self._most))
-        return await self._inner.handle_async_request(request)
-
-
 async def claim(
     mock: MockNexus, commit: Commit, number: int, seed: int, lease: timedelta = HOUR
 ) -> Claim | OutcomeError:
     random = Random(f"{seed} {number}")
     slow = random.choice([0.002, 0.05, 2.0])
-    transport = Jittery(mock.transport(), random, slow)
+    transport = Slow(mock.transport(), random, slow)
     async with NexusClient(
         settings=NexusSettings(url="http://nexus"), transport=transport, random=random
     ) as client:

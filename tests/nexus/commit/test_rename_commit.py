@@ -27,16 +27,16 @@ from nexus_bounty.nexus.commit.slots import STAGED_AT_ROOT
 from nexus_bounty.nexus.documents.paths import contents, staged
 from nexus_bounty.testing.builders import make_bounty, make_bounty_in, make_reward
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.commit.zone import (
+from tests.support.racing import (
     DOCUMENT,
     SLOTS,
     ZONE,
-    Mortal,
     on_every_release,
     racing,
     seeds,
     store_on,
 )
+from tests.support.transports import Mortal
 
 S = BountyStatus
 WORKER, RIVAL = AgentIdentity(agent_id="worker"), AgentIdentity(agent_id="rival")

@@ -11,7 +11,7 @@ from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
-from tests.nexus.commit.zone import QUIRKS
+from tests.support.racing import QUIRKS
 
 MORE: list[tuple[str, StorageEncoding]] = [
     ("0.9", "raw"),

@@ -9,10 +9,9 @@ import pytest
 
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing.virtual_time import run
-from tests.nexus.bounties.counterexamples import TrustingCommit
-from tests.nexus.bounties.exhaustive import OPERATIONS, Operation, attempt, trials
-from tests.nexus.bounties.test_every_fault import verdicts, wrong
-from tests.nexus.commit.zone import QUIRKS
+from tests.support.naive_commits import TrustingCommit
+from tests.support.racing import QUIRKS
+from tests.support.store_trials import OPERATIONS, Operation, attempt, trials, verdicts, wrong
 
 CREATE, CLAIM, RENEW = (
     next(each for each in OPERATIONS if each.name == name) for name in ("create", "claim", "renew")

@@ -27,9 +27,8 @@ from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.builders import make_agent, make_bounty
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
 from nexus_bounty.testing.virtual_time import run, wall_clock
-from tests.nexus.bounties.exhaustive import OPERATIONS, Operation, trials
-from tests.nexus.bounties.test_every_fault import verdicts, wrong
-from tests.nexus.commit.zone import seeds
+from tests.support.racing import seeds
+from tests.support.store_trials import OPERATIONS, Operation, trials, verdicts, wrong
 
 LEASES = ZonePaths("default").writer_leases
 HOUR = 3600.0

@@ -25,7 +25,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import DocumentReader, UnreadableDocumentError, document, paths
 from nexus_bounty.nexus.documents.paths import ZonePaths, decode_segment, encode_segment
-from tests.nexus.client.support import client_of
+from tests.support.clients import client_of
 
 ENCODINGS: list[StorageEncoding] = ["raw", "base64"]
 PATH = "/zones/z/bounties/b.json"

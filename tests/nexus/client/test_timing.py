@@ -1,0 +1,221 @@
+"""How long the client waits between attempts, and that a deadline is a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+from itertools import pairwise
+from random import Random
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nexus_bounty.mock import Fault, FaultKind, MockNexus
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.classification import Disposition, Reason
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy, parse_retry_after
+from tests.support.clients import URL, LongestPause, answering, client_of, quick
+from tests.support.virtual import elapsed, virtual
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+seconds = st.floats(min_value=0, max_value=1e6)
+
+
+@given(
+    attempt=st.integers(1, 500),
+    base=seconds,
+    cap=seconds,
+    asked=st.none() | seconds,
+    seed=st.randoms(),
+)
+def test_a_pause_is_within_full_jitter_but_never_shorter_than_was_asked(
+    attempt: int, base: float, cap: float, asked: float | None, seed: Random
+) -> None:
+    """Between 0 and `base * 2**n`, capped; a server that asks for more gets it."""
+    pause = RetryPolicy(base=base, cap=cap, random=seed).pause(attempt, asked)
+    assert pause >= (asked or 0.0)
+    assert pause <= max(min(cap, base * 2 ** (attempt - 1)), asked or 0.0)
+
+
+def test_jitter_covers_the_whole_range() -> None:
+    """Full jitter: short pauses are as likely as long ones."""
+    policy = RetryPolicy(base=1.0, cap=8.0, random=Random(7))
+    drawn = sorted(policy.pause(4) for _ in range(2000))
+    assert drawn[0] < 0.1
+    assert drawn[-1] > 7.9
+    assert 3.5 < sum(drawn) / len(drawn) < 4.5
+
+
+def test_a_pause_is_capped_however_many_attempts_there_were() -> None:
+    """Nothing bounds `retry_attempts` from above."""
+    assert RetryPolicy(base=1.0, cap=2.0).pause(2000) <= 2.0
+
+
+@virtual
+async def test_back_off_doubles_until_its_cap() -> None:
+    """With jitter at its upper bound the pauses are exactly the bounds."""
+    mock = MockNexus("0.10", faults=[Fault(FaultKind.STATUS_BEFORE, times=None)])
+    client = client_of(mock, random=LongestPause(), retry_attempts=7, retry_base=0.5, retry_cap=5.0)
+    with pytest.raises(NexusError):
+        await client.read("/a")
+    at = [request.at for request in mock.requests]
+    pauses = [later - earlier for earlier, later in pairwise(at)]
+    assert pauses == pytest.approx([0.5, 1.0, 2.0, 4.0, 5.0, 5.0])
+
+
+@virtual
+async def test_back_off_goes_through_the_sleep_of_asyncio() -> None:
+    """So that virtual time, a test's patch and cancellation all reach it."""
+    mock = MockNexus("0.10", faults=[Fault(FaultKind.REFUSE, times=2)])
+    client = client_of(
+        mock, random=LongestPause(), retry_base=100.0, retry_cap=1000.0, operation_timeout=900.0
+    )
+    await client.write("/a", b"")
+    assert elapsed() == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "least"),
+    [
+        (Fault(FaultKind.STATUS_BEFORE, status=429, retry_after=7.0), 7.0),
+        (Fault(FaultKind.STATUS_BEFORE, status=503, retry_after=7.0), 7.0),
+        # a date is in whole seconds, so that up to one is lost
+        (Fault(FaultKind.STATUS_BEFORE, retry_after=7.0, retry_after_form="date"), 5.9),
+        (Fault(FaultKind.STATUS_BEFORE, status=429, retry_after=7.0, retry_after_form="json"), 7.0),
+    ],
+    ids=["429 in seconds", "503 in seconds", "date", "json"],
+)
+@virtual
+async def test_a_server_that_asks_for_a_pause_gets_it(asked: Fault, least: float) -> None:
+    """In seconds, as a date, or in the JSON body that some gateways send."""
+    mock = MockNexus("0.10", faults=[asked])
+    await client_of(mock).read("/a")
+    first, second = mock.requests
+    assert least <= second.at - first.at <= 7.1
+
+
+@virtual
+async def test_a_rate_limit_outside_json_rpc_is_waited_out_too() -> None:
+    """A gateway may say it with HTTP 200."""
+    limited = httpx.Response(200, json={"error": "Rate limit exceeded", "retry_after": 9})
+    free = httpx.Response(200, json={"result": {"exists": True}})
+    client = NexusClient(URL, settings=quick(), transport=answering(limited, free))
+    assert await client.exists("/a") is True
+    assert elapsed() == pytest.approx(9.0, abs=0.1)
+
+
+@virtual
+async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
+    """The error comes at once, and says what the server asked for."""
+    fault = Fault(FaultKind.STATUS_BEFORE, status=429, retry_after=21.0)
+    client = client_of(MockNexus("0.10", faults=[fault]), operation_timeout=20.0)
+    with pytest.raises(NexusError) as caught:
+        await client.read("/a")
+    assert elapsed() == 0.0
+    assert caught.value.reason is Reason.RATE_LIMITED
+    assert caught.value.retry_after == 21.0
+
+
+@virtual
+async def test_a_server_that_never_answers_takes_the_deadline_and_no_longer() -> None:
+    """Each attempt has its own timeout, all of them together one deadline."""
+    mock = MockNexus("0.10", faults=[Fault(FaultKind.TIMEOUT_BEFORE, times=None)])
+    client = client_of(mock, request_timeout=3.0, operation_timeout=10.0, retry_attempts=100)
+    with pytest.raises(NexusError) as caught:
+        await client.read("/a")
+    assert caught.value.disposition is Disposition.AMBIGUOUS
+    assert caught.value.reason is Reason.TIMEOUT
+    assert 9.0 <= elapsed() <= 10.0
+    assert mock.request_count == 4
+
+
+@virtual
+async def test_one_deadline_covers_every_page_and_every_batch() -> None:
+    """Of one call, however many requests it takes."""
+    mock = MockNexus("0.10", faults=[Fault(FaultKind.DELAY, seconds=4.0, times=None)])
+    client = client_of(mock, page_size=1, bulk_size=2, operation_timeout=30.0)
+    for number in range(5):
+        await client.write(f"/d/{number}", b"")
+    paths = [f"/d/{number}" for number in range(5)]
+    for call in (client.list, lambda path, deadline: client.read_many(paths, deadline=deadline)):
+        began = elapsed()
+        with pytest.raises(NexusError) as caught:
+            await call("/d", deadline=Deadline.after(6.0))
+        assert caught.value.reason is Reason.TIMEOUT
+        assert elapsed() - began == pytest.approx(6.0)
+
+
+@virtual
+async def test_nothing_is_sent_after_the_deadline() -> None:
+    """And so nothing happened: never sent."""
+    mock = MockNexus("0.10")
+    client = client_of(mock)
+    deadline = Deadline.after(1.0)
+    await asyncio.sleep(2.0)
+    assert deadline.remaining == 0.0
+    for call in (client.read("/a", deadline=deadline), client.write("/a", b"", deadline=deadline)):
+        with pytest.raises(NexusError) as caught:
+            await call
+        assert caught.value.disposition is Disposition.NEVER_SENT
+        assert caught.value.reason is Reason.OUT_OF_TIME
+    assert mock.request_count == 0
+
+
+@virtual
+async def test_a_deadline_can_be_narrowed_and_never_widened() -> None:
+    """`within` takes the earlier one; `keeping` sets time aside."""
+    deadline = Deadline.after(10.0)
+    assert deadline.within(3.0).remaining == 3.0
+    assert deadline.within(30.0) == deadline
+    assert deadline.keeping(4.0).remaining == 6.0
+    assert deadline.keeping(40.0).remaining == 0.0
+
+
+@given(st.integers(0, 10**6))
+def test_retry_after_in_seconds_is_those_seconds(asked: int) -> None:
+    """White space around it does not matter."""
+    assert parse_retry_after(f" {asked} ") == asked
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-12, 14))
+def test_retry_after_as_a_date_is_the_time_until_then(asked: int, hours: int) -> None:
+    """In any time zone; the past is now."""
+    moment = (NOW + timedelta(seconds=asked)).astimezone(tz=_zone(hours))
+    assert parse_retry_after(format_datetime(moment), now=lambda: NOW) == max(asked, 0)
+
+
+def _zone(hours: int) -> timezone:
+    return timezone(timedelta(hours=hours))
+
+
+def test_retry_after_without_a_time_zone_is_in_utc() -> None:
+    """-0000 says so, and asctime has none."""
+    for form in ("Fri, 02 Jan 2026 03:04:15 -0000", "Fri Jan  2 03:04:15 2026"):
+        assert parse_retry_after(form, now=lambda: NOW) == 10.0
+
+
+@given(st.text())
+def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
+    """Whatever a server sends, it is a number of seconds or nothing."""
+    asked = parse_retry_after(value)
+    assert asked is None or asked >= 0.0
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "1,5", "1e3", "²", "Wed, 99 Foo 2026"])
+def test_a_retry_after_in_neither_form_asks_for_nothing(value: str) -> None:
+    """RFC 9110 has two forms."""
+    assert parse_retry_after(value) is None
+
+
+def test_an_absent_retry_after_asks_for_nothing() -> None:
+    """None in, None out."""
+    assert parse_retry_after(None) is None
+
+
+def test_an_absurd_time_zone_in_retry_after_asks_for_nothing() -> None:
+    """A server's nonsense never becomes an exception of another kind."""
+    assert parse_retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999") is None

@@ -1,0 +1,57 @@
+"""A server on which requests race, and clients that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty.mock import PERSONALITIES, MockNexus
+from nexus_bounty.nexus.client.quirks import dialect_of_release
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.documents.paths import ZonePaths, commit_slots
+from nexus_bounty.testing.virtual_time import wall_clock
+
+ZONE = ZonePaths("default")
+DOCUMENT = ZONE.bounty("b-1")
+SLOTS = commit_slots(DOCUMENT)
+
+
+QUIRKS = {name: dialect_of_release(name).rename for name in PERSONALITIES}
+"""What the probe finds on each release."""
+
+
+def seeds(few: int, many: int) -> pytest.MarkDecorator:
+    """Runs a test with `few` seeds, and among the exhaustive tests with `many`."""
+    rest = [pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(few, many)]
+    return pytest.mark.parametrize("seed", [*range(few), *rest])
+
+
+def racing(release: str = "0.7.0", **options: Any) -> MockNexus:
+    """A server whose preconditions race; those of 0.9 drop what they acknowledge."""
+    atomic = None if release == "0.9" else False
+    return MockNexus(release, atomic=atomic, clock=wall_clock, **options)
+
+
+on_every_release = pytest.mark.parametrize(
+    "release", ["0.7.0", *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9"))]
+)
+"""Runs a test on 0.7.0, and among the exhaustive tests where a rename is odd."""
+
+
+@asynccontextmanager
+async def store_on(
+    mock: MockNexus, transport: httpx.AsyncBaseTransport | None = None, seed: str | None = None
+) -> AsyncIterator[NexusBountyStore]:
+    """A new client of `mock`, as another process would be."""
+    settings = NexusSettings(url="http://nexus")
+    quirks = QUIRKS[mock.personality.name]
+    async with NexusClient(
+        settings=settings, transport=transport or mock.transport(), random=Random(seed)
+    ) as client:
+        yield NexusBountyStore(client, commit=RenameCommit(client, quirks), clock=wall_clock)
