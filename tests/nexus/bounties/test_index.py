@@ -167,17 +167,6 @@ def test_a_marker_name_tells_the_bounty_and_the_generation():
 # On a server
 
 
-@pytest.fixture
-async def zone():
-    async with Zone() as zone:
-        yield zone
-
-
-@pytest.fixture
-async def store(zone):
-    return await zone.store()
-
-
 async def listed(store, *statuses) -> set[str]:
     return {each.bounty_id for each in await store.list_bounties(BountyQuery(status=statuses))}
 

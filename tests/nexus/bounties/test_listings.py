@@ -39,22 +39,6 @@ legal_moves = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-async def zone():
-    async with Zone() as zone:
-        yield zone
-
-
-@pytest.fixture
-async def store(zone):
-    return await zone.store()
-
-
-@pytest.fixture
-async def peer(zone):
-    return await zone.peer()
-
-
 def ids(bounties) -> list[str]:
     return sorted(each.bounty_id for each in bounties)
 
