@@ -68,8 +68,8 @@ MUTANTS: Final = (
     Mutant(
         "an ambiguous answer leaves no doubt behind",
         _CONDITIONAL,
-        "            return Aborted(proof)\n        self.in_doubt = True",
-        "            return Aborted(proof)",
+        "            lost_answer()\n        self.in_doubt = True",
+        "            lost_answer()",
     ),
     Mutant(
         "an aborted record passes for a commit",
