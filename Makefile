@@ -5,7 +5,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done)
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# What a command needs is installed when it is first used; a stamp says that it is there.
+STAMPS := $(addprefix $(VENV)/.,ready demo test check bench explore docs package)
+BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
@@ -20,46 +22,51 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(READY) ## Run the whole life of a bounty, with a lost answer and a crash on the way
+demo: $(VENV)/.demo ## Run the whole life of a bounty, with a lost answer and a crash on the way
 	@$(BIN)/nexus-bounty demo $(DEMO_ARGS)
 
 .PHONY: test
-test: $(READY) ## Run the quick tests
+test: $(VENV)/.test ## Run the quick tests
 	$(BIN)/pytest -n 2 -q $(PYTEST_ARGS)
 
 .PHONY: test-exhaustive
-test-exhaustive: $(READY) ## Run every request of every operation against every fault (long)
+test-exhaustive: $(VENV)/.bench ## Run every request of every operation against every fault (long)
 	$(BIN)/pytest -n auto -q -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: live
-live: $(READY) ## Start real Nexus servers and test on them (ARGS=0.5.6 for one; needs Python 3.11, 3.13)
+live: $(VENV)/.test ## Start real Nexus servers and test on them (ARGS=0.5.6 for one; needs Python 3.11, 3.13)
 	$(BIN)/python tools/live.py $(ARGS)
 
 .PHONY: record
-record: $(READY) ## Record anew what real servers answer to us (ARGS="0.7.0 --check" to compare)
+record: $(VENV)/.test ## Record anew what real servers answer to us (ARGS="0.7.0 --check" to compare)
 	$(BIN)/python tools/record.py $(ARGS)
 
 .PHONY: check
-check: $(READY) ## Lint, formatting, types, imports
+check: $(VENV)/.check ## Lint, formatting, types, imports, and the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BUILD_DOCS)
 
 .PHONY: bench
-bench: $(READY) ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
+bench: $(VENV)/.bench ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: explore
-explore: $(READY) ## Try to break every promise; ARGS="--minutes 2 --json", "--replay 33", "--help"
+explore: $(VENV)/.explore ## Try to break every promise; ARGS="--minutes 2 --json", "--replay 33", "--help"
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
+.PHONY: docs
+docs: $(VENV)/.docs ## Build the documentation into build/site, warnings as errors
+	$(BUILD_DOCS)
+
 .PHONY: mock-server
-mock-server: $(READY) ## Serve a mock Nexus on http://127.0.0.1:2026
+mock-server: $(VENV)/.demo ## Serve a mock Nexus on http://127.0.0.1:2026
 	@$(BIN)/nexus-bounty mock-server
 
 .PHONY: wheel
-wheel: $(READY) ## Build the wheel into dist/
+wheel: $(VENV)/.package ## Build the wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 
@@ -67,13 +74,27 @@ wheel: $(READY) ## Build the wheel into dist/
 package-check: wheel ## Install the wheel into an empty environment and use it there
 	sh .ci/package-check "$(CURDIR)"/dist/nexus_bounty-*.whl "$(CURDIR)/$(BIN)/python"
 
-# Made again when the dependencies may have changed; the second time costs nothing.
-$(READY): pyproject.toml
+$(VENV)/.ready: EXTRAS := dev
+$(VENV)/.demo: EXTRAS := cli,mock
+$(VENV)/.test: EXTRAS := test
+$(VENV)/.check: EXTRAS := check
+$(VENV)/.bench: EXTRAS := bench,test
+$(VENV)/.explore: EXTRAS := explore,test
+$(VENV)/.docs: EXTRAS := docs
+$(VENV)/.package: EXTRAS := package
+
+# Made again when the dependencies may have changed. `make .venv/.ready` installs all at once.
+$(STAMPS): pyproject.toml | $(VENV)/bin/python
+	@if [ $@ = $(VENV)/.ready ] || [ ! $(VENV)/.ready -nt pyproject.toml ]; then \
+		echo "Installing what is needed into $(VENV); this is done once."; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'; \
+		fi
+	@touch $@
+
+$(VENV)/bin/python:
 	@$(if $(PYTHON),,$(error Python 3.11 or later was not found: install it, or name it with \
 		make PYTHON=/path/to/python3.11))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than Python 3.11: name another with make PYTHON=…" >&2; exit 1; }
-	@echo "Setting up $(VENV) with $$($(PYTHON) --version); this is done once."
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@

@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 SHELL = [text for language, text in BLOCKS if language == "sh"]
+DEVELOPERS = {"bench", "check", "dev", "docs", "explore", "package", "test"}
 DEFAULT_URL = "http://127.0.0.1:2026"
 
 
@@ -129,7 +130,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
 def test_every_extra_of_the_readme_exists_and_none_is_left_out() -> None:
     """The table is the list in pyproject.toml, the developers' own extras aside."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    there = set(project["optional-dependencies"]) - {"dev", "bench", "explore"}
+    there = set(project["optional-dependencies"]) - DEVELOPERS
     table = README.partition("| extra | for |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == there
     for extras in re.findall(r"\.\[([\w,]+)\]", "\n".join(INSTALL)):
