@@ -9,7 +9,7 @@ from typing import Final
 MOST_REMEMBERED: Final = 65_536
 
 
-class Recent:
+class BoundedSet:
     """The latest `most` things that were added, each counted from when it was added last."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:

@@ -154,7 +154,7 @@ class BountyStore(Protocol):
     def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
         """The ids of all bounties that may be in `status`, without loading bounties.
 
-        In an order of their own, in which `after` takes a walk up again behind that id.
+        In an order of their own; pass the last id as `after` to resume.
         """
         ...
 
@@ -189,11 +189,11 @@ class BountyStore(Protocol):
         ...
 
     def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
-        """The same a page at a time, behind the one that ended with `after`."""
+        """The same a page at a time; resumes after the page that ended with `after`."""
         ...
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
-        """Mend what an audit found, however long ago; returns what is left of it."""
+        """Repair reported faults; return those unrepaired."""
         ...
 
     async def close(self) -> None:

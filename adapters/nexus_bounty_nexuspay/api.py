@@ -133,7 +133,7 @@ class PayApi:
             raise _unreadable(route, f"{balance.available!r} is no amount") from error
 
     async def page(self, limit: int, cursor: str | None, deadline: Deadline) -> TransferPage:
-        """The newest `limit` transfers, or those behind `cursor`.
+        """The newest `limit` transfers, or those after `cursor`.
 
         Raises:
             NexusError: It did not show them.

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
-from nexus_bounty.bounded_set import Recent
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.ledger import Audit, Book, LedgerCredits
 from nexus_bounty.models import utc_now
@@ -37,7 +37,7 @@ from nexus_bounty.transactions import Clock
 from nexus_bounty.validation import check_id
 from nexus_bounty_nexuspay.api import PayApi, UnsupportedNexusPayError
 from nexus_bounty_nexuspay.entries import Draft, Entry, Names
-from nexus_bounty_nexuspay.transfer_log import PayLog, Sending
+from nexus_bounty_nexuspay.transfer_log import Sending, TransferLog
 
 T = TypeVar("T")
 
@@ -99,8 +99,8 @@ class NexusPayCredits(LedgerCredits):
         known = {name: value for name, value in given.items() if value is not None}
         self._settings = NexusSettings(**{**dict(settings or NexusSettings()), **known})
         self._api = PayApi(self._settings, transport, random or SystemRandom())
-        self._log = PayLog(self._api, Names(ledger))
-        self._tried = Recent()
+        self._log = TransferLog(self._api, Names(ledger))
+        self._tried = BoundedSet()
         self._turn = asyncio.Lock()
         self.ledger = ledger
 

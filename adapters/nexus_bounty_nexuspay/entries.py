@@ -1,7 +1,7 @@
 """One entry of the journal, and the name of a transfer that carries it.
 
 A transfer's recipient is the one free text that `/api/v2/pay/transactions` lists, so that is where
-an entry travels, as JSON behind the ledger's name:
+an entry travels, as JSON after the ledger's name:
 
     nexus-bounty:default:{"entryId": "…", "after": "…", "operation": "reserve", "key": "…", …}
 """

@@ -88,7 +88,7 @@ class Sending:
         return Evidence(proof=proof, observations=tuple(self.observations))
 
 
-class PayLog:
+class TransferLog:
     """One ledger on one server.
 
     Args:

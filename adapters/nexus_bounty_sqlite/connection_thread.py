@@ -16,7 +16,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class ConnectionThread:
     """Runs jobs in order; opens its connection for the first, and again after a failure."""
 
     def __init__(self, name: str, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -24,8 +24,8 @@ class Lane:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: sqlite3.Connection | None = None
 
-    async def run(self, job: Callable[[Lane], T]) -> T:
-        """Run `job` on this lane's thread.
+    async def run(self, job: Callable[[ConnectionThread], T]) -> T:
+        """Run `job` on this thread.
 
         A job that is cancelled while it waits for its turn never runs; one that has begun runs
         to its end although nobody waits for it any more.
@@ -62,5 +62,5 @@ class Lane:
 
     async def close(self) -> None:
         """Finish what has begun, then let go of connection and thread."""
-        await self.run(Lane.drop)
+        await self.run(ConnectionThread.drop)
         self._pool.shutdown()

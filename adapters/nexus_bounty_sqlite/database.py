@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from nexus_bounty.outcomes import OutcomeError, PreCommitError
 from nexus_bounty_sqlite import failures
-from nexus_bounty_sqlite.connection_thread import Lane
+from nexus_bounty_sqlite.connection_thread import ConnectionThread
 from nexus_bounty_sqlite.schema import SchemaError, prepare
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def connect(path: str, busy_seconds: float) -> sqlite3.Connection:
 
 
 class Database:
-    """Two lanes on one file, so that reading never waits for a commit to reach the disk.
+    """Two threads on one file, so that reading never waits for a commit to reach the disk.
 
     Args:
         path: The file; made when it is not there.
@@ -50,8 +50,8 @@ class Database:
         self.path = Path(path)
         self._refusal = refusal
         opened = partial(_open, str(self.path), busy_timeout.total_seconds(), connect)
-        self._writer = Lane("nexus-bounty-sqlite-writer", opened)
-        self._reader = Lane("nexus-bounty-sqlite-reader", opened)
+        self._writer = ConnectionThread("nexus-bounty-sqlite-writer", opened)
+        self._reader = ConnectionThread("nexus-bounty-sqlite-reader", opened)
         self._closed = False
         self._process = os.getpid()
 
@@ -101,38 +101,38 @@ class Database:
 
 
 def _commit(
-    lane: Lane, work: Callable[[sqlite3.Connection], T], refusal: type[PreCommitError]
+    thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], refusal: type[PreCommitError]
 ) -> T:
     try:
-        connection = lane.connection()
+        connection = thread.connection()
         connection.execute("BEGIN IMMEDIATE")
         result = work(connection)
     except sqlite3.Error as exc:
-        lane.drop()
+        thread.drop()
         raise failures.before_commit(exc, refusal) from exc
     except BaseException:
-        lane.roll_back()
+        thread.roll_back()
         raise
     try:
         connection.execute("COMMIT")
     except Exception as exc:
-        undone = lane.roll_back()
-        lane.drop()
+        undone = thread.roll_back()
+        thread.drop()
         raise failures.at_commit(exc, refusal, undone=undone) from exc
     return result
 
 
-def _look(lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
+def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        connection = lane.connection()
+        connection = thread.connection()
         connection.execute("BEGIN")
         result = work(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as exc:
-        lane.drop()
+        thread.drop()
         raise failures.unreadable(exc) from exc
     except BaseException:
-        lane.roll_back()
+        thread.roll_back()
         raise
     return result
 

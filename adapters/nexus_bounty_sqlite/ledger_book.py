@@ -62,7 +62,7 @@ class SqliteBook:
         source_id: str | None = None,
         names: Sequence[str] | None = None,
     ) -> list[JournalEntry]:
-        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        """Journal entries after `after`, oldest first, of one source or touching `names`."""
         where: list[str] = ["entry_id > ?"]
         values: list[Any] = [after]
         if source_id is not None:
@@ -129,7 +129,7 @@ class SqliteBook:
     def reservations(
         self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
     ) -> list[tuple[int, Reservation]]:
-        """Reservations behind position `after`, oldest first, each with its position."""
+        """Reservations after position `after`, oldest first, each with its position."""
         order = "position > ? ORDER BY position LIMIT ?"
         if status is None:
             rows = self._rows(f"{_RESERVATION} WHERE {order}", after, limit)

@@ -19,7 +19,7 @@ from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.outcomes import Observation, Outcome, Proof
 
 
-class WitnessedCommit(AutoCommit):
+class RecordingCommit(AutoCommit):
     """Commits as the stores do by default, and notes in `writes` what became of each commit.
 
     Args:

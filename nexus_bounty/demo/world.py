@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from nexus_bounty.demo.accidents import Accident, AccidentProneTransport
-from nexus_bounty.demo.recording_commit import WitnessedCommit
+from nexus_bounty.demo.recording_commit import RecordingCommit
 from nexus_bounty.demo.report import Write
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus
@@ -76,7 +76,7 @@ class World:
             client = self._client(accident)
             stack.callback(self._count, client)
             await stack.enter_async_context(client)
-            commit = WitnessedCommit(client, name, self.writes)
+            commit = RecordingCommit(client, name, self.writes)
             yield BountyOperations(
                 NexusBountyStore(client, commit=commit),
                 credits=credit,

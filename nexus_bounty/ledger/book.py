@@ -36,7 +36,7 @@ class Book(Protocol):
         source_id: str | None = None,
         names: Sequence[str] | None = None,
     ) -> list[JournalEntry]:
-        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        """Journal entries after `after`, oldest first, of one source or touching `names`."""
         ...
 
     def transfer(self, transfer_id: str) -> Transfer | None:
@@ -62,5 +62,5 @@ class Book(Protocol):
     def reservations(
         self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
     ) -> list[tuple[int, Reservation]]:
-        """Reservations behind position `after`, oldest first, each with its position."""
+        """Reservations after position `after`, oldest first, each with its position."""
         ...

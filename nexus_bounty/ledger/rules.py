@@ -74,7 +74,7 @@ def void(book: Book, now: datetime, reservation_id: str) -> Reservation:
 def expire_overdue(book: Book, now: datetime) -> int:
     """Give back what was reserved until now at most; returns how many reservations that were.
 
-    Writing it down makes it final: no clock that runs behind can capture them any more.
+    Writing it down makes it final: no clock that runs late can capture them any more.
     """
     overdue = book.overdue(now)
     for reservation in overdue:

@@ -61,7 +61,7 @@ class MemoryBook:
         source_id: str | None = None,
         names: Sequence[str] | None = None,
     ) -> list[JournalEntry]:
-        """Journal entries behind `after`, oldest first, of one source or touching `names`."""
+        """Journal entries after `after`, oldest first, of one source or touching `names`."""
         found = (
             entry
             for entry in islice(self._journal, after, None)
@@ -97,7 +97,7 @@ class MemoryBook:
     def reservations(
         self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
     ) -> list[tuple[int, Reservation]]:
-        """Reservations behind position `after`, oldest first, each with its position."""
+        """Reservations after position `after`, oldest first, each with its position."""
         numbered = islice(enumerate(self._reservations.values(), 1), after, None)
         found = (item for item in numbered if status in (None, item[1].status))
         return list(islice(found, None if limit < 0 else limit))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import Final, TypeVar
 
-from nexus_bounty.bounded_set import Recent
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events import StepOwed
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import may_land, tracked
@@ -80,7 +80,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()
-    attempts: Recent = field(default_factory=Recent)
+    attempts: BoundedSet = field(default_factory=BoundedSet)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     def key(self, given: str | None) -> str:
@@ -136,9 +136,9 @@ async def operation(
 ) -> AsyncIterator[None]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
-    Calls with one key wait for each other. Where an earlier one may have done it, or may yet, a
-    step that refuses now does not speak for that one: what became of it is found out, and fenced
-    off if it has not landed.
+    Calls with one key wait for each other. A refusal proves nothing about
+    earlier attempts: where one may have landed, or may yet, its outcome is resolved, and fenced
+    if need be.
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)

@@ -16,7 +16,7 @@ Progress = Callable[[Finding], None]
 
 
 @dataclass(slots=True)
-class Tally:
+class FindingCounter:
     """The findings of one sweep in one run: all are counted and told, the first are kept.
 
     Attributes:

@@ -20,7 +20,7 @@ class IndexMarkers:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every bounty whose markers disagree with its document, for longer than a moment."""
         services = scope.services
-        async for page in services.store.audit_index(scope.notes.after):
+        async for page in services.store.audit_index(scope.state.after):
             for faults in await _for_longer(scope, page.faults):
                 yield _problem(services, faults)
             for name, problem in page.unreadable.items():

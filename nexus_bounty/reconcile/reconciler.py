@@ -15,7 +15,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
-from nexus_bounty.reconcile.counter import Progress, Tally
+from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.markers import IndexMarkers
@@ -24,7 +24,7 @@ from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
-from nexus_bounty.reconcile.sweep_state import Notes
+from nexus_bounty.reconcile.sweep_state import SweepState
 
 Cursor = Mapping[str, str | None]
 """Behind which id or path each sweep goes on; `None` where it is through."""
@@ -90,14 +90,14 @@ class Reconciler:
         self._sweeps = sweeps
         self._page = page
         self._keep = keep
-        self._notes = {sweep.name: Notes() for sweep in sweeps}
+        self._states = {sweep.name: SweepState() for sweep in sweeps}
         self._interrupted = bool(cursor)
         self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
         for name, after in (cursor or {}).items():
-            if name not in self._notes:
+            if name not in self._states:
                 raise InvalidInputError("cursor", name, "must name a sweep")
-            self._notes[name].after = after or ""
-            self._notes[name].is_through = after is None
+            self._states[name].after = after or ""
+            self._states[name].is_through = after is None
         self.health = Health()
 
     @property
@@ -108,9 +108,9 @@ class Reconciler:
         sweep that is through has `None`.
         """
         return {
-            name: None if notes.is_through else notes.after
-            for name, notes in self._notes.items()
-            if notes.is_through or notes.after
+            name: None if state.is_through else state.after
+            for name, state in self._states.items()
+            if state.is_through or state.after
         }
 
     async def run_once(
@@ -129,7 +129,7 @@ class Reconciler:
             on_step: Is told which sweep is at work, and how far it has got.
             history: What is under way is looked at by each run. Of what is long past, look only
                 at so many settled bounties, for rewards that are missing, and at so many files,
-                for markers that are wrong; the next run goes on behind them. All if not given.
+                for markers that are wrong; the next run goes on after them. All if not given.
         """
         async with self._turn:
             whole = history is None
@@ -186,9 +186,9 @@ class Reconciler:
         return report
 
     def _begin_again(self, *, only_finished: bool = False) -> None:
-        for notes in self._notes.values():
-            if notes.is_through or not only_finished:
-                notes.begin_again()
+        for state in self._states.values():
+            if state.is_through or not only_finished:
+                state.begin_again()
 
     async def _run(
         self,
@@ -197,29 +197,29 @@ class Reconciler:
         progress: Progress | None,
         on_step: OnStep | None,
     ) -> SweepReport:
-        tally = self._tally(sweep.name, progress)
-        notes = self._notes[sweep.name]
-        if notes.is_through:
-            return tally.report()  # before the run was interrupted
+        counter = self._counter(sweep.name, progress)
+        state = self._states[sweep.name]
+        if state.is_through:
+            return counter.report()  # before the run was interrupted
         now = self._services.clock()
         on_page = partial(on_step, sweep.name) if on_step else None
-        scope = Scope(self._services, self._grace, now, notes, self._page, room, on_page)
+        scope = Scope(self._services, self._grace, now, state, self._page, room, on_page)
         try:
             if on_page is not None:
                 on_page("")
             async for problem in sweep.find(scope):
-                await self._settle(tally, problem)
+                await self._settle(counter, problem)
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
-            return tally.report(failure)
-        return tally.report()
+            return counter.report(failure)
+        return counter.report()
 
-    def _tally(self, sweep: str, progress: Progress | None) -> Tally:
-        return Tally(sweep, self._keep, progress, self._services.observers)
+    def _counter(self, sweep: str, progress: Progress | None) -> FindingCounter:
+        return FindingCounter(sweep, self._keep, progress, self._services.observers)
 
-    async def _settle(self, tally: Tally, problem: Problem) -> None:
+    async def _settle(self, counter: FindingCounter, problem: Problem) -> None:
         """Repair one problem, unless it is to be left alone."""
-        finding = Finding(sweep=tally.sweep, subject=problem.subject, problem=problem.what)
-        tally.found(finding)
+        finding = Finding(sweep=counter.sweep, subject=problem.subject, problem=problem.what)
+        counter.found(finding)
         failed: Exception | None = None
         if problem.repair is None:
             finding = msgspec.structs.replace(finding, left=problem.reason)
@@ -231,28 +231,28 @@ class Reconciler:
             except Exception as failure:  # noqa: BLE001 - it is found again by the next run
                 why = f"{type(failure).__name__}: {failure}"
                 finding, failed = msgspec.structs.replace(finding, left=why), failure
-        tally.add(finding, failed)
+        counter.add(finding, failed)
 
     async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
-        tally = self._tally("leftovers", progress)
+        counter = self._counter("leftovers", progress)
         try:
             for lapsed in await self._services.claims.expire_stale(
                 self._services.clock() - self._grace
             ):
-                _note(tally, lapsed.claim_id, "has run out", "ended")
+                _note(counter, lapsed.claim_id, "has run out", "ended")
             for removed in await self._services.store.collect_leftovers():
-                _note(tally, removed, "is an old tombstone", "removed")
+                _note(counter, removed, "is an old tombstone", "removed")
         except Exception as failure:  # noqa: BLE001 - found again by the next run
-            return tally.report(failure)
-        return tally.report()
+            return counter.report(failure)
+        return counter.report()
 
 
-def _note(tally: Tally, subject: str, problem: str, repaired: str) -> None:
+def _note(counter: FindingCounter, subject: str, problem: str, repaired: str) -> None:
     """Count what a port has found and ended in one."""
-    finding = Finding(sweep=tally.sweep, subject=subject, problem=problem, repaired=repaired)
-    tally.found(finding)
-    tally.add(finding)
+    finding = Finding(sweep=counter.sweep, subject=subject, problem=problem, repaired=repaired)
+    counter.found(finding)
+    counter.add(finding)
 
 
 def _after(health: Health, report: ReconcileReport) -> Health:

@@ -39,9 +39,9 @@ class OrphanReservations:
 
 async def _forget_ended(scope: Scope) -> None:
     """Drop what is known of bounties that may have ended since."""
-    for status in swept_for(Repair.END_ESCROW) if len(scope.notes.known) else ():
+    for status in swept_for(Repair.END_ESCROW) if len(scope.state.known) else ():
         async for bounty_id in scope.services.store.walk_ids(status):
-            scope.notes.known.drop(bounty_id)
+            scope.state.known.drop(bounty_id)
 
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
@@ -50,7 +50,7 @@ async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
         if (
             each.reference
             and not scope.is_young(each.created_at)
-            and scope.notes.known.get(each.reference) != each.reservation_id
+            and scope.state.known.get(each.reference) != each.reservation_id
         ):
             yield each
 
@@ -74,7 +74,7 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
         young = scope.is_young(bounty.updated_at)
         return None if young else _problem(scope.services, bounty, reservation)
     if row.credits is not Credits.PROMISED:  # it may yet be opened on other credits
-        scope.notes.known.add(reservation.reference, reservation.reservation_id)
+        scope.state.known.add(reservation.reference, reservation.reservation_id)
     return None
 
 

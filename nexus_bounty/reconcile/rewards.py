@@ -33,9 +33,9 @@ class MissingRewards:
 
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
-    """The settled bounties of which it is not known that nothing is missing."""
-    async for bounty_id in scope.services.store.walk_ids(_SETTLED, after=scope.notes.after):
-        if scope.notes.known.get(bounty_id) is None:
+    """Settled bounties not yet known to have their reward."""
+    async for bounty_id in scope.services.store.walk_ids(_SETTLED, after=scope.state.after):
+        if scope.state.known.get(bounty_id) is None:
             yield bounty_id
 
 
@@ -51,7 +51,7 @@ async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
     recorded = await store.recorded_rewards([each for each in due.values() if each is not None])
     for bounty_id, reward in due.items():
         if reward is None or reward in recorded:
-            scope.notes.known.add(bounty_id, "nothing is missing")
+            scope.state.known.add(bounty_id, "nothing is missing")
         else:
             yield settled[bounty_id]
 

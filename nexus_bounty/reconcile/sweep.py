@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from nexus_bounty.operations.services import Services
-from nexus_bounty.reconcile.sweep_state import Notes
+from nexus_bounty.reconcile.sweep_state import SweepState
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Scope:
         services: The systems to work on.
         grace: How long an operation may be running: what is younger is not to be touched.
         now: When the run began.
-        notes: What the sweep remembers from run to run.
+        state: What the sweep remembers from run to run.
         page: How many things to look at together.
         room: How many files of its history it may still look at in this run; `None` for all.
         on_page: Is told how far it has got.
@@ -48,7 +48,7 @@ class Scope:
     services: Services
     grace: timedelta
     now: datetime
-    notes: Notes = field(default_factory=Notes)
+    state: SweepState = field(default_factory=SweepState)
     page: int = PAGE
     room: int | None = None
     on_page: Callable[[str], None] | None = None
@@ -59,7 +59,7 @@ class Scope:
 
     def has_room_after(self, files: int, last: str) -> bool:
         """Note that `files` up to `last` were looked at; whether there is room for more."""
-        self.notes.after = last
+        self.state.after = last
         if self.on_page is not None:
             self.on_page(last)
         if self.room is not None:
@@ -68,7 +68,7 @@ class Scope:
 
     def has_seen_all(self) -> None:
         """Note that the history has been gone through to its end."""
-        self.notes.is_through = True
+        self.state.is_through = True
 
 
 class Sweep(Protocol):

@@ -42,12 +42,12 @@ class Known:
 
 
 @dataclass(slots=True)
-class Notes:
-    """The notes of one sweep.
+class SweepState:
+    """What one sweep remembers.
 
     Attributes:
         known: What need not be looked at again for now.
-        after: How far it has gone through its history: behind this it goes on.
+        after: How far it has gone through its history: it goes on after this.
         is_through: Whether it has gone through all of it.
     """
 

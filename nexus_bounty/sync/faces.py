@@ -123,7 +123,7 @@ class SyncNexusClient(Face[NexusClient]):
         *,
         deadline: Deadline | None = None,
     ) -> T:
-        """Send any method once, just so, for those who look at how the server takes it."""
+        """Send one JSON-RPC request without retries (for the probe)."""
         return self._run(self.wrapped.call, method, params, decoder, deadline=deadline)
 
     def ask(self, route: str, *, deadline: Deadline | None = None) -> Any:
@@ -343,7 +343,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def walk_ids(self, status: BountyStatus, after: str = "") -> Iterator[str]:
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
 
-        In an order of their own, in which `after` takes a walk up again behind that id.
+        In an order of their own; pass the last id as `after` to resume.
         """
         return self._iterate(self.wrapped.walk_ids, status, after)
 
@@ -532,7 +532,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def audit_index(self, after: str = "") -> Iterator[IndexPage]:
         """What is wrong with the status index, a page of files at a time; changes nothing.
 
-        `after` goes on where an earlier audit was left: behind the page that says so.
+        Pass what the last page said as `after` to resume an earlier audit.
         """
         return self._iterate(self.wrapped.audit_index, after)
 
@@ -782,7 +782,7 @@ class SyncReconciler(Face[Reconciler]):
             on_step: Is told which sweep is at work, and how far it has got.
             history: What is under way is looked at by each run. Of what is long past, look only
                 at so many settled bounties, for rewards that are missing, and at so many files,
-                for markers that are wrong; the next run goes on behind them. All if not given.
+                for markers that are wrong; the next run goes on after them. All if not given.
         """
         return self._run(self.wrapped.run_once, progress, on_step=on_step, history=history)
 

@@ -50,7 +50,7 @@ def test_ctrl_c_tells_a_person_the_command_to_go_on_with(
     """As it is to be typed, quotes included."""
 
     async def interrupted(reconciler: Reconciler, *_: Any, **__: Any) -> ReconcileReport:
-        reconciler._notes["index markers"].after = "/zones/default/bounties/it's.json"
+        reconciler._states["index markers"].after = "/zones/default/bounties/it's.json"
         raise asyncio.CancelledError
 
     monkeypatch.setattr(Reconciler, "run_once", interrupted)

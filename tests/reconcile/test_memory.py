@@ -17,8 +17,7 @@ import pytest
 from nexus_bounty import Bounty, BountyStatus
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import OutcomeError
-from nexus_bounty.reconcile import Reconciler
-from nexus_bounty.reconcile import sweep_state as notes
+from nexus_bounty.reconcile import Reconciler, sweep_state
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.reconciler import SWEEPS
@@ -175,7 +174,7 @@ async def test_a_reconciler_that_remembers_finds_what_a_new_one_finds() -> None:
 @virtual
 async def test_a_memory_with_room_for_one_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs requests."""
-    monkeypatch.setattr(notes, "MOST_KNOWN", 1)
+    monkeypatch.setattr(sweep_state, "MOST_KNOWN", 1)
     assert await _lives(2, 40) > 10
 
 

@@ -26,8 +26,7 @@ from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.outcomes import InvalidInputError
-from nexus_bounty.reconcile import Finding
-from nexus_bounty.reconcile import sweep_state as notes
+from nexus_bounty.reconcile import Finding, sweep_state
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.rewards import MissingRewards
 
@@ -183,7 +182,7 @@ async def test_a_run_holds_a_page_however_many_bounties_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it may remember besides has a bound of its own."""
-    monkeypatch.setattr(notes, "MOST_KNOWN", 100)
+    monkeypatch.setattr(sweep_state, "MOST_KNOWN", 100)
     few, many = await _peak(200), await _peak(800)
     assert many < 1.5 * few
 
@@ -210,7 +209,7 @@ async def test_a_report_keeps_the_first_findings_and_counts_all() -> None:
 
 def test_what_is_remembered_has_a_bound_and_what_was_first_stays() -> None:
     """A run asks in the same order each time: to forget the first would spare nothing."""
-    known = notes.Known(most=2)
+    known = sweep_state.Known(most=2)
     for name in "abc":
         known.add(name, name)
     assert [known.get(name) for name in "abc"] == ["a", "b", None]
@@ -227,11 +226,11 @@ async def test_a_full_memory_costs_requests_and_misses_nothing(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """However little is remembered, a warm run finds what got stuck since."""
-    monkeypatch.setattr(notes, "MOST_KNOWN", most)
+    monkeypatch.setattr(sweep_state, "MOST_KNOWN", most)
     async with a_zone(300) as zone:
         reconciler = zone.reconciler()
         await zone.requests(reconciler, None)
-        assert all(len(each.known) <= most for each in reconciler._notes.values())
+        assert all(len(each.known) <= most for each in reconciler._states.values())
         await zone.add(population.stuck(18))
         report = await reconciler.run_once(history=1000)
         dearer = await zone.requests(reconciler, 1000)

@@ -6,7 +6,7 @@ from nexus_bounty import NexusError, Proof
 from nexus_bounty.idempotency import History
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client.retry import Deadline
-from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
@@ -18,7 +18,7 @@ from nexus_bounty.nexus.documents.commits import (
 )
 
 
-class _Naive(PlainFiles):
+class _Naive(FileBackend):
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         raise NotImplementedError
 

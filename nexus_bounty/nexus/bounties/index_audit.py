@@ -51,7 +51,7 @@ class IndexAudit:
         self._strategy = strategy
 
     async def pages(self, after: str) -> AsyncIterator[IndexPage]:
-        """What is wrong with the files behind the path `after`, a page at a time."""
+        """What is wrong with the files after the path `after`, a page at a time."""
         parts = [self._documents(), *(self._markers(status) for status in BountyStatus)]
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:

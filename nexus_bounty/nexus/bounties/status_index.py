@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from functools import partial
 
-from nexus_bounty.bounded_set import Recent
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
 from nexus_bounty.models import BountyStatus
@@ -101,7 +101,7 @@ class StatusIndex:
     def __init__(self, client: NexusClient, zone: ZonePaths) -> None:
         self._client = client
         self._zone = zone
-        self._written_ahead = Recent()
+        self._written_ahead = BoundedSet()
 
     async def announce(
         self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
@@ -134,7 +134,7 @@ class StatusIndex:
         return await self._client.delete_many(markers, deadline=deadline)
 
     async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
-        """The ids of the bounties that may be in `status` behind `after`, holding one page."""
+        """The ids of the bounties that may be in `status` after `after`, holding one page."""
         ask = partial(self.page, status)
         behind = self._zone.marker(status, after) if after else ""
         settings = self._client.settings
@@ -143,7 +143,7 @@ class StatusIndex:
                 yield paths.marked_id(path)
 
     async def page(self, status: BountyStatus, after: str) -> Page:
-        """The paths of the markers of `status` behind the path `after`, or of a page of them."""
+        """The paths of the markers of `status` after the path `after`, or of a page of them."""
         return await self._client.page(self._zone.statuses(status), after)
 
     async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:

@@ -199,7 +199,7 @@ class NexusBountyStore:
     def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
 
-        In an order of their own, in which `after` takes a walk up again behind that id.
+        In an order of their own; pass the last id as `after` to resume.
         """
         return self._index.walk_ids(status, after)
 
@@ -568,7 +568,7 @@ class NexusBountyStore:
     def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
         """What is wrong with the status index, a page of files at a time; changes nothing.
 
-        `after` goes on where an earlier audit was left: behind the page that says so.
+        Pass what the last page said as `after` to resume an earlier audit.
         """
         return self._audit.pages(after)
 

@@ -61,13 +61,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Etags:
-    """The etags of the files of one page by their paths; `until` is its last path, if not all's."""
+    """The etags of the files of one page by their paths.
+
+    Attributes:
+        by_path: The etags.
+        until: The last path of the page; `None` if it is the whole listing.
+    """
 
     by_path: Mapping[str, str]
     until: str | None
 
     def cover(self, path: str) -> bool:
-        """Whether `path` would be on the page, if it exists and comes behind the page's start."""
+        """Whether `path` would be on the page, if it exists and comes after the page's start."""
         return self.until is None or path <= self.until
 
 
@@ -170,7 +175,7 @@ class NexusClient:
         *,
         deadline: Deadline | None = None,
     ) -> T:
-        """Send any method once, just so, for those who look at how the server takes it."""
+        """Send one JSON-RPC request without retries (for the probe)."""
         path = str(params.get("path", ""))
         return await self._rpc.call(method, path, params, decoder, deadline or self.deadline())
 
@@ -435,8 +440,7 @@ class NexusClient:
         if len(files) > 1 and await self._written_in_bulk(files, deadline):
             return
         for path, content in files.items():
-            # one after the other: of files that 0.5.6 took at the same moment it says, when they
-            # are to be deleted, that they are not there, and keeps them
+            # Sequentially: 0.5.6 later denies that files written concurrently exist.
             await self.write(path, content, idempotent=True, deadline=deadline)
 
     async def _written_in_bulk(self, files: Mapping[str, bytes], deadline: Deadline) -> bool:

@@ -7,11 +7,11 @@ from heapq import heappop, heappush
 from itertools import count
 
 
-class Turnstile:
+class PriorityLimiter:
     """Lets at most `places` through at once.
 
     The operation with the lowest number goes first, not the one that asked first: one that is
-    under way does not queue anew, behind all who came after it, for each of its requests.
+    under way does not queue anew, after all who came later, for each of its requests.
     """
 
     def __init__(self, places: int) -> None:

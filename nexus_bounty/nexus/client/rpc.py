@@ -21,7 +21,7 @@ from nexus_bounty.events.tracking import count_request
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.priority_limiter import Turnstile
+from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry import Deadline, parse_retry_after
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
@@ -53,7 +53,7 @@ class Rpc:
         self._observers = given(observers)
         self._settings = settings
         self._ids = count(1)
-        self._turnstile = Turnstile(settings.max_connections)
+        self._limiter = PriorityLimiter(settings.max_connections)
         httpx.URL(settings.url)  # raises if it cannot be one
         self._transport = transport_for(settings, transport)
         self._closed = False
@@ -122,18 +122,18 @@ class Rpc:
     ) -> Answer:
         """Send a request when there is a connection for its operation."""
         self._check_loop(request)
-        if not self._turnstile.enter_at_once():
+        if not self._limiter.enter_at_once():
             left = deadline.remaining if deadline.has_begun else self._settings.queue_timeout
             try:
                 async with asyncio.timeout(left):
-                    await self._turnstile.enter(deadline.turn.number)
+                    await self._limiter.enter(deadline.turn.number)
             except TimeoutError as error:
                 raise request.error(classification.OUT_OF_TIME) from error
         try:
             deadline.begin()
             return await self._send(request, deadline, verb, route, body)
         finally:
-            self._turnstile.leave()
+            self._limiter.leave()
 
     def _check_loop(self, request: _Call) -> None:
         """Refuse to work in two event loops: connections belong to one."""

@@ -67,7 +67,7 @@ class Transport(Protocol):
 
         Args:
             verb: POST or GET.
-            route: Path and query, behind the URL of the server.
+            route: Path and query, after the URL of the server.
             body: JSON.
             connect_in: Seconds to connect in.
             answer_in: Seconds that may pass without a byte of the answer.

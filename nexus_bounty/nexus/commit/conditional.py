@@ -20,7 +20,7 @@ from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
-from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
@@ -39,7 +39,7 @@ _PROOF_OF_ABSENCE = {
 }
 
 
-class ConditionalCommit(PlainFiles):
+class ConditionalCommit(FileBackend):
     """Commits by the server's own preconditions; safe where the server checks them atomically."""
 
     async def commit(

@@ -18,7 +18,7 @@ from nexus_bounty.nexus.documents import (
 from nexus_bounty.nexus.documents.commits import Trail
 
 
-class PlainFiles:
+class FileBackend:
     """Reads documents and locks where they are, and moves locks by preconditions."""
 
     def __init__(self, client: NexusClient) -> None:
@@ -43,11 +43,11 @@ class PlainFiles:
         return await self._client.list(directory, deadline=deadline)
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
-        """The paths of documents in `directory`, those behind `after`."""
+        """The paths of documents in `directory`, those after `after`."""
         return await self._client.page(directory, after, deadline=deadline)
 
     async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
-        """The etags of documents in `directory`, those behind `after`."""
+        """The etags of documents in `directory`, those after `after`."""
         return await self._client.etags(directory, after, deadline=deadline)
 
     async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:

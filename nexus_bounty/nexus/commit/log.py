@@ -56,7 +56,7 @@ class CommitLog:
     async def follow(self, document: Document, deadline: Deadline) -> None:
         """Write what was committed to the document's file, if that can be done at once.
 
-        Nothing hangs on it: whoever reads next does it otherwise.
+        Best effort; the next reader repairs it.
         """
         try:
             await self._client.write(document.path, document.content, deadline=deadline)
@@ -98,7 +98,7 @@ class CommitLog:
         return list(files)
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
-        """The same in order, those behind `after`: all at once, as slots are nowhere in order."""
+        """The same in order, those after `after`: all at once, as slots are nowhere in order."""
         found = sorted(await self.names(directory, deadline))
         return Page([path for path in found if path > after], None)
 

@@ -58,8 +58,8 @@ class RenameLocks:
     ) -> bool:
         """Try once to have `content` follow `now`; whether it provably does.
 
-        A holder that the lock has passed over already is told that it does, and cannot become
-        one again: that its claim has ended was made sure of before anybody else could follow.
+        If the lock already moved past this holder, return True: its claim was seen to have ended
+        before anybody else could follow, so it cannot hold the lock again.
         """
         answer = await self._known_already(path, now, content, deadline)
         if answer is not None:

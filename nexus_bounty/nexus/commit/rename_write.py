@@ -115,7 +115,7 @@ class Bid:
     async def _check_base(self) -> CommitResult | None:
         """Compare the base with the file: others may have moved on, or changed it past the slots.
 
-        It also keeps out who remembers a base of which the slots are no longer kept.
+        Also rejects a base whose slots were collected.
         """
         path = self.intent.path
         try:

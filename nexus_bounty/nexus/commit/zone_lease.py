@@ -149,7 +149,7 @@ class ZoneLease:
         )
 
     async def _bid(self, number: int, deadline: Deadline) -> None:
-        """Try to win lease `number`; whether it was won is to be seen."""
+        """Try to win lease `number`; the caller reads back who won."""
         slot = self._slot(number)
         holder = LeaseHolder(
             holder=self.holder,

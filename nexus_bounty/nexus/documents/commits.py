@@ -108,11 +108,11 @@ class CommitStrategy(Protocol):
         ...
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
-        """The paths of documents that were committed in `directory`, those behind `after`."""
+        """The paths of documents that were committed in `directory`, those after `after`."""
         ...
 
     async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
-        """The etags of documents as committed, of a page behind `after`.
+        """The etags of documents as committed, of a page after `after`.
 
         `None` where files may lag behind what was committed, so that their etags say nothing.
         """

@@ -141,7 +141,7 @@ class DocumentReader:
     ) -> Document | None:
         """The document at `path`, or `None` if there is none.
 
-        `told` is what the server said of it before: the same once more is believed.
+        `told`: an earlier answer; an identical repeat is accepted.
 
         Raises:
             NexusError: It could not be read, or no etag ever spoke for its content.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from nexus_bounty.bounded_set import Recent
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events import FenceLanded
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
@@ -150,7 +150,7 @@ class DocumentWriter:
         self._observers = (*client.observers, *observers)
         self._strategy = strategy
         self.clock = clock
-        self._attempts = Recent()  # what has happened, or may have, or may yet
+        self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
 
     @asynccontextmanager
@@ -362,8 +362,7 @@ class DocumentWriter:
     ) -> Change:
         """Refuse, once an earlier attempt that may be under way is fenced off or found to be done.
 
-        What refuses now may be the time of day: then the document is still what that attempt is
-        based on.
+        The clock alone may cause this refusal, so the earlier attempt can still match.
         """
         if not operation.in_doubt:
             raise refusal

@@ -13,7 +13,7 @@ from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
@@ -100,7 +100,7 @@ class AutoCommit:
         self._checked = self._looked = _NEVER
         self._chosen: Choice | None = None
         self._pinned: PinnedVerdict | None = None
-        self._reader: PlainFiles | RenameCommit = RenameCommit(client)
+        self._reader: FileBackend | RenameCommit = RenameCommit(client)
         self.verdict: PinnedVerdict | None = None
         """What it goes by, once it has found out."""
 
@@ -161,7 +161,7 @@ class AutoCommit:
         same = known and (known.strategy, known.quirks) == (found.strategy, found.quirks)
         return before if same and before else strategy_for(found, self._client, self._zone)
 
-    async def _reading(self, deadline: Deadline) -> PlainFiles | RenameCommit:
+    async def _reading(self, deadline: Deadline) -> FileBackend | RenameCommit:
         async with self._looking:
             every = self._recheck if self._pinned else UNPINNED_RECHECK
             if self._clock() - self._looked > every:
@@ -197,11 +197,11 @@ class AutoCommit:
         return await (await self._reading(deadline)).names(directory, deadline)
 
     async def page(self, directory: str, after: str, deadline: Deadline) -> Page:
-        """The paths of documents that were committed in `directory`, those behind `after`."""
+        """The paths of documents that were committed in `directory`, those after `after`."""
         return await (await self._reading(deadline)).page(directory, after, deadline)
 
     async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
-        """The etags of documents as committed, of a page behind `after`, where they say it."""
+        """The etags of documents as committed, of a page after `after`, where they say it."""
         return await (await self._reading(deadline)).etags(directory, after, deadline)
 
     async def commit(
@@ -242,7 +242,7 @@ class AutoCommit:
     async def collect(self, directory: str, before: datetime) -> list[str]:
         """Remove what commits left behind in `directory` before a time.
 
-        Nothing of a zone of which nothing is pinned: what cannot be read cannot be judged.
+        Without a pinned verdict nothing is collected: what cannot be read cannot be judged.
         """
         reader = await self._reading(self._client.deadline())
         return await reader.collect(directory, before) if self._pinned else []

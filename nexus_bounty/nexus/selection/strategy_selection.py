@@ -19,7 +19,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.file_backend import PlainFiles
+from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy
@@ -222,8 +222,8 @@ def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) ->
     return ConditionalCommit(client)
 
 
-def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> PlainFiles | RenameCommit:
+def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> FileBackend | RenameCommit:
     """What sees all that was committed in a zone; by rename, too, if nothing is known of it."""
     if pinned is not None and pinned.strategy in (Verdict.CONDITIONAL, Verdict.SINGLE_WRITER):
-        return PlainFiles(client)
+        return FileBackend(client)
     return RenameCommit(client, pinned.quirks if pinned else None)

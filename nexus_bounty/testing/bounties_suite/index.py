@@ -49,7 +49,7 @@ class Index(BountyStoreSuite):
     async def test_an_audit_of_a_healthy_index_looks_at_all_and_finds_nothing(
         self, store: BountyStore
     ) -> None:
-        """It may be taken up behind any of its pages, and mending nothing is quiet."""
+        """It may be taken up after any of its pages, and mending nothing is quiet."""
         for status in BountyStatus:
             await store.create_bounty(make_bounty_in(status, bounty_id=f"b-{status.value}"))
         pages = [page async for page in store.audit_index()]

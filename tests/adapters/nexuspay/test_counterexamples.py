@@ -9,14 +9,14 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.outcomes import CommitUnknownError, PreCommitError, Proof
 from nexus_bounty.testing.virtual_time import run
 from nexus_bounty_nexuspay import NexusPayCredits
-from nexus_bounty_nexuspay.transfer_log import PayLog, Sending
+from nexus_bounty_nexuspay.transfer_log import Sending, TransferLog
 from tests.adapters.nexuspay.credits_trials import EVERY_FAULT, OPERATIONS, World, try_all
 from tests.adapters.nexuspay.truth import HURRIED, PATIENT, Truth, credits_on
 
 BY_NAME = {str(operation): operation for operation in OPERATIONS}
 
 
-class TrustingLog(PayLog):
+class TrustingLog(TransferLog):
     """Takes an acknowledgement for a transfer that was stored."""
 
     async def append(self, sending, deadline):
@@ -36,7 +36,7 @@ class Repeating(Sending):
         self.in_doubt = False
 
 
-class RepeatingLog(PayLog):
+class RepeatingLog(TransferLog):
     """Fences nothing off."""
 
     def prepare(self, entry, units):
@@ -44,7 +44,7 @@ class RepeatingLog(PayLog):
         return Repeating(real.entry, real.amount, real.nothing, real.fence)
 
 
-def on(log: type[PayLog]) -> type[NexusPayCredits]:
+def on(log: type[TransferLog]) -> type[NexusPayCredits]:
     """A service on another kind of log."""
 
     class Other(NexusPayCredits):

@@ -11,7 +11,7 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.priority_limiter import Turnstile
+from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry import Deadline
 from tests.support.clients import client_of
 from tests.support.virtual import elapsed, virtual
@@ -81,19 +81,19 @@ async def test_parts_of_a_deadline_begin_with_it() -> None:
 async def test_whoever_stops_waiting_takes_no_place_with_them() -> None:
     """Cancelled in the queue, or in the very moment in which a place is given."""
     random = Random(5)
-    turnstile = Turnstile(3)
+    limiter = PriorityLimiter(3)
     inside = most = 0
 
     async def pass_through() -> None:
         nonlocal inside, most
-        await turnstile.enter(random.randrange(100))
+        await limiter.enter(random.randrange(100))
         try:
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(random.choice([0.0, 0.0, 0.1]))
         finally:
             inside -= 1
-            turnstile.leave()
+            limiter.leave()
 
     for _ in range(50):
         tasks = [asyncio.create_task(pass_through()) for _ in range(20)]
@@ -103,4 +103,4 @@ async def test_whoever_stops_waiting_takes_no_place_with_them() -> None:
             task.cancel()
         await asyncio.wait(tasks)
     assert most == 3
-    assert [turnstile.enter_at_once() for _ in range(4)] == [True, True, True, False]
+    assert [limiter.enter_at_once() for _ in range(4)] == [True, True, True, False]
