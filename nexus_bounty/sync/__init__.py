@@ -3,6 +3,9 @@
 from nexus_bounty.sync.faces import (
     ClosedError,
     SyncBountyOperations,
+    SyncClaimStore,
+    SyncContributionStore,
+    SyncCreditsService,
     SyncNexusBountyStore,
     SyncNexusClient,
     SyncReconciler,
@@ -12,6 +15,9 @@ from nexus_bounty.sync.faces import (
 __all__ = [
     "ClosedError",
     "SyncBountyOperations",
+    "SyncClaimStore",
+    "SyncContributionStore",
+    "SyncCreditsService",
     "SyncNexusBountyStore",
     "SyncNexusClient",
     "SyncReconciler",

@@ -278,3 +278,8 @@ class Face(Generic[W]):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{type(self).__name__} is closed: nothing was sent")
+
+
+def unwrapped(given: Face[W] | W) -> W:
+    """The async object that was given, with or without a face."""
+    return given.wrapped if isinstance(given, Face) else given

@@ -2,14 +2,18 @@
 
     with SyncNexusClient("http://127.0.0.1:2026", api_key="…") as client:
         store = SyncNexusBountyStore(client, zone_id="default")
-        bounty = store.create_bounty(bounty, idempotency_key="…")
+        credits = SyncCreditsService(open_credits("sqlite:///ledger.db"), client)
+        claims = SyncClaimStore(NexusClaimStore(client.wrapped), client)
+        works = SyncContributionStore(NexusContributionStore(client.wrapped), client)
         operations = SyncBountyOperations(
-            store, credits=credits, claims=NexusClaimStore(client.wrapped), contributions=works
+            store, credits=credits, claims=claims, contributions=works
         )
+        bounty = operations.create(bounty).bounty
         operations.claim(bounty.bounty_id, agent)
+        credits.balance("alice")
 
-What has no face here, such as `credits`, is given as it is; `client.background.run(credits.balance,
-"alice")` calls it. `wrapped` is the async object itself, with its attributes.
+Credits, claims and contributions are given with or without a face. `wrapped` is the async object
+itself, with its attributes; `client.background.run(function, …)` calls what has no face here.
 
 Everything runs on one event loop in a background thread; several threads may share an object.
 Ctrl-C and `timeout` cancel the call under way and see it end before they are raised.
@@ -34,6 +38,8 @@ from nexus_bounty.models import (
     Bounty,
     BountyQuery,
     BountyStatus,
+    Claim,
+    Contribution,
     IndexFault,
     IndexPage,
     IndexStatus,
@@ -50,21 +56,218 @@ from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
-from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
+from nexus_bounty.ports import (
+    Balance,
+    ClaimStore,
+    ContributionStore,
+    CreditsService,
+    Reservation,
+    ReservationStatus,
+    Transfer,
+)
 from nexus_bounty.reconcile.counter import Progress
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, Cursor, OnStep, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.reconcile.sweep import PAGE, Sweep
-from nexus_bounty.sync.background_loop import ClosedError, Face, timeout
+from nexus_bounty.sync.background_loop import ClosedError, Face, timeout, unwrapped
 
 __all__ = [
     "ClosedError",
     "SyncBountyOperations",
+    "SyncClaimStore",
+    "SyncContributionStore",
+    "SyncCreditsService",
     "SyncNexusBountyStore",
     "SyncNexusClient",
     "SyncReconciler",
     "timeout",
 ]
+
+
+class SyncClaimStore(Face[ClaimStore]):
+    """Keeps leases: at most one active claim per target."""
+
+    def __init__(self, service: ClaimStore, owner: Face[Any] | None = None) -> None:
+        super().__init__(owner, lambda: service)
+
+    def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        Raises:
+            ClaimConflictError: Another agent holds it (pre-commit).
+        """
+        return self._run(
+            self.wrapped.claim_or_renew,
+            target_ref,
+            agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+            idempotency_key=idempotency_key,
+        )
+
+    def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        return self._run(self.wrapped.get, claim_id)
+
+    def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids."""
+        return self._run(self.wrapped.get_many, claim_ids)
+
+    def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+        """
+        return self._run(
+            self.wrapped.heartbeat, claim_id, lease=lease, idempotency_key=idempotency_key
+        )
+
+    def release(
+        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+    ) -> Claim:
+        """Give the target back; a claim already released stays so.
+
+        With a `revision`, only what has not been renewed since.
+
+        Raises:
+            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+        """
+        return self._run(
+            self.wrapped.release, claim_id, revision=revision, idempotency_key=idempotency_key
+        )
+
+    def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so."""
+        return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
+
+    def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        return self._run(self.wrapped.expire_stale, now)
+
+    def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`."""
+        return self._run(self.wrapped.active_claims, target_ref, now)
+
+    def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
+        """Every claim that holds its target at `now`, in no order, without loading them all."""
+        return self._iterate(self.wrapped.walk_active_claims, now)
+
+
+class SyncContributionStore(Face[ContributionStore]):
+    """Where delivered work is looked up."""
+
+    def __init__(self, service: ContributionStore, owner: Face[Any] | None = None) -> None:
+        super().__init__(owner, lambda: service)
+
+    def get(self, cid: str) -> Contribution | None:
+        """The contribution with content id `cid`, or `None`."""
+        return self._run(self.wrapped.get, cid)
+
+
+class SyncCreditsService(Face[CreditsService]):
+    """Holds the money. Every mutation is idempotent by its id.
+
+    Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
+    input, `IdempotencyMismatchError` when the id was used before with other parameters, and
+    `CommitUnknownError` when the answer was lost: ask again with the same id.
+    """
+
+    def __init__(self, service: CreditsService, owner: Face[Any] | None = None) -> None:
+        super().__init__(owner, lambda: service)
+
+    def reserve(
+        self,
+        reservation_id: str,
+        *,
+        account: str,
+        amount: int,
+        reference: str = "",
+        expires_at: datetime | None = None,
+    ) -> Reservation:
+        """Set `amount` of `account` aside.
+
+        A reservation with `expires_at` returns to its account by itself from that moment on.
+
+        Raises:
+            InsufficientCreditsError: `account` does not have it (pre-commit).
+        """
+        return self._run(
+            self.wrapped.reserve,
+            reservation_id,
+            account=account,
+            amount=amount,
+            reference=reference,
+            expires_at=expires_at,
+        )
+
+    def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
+        """Pay a held reservation to `to_account`; again to the same account is a no-op.
+
+        Raises:
+            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
+        """
+        return self._run(self.wrapped.capture, reservation_id, to_account=to_account)
+
+    def void(self, reservation_id: str) -> Reservation:
+        """Give a held reservation back to its account; again is a no-op.
+
+        Raises:
+            PaymentError: It is unknown or captured (pre-commit).
+        """
+        return self._run(self.wrapped.void, reservation_id)
+
+    def transfer(
+        self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
+    ) -> Transfer:
+        """Move free credits; the same id again is a no-op.
+
+        Raises:
+            InsufficientCreditsError: `from_account` does not have it (pre-commit).
+        """
+        return self._run(
+            self.wrapped.transfer,
+            transfer_id,
+            from_account=from_account,
+            to_account=to_account,
+            amount=amount,
+            memo=memo,
+        )
+
+    def balance(self, account: str) -> Balance:
+        """What the account has; an account never heard of has nothing."""
+        return self._run(self.wrapped.balance, account)
+
+    def get_reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation as it stands, or `None`."""
+        return self._run(self.wrapped.get_reservation, reservation_id)
+
+    def reservations(self, status: ReservationStatus | None = None) -> Iterator[Reservation]:
+        """Every reservation (in `status`), oldest first, without loading them all."""
+        return self._iterate(self.wrapped.reservations, status)
+
+    def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
+        """Bring new credits into the system: the only way its total ever changes.
+
+        Raises:
+            PaymentError: This service does not let its clients do that (pre-commit).
+        """
+        return self._run(self.wrapped.top_up, transfer_id, account=account, amount=amount)
 
 
 class SyncNexusClient(Face[NexusClient]):
@@ -582,9 +785,9 @@ class SyncBountyOperations(Face[BountyOperations]):
         self,
         store: SyncNexusBountyStore,
         *,
-        credits: CreditsService,  # noqa: A002 - the name it has in the async class
-        claims: ClaimStore,
-        contributions: ContributionStore,
+        credits: CreditsService | SyncCreditsService,  # noqa: A002 - the name it has in the async class
+        claims: ClaimStore | SyncClaimStore,
+        contributions: ContributionStore | SyncContributionStore,
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
         clock: Callable[[], datetime] = utc_now,
@@ -595,9 +798,9 @@ class SyncBountyOperations(Face[BountyOperations]):
             store,
             BountyOperations,
             store.wrapped,
-            credits=credits,
-            claims=claims,
-            contributions=contributions,
+            credits=unwrapped(credits),
+            claims=unwrapped(claims),
+            contributions=unwrapped(contributions),
             lease=lease,
             allow_self_claims=allow_self_claims,
             clock=clock,

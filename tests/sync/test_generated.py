@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -13,6 +14,7 @@ import pytest
 
 from nexus_bounty import (
     AgentIdentity,
+    Balance,
     Bounty,
     BountyOperations,
     IndexStatus,
@@ -20,14 +22,18 @@ from nexus_bounty import (
     NexusClient,
     OperationResult,
     Reconciler,
+    Reservation,
     Resolution,
 )
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.client import File
-from nexus_bounty.ports import BountyStore
+from nexus_bounty.ports import BountyStore, ClaimStore, ContributionStore, CreditsService
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.sync import (
     SyncBountyOperations,
+    SyncClaimStore,
+    SyncContributionStore,
+    SyncCreditsService,
     SyncNexusBountyStore,
     SyncNexusClient,
     SyncReconciler,
@@ -36,11 +42,16 @@ from nexus_bounty.sync import faces as sync
 from nexus_bounty.sync.background_loop import Face
 from tools import generate_sync
 
-PAIRS = [
+PAIRS: list[tuple[type, type]] = [
     (NexusClient, SyncNexusClient),
     (NexusBountyStore, SyncNexusBountyStore),
     (BountyOperations, SyncBountyOperations),
     (Reconciler, SyncReconciler),
+]
+PORTS: list[tuple[type, type]] = [
+    (ClaimStore, SyncClaimStore),
+    (ContributionStore, SyncContributionStore),
+    (CreditsService, SyncCreditsService),
 ]
 
 ODD = r'''
@@ -87,20 +98,21 @@ def test_the_check_mode_of_the_generator_fails_on_drift_and_changes_nothing(
     assert not generate_sync.is_current()
 
 
-@pytest.mark.parametrize(("original", "face"), PAIRS)
+@pytest.mark.parametrize(("original", "face"), PAIRS + PORTS)
 def test_every_public_method_has_its_face(original: type, face: type) -> None:
     """Looked at from outside, without the generator."""
     assert public(original) - generate_sync.LEFT_OUT <= public(face)
     assert public(face) - public(original) <= {"wrapped", "close"}
 
 
-@pytest.mark.parametrize(("original", "face"), PAIRS)
+@pytest.mark.parametrize(("original", "face"), PAIRS + PORTS)
 def test_every_face_has_the_parameters_and_the_docstring_of_its_original(
     original: type, face: type
 ) -> None:
     """Names, kinds and defaults, the constructor's too."""
     assert inspect.getdoc(face) == inspect.getdoc(original)
-    for name in {*public(original), "__init__"} - generate_sync.LEFT_OUT:
+    made = set() if (original, face) in PORTS else {"__init__"}  # of any object with the methods
+    for name in (public(original) | made) - generate_sync.LEFT_OUT:
         theirs, ours = getattr(original, name), getattr(face, name)
         assert inspect.getdoc(ours) == inspect.getdoc(theirs) or name == "__init__"
         if not isinstance(theirs, property):
@@ -153,6 +165,7 @@ def test_the_types_of_results_are_the_real_ones() -> None:
         client: SyncNexusClient,
         store: SyncNexusBountyStore,
         operations: SyncBountyOperations,
+        money: SyncCreditsService,
         bounty: Bounty,
     ) -> None:
         assert_type(client.read("/a"), File | None)
@@ -167,6 +180,8 @@ def test_the_types_of_results_are_the_real_ones() -> None:
         assert_type(store.store_identity, str)
         assert_type(operations.settle("b", "cid"), OperationResult)
         assert_type(operations.wrapped, BountyOperations)
+        assert_type(money.balance("a"), Balance)
+        assert_type(money.reservations(), Iterator[Reservation])
         assert_type(SyncReconciler(operations).run_once(), ReconcileReport)
         assert_type(client.wrapped, NexusClient)
         with client as entered:
