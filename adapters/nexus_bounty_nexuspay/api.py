@@ -14,13 +14,14 @@ from typing import Any, Final, TypeVar
 import httpx
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import classification
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import UnsupportedServerError
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_nexuspay.amounts import cut_in_floats, exact, units_in
 from nexus_bounty_nexuspay.journal import Transaction
 
@@ -155,7 +156,7 @@ class PayApi:
         async def get() -> T:
             return _converted(await self._rpc.ask(route, deadline), kind, route)
 
-        return await self.retries.persist(get, deadline, _is_passing)
+        return await self.retries.persist(get, _is_passing, deadline)
 
 
 def _converted(answer: Any, kind: type[T], route: str) -> T:
@@ -169,8 +170,8 @@ def _unreadable(route: str, detail: str) -> NexusError:
     return NexusError(classification.UNREADABLE, method="GET", path=route, detail=detail)
 
 
-def _is_passing(error: NexusError) -> bool:
-    return error.is_passing and not _has_no_records(error)
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, NexusError) and error.is_passing and not _has_no_records(error)
 
 
 def _has_no_records(error: NexusError) -> bool:

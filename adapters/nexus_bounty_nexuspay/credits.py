@@ -14,13 +14,13 @@ import msgspec
 from pydantic import SecretStr
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.ledger import Audit, Book, LedgerCredits
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import classification
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.outcomes import (
     CommitUnknownError,

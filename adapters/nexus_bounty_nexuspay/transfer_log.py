@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.nexus.client import classification
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.outcomes import Evidence, Observation, Proof
 from nexus_bounty_nexuspay.api import PayApi, PayRelease, UnsupportedNexusPayError, without_records
 from nexus_bounty_nexuspay.entries import START, Entry, Names, UnknownEntryError
@@ -211,11 +211,10 @@ class TransferLog:
             NexusError: The time is over.
         """
         failures = number - OFTEN if error is None else number
-        if failures > 0:
-            asked = None if error is None else error.retry_after
-            pause = self._api.retries.pause(failures, asked)
-            await asyncio.sleep(min(pause, deadline.remaining))
-        if not deadline.remaining:
+        asked, why = (error.retry_after, error.proven) if error else (None, "not in the list yet")
+        if not deadline.remaining or (
+            failures > 0 and not await self._api.retries.rest(failures, deadline, asked, why)
+        ):
             raise error or NexusError(classification.LATE, method="POST", path="transfer")
 
     async def _open(self, deadline: Deadline) -> None:
@@ -266,13 +265,18 @@ class TransferLog:
         Raises:
             NexusError: It cannot be read, or shows less than there is.
         """
-        for number in range(1, self._api.retries.attempts + 1):
-            if await self._read_once(deadline):
-                return
-            await asyncio.sleep(min(self._api.retries.pause(number), deadline.remaining))
-        raise _unreadable(f"the list shows less than the {self.journal.size} transfers known")
+        try:
+            await self._api.retries.persist(lambda: self._read_once(deadline), _is_short, deadline)
+        except _ShortListError as error:
+            raise _unreadable(str(error)) from error
 
-    async def _read_once(self, deadline: Deadline) -> bool:
+    async def _read_once(self, deadline: Deadline) -> None:
+        """Read the list, from the newest transfer back to those that are known.
+
+        Raises:
+            _ShortListError: It shows less than there is.
+            NexusError: It cannot be read.
+        """
         known = self.journal.size
         limit = FIRST_PAGE if known else PAGE
         page = await self._api.page(limit, None, deadline)
@@ -284,7 +288,7 @@ class TransferLog:
             if self.journal.size + len(unseen) >= total:
                 break
             if page.next_cursor is None:
-                return False
+                raise _ShortListError(self.journal.size)
             # What is stored meanwhile moves the rest back, never forth: nothing is passed over.
             limit = min(limit * 8, PAGE)
             page = await self._api.page(limit, page.next_cursor, deadline)
@@ -292,7 +296,19 @@ class TransferLog:
             self.journal.add(unseen)
         except (UnknownEntryError, ArithmeticError, ValueError) as error:
             raise _unreadable(str(error)) from error
-        return total >= known
+        if total < known:
+            raise _ShortListError(known)
+
+
+class _ShortListError(Exception):
+    """The list shows less than there is."""
+
+    def __init__(self, known: int) -> None:
+        super().__init__(f"the list shows less than the {known} transfers known")
+
+
+def _is_short(error: Exception) -> bool:
+    return isinstance(error, _ShortListError)
 
 
 def _unreadable(detail: str) -> NexusError:

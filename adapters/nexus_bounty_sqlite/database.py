@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from nexus_bounty.outcomes import OutcomeError, PreCommitError
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_sqlite import failures
 from nexus_bounty_sqlite.connection_thread import ConnectionThread
 from nexus_bounty_sqlite.schema import SchemaError, prepare
@@ -22,6 +22,7 @@ Connect = Callable[[str, float], sqlite3.Connection]
 
 BUSY_TIMEOUT: Final = timedelta(seconds=30)
 """How long a transaction waits for those of other processes."""
+_WAITING: Final = RetryPolicy(attempts=1_000_000, base=0.01, cap=0.05)  # for as long as it may
 
 
 def connect(path: str, busy_seconds: float) -> sqlite3.Connection:
@@ -140,7 +141,7 @@ def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T]) -> 
 def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connection:
     connection = connect(path, busy_seconds)
     try:
-        _use_write_ahead_log(connection, time.monotonic() + busy_seconds)
+        _use_write_ahead_log(connection, busy_seconds)
         connection.execute("PRAGMA synchronous = FULL")
         prepare(connection)
     except BaseException:
@@ -149,16 +150,12 @@ def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connectio
     return connection
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    def change() -> str:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        return str(mode)
+
     # SQLite does not wait for others while it changes the mode, whatever the busy timeout.
-    while True:
-        try:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as exc:
-            if not failures.is_busy(exc) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            break
+    mode = _WAITING.persist_blocking(change, failures.is_busy, busy_seconds)
     if mode != "wal":
         raise SchemaError(f"the file cannot have a write-ahead log here, only {mode}")

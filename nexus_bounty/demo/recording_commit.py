@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.demo.report import Write
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
     CommitResult,

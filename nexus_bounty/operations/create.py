@@ -118,12 +118,13 @@ async def _reserve(services: Services, draft: Bounty) -> Reservation:
         CommitUnknownError: The answer was lost every time.
     """
     reservation = await asked_until_told(
+        services,
         lambda: services.credits.reserve(
             draft.reservation_id or "",
             account=draft.creator.agent_id,
             amount=draft.amount,
             reference=draft.bounty_id,
-        )
+        ),
     )
     if reservation.status is not ReservationStatus.HELD:
         raise PaymentError(

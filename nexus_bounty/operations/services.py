@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -40,6 +39,7 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
 )
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.statuses import STATUSES, Credits
 from nexus_bounty.validation import check_key
 
@@ -50,7 +50,7 @@ T = TypeVar("T")
 MOST_CALLER_KEY: Final = 200
 """The steps of an operation lengthen its key."""
 TIMES_TO_ASK: Final = 3
-"""How often a credits service is asked again what became of a call."""
+"""How often a credits service is asked what became of a call."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Services:
     observers: Observers = ()
     attempts: BoundedSet = field(default_factory=BoundedSet)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
+
+    @property
+    def retries(self) -> RetryPolicy:
+        """How a credits service is asked again."""
+        return RetryPolicy(TIMES_TO_ASK, 0.2, 1.0, self.random, self.observers)
 
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
@@ -217,18 +222,17 @@ async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
         return error.bounty
 
 
-async def asked_until_told(call: Callable[[], Awaitable[T]]) -> T:
+async def asked_until_told(services: Services, call: Callable[[], Awaitable[T]]) -> T:
     """What `call`, which is idempotent by id, ends in: asked again while its answer is lost.
 
     Raises:
         CommitUnknownError: The answer was lost every time.
     """
-    for attempt in range(1, TIMES_TO_ASK):
-        try:
-            return await call()
-        except CommitUnknownError:
-            await asyncio.sleep(0.05 * 2**attempt)
-    return await call()
+    return await services.retries.persist(call, _says_nothing)
+
+
+def _says_nothing(error: Exception) -> bool:
+    return isinstance(error, CommitUnknownError)
 
 
 async def before_commit(reading: Awaitable[T], what: str) -> T:
@@ -298,7 +302,7 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
         return held
     if held.reference not in ("", bounty.bounty_id):
         return None  # it is another bounty's, whatever this document says
-    return await asked_until_told(lambda: services.credits.void(reservation_id))
+    return await asked_until_told(services, lambda: services.credits.void(reservation_id))
 
 
 @asynccontextmanager

@@ -166,7 +166,8 @@ async def _capture(services: Services, bounty: Bounty) -> Reservation | None:
     if payee is None:
         raise PaymentError(f"bounty {bounty.bounty_id!r} does not say who claimed it")
     reservation = await asked_until_told(
-        lambda: services.credits.capture(reservation_id, to_account=payee.agent_id)
+        services,
+        lambda: services.credits.capture(reservation_id, to_account=payee.agent_id),
     )
     if reservation.status is not ReservationStatus.CAPTURED:
         raise PaymentError(f"the reservation {reservation_id!r} is {reservation.status.value}")

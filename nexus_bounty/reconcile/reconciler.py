@@ -25,6 +25,7 @@ from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
 from nexus_bounty.reconcile.sweep_state import SweepState
+from nexus_bounty.retry import RetryPolicy
 
 Cursor = Mapping[str, str | None]
 """Behind which id or path each sweep goes on; `None` where it is through."""
@@ -161,13 +162,13 @@ class Reconciler:
 
         Each run looks at `history` of what is long past, see `run_once`.
         """
+        usual = every.total_seconds()
+        back_off = RetryPolicy(base=usual, cap=max(at_most.total_seconds(), usual))
         while True:
             report = await self.run_once(history=history)
             if on_report is not None:
                 on_report(report)
-            failures = min(self.health.failed_in_a_row, 16)
-            pause = min(every.total_seconds() * 2**failures, at_most.total_seconds())
-            await asyncio.sleep(max(pause, every.total_seconds()))
+            await asyncio.sleep(back_off.longest_pause(1 + self.health.failed_in_a_row))
 
     async def _run_all(
         self, room: int | None, progress: Progress | None, on_step: OnStep | None

@@ -31,6 +31,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import (
@@ -50,7 +51,6 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths, T
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.operations import BountyOperations

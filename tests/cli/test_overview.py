@@ -10,7 +10,15 @@ import pytest
 from nexus_bounty.cli.overview import command_files
 from tests.cli.shell import Shell
 
-HEAVY = ("nexus_bounty.nexus", "nexus_bounty.operations", "httpx", "pydantic", "rich", "aiohttp")
+HEAVY = (
+    "nexus_bounty.nexus",
+    "nexus_bounty.operations",
+    "httpx",
+    "pydantic",
+    "rich",
+    "aiohttp",
+    "tenacity",
+)
 
 
 @pytest.mark.parametrize("name", command_files())

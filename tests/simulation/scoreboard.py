@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nexus_bounty import AgentIdentity, Bounty, NexusClient
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents.commits import Aborted, CommitResult, Committed, Intent, Trail
 from nexus_bounty.outcomes import Proof
 from nexus_bounty.testing.virtual_time import wall_clock

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nexus_bounty import NexusError, Proof
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
 from nexus_bounty.nexus import documents
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import (

@@ -25,12 +25,12 @@ from enum import Enum
 from functools import partial
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.statuses import STATUSES

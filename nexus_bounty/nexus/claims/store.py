@@ -8,7 +8,6 @@ written, `expired` if its lease has run out.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -166,7 +165,7 @@ class NexusClaimStore:
         await self._writer.ready(operation)
         lock = self._lock(wish.target_ref)
         named: LockState | None = None
-        free, looks = True, 0
+        free, looks, retries = True, 0, self._client.retries
         while operation.deadline.remaining:
             if free and await lock.move(operation, named, wish.claim_id):
                 return await self._write_claim(operation, wish)
@@ -184,7 +183,8 @@ class NexusClaimStore:
                 return await self._write_claim(operation, wish)
             elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
                 looks += 1
-                await asyncio.sleep(self._client.retries.pause(looks))
+                if not await retries.rest(looks, operation.deadline, why="not written yet"):
+                    break
             else:
                 await self._fence_off(operation, wish.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")

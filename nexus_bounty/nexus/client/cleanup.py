@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import CleanUpEnded
 from nexus_bounty.events.stream import Observers, detached, publish
 from nexus_bounty.events.types import told_as
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 
 CLOSING_TIMEOUT: Final = 5.0
 """How many seconds closing a client waits for what is still to be removed."""

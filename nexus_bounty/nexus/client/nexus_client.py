@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import (
     AsyncIterator,
     Awaitable,
-    Callable,
     Coroutine,
     Iterable,
     Mapping,
@@ -27,6 +26,7 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.nexus.client import classification, wire
@@ -34,9 +34,9 @@ from nexus_bounty.nexus.client.classification import Disposition, Reason, Reques
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
-from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.retry import RetryPolicy, WorthIt
 
 T = TypeVar("T")
 Paths = list[str]
@@ -558,14 +558,14 @@ class NexusClient:
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline | None,
-        worth_it: Callable[[NexusError], bool],
+        worth_it: WorthIt,
         doubts: list[NexusError] | None = None,
     ) -> T:
         deadline = deadline or self.deadline()
         doubts = [] if doubts is None else doubts
 
-        def again(error: NexusError) -> bool:
-            if error.disposition is Disposition.AMBIGUOUS:
+        def again(error: Exception) -> bool:
+            if isinstance(error, NexusError) and error.disposition is Disposition.AMBIGUOUS:
                 doubts.append(error)
             return worth_it(error)
 
@@ -575,7 +575,7 @@ class NexusClient:
             return self._rpc.call(method, path, params, decoder, deadline, next(attempts))
 
         try:
-            return await self.retries.persist(call, deadline, again)
+            return await self.retries.persist(call, again, deadline)
         except NexusError as error:
             if doubts and error.disposition is not Disposition.AMBIGUOUS:
                 # the last attempt says nothing of the one before
@@ -620,9 +620,13 @@ async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def _is_passing(error: NexusError) -> bool:
-    return error.is_passing
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, NexusError) and error.is_passing
 
 
-def _never_left(error: NexusError) -> bool:
-    return error.is_passing and error.disposition is Disposition.NEVER_SENT
+def _never_left(error: Exception) -> bool:
+    return (
+        isinstance(error, NexusError)
+        and error.is_passing
+        and error.disposition is Disposition.NEVER_SENT
+    )

@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer, OperationEnded, RequestEnded, RequestSent
 from nexus_bounty.events.log import debugging
 from nexus_bounty.events.stream import Observers, given, publish
@@ -22,7 +23,7 @@ from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
-from nexus_bounty.nexus.client.retry import Deadline, parse_retry_after
+from nexus_bounty.nexus.client.retry_after import parse_retry_after
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.transport import Answer, transport_for

@@ -8,17 +8,16 @@ competitor lands, the stray one can never match. When giving up, a fence is writ
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
-from nexus_bounty.events import FenceWritten, Retried
+from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events import FenceWritten
 from nexus_bounty.events.stream import publish
 from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import File, NexusClient, etags
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError
@@ -86,11 +85,8 @@ class _ConditionalWrite:
         for attempt in range(1, retries.attempts + 1):
             if result := await self._write() or await self._look():
                 return result
-            pause = retries.pause(attempt, self.asked_to_wait)
-            if pause >= patience.remaining:
+            if not await retries.rest(attempt, patience, self.asked_to_wait):
                 break
-            publish((), Retried, "no proof yet", attempt, pause)
-            await asyncio.sleep(pause)
         return None
 
     async def _write(self) -> CommitResult | None:

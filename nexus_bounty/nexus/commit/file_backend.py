@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import Etags, NexusClient, Page, etags
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents import (
     BelievedFile,
     Document,

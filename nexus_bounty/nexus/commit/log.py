@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError, paths
 

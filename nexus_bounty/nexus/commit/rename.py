@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import FenceWritten
 from nexus_bounty.events.stream import publish
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.rename_write import Bid

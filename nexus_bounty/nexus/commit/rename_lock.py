@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
 from nexus_bounty.nexus.documents.commits import Trail

@@ -6,14 +6,14 @@ or never sent at all, needs no look.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from nexus_bounty.events import FenceWritten, Retried
+from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events import FenceWritten
 from nexus_bounty.events.stream import publish
 from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.idempotency import with_record
@@ -21,7 +21,6 @@ from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.log import CommitLog, slot
 from nexus_bounty.nexus.commit.slots import Slots
@@ -67,11 +66,8 @@ class Bid:
         for attempt in range(1, retries.attempts + 1):
             if result := await self._try():
                 return result
-            pause = retries.pause(attempt, self.asked_to_wait)
-            if pause >= patience.remaining:
+            if not await retries.rest(attempt, patience, self.asked_to_wait):
                 break
-            publish((), Retried, "no proof yet", attempt, pause)
-            await asyncio.sleep(pause)
         return None if self.in_doubt else Aborted(Proof.NEVER_SENT)
 
     async def _try(self) -> CommitResult | None:

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.zone_lease import ZoneLease
 from nexus_bounty.nexus.documents import BelievedFile

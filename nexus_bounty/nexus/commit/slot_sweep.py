@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.slots import Slots

@@ -19,11 +19,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.nexus.client import NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
 
 STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"

@@ -22,13 +22,13 @@ from typing import Final
 
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events.stream import detached
 from nexus_bounty.models import Stored, utc_now
 from nexus_bounty.nexus.client import NexusClient, classification
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.outcomes import Evidence, Proof, UnsupportedServerError
@@ -127,7 +127,8 @@ class ZoneLease:
         """Win the next lease, unless the newest is another's."""
         self._stop_renewing()
         self._safe_until_tick = 0.0
-        for attempt in range(self._client.retries.attempts + 1):  # whoever bids looks once more
+        retries = self._client.retries
+        for attempt in range(retries.attempts + 1):  # whoever bids looks once more
             newest = await self._newest(deadline)
             holder = await self._holder(newest, deadline) if newest else None
             if holder and holder.holder == self.holder and newest > self._number:
@@ -139,7 +140,8 @@ class ZoneLease:
                     return
             if holder and holder.holder != self.holder:
                 await self._refuse_while_held(newest, holder, deadline)
-            await asyncio.sleep(self._client.retries.pause(attempt) if attempt else 0)
+            if attempt and not await retries.rest(attempt, deadline, why="no lease won yet"):
+                break
             await self._bid(newest + 1, deadline)
         raise NexusError(
             classification.UNLISTED,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.nexus.client import Etags, Page
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
 from nexus_bounty.outcomes import Evidence, Observation, Proof

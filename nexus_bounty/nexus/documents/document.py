@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
 from nexus_bounty.nexus.client import File, NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import paths
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import FenceLanded
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
@@ -28,7 +29,6 @@ from nexus_bounty.models import utc_now
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.commits import (

@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient, etags, wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import Dialect, EtagKind, Extra, dialect_of
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.probe.report import Bulk, Locks, Paging
 from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, is_refused
 

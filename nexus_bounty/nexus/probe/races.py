@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.etags import speaks_for
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.probe.observe import MANY_PAGES
 from nexus_bounty.nexus.probe.report import Race, RenameFacts
 from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient, wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import STAT, Extra
-from nexus_bounty.nexus.client.retry import Deadline
 
 MOST_REQUESTS: Final = 60
 MOST_SECONDS: Final = 20.0

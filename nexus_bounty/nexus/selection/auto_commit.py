@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.commit.rename import RenameCommit

@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.client.retry import Deadline
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.file_backend import FileBackend
 from nexus_bounty.nexus.commit.rename import RenameCommit

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch, running
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.never_sent import NotConnectedError
-from nexus_bounty.nexus.client.retry import Deadline
 from tests.support.clients import client_of, quick, result_for
 from tests.support.sockets import found_for, http_answer, raw_server, read_request
 from tests.support.virtual import elapsed, virtual

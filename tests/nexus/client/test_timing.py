@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry import Deadline, RetryPolicy, parse_retry_after
+from nexus_bounty.nexus.client.retry_after import parse_retry_after
+from nexus_bounty.retry import RetryPolicy
 from tests.support.clients import URL, LongestPause, answering, client_of, quick
 from tests.support.virtual import elapsed, virtual
 

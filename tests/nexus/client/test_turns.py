@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
-from nexus_bounty.nexus.client.retry import Deadline
 from tests.support.clients import client_of
 from tests.support.virtual import elapsed, virtual
 
