@@ -4,7 +4,8 @@ Every write of a document adds one record under the extra key `nexusBounty`:
 
     {"schema": 1, "seq": 3, "ops": [{"key", "kind", "fingerprint", "seq", "at", "aborted"?}, …]}
 
-Where nothing was ever created and a fence stands, there is `"tombstone": true` besides.
+Where nothing was ever created and a fence stands, there is `"tombstone": true` besides. In a claim
+of the shape `{spec, status}` it lies within `status`: the peer drops what is beside the two.
 
 `seq` counts our writes of the document. Because it and the key are in the bytes, no two writes
 have the same bytes, hence never the same content etag: a stray request can never match a
@@ -91,7 +92,7 @@ class History(Wire, frozen=True, kw_only=True):
         Raises:
             msgspec.ValidationError: The evidence is there but cannot be understood.
         """
-        return msgspec.convert(document.get(EVIDENCE_KEY, {}), cls)
+        return msgspec.convert(_bearer(document).get(EVIDENCE_KEY, {}), cls)
 
     def find(self, key: str) -> OperationRecord | None:
         """The newest record of `key`, or `None` if this history does not name it."""
@@ -130,7 +131,8 @@ def with_record(
 
     What other writers keep under the evidence key survives, as the rest of the document does.
     """
-    evidence = dict(document.get(EVIDENCE_KEY, {}))
+    bearer = _bearer(document)
+    evidence = dict(bearer.get(EVIDENCE_KEY, {}))
     first = History.of(document).first_kept(record.at)
     ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]
     evidence |= {"schema": SCHEMA, "seq": record.seq, "ops": ops}
@@ -138,4 +140,15 @@ def with_record(
         evidence.pop(key, None)
         if value is not None:
             evidence[key] = value
-    return {**document, EVIDENCE_KEY: evidence}
+    changed = {**bearer, EVIDENCE_KEY: evidence}
+    return {**document, "status": changed} if is_split(document) else changed
+
+
+def is_split(document: Mapping[str, Any]) -> bool:
+    """Whether `document` has the shape `{spec, status}` in which newer Groves write claims."""
+    return isinstance(document.get("spec"), dict) and isinstance(document.get("status"), dict)
+
+
+def _bearer(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object within `document` that carries its history."""
+    return document["status"] if is_split(document) else document

@@ -235,6 +235,7 @@ class Claim(Wire, frozen=True, kw_only=True):
     status: ClaimStatus = always_written(ClaimStatus.ACTIVE)
     created_at: datetime = msgspec.field(default_factory=utc_now)
     revision: int = always_written(1)
+    context: dict[str, Any] | None = None
 
     def holds(self, now: datetime) -> bool:
         """Whether this claim keeps others off its target at `now`."""

@@ -283,9 +283,35 @@ class BountyStateError(PreCommitError):
 
 
 class ClaimConflictError(PreCommitError):
-    """Another agent holds an active claim on the target."""
+    """Another agent holds an active claim on the target.
+
+    Attributes:
+        claim_id: The claim that holds it, where one was seen.
+        holder: The id of its agent.
+        held_until: When its lease ends, unless it is renewed.
+    """
 
     advice = "Wait for the lease to end or choose another target"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        claim_id: str | None = None,
+        holder: str | None = None,
+        held_until: datetime | None = None,
+        **context: Any,
+    ) -> None:
+        super().__init__(message, **context)
+        self.claim_id = claim_id
+        self.holder = holder
+        self.held_until = held_until
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, who holds the target and until when included."""
+        until = msgspec.to_builtins(self.held_until)
+        held = {"claimId": self.claim_id, "holder": self.holder, "heldUntil": until}
+        return super().details() | held
 
 
 class ClaimNotFoundError(PreCommitError, LookupError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -213,6 +213,7 @@ class ClaimStore(Protocol):
         claim_id: str,
         lease: timedelta,
         intent_summary: str = "",
+        context: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Claim:
         """Take the target's lease, or extend it if `agent` already holds it.

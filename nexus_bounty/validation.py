@@ -139,6 +139,13 @@ def check_json(field: str, value: Any, depth: int = 0) -> None:
         )
 
 
+def check_context(field: str, value: object) -> None:
+    """Refuse what is given and is not a JSON object."""
+    if value is not None and not isinstance(value, dict):
+        raise InvalidInputError(field, value, "must be a dict")
+    check_json(field, value)
+
+
 def check_criteria(field: str, value: object) -> None:
     """Refuse criteria that nothing could be held against."""
     if not isinstance(value, BountyCriteria):
@@ -181,9 +188,7 @@ def check_bounty(bounty: object) -> None:
         check_agent("claimed_by", bounty.claimed_by)
     for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "zone_id"):
         check_optional_text(field, getattr(bounty, field))
-    if bounty.context is not None and not isinstance(bounty.context, dict):
-        raise InvalidInputError("context", bounty.context, "must be a dict")
-    check_json("context", bounty.context)
+    check_context("context", bounty.context)
 
 
 def check_reward(reward: object) -> None:

@@ -7,6 +7,7 @@ refuses.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     claim_id: str
     lease: timedelta
     intent_summary: str = ""
+    context: dict[str, Any] | None = None
 
 
 def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetime) -> Claim:
@@ -45,8 +47,7 @@ def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetim
     """
     _check_namesake(wish, namesake)
     if holder is not None and holder.agent.agent_id != wish.agent.agent_id:
-        message = f"{wish.target_ref} is claimed by {holder.agent.agent_id}"
-        raise ClaimConflictError(message, evidence=_seen(holder, now))
+        raise _held(wish.target_ref, holder, now)
     if holder is not None:
         return renewed(holder, wish.lease, now, wish.intent_summary)
     if namesake is not None:
@@ -129,6 +130,7 @@ def _new(wish: Wish, now: datetime) -> Claim:
         heartbeat_at=now,
         lease_expires_at=now + wish.lease,
         created_at=now,
+        context=wish.context,
     )
 
 
@@ -143,6 +145,16 @@ def _check_namesake(wish: Wish, namesake: Claim | None) -> None:
     if asked != (namesake.target_ref, namesake.agent.agent_id):
         owner = f"{namesake.agent.agent_id}'s claim on {namesake.target_ref}"
         raise IdempotencyMismatchError(f"{wish.claim_id} is {owner}")
+
+
+def _held(target_ref: str, holder: Claim, now: datetime) -> ClaimConflictError:
+    return ClaimConflictError(
+        f"{target_ref} is claimed by {holder.agent.agent_id}",
+        claim_id=holder.claim_id,
+        holder=holder.agent.agent_id,
+        held_until=holder.lease_expires_at,
+        evidence=_seen(holder, now),
+    )
 
 
 def _ended(claim: Claim, now: datetime) -> ClaimStateError:

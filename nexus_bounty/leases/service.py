@@ -15,6 +15,7 @@ from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, Outc
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import (
     check_agent,
+    check_context,
     check_duration,
     check_id,
     check_key,
@@ -43,11 +44,12 @@ class LeasedClaims(Transactional[ClaimBook]):
         claim_id: str,
         lease: timedelta,
         intent_summary: str = "",
+        context: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Claim:
         """Take the target's lease, or extend it if `agent` already holds it.
 
-        A renewal keeps the id of the claim that it renews, whatever `claim_id` says.
+        A renewal keeps the id and the context of the claim that it renews, whatever is given.
 
         Raises:
             ClaimConflictError: Another agent holds it (pre-commit).
@@ -59,14 +61,17 @@ class LeasedClaims(Transactional[ClaimBook]):
         check_id("claim_id", claim_id)
         check_duration("lease", lease)
         check_optional_text("intent_summary", intent_summary)
+        check_context("context", context)
         wish = rules.Wish(
             target_ref=check_text("target_ref", target_ref),
             agent=agent,
             claim_id=claim_id,
             lease=lease,
             intent_summary=intent_summary,
+            context=context,
         )
-        asked = (target_ref, agent.agent_id, claim_id, lease, intent_summary)
+        asked: tuple[Any, ...] = (target_ref, agent.agent_id, claim_id, lease, intent_summary)
+        asked += () if context is None else (context,)
         return await self._change("claim_or_renew", asked, idempotency_key, partial(_take, wish))
 
     async def get(self, claim_id: str) -> Claim | None:

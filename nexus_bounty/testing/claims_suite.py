@@ -117,8 +117,10 @@ class ClaimStoreContract:
     async def test_another_agent_cannot_claim_a_held_target(self, claims: ClaimStore) -> None:
         """One active claim per target; the loser leaves no trace."""
         claim = await self.claim(claims)
-        with pytest.raises(ClaimConflictError):
+        with pytest.raises(ClaimConflictError) as refused:
             await self.claim(claims, BOB, "c-2")
+        assert (refused.value.claim_id, refused.value.holder) == ("c-1", "alice")
+        assert refused.value.held_until == claim.lease_expires_at
         assert await claims.active_claims(TARGET) == [claim]
         assert await claims.get("c-2") is None
 
@@ -135,6 +137,15 @@ class ClaimStoreContract:
         assert renewed.lease_expires_at == clock.now + HOUR
         assert await claims.active_claims(TARGET) == [renewed]
         assert await claims.get("c-2") is None
+
+    async def test_a_claim_keeps_its_context(self, claims: ClaimStore) -> None:
+        """Whatever renews or ends it; what a renewal gives of its own is not kept."""
+        context = {"plan": ["a", 1, 2.5, None], "nested": {"deep": True}}
+        await self.claim(claims, context=context)
+        assert (await self.claim(claims, context={"plan": "b"})).context == context
+        assert (await claims.heartbeat("c-1", lease=HOUR)).context == context
+        assert (await claims.release("c-1")).context == context
+        assert (await self.claim(claims, claim_id="c-2")).context is None
 
     async def test_a_renewal_may_say_a_new_intent(self, claims: ClaimStore) -> None:
         """A new summary replaces the old one, none keeps it."""

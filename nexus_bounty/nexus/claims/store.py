@@ -15,6 +15,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
+
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.leases import rules
@@ -25,9 +27,10 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.documents import Document, is_tombstone, paths
 from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
 from nexus_bounty.nexus.documents.commits import Committed, Intent
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.documents.records import changed, listed, to_claim, to_value
+from nexus_bounty.nexus.documents.records import listed, to_claim
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strategy
 from nexus_bounty.outcomes import (
@@ -40,6 +43,7 @@ from nexus_bounty.outcomes import (
 )
 from nexus_bounty.validation import (
     check_agent,
+    check_context,
     check_duration,
     check_id,
     check_optional_text,
@@ -121,11 +125,12 @@ class NexusClaimStore:
         claim_id: str,
         lease: timedelta,
         intent_summary: str = "",
+        context: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Claim:
         """Take the target's lease, or extend it if `agent` already holds it.
 
-        A renewal keeps the id of the claim that it renews, whatever `claim_id` says.
+        A renewal keeps the id and the context of the claim that it renews, whatever is given.
 
         Raises:
             InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
@@ -139,18 +144,21 @@ class NexusClaimStore:
         check_id("claim_id", claim_id)
         check_duration("lease", lease)
         check_optional_text("intent_summary", intent_summary)
+        check_context("context", context)
         wish = rules.Wish(
             target_ref=check_text("target_ref", target_ref),
             agent=agent,
             claim_id=claim_id,
             lease=lease,
             intent_summary=intent_summary,
+            context=context,
         )
         parameters = {
             "agentId": agent.agent_id,
             "claimId": claim_id,
             "lease": lease.total_seconds(),
             "intentSummary": intent_summary,
+            **({} if context is None else {"context": context}),
         }
         async with self._writer.operation(
             "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
@@ -171,6 +179,9 @@ class NexusClaimStore:
                 return await self._write_claim(operation, wish)
             named = await lock.read(operation)
             if named is None:
+                free = True
+                continue
+            if named.is_empty:
                 free = True
                 continue
             free = False  # until the claim that it names is known to have ended
@@ -257,8 +268,10 @@ class NexusClaimStore:
         """Commit the claim, the lock being won."""
         claim = rules.taken(wish, None, None, self._clock())
         await self._mark_active(operation, claim)
-        value = to_value(claim)
-        tombstone = value | {"status": ClaimStatus.RELEASED.value}
+        shape = self._client.settings.claim_shape
+        value = new_claim(claim, shape)
+        never_made = msgspec.structs.replace(claim, status=ClaimStatus.RELEASED)
+        tombstone = new_claim(never_made, shape)
         path = self._zone.claim(claim.claim_id)
         intent = self._writer.intend(operation, path, None, value, tombstone=tombstone)
         result = await self._writer.commit(operation, intent)
@@ -281,7 +294,7 @@ class NexusClaimStore:
     async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
         """Make sure that a claim which won the lock and was never written never will be."""
         now = self._clock()
-        tombstone = to_value(
+        tombstone = new_claim(
             Claim(
                 claim_id=claim_id,
                 target_ref=target_ref,
@@ -291,7 +304,8 @@ class NexusClaimStore:
                 lease_expires_at=now,
                 created_at=now,
                 status=ClaimStatus.RELEASED,
-            )
+            ),
+            self._client.settings.claim_shape,
         )
         path = self._zone.claim(claim_id)
         operation.trail.saw("fence", path, "it holds the lock and was never written")
@@ -396,18 +410,15 @@ class NexusClaimStore:
         self, operation: Operation, document: Document, rule: Callable[[Claim, datetime], Claim]
     ) -> Intent | None:
         before = self._writer.view(operation, document, to_claim)
+        now = self._clock()
         try:
-            after = rule(before, self._clock())
+            after = rule(before, now)
         except PreCommitError as refusal:
             raise refusal.about(operation.name, operation.record_id, operation.key) from None
         if after == before:
             return None
-        changes = {
-            key: value for key, value in to_value(after).items() if value != document.value.get(key)
-        }
-        return self._writer.intend(
-            operation, document.path, document, changed(document.value, changes)
-        )
+        value = changed_claim(document.value, before, after, now)
+        return self._writer.intend(operation, document.path, document, value)
 
     async def _unmark(self, operation: Operation, claim: Claim) -> None:
         """Remove the active marker of a claim that has ended, and so is never active again."""
@@ -481,7 +492,7 @@ class NexusClaimStore:
             "active_claims", "read", target_ref, {}, None
         ) as operation:
             named = await lock.read(operation)
-            if named is None:
+            if named is None or named.is_empty:
                 return []
             document = await self._writer.read(operation, self._zone.claim(named.claim_id))
         claim = listed(document, to_claim) if document else None

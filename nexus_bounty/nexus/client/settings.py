@@ -22,6 +22,7 @@ from nexus_bounty.outcomes import PlainError
 VARIABLES: Final = "NEXUS_"
 
 StorageEncoding = Literal["raw", "base64"]
+ClaimShape = Literal["flat", "split"]
 
 
 class ConfigurationError(PlainError, ValueError):
@@ -79,6 +80,11 @@ class NexusSettings(BaseModel):
 
     storage_encoding: StorageEncoding = "raw"
     """How new documents are stored: JSON text, or base64 of it as Grove's clients do."""
+    claim_shape: ClaimShape = "flat"
+    """How new claims are written: flat, which every Grove reads, or split into `{spec, status}`.
+
+    Newer Groves write claims split, and drop our evidence from a flat one when they renew it.
+    """
     max_document_bytes: int = Field(default=1_000_000, ge=1)
     tombstone_retention: timedelta = timedelta(hours=24)
     """How long a tombstone stays; it must outlive every request that may still be under way."""

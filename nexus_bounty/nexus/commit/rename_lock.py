@@ -18,6 +18,8 @@ from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
 from nexus_bounty.nexus.documents.commits import Trail
 
 _FIRST: Final = "%@first"  # no encoded name contains `%@`
+_EMPTIED: Final = "%@emptied"
+"""Whoever follows a lock that another program gave back by emptying its file."""
 
 
 class RenameLocks:
@@ -111,7 +113,8 @@ def _after(path: str, holder: BelievedFile | None) -> str:
 
 
 def _slot(path: str, content: bytes) -> str:
-    return f"{paths.commit_slots(path)}/{paths.encode_segment(_name(content))}"
+    name = paths.encode_segment(_name(content)) if content else _EMPTIED
+    return f"{paths.commit_slots(path)}/{name}"
 
 
 def _name(content: bytes) -> str:

@@ -35,6 +35,10 @@ class Bounded(Generic[V]):
         if len(self._values) > self._capacity:
             self._values.popitem(last=False)
 
+    def drop(self, path: str) -> None:
+        """Keep nothing for `path`."""
+        self._values.pop(path, None)
+
     def get(self, path: str) -> V | None:
         """The value for `path`, or `None`."""
         value = self._values.get(path)
@@ -64,6 +68,10 @@ class DocumentMemory:
     def recall(self, path: str) -> Document | None:
         """The document as last seen, or `None`."""
         return self._documents.get(path)
+
+    def forget(self, path: str) -> None:
+        """Drop what was seen of the document at `path`."""
+        self._documents.drop(path)
 
     def clear(self) -> None:
         """Drop everything."""

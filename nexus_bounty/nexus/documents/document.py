@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from nexus_bounty.deadlines import Deadline
-from nexus_bounty.idempotency import History
+from nexus_bounty.idempotency import History, is_split
 from nexus_bounty.nexus.client import File, NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
@@ -105,6 +105,8 @@ def _parts(value: Any) -> list[Any]:
 def _check_subject(path: str, value: Mapping[str, Any]) -> None:
     """Refuse a document about another record: a copy, or the answer to another request."""
     found = value.get(_SUBJECT.get(path.rsplit("/", 2)[-2], ""))
+    if is_split(value):
+        found = value["spec"].get("id")
     if found is not None and found != paths.document_id(path):
         raise ValueError(f"it is about {found!r}")
 

@@ -21,6 +21,7 @@ from nexus_bounty.models import (
     times_of,
 )
 from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.claim_shapes import flattened
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import MOST_AMOUNT, is_name
@@ -73,7 +74,7 @@ def to_claim(document: Document) -> Claim:
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    claim = _view(document, Claim)
+    claim = _view(document, Claim, flattened(document.value))
     _check_names(document.path, claim.claim_id, claim.target_ref, claim.agent.agent_id)
     return claim
 
@@ -157,9 +158,9 @@ def listed(
         return None
 
 
-def _view(document: Document, kind: type[W]) -> W:
+def _view(document: Document, kind: type[W], value: Mapping[str, Any] | None = None) -> W:
     try:
-        record = msgspec.convert(document.value, kind)
+        record = msgspec.convert(document.value if value is None else value, kind)
     except msgspec.ValidationError as error:
         raise UnreadableDocumentError(document.path, str(error)) from error
     return _aware(record)

@@ -346,7 +346,11 @@ class DocumentWriter:
                     return await self._ruled_out(operation, document, refusal)
                 intent = None
             if intent is not None:
-                result = await self.commit(operation, intent)
+                try:
+                    result = await self.commit(operation, intent)
+                except CommitUnknownError:
+                    memory.forget(path)  # a repeat that went by it would learn nothing new
+                    raise
                 memory.remember(result.document)
                 if isinstance(result, Committed):
                     return Change(document, result.document)

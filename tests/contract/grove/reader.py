@@ -57,6 +57,11 @@ def read_claim(content: bytes) -> dict[str, Any]:
     return claim
 
 
+def is_date(text: str) -> bool:
+    """Whether `new Date` finds a moment in it that all of its hosts agree on."""
+    return bool(_JS_DATE.fullmatch(text))
+
+
 def read_lock(content: bytes) -> str:
     """`writeActiveIndexExclusive`: the id of the claim that holds the target."""
     return base64.b64decode(content, validate=True).decode()

@@ -9,7 +9,7 @@ import pytest_asyncio
 from nexus_bounty import NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.claims.store import NexusClaimStore
-from nexus_bounty.nexus.client.settings import StorageEncoding
+from nexus_bounty.nexus.client.settings import ClaimShape, StorageEncoding
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
 from nexus_bounty.testing.clock import ManualClock
@@ -20,11 +20,14 @@ class NexusClaims(ClaimStoreContract):
 
     dialect = "0.10"
     encoding: StorageEncoding = "raw"
+    shape: ClaimShape = "flat"
 
     @pytest_asyncio.fixture
     async def claims(self, clock: ManualClock) -> AsyncIterator[ClaimStore]:
         mock = MockNexus(self.dialect, atomic=True)
-        settings = NexusSettings(storage_encoding=self.encoding, retry_base=0.001)
+        settings = NexusSettings(
+            storage_encoding=self.encoding, claim_shape=self.shape, retry_base=0.001
+        )
         async with NexusClient(settings=settings, transport=mock.transport()) as client:
             yield NexusClaimStore(client, commit="conditional", clock=clock)
 
@@ -37,6 +40,13 @@ class TestOnTheNewestStoredAsBase64(NexusClaims):
     """As the peer stores its files."""
 
     encoding = "base64"
+
+
+class TestWrittenAsNewerGrovesDo(NexusClaims):
+    """Split into spec and status."""
+
+    encoding = "base64"
+    shape = "split"
 
 
 class TestOnZeroSeven(NexusClaims):

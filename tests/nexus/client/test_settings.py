@@ -33,6 +33,7 @@ FROM_ENVIRONMENT = {
     "retry_base": ("0", 0.0),
     "retry_cap": ("0.5", 0.5),
     "storage_encoding": ("base64", "base64"),
+    "claim_shape": ("split", "split"),
     "transport": ("httpx", "httpx"),
     "max_document_bytes": ("8", 8),
     "tombstone_retention": ("PT48H", timedelta(hours=48)),
