@@ -98,6 +98,7 @@ class SyncClaimStore(Face[ClaimStore]):
         claim_id: str,
         lease: timedelta,
         intent_summary: str = "",
+        context: dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Claim:
         """Take the target's lease, or extend it if `agent` already holds it.
@@ -112,6 +113,7 @@ class SyncClaimStore(Face[ClaimStore]):
             claim_id=claim_id,
             lease=lease,
             intent_summary=intent_summary,
+            context=context,
             idempotency_key=idempotency_key,
         )
 
