@@ -76,17 +76,31 @@ class RetryPolicy:
         Raises:
             Exception: That of the last attempt.
         """
-        failures: list[Exception] = []
+        failed: list[Exception] = []
         try:
             return await call()
         except Exception as error:
             if not worth_it(error):
                 raise
-            failures.append(error)
+            failed.append(error)
+        return await self.persist_after(failed, call, worth_it, deadline)
+
+    async def persist_after(
+        self,
+        failed: list[Exception],
+        call: Callable[[], Awaitable[T]],
+        worth_it: WorthIt,
+        deadline: Deadline | None = None,
+    ) -> T:
+        """As `persist`, for a caller whose own first attempt has `failed`, with that one error.
+
+        Raises:
+            Exception: That of the last attempt.
+        """
 
         async def attempt() -> T:
-            if failures:
-                raise failures.pop()  # the first attempt has been made
+            if failed:
+                raise failed.pop()
             return await call()
 
         return await self.retrying(worth_it, deadline)(attempt)

@@ -195,7 +195,7 @@ async def test_a_credits_service_that_does_not_say_is_asked_again_by_the_policy(
     await world.found()
     async with world.process(fault=LedgerFault("lost_always", 0)) as process:
         with events.register(heard), pytest.raises(CommitUnknownError):
-            await process.operations.create(a_bounty(), idempotency_key="k-1")
+            await process.operations.create(a_bounty(), idempotency_key="k-never-told")
     again = heard.of(events.Retried)
     assert [each.attempt for each in again] == list(range(1, TIMES_TO_ASK))
     assert all(each.why.startswith("CommitUnknownError") for each in again)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import (
     AsyncIterator,
     Awaitable,
+    Callable,
     Coroutine,
     Iterable,
     Mapping,
@@ -74,6 +75,18 @@ class Etags:
     def cover(self, path: str) -> bool:
         """Whether `path` would be on the page, if it exists and comes after the page's start."""
         return self.until is None or path <= self.until
+
+
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, NexusError) and error.is_passing
+
+
+def _never_left(error: Exception) -> bool:
+    return (
+        isinstance(error, NexusError)
+        and error.is_passing
+        and error.disposition is Disposition.NEVER_SENT
+    )
 
 
 class NexusClient:
@@ -187,7 +200,7 @@ class NexusClient:
         """The file with its etag, in one request; `None` if it is missing."""
         params = {"path": path, "return_metadata": True}
         try:
-            reply = await self._harmless("read", path, params, wire.files, deadline)
+            reply = await self._sent("read", path, params, wire.files, deadline)
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
                 return None
@@ -229,8 +242,8 @@ class NexusClient:
             params["if_match"] = if_match
         if if_none_match:
             params["if_none_match"] = True
-        send = self._harmless if idempotent else self._once
-        reply = await send("write", path, params, wire.writes, deadline)
+        again = _is_passing if idempotent else _never_left
+        reply = await self._sent("write", path, params, wire.writes, deadline, again)
         return reply.version_tag
 
     async def delete(self, path: str, *, deadline: Deadline | None = None) -> bool:
@@ -240,8 +253,8 @@ class NexusClient:
         """
         doubts: list[NexusError] = []
         try:
-            reply = await self._harmless(
-                "delete", path, {"path": path}, wire.deletions, deadline, doubts
+            reply = await self._sent(
+                "delete", path, {"path": path}, wire.deletions, deadline, doubts=doubts
             )
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
@@ -278,7 +291,7 @@ class NexusClient:
 
     async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Whether there is a file at `path`."""
-        reply = await self._harmless("exists", path, {"path": path}, wire.existence, deadline)
+        reply = await self._sent("exists", path, {"path": path}, wire.existence, deadline)
         return reply.exists
 
     async def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
@@ -286,7 +299,7 @@ class NexusClient:
 
         Only 0.9 and later can say it.
         """
-        reply = await self._harmless(STAT, path, {"path": path}, wire.stats, deadline)
+        reply = await self._sent(STAT, path, {"path": path}, wire.stats, deadline)
         return reply.version_tag if reply else None
 
     async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
@@ -304,7 +317,7 @@ class NexusClient:
         """
         params = {"old_path": source, "new_path": target}
         try:
-            reply = await self._once("rename", source, params, wire.renames, deadline)
+            reply = await self._sent("rename", source, params, wire.renames, deadline, _never_left)
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
                 raise error.but(RequestVerdict(Disposition.AMBIGUOUS, error.reason)) from error
@@ -404,7 +417,7 @@ class NexusClient:
                     return page
         # the whole listing at once; only details tell its directories from files
         params = {**params, "details": True}
-        return await self._harmless("list", directory, params, wire.listings, deadline)
+        return await self._sent("list", directory, params, wire.listings, deadline)
 
     def _batches(self, paths: Sequence[str]) -> Iterable[Sequence[str]]:
         size = self.settings.bulk_size
@@ -517,9 +530,9 @@ class NexusClient:
         """Send what not every dialect understands; `None`, from then on, where it is not."""
         if self.capabilities.has(extra) is False:
             return None
-        send = self._harmless if repeat else self._once
+        again = _is_passing if repeat else _never_left
         try:
-            reply = await send(extra.value, path, params, decoder, deadline)
+            reply = await self._sent(extra.value, path, params, decoder, deadline, again)
         except NexusError as error:
             if self.capabilities.has(extra) or error.reason is not Reason.BAD_REQUEST:
                 raise
@@ -528,54 +541,53 @@ class NexusClient:
         self.capabilities.understood[extra] = True
         return reply
 
-    async def _harmless(
+    async def _sent(
         self,
         method: str,
         path: str,
         params: Mapping[str, Any],
         decoder: msgspec.json.Decoder[T],
         deadline: Deadline | None,
+        again: WorthIt = _is_passing,
         doubts: list[NexusError] | None = None,
     ) -> T:
-        """Send a request whose repeat does no harm; `doubts` gathers what may have landed."""
-        return await self._retried(method, path, params, decoder, deadline, _is_passing, doubts)
+        """The result of one request, sent `again` after errors after which that does no harm.
 
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any],
-        decoder: msgspec.json.Decoder[T],
-        deadline: Deadline | None,
-    ) -> T:
-        """Send a request that may be repeated only if it provably never left."""
-        return await self._retried(method, path, params, decoder, deadline, _never_left)
-
-    async def _retried(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any],
-        decoder: msgspec.json.Decoder[T],
-        deadline: Deadline | None,
-        worth_it: WorthIt,
-        doubts: list[NexusError] | None = None,
-    ) -> T:
+        `doubts` gathers the attempts that may have landed.
+        """
         deadline = deadline or self.deadline()
         doubts = [] if doubts is None else doubts
-
-        def again(error: Exception) -> bool:
-            if isinstance(error, NexusError) and error.disposition is Disposition.AMBIGUOUS:
+        failed: list[Exception] = []
+        try:
+            return await self._rpc.call(method, path, params, decoder, deadline)
+        except NexusError as error:
+            if error.disposition is Disposition.AMBIGUOUS:
                 doubts.append(error)
-            return worth_it(error)
-
-        attempts = count(1)
+            if not again(error):
+                raise
+            failed.append(error)
+        attempts = count(2)
 
         def call() -> Awaitable[T]:
             return self._rpc.call(method, path, params, decoder, deadline, next(attempts))
 
+        return await self._sent_again(failed, call, deadline, again, doubts)
+
+    async def _sent_again(
+        self,
+        failed: list[Exception],
+        call: Callable[[], Awaitable[T]],
+        deadline: Deadline,
+        again: WorthIt,
+        doubts: list[NexusError],
+    ) -> T:
+        def worth_it(error: Exception) -> bool:
+            if isinstance(error, NexusError) and error.disposition is Disposition.AMBIGUOUS:
+                doubts.append(error)
+            return again(error)
+
         try:
-            return await self.retries.persist(call, again, deadline)
+            return await self.retries.persist_after(failed, call, worth_it, deadline)
         except NexusError as error:
             if doubts and error.disposition is not Disposition.AMBIGUOUS:
                 # the last attempt says nothing of the one before
@@ -618,15 +630,3 @@ async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except* NexusError as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, NexusError) and error.is_passing
-
-
-def _never_left(error: Exception) -> bool:
-    return (
-        isinstance(error, NexusError)
-        and error.is_passing
-        and error.disposition is Disposition.NEVER_SENT
-    )

@@ -86,7 +86,7 @@ class Rpc:
                 body = wire.encode_request(method, params, number)
             except (UnicodeEncodeError, TypeError) as error:
                 raise request.error(classification.UNENCODABLE, str(error)) from error
-            answer = await self._in_turn(request, deadline, "POST", f"/api/nfs/{method}", body)
+            answer = await self._send(request, deadline, "POST", f"/api/nfs/{method}", body)
             acknowledged = _acknowledged(answer, decoder, number)
             if acknowledged is not None:
                 return acknowledged.result
@@ -106,7 +106,7 @@ class Rpc:
         """
         verb, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
         with _Call(verb, route, 1, self._observers) as request:
-            answer = await self._in_turn(request, deadline, verb, route, content)
+            answer = await self._send(request, deadline, verb, route, content)
             verdict = classification.of_status(answer.status)
             if verdict.disposition is not Disposition.ACKNOWLEDGED:
                 envelope = _envelope(answer.body)
@@ -118,23 +118,54 @@ class Rpc:
                 raised = self._error(request, classification.UNREADABLE, str(error), error)
                 raise raised from raised.__cause__
 
-    async def _in_turn(
+    async def _send(
         self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
     ) -> Answer:
-        """Send a request when there is a connection for its operation."""
-        self._check_loop(request)
-        if not self._limiter.enter_at_once():
-            left = deadline.remaining if deadline.has_begun else self._settings.queue_timeout
-            try:
-                async with asyncio.timeout(left):
-                    await self._limiter.enter(deadline.turn.number)
-            except TimeoutError as error:
-                raise request.error(classification.OUT_OF_TIME) from error
+        """Send a request once, when there is a connection for its operation."""
+        await self._take_turn(request, deadline)
         try:
-            deadline.begin()
-            return await self._send(request, deadline, verb, route, body)
+            left = self._left(request, deadline)
+            connect_in = min(self._settings.connect_timeout, left)
+            answer_in = min(self._settings.request_timeout, left)
+            async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
+                return await self._transport.send(
+                    verb, route, body, connect_in=connect_in, answer_in=answer_in
+                )
+        except TimeoutError as error:
+            raise request.error(classification.LATE) from error
+        except NexusError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, it is looked up
+            detail = f"{type(error).__name__}: {error}".rstrip(": ")
+            verdict = classification.of_exception(error)
+            raised = self._error(request, verdict, detail, error)
+            raise raised from raised.__cause__
         finally:
             self._limiter.leave()
+
+    async def _take_turn(self, request: _Call, deadline: Deadline) -> None:
+        """Wait until there is a connection for the operation of this request."""
+        self._check_loop(request)
+        if self._limiter.enter_at_once():
+            return
+        left = deadline.remaining if deadline.has_begun else self._settings.queue_timeout
+        try:
+            async with asyncio.timeout(left):
+                await self._limiter.enter(deadline.turn.number)
+        except TimeoutError as error:
+            raise request.error(classification.OUT_OF_TIME) from error
+
+    def _left(self, request: _Call, deadline: Deadline) -> float:
+        """The seconds that a request which leaves now may take."""
+        deadline.begin()
+        left = deadline.remaining
+        if not left:
+            raise request.error(classification.OUT_OF_TIME)
+        if self._closed:
+            raise request.error(classification.CLIENT_CLOSED)
+        self.requests_sent += 1
+        request.sent()
+        return left
 
     def _check_loop(self, request: _Call) -> None:
         """Refuse to work in two event loops: connections belong to one."""
@@ -145,31 +176,6 @@ class Rpc:
                 classification.OTHER_LOOP,
                 "this client was used in another event loop before: make one for each loop",
             )
-
-    async def _send(
-        self, request: _Call, deadline: Deadline, verb: str, route: str, body: bytes | None
-    ) -> Answer:
-        left = deadline.remaining
-        if not left:
-            raise request.error(classification.OUT_OF_TIME)
-        if self._closed:
-            raise request.error(classification.CLIENT_CLOSED)
-        self.requests_sent += 1
-        request.sent()
-        connect_in = min(self._settings.connect_timeout, left)
-        answer_in = min(self._settings.request_timeout, left)
-        try:
-            async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
-                return await self._transport.send(
-                    verb, route, body, connect_in=connect_in, answer_in=answer_in
-                )
-        except TimeoutError as error:
-            raise request.error(classification.LATE) from error
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises, it is looked up
-            detail = f"{type(error).__name__}: {error}".rstrip(": ")
-            verdict = classification.of_exception(error)
-            raised = self._error(request, verdict, detail, error)
-            raise raised from raised.__cause__
 
     def _result(self, request: _Call, answer: Answer, number: int) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""

@@ -177,7 +177,7 @@ class HttpxTransport:
         connections = self._connections
         connections.under_way += 1
         try:
-            return await self._carried(connections.inner, request)
+            return await self._answer(await connections.inner.handle_async_request(request))
         except httpx.PoolTimeout as error:
             raise if_never_sent(error) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -193,8 +193,7 @@ class HttpxTransport:
             connections.under_way -= 1
             self._close_if_over(connections)
 
-    async def _carried(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> Answer:
-        response = await inner.handle_async_request(request)
+    async def _answer(self, response: httpx.Response) -> Answer:
         try:
             headers = response.headers
             stream = response.stream

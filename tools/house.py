@@ -1,0 +1,268 @@
+"""Measures the house: how deep a claim goes, what carries an etag, how long functions are.
+
+python tools/house.py           print the measures
+python tools/house.py --json    print them as JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import asyncio
+import json
+import re
+import statistics
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import httpx
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = ROOT / "nexus_bounty"
+SOURCES: Final = (PACKAGE, ROOT / "adapters")
+NOT_COUNTED: Final = ("mock", "testing")
+"""What stands for the server and for the tests."""
+MOST_LINES: Final = 400
+ETAG_NAMES: Final = ("etag", "content_id")
+_COMMIT: Final = re.compile(r"^write [^ ]*/zones/\w+/bounties/|^rename [^ ]*/bounties/commits/")
+"""The request that commits a bounty: of its file, or of the slot that it wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request, and the frames of ours that were on the stack when the transport got it."""
+
+    target: str
+    """Its method, and the path that it writes."""
+    frames: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Watching(httpx.AsyncBaseTransport):
+    """Passes requests on, and notes by which frames of ours each came."""
+
+    inner: httpx.AsyncBaseTransport
+    caller: str = ""
+    """The qualified name of the function from which frames are counted; none if empty."""
+    sent: list[Sent] = field(default_factory=list)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Note the stack, and send."""
+        if self.caller:
+            body = json.loads(request.content or b"{}")
+            params = body.get("params", {})
+            target = f"{body['method']} {params.get('new_path', params.get('path'))}"
+            self.sent.append(Sent(target, self._stack()))
+        return await self.inner.handle_async_request(request)
+
+    def _stack(self) -> tuple[str, ...]:
+        """Our frames from the caller to here, outermost first; empty if it is not on the stack."""
+        names: list[str] = []
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no other way
+        while frame is not None:
+            if _is_ours(frame):
+                names.append(frame.f_code.co_qualname)
+            if names and names[-1] == self.caller:
+                return tuple(reversed(names))
+            frame = frame.f_back
+        return ()
+
+
+def _is_ours(frame: FrameType) -> bool:
+    path = Path(frame.f_code.co_filename)
+    return PACKAGE in path.parents and path.relative_to(PACKAGE).parts[0] not in NOT_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many of our frames lie between a call and the transport: of its commit, and at most."""
+
+    commit: int
+    deepest: int
+    stack: tuple[str, ...]
+    """The frames of the commit."""
+
+    @classmethod
+    def of(cls, sent: list[Sent]) -> Depth:
+        """The depth by all that was `sent`."""
+        frames = [each.frames for each in sent if each.frames]
+        commit = next(each.frames for each in sent if each.frames and _COMMIT.search(each.target))
+        return cls(len(commit), max(map(len, frames)), commit)
+
+
+async def measure_store_claim(personality: str = "0.10", commit: Any = "auto") -> Depth:
+    """Of `store.claim_bounty`, on a bounty that the store has just created."""
+    from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient
+    from nexus_bounty.mock import MockNexus
+    from nexus_bounty.testing import make_bounty
+
+    mock = MockNexus(personality, atomic=True if personality == "0.10" else None)
+    watching = Watching(mock.transport())
+    async with NexusClient("http://nexus", transport=watching) as client:
+        store = NexusBountyStore(client, commit=commit)
+        bounty = await store.create_bounty(make_bounty())
+        watching.caller = "NexusBountyStore.claim_bounty"
+        await store.claim_bounty(bounty.bounty_id, AgentIdentity(agent_id="bob"), "c-1")
+        watching.caller = ""
+    return Depth.of(watching.sent)
+
+
+async def measure_operation_claim(personality: str = "0.10", commit: Any = "auto") -> Depth:
+    """Of `operations.claim`, with claims on Nexus, on a bounty that the process has created."""
+    from nexus_bounty import AgentIdentity, BountyOperations, NexusBountyStore, NexusClient
+    from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
+    from nexus_bounty.mock import MockNexus
+    from nexus_bounty.nexus.claims.store import NexusClaimStore
+    from nexus_bounty.testing import make_bounty
+
+    mock = MockNexus(personality, atomic=True if personality == "0.10" else None)
+    watching = Watching(mock.transport())
+    async with NexusClient("http://nexus", transport=watching) as client:
+        credit, bounty = MemoryCredits(), make_bounty()
+        await credit.top_up("t-1", account=bounty.creator.agent_id, amount=bounty.amount)
+        operations = BountyOperations(
+            NexusBountyStore(client, commit=commit),
+            credits=credit,
+            claims=NexusClaimStore(client, commit=commit),
+            contributions=MemoryContributionStore(),
+        )
+        await operations.create(bounty)
+        watching.caller = "BountyOperations.claim"
+        await operations.claim(bounty.bounty_id, AgentIdentity(agent_id="bob"))
+        watching.caller = ""
+    return Depth.of(watching.sent)
+
+
+# The source
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How many lines functions have, docstrings and decorators aside."""
+
+    functions: int
+    median: float
+    p95: int
+    longest: int
+    which: str
+
+
+def measure_functions() -> Lengths:
+    """Of all functions in the sources."""
+    found = sorted((_length(node), f"{name}:{node.name}") for name, node in _functions())
+    lengths = [length for length, _ in found]
+    p95 = lengths[int(len(lengths) * 0.95)]
+    return Lengths(len(lengths), statistics.median(lengths), p95, *found[-1])
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for name, tree in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield name, node
+
+
+def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    has_docstring = ast.get_docstring(node, clean=False) is not None
+    documented = (node.body[0].end_lineno or 0) - node.body[0].lineno + 1 if has_docstring else 0
+    return (node.end_lineno or node.lineno) - node.lineno + 1 - documented
+
+
+def etag_carriers() -> list[str]:
+    """The classes of which a field holds an etag."""
+    carriers = set()
+    for name, tree in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and _carries_etags(node):
+                carriers.add(f"{name}:{node.name}")
+    return sorted(carriers)
+
+
+def _carries_etags(node: ast.ClassDef) -> bool:
+    return any(_holds_etag(each, node.name) for each in node.body)
+
+
+def _holds_etag(statement: ast.stmt, owner: str) -> bool:
+    """Whether it is a field of text that is called an etag, or whose class is."""
+    if not isinstance(statement, ast.AnnAssign):
+        return False
+    name, kind = ast.unparse(statement.target), ast.unparse(statement.annotation)
+    return "str" in kind and any(each in f"{owner.lower()}.{name}" for each in ETAG_NAMES)
+
+
+def long_modules() -> dict[str, int]:
+    """The modules of more than so many lines, and how many they have."""
+    counted = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for path in _paths()
+    }
+    return {name: lines for name, lines in counted.items() if lines > MOST_LINES}
+
+
+def _paths() -> Iterator[Path]:
+    for root in SOURCES:
+        yield from sorted(root.rglob("*.py"))
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in _paths():
+        parts = path.relative_to(ROOT).parts
+        if not set(parts) & set(NOT_COUNTED):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+# Saying it
+
+DEPTHS: Final[dict[str, Callable[[], Awaitable[Depth]]]] = {
+    "store.claim_bounty": measure_store_claim,
+    "store.claim_bounty, by rename": lambda: measure_store_claim("0.7.0"),
+    "operations.claim": measure_operation_claim,
+    "operations.claim, by rename": lambda: measure_operation_claim("0.7.0"),
+}
+
+
+async def _measured() -> dict[str, Any]:
+    return {
+        "frames": {name: asdict(await measure()) for name, measure in DEPTHS.items()},
+        "etag_carriers": etag_carriers(),
+        "functions": asdict(measure_functions()),
+        "long_modules": long_modules(),
+    }
+
+
+def _say(measures: dict[str, Any]) -> None:
+    print("frames of ours to the transport")
+    for name, depth in measures["frames"].items():
+        print(f"  {name:32} commit {depth['commit']:2}, deepest {depth['deepest']:2}")
+    for frame in measures["frames"]["operations.claim"]["stack"]:
+        print(f"    {frame}")
+    carriers = measures["etag_carriers"]
+    print(f"carriers of an etag: {len(carriers)}", *carriers, sep="\n  ")
+    lengths = measures["functions"]
+    print(
+        f"functions: {lengths['functions']}, lines median {lengths['median']:g}, "
+        f"p95 {lengths['p95']}, longest {lengths['longest']} ({lengths['which']})"
+    )
+    print(f"modules over {MOST_LINES} lines: {len(measures['long_modules'])}")
+    for name, lines in measures["long_modules"].items():
+        print(f"  {lines:5} {name}")
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description="Measures the house.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    asked = parser.parse_args()
+    measures = asyncio.run(_measured())
+    if asked.json:
+        print(json.dumps(measures, indent=2))
+    else:
+        _say(measures)
+
+
+if __name__ == "__main__":
+    main()
