@@ -15,13 +15,35 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Final, Literal
 
 from nexus_bounty.mock.oracle import ReceivedRequest
 
 
 class FaultKind(StrEnum):
-    """Every way in which the mock can fail a request."""
+    """Every way in which the mock can fail a request; `words` names it in words.
+
+    Not applied:
+        REFUSE "connection refused": the connection is refused; the request never arrives.
+        DROP_BEFORE "request lost": the connection is lost and the request is not applied.
+        TIMEOUT_BEFORE "no answer, not applied": no answer ever; not applied.
+        STATUS_BEFORE "error status, not applied": an HTTP error instead of applying the request.
+        RPC_ERROR_BEFORE "internal error, not applied": JSON-RPC -32603 instead of applying it.
+    Applied once:
+        DROP_AFTER "answer lost": applied; its response is lost with the connection.
+        TIMEOUT_AFTER "no answer": no answer ever; applied.
+        TRUNCATE "answer cut short": applied; the response breaks off in the middle of its body.
+        GARBAGE "garbage": applied; the client gets a 200 that is no JSON-RPC answer.
+        STATUS_AFTER "error status": an HTTP error although the request was applied.
+        RPC_ERROR_AFTER "internal error": JSON-RPC -32603 although the request was applied.
+        DELAY "slow": waits before it is applied, then is answered as usual.
+        LATE "applied later": the client hears nothing; the request is applied later.
+    Applied twice:
+        DUPLICATE "applied twice": twice in a row; the client gets the first answer.
+        DUPLICATE_ECHO "echo": a proxy repeated it; the client gets the second answer, the echo of
+            its own success.
+        DUPLICATE_LATE "applied again later": answered as usual, and applied once more later.
+    """
 
     REFUSE = "refuse"
     """The connection is refused; the request never arrives."""
@@ -57,6 +79,11 @@ class FaultKind(StrEnum):
     """JSON-RPC error -32603 although the request was applied."""
 
     @property
+    def words(self) -> str:
+        """Its name in words, such as "answer lost"."""
+        return _WORDS[self]
+
+    @property
     def deliveries(self) -> int:
         """How often the server gets to apply the request, now or later."""
         return 0 if self in _NEVER_APPLIED else 2 if self in _DUPLICATES else 1
@@ -82,6 +109,24 @@ class FaultKind(StrEnum):
         return self is FaultKind.DELAY or self in _DUPLICATES
 
 
+_WORDS: Final = {
+    FaultKind.REFUSE: "connection refused",
+    FaultKind.DELAY: "slow",
+    FaultKind.DROP_BEFORE: "request lost",
+    FaultKind.DROP_AFTER: "answer lost",
+    FaultKind.TIMEOUT_BEFORE: "no answer, not applied",
+    FaultKind.TIMEOUT_AFTER: "no answer",
+    FaultKind.DUPLICATE: "applied twice",
+    FaultKind.DUPLICATE_ECHO: "echo",
+    FaultKind.DUPLICATE_LATE: "applied again later",
+    FaultKind.LATE: "applied later",
+    FaultKind.TRUNCATE: "answer cut short",
+    FaultKind.GARBAGE: "garbage",
+    FaultKind.STATUS_BEFORE: "error status, not applied",
+    FaultKind.STATUS_AFTER: "error status",
+    FaultKind.RPC_ERROR_BEFORE: "internal error, not applied",
+    FaultKind.RPC_ERROR_AFTER: "internal error",
+}
 _NEVER_APPLIED = frozenset(
     {
         FaultKind.REFUSE,

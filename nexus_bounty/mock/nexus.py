@@ -92,15 +92,17 @@ class MockNexus:
         self._exchange = Exchange(self.core, LateQueue(self._deliver_late), self.answer)
         self._running: set[asyncio.Task[Delivery]] = set()
 
-    def transport(self, *, pause: Pause = one_tick) -> MockTransport:
+    def transport(self, *, pause: Pause = one_tick, silence: float | None = None) -> MockTransport:
         """An httpx transport straight into this server, without sockets.
 
         Args:
             pause: Awaited with "request" before a request arrives and with "response" before its
                 answer does. By default every other task gets a turn; a scheduler puts its own
                 choices here.
+            silence: Seconds after which a request that is never answered times out; None is when
+                the client has had enough.
         """
-        return MockTransport(self, pause)
+        return MockTransport(self, pause, silence)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve one ASGI scope."""

@@ -29,11 +29,16 @@ class MockTransport(httpx.AsyncBaseTransport):
     Args:
         mock: The server.
         pause: What a request waits for on its way there and back.
+        silence: Seconds after which a request that is never answered times out; None is when
+            the client has had enough.
     """
 
-    def __init__(self, mock: MockNexus, pause: Pause = one_tick) -> None:
+    def __init__(
+        self, mock: MockNexus, pause: Pause = one_tick, silence: float | None = None
+    ) -> None:
         self._mock = mock
         self._pause = pause
+        self._silence = silence
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request there and its answer back.
@@ -46,7 +51,7 @@ class MockTransport(httpx.AsyncBaseTransport):
         received = self._receive(request, body)
         delivery = await self._deliver(request, received)
         await self._pause("response")
-        return await _heard(request, delivery)
+        return await _heard(request, delivery, self._silence)
 
     def _receive(self, request: httpx.Request, body: bytes) -> ReceivedRequest:
         target, _, query = request.url.raw_path.partition(b"?")
@@ -63,14 +68,16 @@ class MockTransport(httpx.AsyncBaseTransport):
             raise _never_answered(request) from exc
 
 
-async def _heard(request: httpx.Request, delivery: Delivery) -> httpx.Response:
+async def _heard(
+    request: httpx.Request, delivery: Delivery, silence: float | None
+) -> httpx.Response:
     answer = delivery.answer
     match delivery.fate:
         case Fate.REFUSED:
             raise httpx.ConnectError("All connection attempts failed", request=request)
         case Fate.SILENT:
             # Without a limit a client would wait for ever; nobody wants that of a test.
-            await asyncio.sleep(_read_timeout(request) or 0.0)
+            await asyncio.sleep((_read_timeout(request) or 0.0) if silence is None else silence)
             raise _never_answered(request)
         case Fate.ANSWERED | Fate.TRUNCATED if answer is not None:
             return _response(request, answer, truncated=delivery.fate is Fate.TRUNCATED)

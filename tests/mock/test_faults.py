@@ -297,3 +297,23 @@ async def test_under_httpx_s_own_asgi_transport_faults_raise_what_sockets_would(
         "ok",
     ]
     assert len(mock.log) == 4
+
+
+@virtual
+async def test_the_line_can_say_at_once_that_no_answer_will_ever_come() -> None:
+    """So that tests of many timeouts wait for none of them."""
+    waited = []
+    for silence in (None, 0.0):
+        mock = MockNexus(faults=[Fault(FaultKind.TIMEOUT_AFTER)])
+        began = asyncio.get_running_loop().time()
+        async with talking_to(mock, transport=mock.transport(silence=silence)) as rpc:
+            assert await rpc.outcome("write", path=PATH, content="x") == "ReadTimeout"
+        waited.append(asyncio.get_running_loop().time() - began)
+    assert waited[0] > 0 == waited[1]
+
+
+def test_every_kind_of_fault_has_words_and_is_explained_by_help() -> None:
+    """`help(FaultKind)` is where people look."""
+    assert len({each.words for each in FaultKind}) == len(FaultKind)
+    for each in FaultKind:
+        assert f'{each.name} "{each.words}": ' in (FaultKind.__doc__ or "")
