@@ -33,7 +33,7 @@ _LIFE: Final = tuple(STATUSES)
 
 def is_legal(current: BountyStatus, target: BountyStatus) -> bool:
     """Whether a bounty in `current` may go to `target`."""
-    return target in TRANSITIONS[current]
+    return target in TRANSITIONS.get(current, ())
 
 
 def sources_of(target: BountyStatus) -> tuple[BountyStatus, ...]:
@@ -51,7 +51,7 @@ def ahead_of(status: BountyStatus) -> frozenset[BountyStatus]:
     found: set[BountyStatus] = set()
     frontier = {status}
     while frontier:
-        steps = {(each, to) for each in frontier for to in TRANSITIONS[each]}
+        steps = {(each, to) for each in frontier for to in STATUSES[each].then}
         frontier = {to for each, to in steps if not goes_back(each, to)} - found
         found |= frontier
     return frozenset(found)

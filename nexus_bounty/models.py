@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
@@ -44,6 +44,23 @@ class BountyStatus(StrEnum):
     SETTLED = "settled"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def foreign(cls, value: str) -> BountyStatus:
+        """A status that another program gave a bounty, as it stands: no member, under no rule."""
+        status = str.__new__(cls, value)
+        status._name_ = status._value_ = value
+        return status
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is one of the statuses that we have rules for."""
+        return self.value in BountyStatus.__members__.values()
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        """Pickle by value, which `BountyStatus(value)` would refuse for a foreign one."""
+        return (BountyStatus if self.is_known else BountyStatus.foreign), (self.value,)
 
 
 class RewardType(StrEnum):

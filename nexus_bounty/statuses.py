@@ -90,7 +90,24 @@ class StatusRow:
     repairs: frozenset[Repair]
 
 
-STATUSES: Final[Mapping[BountyStatus, StatusRow]] = {
+FOREIGN: Final = StatusRow(
+    means="is in a status of another program, and is left as it is",
+    colour="magenta",
+    credits=Credits.ESCROW,
+    claimer=Claimer.NONE,
+    repairs=frozenset(),
+)
+"""What any other status means: nobody here moves the bounty, or the credits that it may have."""
+
+
+class _Table(dict[BountyStatus, StatusRow]):
+    """A row for each status of ours; any other one has the row of foreign ones."""
+
+    def __missing__(self, status: BountyStatus) -> StatusRow:
+        return FOREIGN
+
+
+_ROWS: Final[Mapping[BountyStatus, StatusRow]] = {
     _S.DRAFT: StatusRow(
         means="is being created",
         colour="dim",
@@ -157,6 +174,7 @@ STATUSES: Final[Mapping[BountyStatus, StatusRow]] = {
         repairs=frozenset({Repair.END_ESCROW}),
     ),
 }
+STATUSES: Final[Mapping[BountyStatus, StatusRow]] = _Table(_ROWS)
 """In the order of a bounty's life; only a release goes against it."""
 
 TOMBSTONE: Final = _S.CANCELLED

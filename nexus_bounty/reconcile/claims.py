@@ -65,6 +65,8 @@ def _about(claim: Claim) -> str:
 
 
 def _belongs(claim: Claim, bounty: Bounty) -> bool:
+    if not bounty.status.is_known:
+        return True  # whoever gave it that status knows what it needs
     holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
     needed = STATUSES[bounty.status].claimer in (Claimer.AT_WORK, Claimer.BEING_PAID)
     return needed and holder == claim.agent.agent_id

@@ -537,13 +537,24 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.get_history, bounty_id)
 
-    def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
-        """The bounties that match, newest first; none that was committed before is missed."""
-        return self._run(self.wrapped.list_bounties, query)
+    def list_bounties(
+        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> list[Bounty]:
+        """The bounties that match, newest first; none that was committed before is missed.
 
-    def walk_bounties(self, query: BountyQuery | None = None) -> Iterator[Bounty]:
-        """Every bounty that matches, in no order, holding one page of documents at a time."""
-        return self._iterate(self.wrapped.walk_bounties, query)
+        `unreadable` gets what is wrong with documents that cannot be understood, by their ids:
+        they are left out, and may be some of those asked for.
+        """
+        return self._run(self.wrapped.list_bounties, query, unreadable=unreadable)
+
+    def walk_bounties(
+        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> Iterator[Bounty]:
+        """Every bounty that matches, in no order, holding one page of documents at a time.
+
+        `unreadable` gets what is left out, as in `list_bounties`.
+        """
+        return self._iterate(self.wrapped.walk_bounties, query, unreadable=unreadable)
 
     def walk_ids(self, status: BountyStatus, after: str = "") -> Iterator[str]:
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from nexus_bounty.mock import PERSONALITIES, MockNexus
+from tests.cli.conftest import API_KEY
 from tests.cli.shell import Life, Shell
 
 DEADLINE = "2100-01-01T00:00:00Z"
@@ -111,6 +113,30 @@ def test_listings_are_newest_first_and_cut_as_asked(shell: Shell, life: Life) ->
     assert "2 of 4" in shell("list", "--limit", 2).said
     assert shell.json("list", "--creator", "nobody") == {"bounties": [], "total": 0}
     assert "No bounties" in shell("list", "--creator", "nobody").said
+
+
+def write(url: str, path: str, text: str) -> None:
+    """Write a file as another program does."""
+    params = {"path": path, "content": text}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "write", "params": params}
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    answer = httpx.post(f"{url}/api/nfs/write", json=body, headers=headers)
+    assert "error" not in answer.json(), answer.text
+
+
+def test_a_listing_counts_and_names_what_cannot_be_understood(
+    shell: Shell, life: Life, url: str
+) -> None:
+    """It would be missing silently otherwise."""
+    life.post()
+    write(url, "/zones/default/bounties/broken.json", "{}")
+    write(url, "/zones/default/bounties/odd.json", "[bold]no JSON")
+    listed = shell.json("list")
+    assert listed["total"] == 1
+    assert sorted(listed["unreadable"]) == ["broken", "odd"]
+    said = shell("list").said
+    assert "2 left out, which cannot be understood" in said
+    assert "- broken: " in said
 
 
 def test_a_bounty_past_its_deadline_is_expired_and_its_credits_come_back(

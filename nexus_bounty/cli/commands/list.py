@@ -13,9 +13,11 @@ from nexus_bounty.cli.output import Reply, lines, progress, safe
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
-from nexus_bounty.statuses import STATUSES
 
 PLACE = ("Bounties", 2)
+_NAMED = 20
+"""How many documents that cannot be understood are named; with --json all are."""
+
 EXAMPLES = (
     "list --status open --status claimed",
     "list --creator alice --limit 10 --json",
@@ -42,13 +44,16 @@ async def show_list(
         status=status or None, creator_agent_id=creator, claimed_by_agent_id=claimer
     )
     found: list[Bounty] = []
+    unreadable: dict[str, str] = {}
     with progress("Reading bounties") as step:
-        async for bounty in session.store.walk_bounties(query):
+        async for bounty in session.store.walk_bounties(query, unreadable=unreadable):
             found.append(bounty)
             step()
     found.sort(key=lambda each: (each.created_at, each.bounty_id), reverse=True)
     shown = found[offset : offset + limit]
-    return Reply({"bounties": shown, "total": len(found)}, _table(shown, len(found)))
+    data = {"bounties": shown, "total": len(found)}
+    data |= {"unreadable": unreadable} if unreadable else {}
+    return Reply(data, lines(_table(shown, len(found)), _left_out(unreadable)))
 
 
 def _table(shown: list[Bounty], total: int) -> RenderableType:
@@ -74,5 +79,11 @@ def _table(shown: list[Bounty], total: int) -> RenderableType:
     return lines(table, rest)
 
 
-def _status(bounty: Bounty) -> Text:
-    return status_text(bounty.status).append(f" (it {STATUSES[bounty.status].means})", "dim")
+def _left_out(unreadable: dict[str, str]) -> RenderableType | None:
+    """How many documents are not in the list because they cannot be understood, and which."""
+    if not unreadable:
+        return None
+    heading = safe(f"{len(unreadable)} left out, which cannot be understood:", "yellow")
+    named = [safe(f"- {name}: {why}", "dim") for name, why in sorted(unreadable.items())]
+    more = safe(f"and {len(named) - _NAMED} more", "dim") if len(named) > _NAMED else None
+    return lines(heading, *named[:_NAMED], more)

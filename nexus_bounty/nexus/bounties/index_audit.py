@@ -97,7 +97,7 @@ class IndexAudit:
         unreadable: dict[str, str] = {}
         for document in await self._strategy.read_many(documents, self._client.deadline()):
             bounty = listed(document, to_bounty, unreadable)
-            if bounty is not None and isinstance(document, Document):
+            if bounty and bounty.status.is_known and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
                 generation = document.history.marker_seq
                 marker = self._zone.marker(bounty.status, bounty_id, generation)

@@ -79,6 +79,8 @@ class IndexRepair:
                 path for path in found.markers if _standing(status, path, known) is Standing.STALE
             ]
         for bounty_id, each in known.items():
+            if not each.status.is_known:  # where its program lists it is not ours to say
+                continue
             needed = self._zone.marker(each.status, bounty_id, each.history.marker_seq)
             if needed not in findings[each.status].markers:
                 findings[each.status].missing.append(bounty_id)

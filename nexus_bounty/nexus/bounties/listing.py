@@ -31,6 +31,9 @@ from nexus_bounty.validation import check_query
 Place = tuple[datetime, str]
 """Where a bounty stands in a listing: by its time of creation, then by its id; newest is last."""
 
+Unreadable = dict[str, str] | None
+"""Gets what is wrong with documents that cannot be understood, by their ids; `None` if unwanted."""
+
 ALIVE = BountyQuery(status=swept_for(Repair.EXPIRE))
 
 
@@ -62,13 +65,13 @@ class BountyListing:
         self._snapshots.clear()
         self._dates.clear()
 
-    async def select(self, query: BountyQuery) -> list[Bounty]:
+    async def select(self, query: BountyQuery, unreadable: Unreadable = None) -> list[Bounty]:
         """The bounties that match, newest first, cut to `offset` and `limit`."""
         check_query(query)
         if query.limit is None:
-            found = [bounty async for bounty in self.walk(query)]
+            found = [bounty async for bounty in self.walk(query, unreadable)]
         else:
-            found = await self._newest(query, query.offset + query.limit)
+            found = await self._newest(query, query.offset + query.limit, unreadable)
         found.sort(key=place, reverse=True)
         return found[query.offset :]
 
@@ -99,20 +102,27 @@ class BountyListing:
         dates = self._dates.recall(path)
         return dates is None or dates.deadline < now
 
-    async def walk(self, query: BountyQuery) -> AsyncIterator[Bounty]:
-        """The bounties that match, in no order, holding one page of documents at a time."""
+    async def walk(
+        self, query: BountyQuery, unreadable: Unreadable = None
+    ) -> AsyncIterator[Bounty]:
+        """The bounties that match, in no order, holding one page of documents at a time.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids.
+        """
         check_query(query)
         etags = _Etags(self._strategy, self._client, self._zone.bounties, self._snapshots)
         seen: set[str] = set()  # a bounty may have several markers
         async for candidates in self._candidates(query):
             unseen = [path for path in candidates if path not in seen]
-            for path, bounty in (await self._current(unseen, etags)).items():
+            for path, bounty in (await self._current(unseen, etags, unreadable)).items():
                 if query.matches(bounty):
                     if query.statuses is not None:
                         seen.add(path)
                     yield bounty
 
-    async def _newest(self, query: BountyQuery, number: int) -> list[Bounty]:
+    async def _newest(
+        self, query: BountyQuery, number: int, unreadable: Unreadable
+    ) -> list[Bounty]:
         """The `number` newest bounties that match.
 
         Of those whose time of creation is known, only as many are read as are needed.
@@ -127,14 +137,15 @@ class BountyListing:
                     unknown.append(path)
                 else:
                     known.add((dates.created_at, paths.document_id(path)), path)
-            best.add(each for each in (await self._read(unknown)).values() if query.matches(each))
+            read = await self._read(unknown, unreadable)
+            best.add(each for each in read.values() if query.matches(each))
         for places in known.by(max(number, 1)):
             if not best.would_take(places[0][0]):
                 return best.bounties
-            found = await self._read([path for _, path in places])
+            found = await self._read([path for _, path in places], unreadable)
             best.add(each for each in found.values() if query.matches(each))
         if known.is_cut:  # so many have moved on that one which was left out may be needed
-            async for bounty in self.walk(query):
+            async for bounty in self.walk(query, unreadable):
                 best.add([bounty])
         return best.bounties
 
@@ -159,23 +170,27 @@ class BountyListing:
     async def _page(self, after: str) -> Page:
         return await self._strategy.page(self._zone.bounties, after, self._client.deadline())
 
-    async def _current(self, candidates: Sequence[str], etags: _Etags) -> dict[str, Bounty]:
+    async def _current(
+        self, candidates: Sequence[str], etags: _Etags, unreadable: Unreadable
+    ) -> dict[str, Bounty]:
         """The bounties at these paths; those that have not changed are not read again."""
         tags = await etags.of(candidates)
         known = {path: self._snapshots.recall(path, tags.get(path)) for path in candidates}
         changed = [path for path, snapshot in known.items() if snapshot is None]
-        found = await self._read(changed)
+        found = await self._read(changed, unreadable)
         for path, snapshot in known.items():
             if snapshot is not None and snapshot.bounty is not None:
                 found[path] = snapshot.bounty
         return found
 
-    async def _read(self, candidates: Sequence[str]) -> dict[str, Bounty]:
+    async def _read(
+        self, candidates: Sequence[str], unreadable: Unreadable = None
+    ) -> dict[str, Bounty]:
         """The bounties at these paths, by their paths, that exist and can be read."""
         found = {}
         deadline = self._client.deadline()
         for document in await self._strategy.read_many(candidates, deadline) if candidates else ():
-            bounty = listed(document, to_bounty)
+            bounty = listed(document, to_bounty, unreadable)
             if bounty is not None:
                 self._dates.remember(document.path, bounty)
                 found[document.path] = bounty

@@ -86,7 +86,12 @@ def left_behind(
 def standing(
     marked: BountyStatus, generation: int | None, status: BountyStatus, history: History
 ) -> Standing:
-    """How a marker of `marked` stands to a bounty in `status`."""
+    """How a marker of `marked` stands to a bounty in `status`.
+
+    Out of a status of another program a bounty may go anywhere.
+    """
+    if not status.is_known:
+        return Standing.AHEAD
     if generation is not None and generation > history.seq:
         return Standing.AHEAD
     if marked is status and generation in (None, history.marker_seq):

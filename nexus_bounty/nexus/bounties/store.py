@@ -188,13 +188,24 @@ class NexusBountyStore:
         document = await self._strategy.read(path, self._client.deadline())
         return document.history.ops if document else ()
 
-    async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
-        """The bounties that match, newest first; none that was committed before is missed."""
-        return await self._listing.select(query or BountyQuery())
+    async def list_bounties(
+        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> list[Bounty]:
+        """The bounties that match, newest first; none that was committed before is missed.
 
-    def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
-        """Every bounty that matches, in no order, holding one page of documents at a time."""
-        return self._listing.walk(query or BountyQuery())
+        `unreadable` gets what is wrong with documents that cannot be understood, by their ids:
+        they are left out, and may be some of those asked for.
+        """
+        return await self._listing.select(query or BountyQuery(), unreadable)
+
+    def walk_bounties(
+        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> AsyncIterator[Bounty]:
+        """Every bounty that matches, in no order, holding one page of documents at a time.
+
+        `unreadable` gets what is left out, as in `list_bounties`.
+        """
+        return self._listing.walk(query or BountyQuery(), unreadable)
 
     def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.

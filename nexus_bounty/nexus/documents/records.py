@@ -23,6 +23,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.claim_shapes import flattened
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.nexus.documents.lenient import known_status, understood
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import MOST_AMOUNT, is_name
 
@@ -46,7 +47,10 @@ def to_bounty(document: Document) -> Bounty:
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    bounty = _view(document, Bounty)
+    value, foreign = known_status(document.value)
+    bounty = _view(document, Bounty, value)
+    if foreign is not None:
+        bounty = msgspec.structs.replace(bounty, status=foreign)
     if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
         raise UnreadableDocumentError(document.path, "it does not say which bounty it is about")
     if not 0 < bounty.amount <= MOST_AMOUNT:
@@ -159,11 +163,18 @@ def listed(
 
 
 def _view(document: Document, kind: type[W], value: Mapping[str, Any] | None = None) -> W:
+    value = document.value if value is None else value
     try:
-        record = msgspec.convert(document.value if value is None else value, kind)
+        return _aware(msgspec.convert(value, kind))
+    except msgspec.ValidationError:  # it is odd, or wrong
+        return _view_of_the_odd(document.path, understood(document.path, value, kind), kind)
+
+
+def _view_of_the_odd(path: str, value: Mapping[str, Any], kind: type[W]) -> W:
+    try:
+        return _aware(msgspec.convert(value, kind))
     except msgspec.ValidationError as error:
-        raise UnreadableDocumentError(document.path, str(error)) from error
-    return _aware(record)
+        raise UnreadableDocumentError(path, str(error)) from error
 
 
 def _aware(record: W) -> W:
