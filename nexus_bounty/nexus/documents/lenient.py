@@ -33,11 +33,12 @@ def understood(path: str, value: Mapping[str, Any], kind: type[Wire]) -> Mapping
 
 
 def known_status(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], BountyStatus | None]:
-    """`value` with a status that we know, and the one that it has if that is another program's."""
+    """`value`, and its status instead if that is another program's."""
     status = value.get("status")
     if not isinstance(status, str) or not status or status in _KNOWN:
         return value, None
-    return {**value, "status": BountyStatus.OPEN.value}, BountyStatus.foreign(status)
+    rest = {key: item for key, item in value.items() if key != "status"}
+    return rest, BountyStatus.foreign(status)
 
 
 def _time_keys(kind: type[Wire]) -> list[str]:

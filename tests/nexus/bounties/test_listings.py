@@ -145,7 +145,7 @@ UNREADABLE = {
     "half": b'{"bountyId": "b-2", "title"',
     "list": b"[]",
     "empty": b"{}",
-    "status": json.dumps({"status": "gone"}).encode(),
+    "status": json.dumps({"status": 7}).encode(),
     "evidence": json.dumps({"nexusBounty": 7}).encode(),
 }
 
