@@ -241,7 +241,7 @@ class InvalidInputError(PreCommitError, ValueError):
     advice = "Nothing was sent; correct the input"
 
     def __init__(self, field: str, value: object, problem: str, **context: Any) -> None:
-        shown = repr(value)
+        shown = _shown(value)
         self.field = field
         self.value = shown if len(shown) <= 80 else f"{shown[:77]}..."
         context.setdefault("evidence", Evidence(proof=Proof.LOCAL_CHECK))
@@ -250,6 +250,14 @@ class InvalidInputError(PreCommitError, ValueError):
     def details(self) -> dict[str, Any]:
         """The error as plain values, the field and what was given included."""
         return super().details() | {"field": self.field, "value": self.value}
+
+
+def _shown(value: object) -> str:
+    """The repr of a value that may be anything: lists too deep for it, integers too long."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a refusal never fails on what it refuses
+        return f"<{type(value).__name__} that cannot be shown>"
 
 
 class BountyNotFoundError(PreCommitError, LookupError):

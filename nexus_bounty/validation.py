@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +28,8 @@ MOST_KEY_CHARACTERS: Final = 255
 MOST_AMOUNT: Final = 2**53 - 1
 """The largest integer that every JSON reader, JavaScript's too, takes exactly."""
 MOST_NESTING: Final = 64
+MOST_BITS: Final = 1024
+"""Of an integer: Python itself refuses to read one that is some times as long."""
 LONGEST: Final = timedelta(days=36_500)
 """The longest duration: a time so far from now still is one."""
 
@@ -131,9 +134,16 @@ def check_json(field: str, value: Any, depth: int = 0) -> None:
             check_json(f"{field}[{index}]", item, depth + 1)
     elif isinstance(value, str):
         _check_encodable(field, value)
-    elif isinstance(value, float) and not math.isfinite(value):
+    else:
+        _check_plain(field, value)
+
+
+def _check_plain(field: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputError(field, value, "must be a finite number")
-    elif not (value is None or type(value) in (bool, int, float)):
+    if type(value) is int and value.bit_length() > MOST_BITS:
+        raise InvalidInputError(field, value, f"must be an integer of at most {MOST_BITS} bits")
+    if not (value is None or type(value) in (bool, int, float)):
         raise InvalidInputError(
             field, value, "must be JSON: null, bool, number, text, list or dict"
         )
@@ -157,6 +167,10 @@ def check_criteria(field: str, value: object) -> None:
             f"{field}.metric_threshold", value.metric_threshold, "must be a number"
         )
     check_json(f"{field}.metric_threshold", value.metric_threshold)
+    if abs(value.metric_threshold or 0) > sys.float_info.max:
+        raise InvalidInputError(
+            f"{field}.metric_threshold", value.metric_threshold, "must be a finite number"
+        )
     if value.metric_threshold is not None and value.metric_name is None:
         raise InvalidInputError(f"{field}.metric_name", None, "is needed with a metric_threshold")
     if value.metric_direction not in (None, "minimize", "maximize"):

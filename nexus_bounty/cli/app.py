@@ -6,12 +6,14 @@ import inspect
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from nexus_bounty.cli.overview import PACKAGE, command_files, is_work
+from nexus_bounty.cli.screen import is_unread, lost, screens
 
 _EPILOG: Final = """
 Exit codes: 0 done; 1 other error; 2 wrong usage or input; 3 it did not happen and can no longer
@@ -20,6 +22,8 @@ for another operation; 130 interrupted.
 
 Start with: nexus-bounty demo
 """
+_NAME: Final = "nexus-bounty"
+_USAGE: Final = 2
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -71,9 +75,8 @@ def _examples(shown: Sequence[str]) -> str:
 
 
 app = typer.Typer(
-    name="nexus-bounty",
+    name=_NAME,
     cls=CommandFiles,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks would show local variables, keys among them
     rich_markup_mode=None,  # to import it takes longer than all the rest of the overview
     context_settings=_CONTEXT,
@@ -105,24 +108,46 @@ def root(
 
 
 def run() -> None:
-    """Run the command line.
+    """Run the command line; no input and no terminal makes it end in a traceback.
 
     Raises:
         SystemExit: Always.
     """
-    if "--json" not in sys.argv[1:]:
-        app(prog_name="nexus-bounty")
-        return
-    try:
-        sys.exit(app(prog_name="nexus-bounty", standalone_mode=False) or 0)
-    except Exception as error:
-        # what all errors of usage have in common; typer has no public name for their base
-        format_message = getattr(error, "format_message", None)
-        if format_message is None:
-            raise
-        from nexus_bounty.cli.exits import ExitCode
-        from nexus_bounty.cli.failures import usage
-        from nexus_bounty.cli.output import write_json
+    with screens():
+        code = _ended()
+        sys.stdout.flush()
+        if code == 0 and lost() and not is_unread():
+            code = 1  # a page of help or the like that did not arrive
+    sys.exit(code)
 
-        write_json(usage(format_message()).data)
-        sys.exit(ExitCode.USAGE)
+
+def _ended() -> int:
+    """Run the command; its exit code."""
+    given = sys.argv[1:]
+    try:
+        code = app(None if given else ["--help"], prog_name=_NAME, standalone_mode=False)
+        return int(code or 0) if given else _USAGE
+    except (KeyboardInterrupt, typer.Abort):  # a command says more of what it has begun
+        return _said(None)
+    except ModuleNotFoundError:
+        raise  # of the extra: whoever started this says what to install
+    except Exception as error:  # noqa: BLE001 - whatever it is, a traceback helps nobody
+        return _said(error)
+
+
+def _said(error: Exception | None) -> int:
+    """Say what stopped the program before its command did anything; its exit code."""
+    from nexus_bounty.cli import failures
+    from nexus_bounty.cli.command import say
+
+    if error is None:
+        failure = failures.interrupted(None)
+    elif format_message := getattr(error, "format_message", None):
+        # what all errors of usage have in common; typer has no public name for their base
+        context = getattr(error, "ctx", None)
+        failure = failures.usage(format_message(), context.command_path if context else _NAME)
+    else:
+        failure = failures.unexpected(error, None)
+    options = takewhile(lambda each: each != "--", sys.argv[1:])
+    say(failure, as_json="--json" in options)
+    return int(failure.exit_code)

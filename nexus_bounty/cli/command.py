@@ -11,11 +11,13 @@ from inspect import Parameter, Signature
 from typing import Any, get_type_hints
 
 import typer
+from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.failures import Failure, expected, interrupted
+from nexus_bounty.cli.failures import Failure, expected, interrupted, unexpected
 from nexus_bounty.cli.options import Options, OutputOptions
-from nexus_bounty.cli.output import Reply, notices, stderr, stdout, write_json
+from nexus_bounty.cli.output import Reply, notices, safe, stderr, stdout, write_json
+from nexus_bounty.cli.screen import accept_loss, is_unread, lost
 from nexus_bounty.cli.session import Session
 
 Work = Callable[..., Awaitable[Reply] | None]
@@ -35,7 +37,8 @@ def command(options: type[OutputOptions] = Options) -> Callable[[Work], Command]
         @functools.wraps(work)
         def run(**given: Any) -> None:
             chosen = options(**{each.name: given.pop(each.name) for each in shared})
-            _finish(chosen, _carry_out(chosen, work, given))
+            session = Session(chosen)
+            _finish(session, _carry_out(session, work, given))
 
         # what typer reads the command line's options from
         run.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -55,38 +58,63 @@ def _parameters_of(options: type[OutputOptions]) -> list[Parameter]:
     ]
 
 
-def _carry_out(options: OutputOptions, work: Work, given: dict[str, Any]) -> Reply | Failure | None:
+def _carry_out(session: Session, work: Work, given: dict[str, Any]) -> Reply | Failure | None:
     """Run `work` to its answer, or to what to say instead; `None` if it has said all itself."""
-    session = Session(options)
     try:
         if not inspect.iscoroutinefunction(work):
             work(session, **given)
             return None
         with notices():
-            return asyncio.run(_whole(session, work, given))
+            asyncio.run(_whole(session, work, given))
     except KeyboardInterrupt:
-        return interrupted(session.attempt)
-    except Exception as error:
-        failure = expected(error, session.attempt)
-        if failure is None:
-            raise
-        return failure
+        return session.reply or interrupted(session.attempt)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the verdict must be told
+        failure = expected(error, session.attempt) or unexpected(error, session.attempt)
+        return session.reply or failure
+    return session.reply
 
 
 async def _whole(
     session: Session, work: Callable[..., Awaitable[Reply]], given: dict[str, Any]
-) -> Reply:
+) -> None:
+    """Keep the answer in the session: what fails while it is closed does not change it."""
     async with session:
-        return await work(session, **given)
+        session.reply = await work(session, **given)
 
 
-def _finish(options: OutputOptions, answer: Reply | Failure | None) -> None:
+def say(answer: Reply | Failure, *, as_json: bool) -> None:
+    """Write an answer where it belongs."""
+    if as_json:
+        write_json(answer.data)
+        return
+    console = stderr() if isinstance(answer, Failure) else stdout()
+    # one line stays one, however long: a refusal is to be read by scripts, too
+    console.print(answer.text, soft_wrap=isinstance(answer.text, Text))
+    console.file.flush()
+
+
+def _finish(session: Session, answer: Reply | Failure | None) -> None:
     if answer is None:
         return
-    if options.as_json:
-        write_json(answer.data)
-    else:
-        console = stderr() if isinstance(answer, Failure) else stdout()
-        console.print(answer.text)
-    if answer.exit_code is not ExitCode.OK:
-        raise typer.Exit(int(answer.exit_code))
+    code = answer.exit_code
+    try:
+        say(answer, as_json=session.as_json)
+        if lost() and (session.as_json or isinstance(answer, Reply)):
+            code = _unheard(session, code)
+    except KeyboardInterrupt:  # while it is being said: what happened has happened
+        pass
+    if code is not ExitCode.OK:
+        raise typer.Exit(int(code))
+
+
+def _unheard(session: Session, code: ExitCode) -> ExitCode:
+    """Say on stderr what could not be said on stdout; the exit code of a read that is lost."""
+    changed = session.attempt is not None or session.changes
+    if code is ExitCode.OK and not changed and not is_unread():
+        code = ExitCode.ERROR
+    if changed or not is_unread():
+        key = f"; its key is {session.attempt.key}" if session.attempt else ""
+        told = f"The answer could not be written ({lost()}): it ended with exit code {code}{key}."
+        stderr().print(safe(told, "bold yellow"), soft_wrap=True)
+    accept_loss()
+    return code

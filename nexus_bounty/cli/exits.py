@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     OK = 0
     """It is done."""
     ERROR = 1
-    """Something else went wrong, such as a read that failed; nothing was changed."""
+    """Something else went wrong, such as a read, or writing its answer; nothing was changed."""
     USAGE = 2
     """The command line or its input is wrong; nothing was sent."""
     PRE_COMMIT = 3
@@ -40,3 +40,7 @@ OF_OUTCOME = {
     Outcome.OTHER_OPERATION: ExitCode.OTHER_OPERATION,
 }
 """The exit code that says each outcome."""
+
+
+class UsageProblem(Exception):  # noqa: N818 - a problem of the user's, not an error of ours
+    """The options do not go together, or a value cannot be read; nothing was sent."""

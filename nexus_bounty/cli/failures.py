@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from rich.console import RenderableType
 from rich.text import Text
 
-from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode
-from nexus_bounty.cli.output import facts, lines, safe
+from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode, UsageProblem
+from nexus_bounty.cli.output import facts, lines, safe, shortened
 from nexus_bounty.cli.session import Attempt
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.settings import ConfigurationError
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.outcomes import (
     CommitUnknownError,
@@ -71,6 +72,8 @@ _HEADINGS: Final = {
     Outcome.OTHER_OPERATION: "was not tried: its key stands for another operation",
 }
 
+OURS: Final = "an error that nobody has thought of; please report it"
+
 _AFTER_A_READ: Final = {
     Reason.NO_CONNECTION: "Check --url; `nexus-bounty mock-server` starts a server to try with.",
     Reason.BAD_URL: "Check --url, which must start with http:// or https://.",
@@ -78,10 +81,6 @@ _AFTER_A_READ: Final = {
     Reason.PERMISSION: "Use a key that may read this zone, or check --zone.",
     Reason.NO_SUCH_ROUTE: "Check --url: what answers there does not look like Nexus.",
 }
-
-
-class UsageProblem(Exception):  # noqa: N818 - a problem of the user's, not an error of ours
-    """The options do not go together, or a value cannot be read; nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
     """What to say about an error that people can do something about; `None` for a bug of ours."""
     if isinstance(error, OutcomeError):
         return _outcome(_as_far_as_known(error, attempt), attempt)
-    if isinstance(error, UsageProblem):
+    if isinstance(error, UsageProblem | ConfigurationError):
         return usage(str(error))
     if isinstance(error, ValidationError):
         return usage("; ".join(_setting(each["loc"], each["msg"]) for each in error.errors()))
@@ -106,15 +105,26 @@ def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
         return _plain(error, f"Nexus could not be read: {error}", advice)
     if isinstance(error, UnreadableDocumentError):
         return _plain(error, str(error), "Another program wrote it; it was left as it is.")
-    if isinstance(error, PlainError | OSError):
+    if isinstance(error, PlainError) or (isinstance(error, OSError) and attempt is None):
         return _plain(error, str(error))
     return None
 
 
-def usage(message: str) -> Failure:
-    """The failure for a command line that cannot be carried out."""
-    data = {"error": "UsageError", "message": message, "exitCode": int(ExitCode.USAGE)}
-    return Failure(ExitCode.USAGE, data, _headed(message, "red"))
+def unexpected(error: Exception, attempt: Attempt | None) -> Failure:
+    """The failure for a fault of ours: what was under way may have happened."""
+    what = f"{type(error).__name__}: {shortened(str(error))}"
+    if attempt is None:
+        return _plain(error, f"{OURS}: {what}")
+    unknown = CommitUnknownError(f"{OURS}: {what}", idempotency_key=attempt.key)
+    return _outcome(unknown.about(attempt.operation, attempt.bounty_id, attempt.key), attempt)
+
+
+def usage(message: str, command: str | None = None) -> Failure:
+    """The failure for a command line that cannot be carried out: one line, with where to look."""
+    said = shortened(" ".join(message.split()))
+    data = {"error": "UsageError", "message": said, "exitCode": int(ExitCode.USAGE)}
+    text = f"{said.removesuffix('.')}. See `{command} -h`." if command else said
+    return Failure(ExitCode.USAGE, data, _headed(text, "red"))
 
 
 def interrupted(attempt: Attempt | None) -> Failure:
@@ -156,25 +166,28 @@ def _as_far_as_known(error: OutcomeError, attempt: Attempt | None) -> OutcomeErr
 def _outcome(error: OutcomeError, attempt: Attempt | None) -> Failure:
     wrong_input = isinstance(error, InvalidInputError)
     exit_code = ExitCode.USAGE if wrong_input else OF_OUTCOME[error.outcome]
-    money = _money(attempt.operation, error.outcome) if attempt and not wrong_input else None
+    money = _money(attempt.operation, error.outcome) if attempt else None
     notes = getattr(error, "__notes__", [])
     if notes:
         money = f"{money or ''} {'; '.join(notes)}: `nexus-bounty reconcile` sees to it.".strip()
     following = _next(error, attempt)
+    if wrong_input:
+        data = error.details() | {"exitCode": int(exit_code), "next": following}
+        return Failure(exit_code, data, _headed(shortened(error.message), "red"))
     data = error.details() | {"exitCode": int(exit_code), "next": following}
     rows = facts(
         ("Money", money),
         ("Owed", ", ".join(error.pending) if isinstance(error, PostCommitError) else None),
         ("Next", following),
-        ("Key", error.idempotency_key if not wrong_input else None),
-        ("Proof", _proof(error.evidence) if not wrong_input else None),
+        ("Key", error.idempotency_key),
+        ("Proof", _proof(error.evidence)),
     )
     text = lines(_heading(error, attempt), rows)
     return Failure(exit_code, data | ({"money": money} if money else {}), text)
 
 
 def _heading(error: OutcomeError, attempt: Attempt | None) -> Text:
-    if attempt is None or isinstance(error, InvalidInputError):
+    if attempt is None:
         return _headed(error.message, "red")
     style = "red" if error.outcome is Outcome.PRE_COMMIT else "yellow"
     return _headed(f"The {_noun(attempt)} {_HEADINGS[error.outcome]}: {error.message}.", style)
@@ -216,18 +229,20 @@ def _money(operation: str, outcome: Outcome) -> str | None:
 
 
 def _setting(location: tuple[int | str, ...], problem: str) -> str:
-    return f"NEXUS_{'_'.join(map(str, location)).upper()}: {problem}"
+    return f"NEXUS_{'_'.join(map(str, location)).upper()}: {problem.removeprefix('Value error, ')}"
 
 
 def _plain(error: Exception, message: str, advice: str | None = None) -> Failure:
+    """One line."""
     data: dict[str, Any] = {
         "error": type(error).__name__,
         "message": message,
         "exitCode": int(ExitCode.ERROR),
     }
-    if advice is not None:
-        data["next"] = advice
-    return Failure(ExitCode.ERROR, data, lines(_headed(message, "red"), facts(("Next", advice))))
+    if advice is None:
+        return Failure(ExitCode.ERROR, data, _headed(message, "red"))
+    text = Text.assemble(_headed(message, "red"), f" - {advice}")
+    return Failure(ExitCode.ERROR, data | {"next": advice}, text)
 
 
 def _headed(message: str, style: str) -> Text:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
 
-from nexus_bounty.cli.failures import UsageProblem
+from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import AgentIdentity, Contribution
 
@@ -55,7 +55,7 @@ def duration(field: str, text: str) -> timedelta:
     amount, unit = found.groups()
     try:
         return timedelta(**{_UNITS[unit]: int(amount)})
-    except OverflowError:
+    except (OverflowError, ValueError):  # ValueError: it has thousands of digits
         raise UsageProblem(f"{field} is too long: {text!r}") from None
 
 
@@ -77,6 +77,9 @@ def moment(field: str, text: str, now: datetime) -> datetime:
             raise UsageProblem(f"{field} is too long: {text!r}") from None
     try:
         at = datetime.fromisoformat(text)
+        at.astimezone(UTC)
+    except OverflowError:
+        raise UsageProblem(f"{field} is in no year that there is in UTC: {text!r}") from None
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.nexus.client.settings import NexusSettings
 
 CLAIMS_ON_NEXUS: Final = "nexus"
@@ -122,22 +123,47 @@ def nexus_settings(**given: str | None) -> NexusSettings:
 
     Raises:
         pydantic.ValidationError: One of them is wrong.
+        UsageProblem: The URL is not one of a web server.
     """
-    return NexusSettings(**{name: value for name, value in given.items() if value})
+    settings = NexusSettings(**{name: value for name, value in given.items() if value})
+    if not settings.url.lower().startswith(("http://", "https://")):
+        raise UsageProblem("--url must start with http:// or https://")
+    return settings
 
 
 def default_ledger() -> str:
-    """The URL of the ledger of this user, whose directory is made if need be."""
+    """The URL of the ledger of this user, whose directory is made if need be.
+
+    Raises:
+        UsageProblem: There is no place for it.
+    """
     directory = _data_directory() / "nexus-bounty"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageProblem(f"{directory} cannot be made ({why}): {_ELSEWHERE}") from None
     return f"sqlite:///{directory / 'nexus-bounty.db'}"
+
+
+_ELSEWHERE: Final = "say with --credits or NEXUS_BOUNTY_CREDITS where the ledger is"
 
 
 def _data_directory() -> Path:
     if given := os.environ.get("XDG_DATA_HOME"):
         return Path(given)
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
+        return _home() / "Library" / "Application Support"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    return Path.home() / ".local" / "share"
+        return Path(os.environ.get("LOCALAPPDATA") or _home())
+    return _home() / ".local" / "share"
+
+
+def _home() -> Path:
+    nowhere = UsageProblem(f"there is no home directory: {_ELSEWHERE}")
+    if os.environ.get("HOME") == "":  # Python takes the root directory for it
+        raise nowhere
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise nowhere from None

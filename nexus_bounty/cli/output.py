@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from nexus_bounty.cli.exits import ExitCode
 
 WIDTH_OF_A_PIPE: Final = 200
 """A file has no width of its own; ids must not be cut there."""
+
+
+_MOST: Final = 400
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,19 @@ def _console(*, stderr: bool) -> Console:
 
 
 def write_json(data: Any) -> None:
-    """Write one JSON document, in one line, to stdout."""
-    sys.stdout.write(msgspec.json.encode(data).decode() + "\n")
+    """Write one JSON document, in one line, to stdout, whatever that can encode."""
+    try:
+        text = msgspec.json.encode(data).decode()
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # also of a sign that is none, such as a byte of a command line
+        text = json.dumps(msgspec.to_builtins(data, str_keys=True))
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def shortened(text: str) -> str:
+    """A text that somebody has given, fit to be shown in a line."""
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
 
 
 def safe(value: object, style: str = "") -> Text:

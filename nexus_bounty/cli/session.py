@@ -19,8 +19,9 @@ from nexus_bounty.cli.options import (
     OutputOptions,
     default_ledger,
 )
-from nexus_bounty.cli.output import safe, stderr
+from nexus_bounty.cli.output import Reply, safe, stderr
 from nexus_bounty.idempotency import new_key
+from nexus_bounty.validation import check_key
 
 if TYPE_CHECKING:
     from nexus_bounty.nexus.bounties.store import NexusBountyStore
@@ -46,12 +47,21 @@ class Attempt:
 
 
 class Session:
-    """The systems that a command names by its options, and the mutation it is about."""
+    """The systems that a command names by its options, and the mutation it is about.
+
+    Attributes:
+        attempt: The mutation that is under way, or has ended.
+        reply: The answer of the command, once it has one.
+        changes: Whether it may have changed something, with or without an `attempt`.
+        sends_many: Whether it is worth to prepare for many requests.
+    """
 
     def __init__(self, options: OutputOptions) -> None:
         self._options = options
         self._stack = AsyncExitStack()
         self.attempt: Attempt | None = None
+        self.reply: Reply | None = None
+        self.changes = False
         self.sends_many = False
 
     @property
@@ -121,6 +131,7 @@ class Session:
         allow_self_claims: bool = False,
     ) -> BountyOperations:
         """The operations on all of them."""
+        self.changes = True
         from nexus_bounty.nexus.contribution_store import NexusContributionStore
         from nexus_bounty.operations import BountyOperations
 
@@ -144,7 +155,12 @@ class Session:
         """Announce a mutation, so that whoever interrupts it can find out; returns its key.
 
         That is the one `given` by the user, else `key`, else a new one.
+
+        Raises:
+            InvalidInputError: The one that was given cannot be a key.
         """
+        if given is not None:
+            check_key(given)
         key = given or key or new_key()
         again = f"--key {key} {repeat}".strip()
         self.attempt = Attempt(operation, key, bounty_id, again, may_be_one=bool(given))

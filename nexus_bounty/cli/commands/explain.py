@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nexus_bounty.cli.failures import UsageProblem
+from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.cli.steps import COMMIT_STEPS, OperationKind, operation_key, traces
@@ -20,6 +20,7 @@ from nexus_bounty.models import Claim
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
+from nexus_bounty.validation import check_key
 
 PLACE = ("When something went wrong", 3)
 EXAMPLES = (
@@ -80,12 +81,14 @@ async def explain(
 ) -> Reply:
     """Say what became of an operation and how that is known; only --resolve changes anything."""
     key = operation_key(key)
+    check_key(key)
     clues = Clues(
         await session.claims.get(derived_id("claim", key)),
         await session.credits.get_reservation(derived_id("reservation", key)),
     )
     where = bounty_id or await _find(session, key, clues)
     if resolve:
+        session.changes = True
         operation = operation or await _guess(session, key, where, clues)
         if operation is OperationKind.CREATE:
             where = where or derived_id("bounty", key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -13,10 +14,10 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.failures import UsageProblem
+from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
+from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.session import Session
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
@@ -76,6 +77,10 @@ async def reconcile(
     return Reply(report, told(report), ExitCode.ERROR if report.errors else ExitCode.OK)
 
 
+class _UnreadError(Exception):
+    """Whoever read the reports has gone."""
+
+
 def _cursor(given: str) -> Cursor:
     try:
         return msgspec.json.decode(given, type=dict[str, str | None])
@@ -98,11 +103,16 @@ def _interrupted(cursor: Cursor) -> Reply:
 async def _watch(
     reconciler: Reconciler, pause: timedelta, tell: Callable[[ReconcileReport], None]
 ) -> Reply:
-    """Run until Ctrl-C, which is how it is meant to end."""
-    try:
-        await reconciler.run_forever(pause, on_report=tell)
-    except asyncio.CancelledError:
-        health = reconciler.health
+    """Run until Ctrl-C, which is how it is meant to end, or until nobody reads it any more."""
+
+    def on_report(report: ReconcileReport) -> None:
+        tell(report)
+        if is_unread():
+            raise _UnreadError
+
+    with suppress(asyncio.CancelledError, _UnreadError):
+        await reconciler.run_forever(pause, on_report=on_report)
+    health = reconciler.health
     said = f"Stopped after {health.runs} runs: {health.found} found, {health.repaired} repaired."
     return Reply({"health": health}, Text(said))
 
