@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -126,9 +127,23 @@ def nexus_settings(**given: str | None) -> NexusSettings:
         UsageProblem: The URL is not one of a web server.
     """
     settings = NexusSettings(**{name: value for name, value in given.items() if value})
-    if not settings.url.lower().startswith(("http://", "https://")):
-        raise UsageProblem("--url must start with http:// or https://")
+    _check_url(settings.url)
     return settings
+
+
+def _check_url(url: str) -> None:
+    """Refuse what is no server's URL while it can be said plainly, none of it repeated."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise UsageProblem("--url must start with http:// or https://")
+    if not url.isprintable() or " " in url:
+        raise UsageProblem("--url must not contain spaces or control characters")
+    try:
+        parts = urlsplit(url)
+        is_one = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise UsageProblem("--url must name a host, and a port between 1 and 65535 if any")
 
 
 def default_ledger() -> str:

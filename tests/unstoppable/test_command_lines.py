@@ -41,6 +41,7 @@ URLS = (
 LEDGERS = (
     *("sqlite:///", "sqlite:////no/where/x.db", "sqlite:////dev/null", "sqlite:////", "memory:"),
     *("sqlite:///~nobody/x.db", "sqlite:////tmp/\udce9/x.db", "nexuspay:", "nexuspay+http://"),
+    *("nexuspay+http://[::1", "nexuspay+http://a b", "nexuspay+http://127.0.0.1:0"),
     *("nexuspay+http://127.0.0.1:abc", "paypal:", ":", "sqlite:////proc/self/x.db"),
 )
 OPTIONS: Mapping[str, tuple[str, ...]] = {

@@ -42,6 +42,9 @@ async def test_the_url_names_the_server_and_the_ledger(url: str, shown: str) -> 
         f"nexuspay+http://host/{SECRET}/more",
         f"nexuspay+http://host?key={SECRET}",
         f"nexuspay+http://host#{SECRET}",
+        f"nexuspay+http://host:{SECRET}",
+        f"nexuspay+http://[{SECRET}",
+        f"nexuspay+http://host/{SECRET} x",
     ],
 )
 def test_a_url_that_names_something_else_is_refused_without_showing_it(url: str) -> None:
