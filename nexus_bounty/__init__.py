@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     )
     from nexus_bounty.reconcile import Finding, Health, Reconciler, ReconcileReport, SweepReport
     from nexus_bounty.registry import open_claims, open_credits
+    from nexus_bounty.works import Relation, Score, Work
 
 __version__ = "0.1.0"
 
@@ -143,6 +144,7 @@ __all__ = [
     "Proof",
     "ReconcileReport",
     "Reconciler",
+    "Relation",
     "RenameCommit",
     "Reservation",
     "ReservationStatus",
@@ -150,12 +152,14 @@ __all__ = [
     "RewardQuery",
     "RewardRecord",
     "RewardType",
+    "Score",
     "SingleWriter",
     "SweepReport",
     "Transfer",
     "UnreadableDocumentError",
     "UnsupportedServerError",
     "Verdict",
+    "Work",
     "open_claims",
     "open_credits",
     "probe",
@@ -218,6 +222,7 @@ _MODULES = {
     "Proof": "nexus_bounty.outcomes",
     "ReconcileReport": "nexus_bounty.reconcile",
     "Reconciler": "nexus_bounty.reconcile",
+    "Relation": "nexus_bounty.works",
     "RenameCommit": "nexus_bounty.nexus.commit.rename",
     "Reservation": "nexus_bounty.ports",
     "ReservationStatus": "nexus_bounty.ports",
@@ -225,12 +230,14 @@ _MODULES = {
     "RewardQuery": "nexus_bounty.models",
     "RewardRecord": "nexus_bounty.models",
     "RewardType": "nexus_bounty.models",
+    "Score": "nexus_bounty.works",
     "SingleWriter": "nexus_bounty.nexus.commit.single_writer",
     "SweepReport": "nexus_bounty.reconcile",
     "Transfer": "nexus_bounty.ports",
     "UnreadableDocumentError": "nexus_bounty.nexus.documents",
     "UnsupportedServerError": "nexus_bounty.outcomes",
     "Verdict": "nexus_bounty.nexus.probe",
+    "Work": "nexus_bounty.works",
     "open_claims": "nexus_bounty.registry",
     "open_credits": "nexus_bounty.registry",
     "probe": "nexus_bounty.nexus.probe",

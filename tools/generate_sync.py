@@ -20,6 +20,8 @@ LEFT_OUT = {"close", "cleaning_up"}
 FACES = {
     "NexusClient": "nexus_bounty.nexus.client.nexus_client",
     "NexusBountyStore": "nexus_bounty.nexus.bounties.store",
+    "NexusClaimStore": "nexus_bounty.nexus.claims.store",
+    "NexusContributionStore": "nexus_bounty.nexus.contribution_store",
     "BountyOperations": "nexus_bounty.operations",
     "Reconciler": "nexus_bounty.reconcile.reconciler",
 }
@@ -36,10 +38,11 @@ HEADER = '''"""The sync face: the same methods, names and signatures, for code t
     with SyncNexusClient("http://127.0.0.1:2026", api_key="…") as client:
         store = SyncNexusBountyStore(client, zone_id="default")
         credits = SyncCreditsService(open_credits("sqlite:///ledger.db"), client)
-        claims = SyncClaimStore(NexusClaimStore(client.wrapped), client)
-        works = SyncContributionStore(NexusContributionStore(client.wrapped), client)
         operations = SyncBountyOperations(
-            store, credits=credits, claims=claims, contributions=works
+            store,
+            credits=credits,
+            claims=SyncNexusClaimStore(client, zone_id="default"),
+            contributions=SyncNexusContributionStore(client, zone_id="default"),
         )
         bounty = operations.create(bounty).bounty
         operations.claim(bounty.bounty_id, agent)
@@ -75,7 +78,7 @@ class Signatures(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         """The name that means the same to a sync caller."""
         if node.id in PORTS:
-            return ast.parse(f"{node.id} | Sync{node.id}", mode="eval").body
+            return ast.parse(f"{node.id} | Face[{node.id}]", mode="eval").body
         return ast.Name({"AsyncIterator": "Iterator", **SYNC_NAMES}.get(node.id, node.id))
 
 
@@ -103,7 +106,7 @@ def is_face(argument: ast.arg) -> bool:
 
 def may_be_face(argument: ast.arg) -> bool:
     """Whether the argument takes the face of another object, or that object."""
-    return ast.unparse(argument.annotation or argument) in {f"{p} | Sync{p}" for p in PORTS}
+    return ast.unparse(argument.annotation or argument) in {f"{p} | Face[{p}]" for p in PORTS}
 
 
 def forwarded(arguments: ast.arguments) -> list[str]:

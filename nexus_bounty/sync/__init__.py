@@ -7,7 +7,9 @@ from nexus_bounty.sync.faces import (
     SyncContributionStore,
     SyncCreditsService,
     SyncNexusBountyStore,
+    SyncNexusClaimStore,
     SyncNexusClient,
+    SyncNexusContributionStore,
     SyncReconciler,
     timeout,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "SyncContributionStore",
     "SyncCreditsService",
     "SyncNexusBountyStore",
+    "SyncNexusClaimStore",
     "SyncNexusClient",
+    "SyncNexusContributionStore",
     "SyncReconciler",
     "timeout",
 ]

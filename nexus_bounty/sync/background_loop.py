@@ -19,7 +19,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-W = TypeVar("W")
+W = TypeVar("W", covariant=True)
+Given = TypeVar("Given")
 
 _limit: ContextVar[float | None] = ContextVar("_limit", default=None)
 
@@ -280,6 +281,6 @@ class Face(Generic[W]):
             raise ClosedError(f"{type(self).__name__} is closed: nothing was sent")
 
 
-def unwrapped(given: Face[W] | W) -> W:
+def unwrapped(given: Face[Given] | Given) -> Given:
     """The async object that was given, with or without a face."""
     return given.wrapped if isinstance(given, Face) else given

@@ -3,10 +3,11 @@
     with SyncNexusClient("http://127.0.0.1:2026", api_key="…") as client:
         store = SyncNexusBountyStore(client, zone_id="default")
         credits = SyncCreditsService(open_credits("sqlite:///ledger.db"), client)
-        claims = SyncClaimStore(NexusClaimStore(client.wrapped), client)
-        works = SyncContributionStore(NexusContributionStore(client.wrapped), client)
         operations = SyncBountyOperations(
-            store, credits=credits, claims=claims, contributions=works
+            store,
+            credits=credits,
+            claims=SyncNexusClaimStore(client, zone_id="default"),
+            contributions=SyncNexusContributionStore(client, zone_id="default"),
         )
         bounty = operations.create(bounty).bounty
         operations.claim(bounty.bounty_id, agent)
@@ -49,9 +50,11 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths, T
 from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.results import ExpiryResult, OperationResult
@@ -70,6 +73,7 @@ from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, Cursor, OnS
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.reconcile.sweep import PAGE, Sweep
 from nexus_bounty.sync.background_loop import ClosedError, Face, timeout, unwrapped
+from nexus_bounty.works import Work
 
 __all__ = [
     "ClosedError",
@@ -78,7 +82,9 @@ __all__ = [
     "SyncContributionStore",
     "SyncCreditsService",
     "SyncNexusBountyStore",
+    "SyncNexusClaimStore",
     "SyncNexusClient",
+    "SyncNexusContributionStore",
     "SyncReconciler",
     "timeout",
 ]
@@ -773,6 +779,174 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.repair_index, bounty_id)
 
 
+class SyncNexusClaimStore(Face[NexusClaimStore]):
+    """A `ClaimStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+        commit: How documents are committed: "auto" for what a probe finds to be safe before the
+            first write, "conditional" for `ConditionalCommit` unseen, or a strategy.
+        clock: Says when leases run out; aware.
+        observers: Told of every mutation and of all that happens inside, see
+            `nexus_bounty.events`; those of the client are, too.
+    """
+
+    def __init__(
+        self,
+        client: SyncNexusClient,
+        zone_id: str | None = None,
+        *,
+        commit: CommitOption = "auto",
+        clock: Callable[[], datetime] = utc_now,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        super().__init__(
+            client,
+            NexusClaimStore,
+            client.wrapped,
+            zone_id,
+            commit=commit,
+            clock=clock,
+            observers=observers,
+        )
+
+    def claim_or_renew(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the target's lease, or extend it if `agent` already holds it.
+
+        A renewal keeps the id and the context of the claim that it renews, whatever is given.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            ClaimConflictError: Another agent holds the target (pre-commit).
+            ClaimStateError: `claim_id` belongs to a claim that has ended (pre-commit).
+            IdempotencyMismatchError: The key or the id was used for something else.
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven; ask again with the same key.
+        """
+        return self._run(
+            self.wrapped.claim_or_renew,
+            target_ref,
+            agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+            context=context,
+            idempotency_key=idempotency_key,
+        )
+
+    def get(self, claim_id: str) -> Claim | None:
+        """The claim as it stands, or `None`."""
+        return self._run(self.wrapped.get, claim_id)
+
+    def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids; read in bulk."""
+        return self._run(self.wrapped.get_many, claim_ids)
+
+    def heartbeat(
+        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+    ) -> Claim:
+        """Extend an active, unexpired lease to `lease` from now.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            PreCommitError, CommitUnknownError: As every mutation.
+        """
+        return self._run(
+            self.wrapped.heartbeat, claim_id, lease=lease, idempotency_key=idempotency_key
+        )
+
+    def release(
+        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+    ) -> Claim:
+        """Give the target back; a claim that has given it back already stays as it is.
+
+        With a `revision`, only what has not been renewed since.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return self._run(
+            self.wrapped.release, claim_id, revision=revision, idempotency_key=idempotency_key
+        )
+
+    def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
+        """
+        return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
+
+    def expire_stale(self, now: datetime | None = None) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended."""
+        return self._run(self.wrapped.expire_stale, now)
+
+    def active_claims(
+        self, target_ref: str | None = None, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target at `now`, oldest first."""
+        return self._run(self.wrapped.active_claims, target_ref, now)
+
+    def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
+        """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
+        return self._iterate(self.wrapped.walk_active_claims, now)
+
+    def collect_leftovers(self) -> list[str]:
+        """Remove what commits left behind and no request can need any more; returns the paths."""
+        return self._run(self.wrapped.collect_leftovers)
+
+
+class SyncNexusContributionStore(Face[NexusContributionStore]):
+    """A `ContributionStore` on one zone of a Nexus server.
+
+    Args:
+        client: The server; the caller closes it.
+        zone_id: The zone; the client's setting if not given.
+    """
+
+    def __init__(self, client: SyncNexusClient, zone_id: str | None = None) -> None:
+        super().__init__(client, NexusContributionStore, client.wrapped, zone_id)
+
+    def get(self, cid: str) -> Contribution | None:
+        """The contribution with content id `cid`, or `None`.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a contribution.
+        """
+        return self._run(self.wrapped.get, cid)
+
+    def put(self, work: Work) -> Contribution:
+        """Deliver a work: its manifest, and the entries by which other programs find it.
+
+        Its content id names its content, so that a repeat writes the same: it does no harm, and is
+        what to do after every error but the first two.
+
+        Raises:
+            InvalidInputError: It cannot be stored; nothing was sent (pre-commit).
+            PreCommitError: It was refused, or never sent.
+            PostCommitError: It is delivered, and entries may be missing: put it again.
+            CommitUnknownError: It may be delivered, now or later: put it again.
+        """
+        return self._run(self.wrapped.put, work)
+
+
 class SyncBountyOperations(Face[BountyOperations]):
     """Posts, claims, settles, cancels and expires bounties, with the money in escrow.
 
@@ -798,9 +972,9 @@ class SyncBountyOperations(Face[BountyOperations]):
         self,
         store: SyncNexusBountyStore,
         *,
-        credits: CreditsService | SyncCreditsService,  # noqa: A002 - the name it has in the async class
-        claims: ClaimStore | SyncClaimStore,
-        contributions: ContributionStore | SyncContributionStore,
+        credits: CreditsService | Face[CreditsService],  # noqa: A002 - the name it has in the async class
+        claims: ClaimStore | Face[ClaimStore],
+        contributions: ContributionStore | Face[ContributionStore],
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
         clock: Callable[[], datetime] = utc_now,

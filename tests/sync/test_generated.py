@@ -19,7 +19,9 @@ from nexus_bounty import (
     BountyOperations,
     IndexStatus,
     NexusBountyStore,
+    NexusClaimStore,
     NexusClient,
+    NexusContributionStore,
     OperationResult,
     Reconciler,
     Reservation,
@@ -35,7 +37,9 @@ from nexus_bounty.sync import (
     SyncContributionStore,
     SyncCreditsService,
     SyncNexusBountyStore,
+    SyncNexusClaimStore,
     SyncNexusClient,
+    SyncNexusContributionStore,
     SyncReconciler,
 )
 from nexus_bounty.sync import faces as sync
@@ -45,6 +49,8 @@ from tools import generate_sync
 PAIRS: list[tuple[type, type]] = [
     (NexusClient, SyncNexusClient),
     (NexusBountyStore, SyncNexusBountyStore),
+    (NexusClaimStore, SyncNexusClaimStore),
+    (NexusContributionStore, SyncNexusContributionStore),
     (BountyOperations, SyncBountyOperations),
     (Reconciler, SyncReconciler),
 ]

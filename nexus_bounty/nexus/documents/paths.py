@@ -103,6 +103,20 @@ class ZonePaths:
         """The manifest of a contribution."""
         return f"{self.root}/contributions/{encode_segment(cid)}.json"
 
+    def tagged(self, tag: str, cid: str) -> str:
+        """The marker that says a contribution has a tag."""
+        return f"{self.root}/indexes/tags/{encode_segment(tag)}/{encode_segment(cid)}"
+
+    def related(self, target_cid: str, cid: str) -> str:
+        """What a contribution has to do with another."""
+        return (
+            f"{self.root}/indexes/relations/{encode_segment(target_cid)}/{encode_segment(cid)}.json"
+        )
+
+    def searched(self, cid: str) -> str:
+        """The words by which a contribution is searched for."""
+        return f"{self.root}/indexes/fts/{encode_segment(cid)}.json"
+
 
 def commit_slots(path: str) -> str:
     """The directory of the slots that decide what the file at `path` becomes, one after another.
