@@ -18,7 +18,7 @@ from nexus_bounty.cli.screen import is_unread, lost, screens
 _EPILOG: Final = """
 Exit codes: 0 done; 1 other error; 2 wrong usage or input; 3 it did not happen and can no longer
 happen; 4 it happened and steps are still owed; 5 not known; 6 and 7 see doctor; 8 the key stands
-for another operation; 130 interrupted.
+for another operation; 9, 10 and 11 see reconcile; 130 interrupted.
 
 Start with: nexus-bounty demo
 """

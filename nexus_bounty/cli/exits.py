@@ -13,7 +13,10 @@ class ExitCode(IntEnum):
     OK = 0
     """It is done."""
     ERROR = 1
-    """Something else went wrong, such as a read, or writing its answer; nothing was changed."""
+    """Something else went wrong, such as a read, or writing its answer; nothing was changed.
+
+    `reconcile`: it could not look everywhere.
+    """
     USAGE = 2
     """The command line or its input is wrong; nothing was sent."""
     PRE_COMMIT = 3
@@ -28,6 +31,12 @@ class ExitCode(IntEnum):
     """`doctor`: no way to commit on the server is safe."""
     OTHER_OPERATION = 8
     """The key stands for another operation, which may have happened; this one did nothing."""
+    LEFT = 9
+    """`reconcile`: something is left that a person has to decide on, or a dry run found."""
+    FAILED = 10
+    """`reconcile`: a repair failed; another run tries again."""
+    YOUNG = 11
+    """`reconcile`: something may still be under way; a later run knows."""
     INTERRUPTED = 130
     """Ctrl-C; what was under way may have happened."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery, Claim
@@ -26,7 +27,7 @@ class OrphanClaims:
             bounties = await scope.services.store.get_bounties([_about(claim) for claim in page])
             for claim in page:
                 bounty = bounties.get(_about(claim))
-                if bounty and not scope.is_young(bounty.updated_at) and not _belongs(claim, bounty):
+                if bounty and not _belongs(claim, bounty):
                     yield _problem(scope.services, claim, bounty)
 
 
@@ -36,7 +37,7 @@ class AbandonedBounties:
     name = "abandoned bounties"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every claimed bounty whose lease has ended for longer than the grace period."""
+        """Every claimed bounty whose lease has ended."""
         services = scope.services
         claimed = BountyQuery(status=swept_for(Repair.REOPEN))
         async for page in in_pages(services.store.walk_bounties(claimed), scope.page):
@@ -45,17 +46,17 @@ class AbandonedBounties:
             )
             for bounty in page:
                 claim = claims.get(bounty.claim_id or "")
-                if claim is None or scope.is_young(bounty.updated_at):
+                if claim is None or claim.holds(scope.now) or bounty.deadline <= scope.now:
                     continue
-                over = not claim.holds(scope.now - scope.grace)
-                if over and bounty.deadline > scope.now:
-                    yield _abandoned(services, bounty, claim)
+                lapsed_just_now = claim.holds(scope.now - scope.grace)
+                touched = claim.lease_expires_at if lapsed_just_now else bounty.updated_at
+                yield _abandoned(services, bounty, claim, touched)
 
 
 async def _leases(scope: Scope) -> AsyncIterator[Claim]:
-    """The active leases on bounties, those left out that were taken or renewed just now."""
+    """The active leases on bounties."""
     async for claim in scope.services.claims.walk_active_claims():
-        if claim.target_ref.startswith(_PREFIX) and not scope.is_young(claim.heartbeat_at):
+        if claim.target_ref.startswith(_PREFIX):
             yield claim
 
 
@@ -91,10 +92,10 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
 
     holder = f" by {bounty.claimed_by.agent_id!r}" if bounty.claimed_by else ""
     what = f"holds bounty {bounty.bounty_id!r}, which is {bounty.status.value}{holder}"
-    return Problem(claim.claim_id, what, end)
+    return Problem(claim.claim_id, what, end, touched=max(claim.heartbeat_at, bounty.updated_at))
 
 
-def _abandoned(services: Services, bounty: Bounty, claim: Claim) -> Problem:
+def _abandoned(services: Services, bounty: Bounty, claim: Claim, touched: datetime) -> Problem:
     async def reopen() -> str:
         if await _has_changed(services, bounty, claim):
             return _CHANGED
@@ -104,4 +105,4 @@ def _abandoned(services: Services, bounty: Bounty, claim: Claim) -> Problem:
 
     until = claim.lease_expires_at.isoformat()
     what = f"is claimed by {claim.agent.agent_id!r}, whose lease ended at {until}"
-    return Problem(bounty.bounty_id, what, reopen)
+    return Problem(bounty.bounty_id, what, reopen, touched=touched)

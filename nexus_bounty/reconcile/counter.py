@@ -33,6 +33,8 @@ class FindingCounter:
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _kept: list[Finding] = field(default_factory=list)
     _found: Counter[bool] = field(default_factory=Counter)
+    _failed: int = 0
+    _young: int = 0
 
     def found(self, finding: Finding) -> None:
         """Tell of a finding, whatever is to become of it."""
@@ -44,9 +46,14 @@ class FindingCounter:
         if self._found[repaired] < self.keep:
             self._kept.append(finding)
         self._found[repaired] += 1
+        self._failed += finding.failed
         self._tell(finding, failure)
         if self.progress is not None:
             self.progress(finding)
+
+    def add_young(self) -> None:
+        """Count something whose operation may still be running: it is no finding yet."""
+        self._young += 1
 
     def _tell(self, finding: Finding, failure: Exception | None) -> None:
         what = self.sweep, finding.subject, finding.problem
@@ -62,6 +69,8 @@ class FindingCounter:
             sweep=self.sweep,
             found=self._found.total(),
             repaired=self._found[True],
+            failed=self._failed,
+            young=self._young,
             findings=self._kept,
             error=f"{type(error).__name__}: {error}" if error else None,
         )

@@ -18,8 +18,7 @@ class PastDeadlines:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every open or claimed bounty whose deadline has passed."""
         for bounty in await scope.services.store.find_expired_bounties(scope.now):
-            if not scope.is_young(bounty.updated_at):
-                yield _problem(scope.services, bounty)
+            yield _problem(scope.services, bounty)
 
 
 def _problem(services: Services, bounty: Bounty) -> Problem:
@@ -28,4 +27,4 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
         return f"expired, and its credits given back to {bounty.creator.agent_id}"
 
     what = f"is {bounty.status.value} past its deadline {bounty.deadline.isoformat()}"
-    return Problem(bounty.bounty_id, what, end)
+    return Problem(bounty.bounty_id, what, end, touched=bounty.updated_at)

@@ -23,11 +23,12 @@ class StuckDrafts:
     name = "stuck drafts"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every draft whose create is no longer running."""
+        """Every draft; of one whose create may still be running, no more than that."""
         services = scope.services
         stuck = BountyQuery(status=swept_for(Repair.FINISH_CREATING))
         async for draft in services.store.walk_bounties(stuck):
             if scope.is_young(draft.updated_at):
+                yield Problem(draft.bounty_id, "is a draft", touched=draft.updated_at)
                 continue
             reservation = await _reservation(services, draft)
             yield _problem(scope, draft, reservation)

@@ -44,6 +44,11 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     IndexMarkers(),
 )
 
+_AHEAD: Final = (
+    "it was last touched at {}, in the future: a clock is wrong, and nobody can tell whether its "
+    "operation is still running"
+)
+
 HISTORY_A_RUN: Final = 5_000
 """How many settled bounties, and how many files of the index, one of many runs looks at."""
 
@@ -209,7 +214,7 @@ class Reconciler:
             if on_page is not None:
                 on_page("")
             async for problem in sweep.find(scope):
-                await self._settle(counter, problem)
+                await self._settle(counter, problem, scope)
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
             return counter.report(failure)
         return counter.report()
@@ -217,22 +222,30 @@ class Reconciler:
     def _counter(self, sweep: str, progress: Progress | None) -> FindingCounter:
         return FindingCounter(sweep, self._keep, progress, self._services.observers)
 
-    async def _settle(self, counter: FindingCounter, problem: Problem) -> None:
+    async def _settle(self, counter: FindingCounter, problem: Problem, scope: Scope) -> None:
         """Repair one problem, unless it is to be left alone."""
+        if scope.may_be_running(problem.touched):
+            counter.add_young()
+            return
         finding = Finding(sweep=counter.sweep, subject=problem.subject, problem=problem.what)
         counter.found(finding)
-        failed: Exception | None = None
+        reason = self._left_alone(problem, scope)
+        if problem.repair is None or reason is not None:
+            counter.add(msgspec.structs.replace(finding, left=reason))
+            return
+        try:
+            counter.add(msgspec.structs.replace(finding, repaired=await problem.repair()))
+        except Exception as failure:  # noqa: BLE001 - it is found again by the next run
+            why = f"{type(failure).__name__}: {failure}"
+            counter.add(msgspec.structs.replace(finding, left=why, failed=True), failure)
+
+    def _left_alone(self, problem: Problem, scope: Scope) -> str | None:
+        """Why a problem is not to be repaired, if it is not."""
+        if problem.touched is not None and scope.is_ahead(problem.touched):
+            return _AHEAD.format(problem.touched.isoformat())
         if problem.repair is None:
-            finding = msgspec.structs.replace(finding, left=problem.reason)
-        elif self._dry_run:
-            finding = msgspec.structs.replace(finding, left="dry run")
-        else:
-            try:
-                finding = msgspec.structs.replace(finding, repaired=await problem.repair())
-            except Exception as failure:  # noqa: BLE001 - it is found again by the next run
-                why = f"{type(failure).__name__}: {failure}"
-                finding, failed = msgspec.structs.replace(finding, left=why), failure
-        counter.add(finding, failed)
+            return problem.reason
+        return "dry run" if self._dry_run else None
 
     async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""

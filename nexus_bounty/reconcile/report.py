@@ -12,7 +12,7 @@ class Finding(Wire, frozen=True, kw_only=True):
     """One thing that was not at its right end, and what became of it.
 
     `subject` is the id of the bounty, reservation or claim. `repaired` says what was done;
-    otherwise `left` says why nothing was.
+    otherwise `left` says why nothing was, and `failed` whether that is because a repair failed.
     """
 
     sweep: str
@@ -20,17 +20,22 @@ class Finding(Wire, frozen=True, kw_only=True):
     problem: str
     repaired: str | None = None
     left: str | None = None
+    failed: bool = False
 
 
 class SweepReport(Wire, frozen=True, kw_only=True):
     """One sweep: how much it found and repaired, and the error that cut it short, if one did.
 
+    `failed` counts repairs that failed. `young` counts what is not at its right end either, but
+    was touched so lately that its operation may still be running; it is not among those found.
     `findings` are the first of those repaired and the first of those left, in their order.
     """
 
     sweep: str
     found: int = always_written(0)
     repaired: int = always_written(0)
+    failed: int = always_written(0)
+    young: int = always_written(0)
     findings: Sequence[Finding] = ()
     error: str | None = None
 
@@ -57,6 +62,16 @@ class ReconcileReport(Wire, frozen=True, kw_only=True):
     def repaired(self) -> int:
         """How many of them are now."""
         return sum(sweep.repaired for sweep in self.sweeps)
+
+    @property
+    def failed(self) -> int:
+        """How many repairs failed; another run tries again."""
+        return sum(sweep.failed for sweep in self.sweeps)
+
+    @property
+    def young(self) -> int:
+        """How many things more may still be under way: they are left to a later run."""
+        return sum(sweep.young for sweep in self.sweeps)
 
     @property
     def unrepaired(self) -> int:

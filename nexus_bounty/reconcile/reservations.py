@@ -47,11 +47,7 @@ async def _forget_ended(scope: Scope) -> None:
 async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
     """The held reservations that are not known to be needed."""
     async for each in scope.services.credits.reservations(ReservationStatus.HELD):
-        if (
-            each.reference
-            and not scope.is_young(each.created_at)
-            and scope.state.known.get(each.reference) != each.reservation_id
-        ):
+        if each.reference and scope.state.known.get(each.reference) != each.reservation_id:
             yield each
 
 
@@ -62,17 +58,18 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
             reservation.reservation_id,
             f"is held for bounty {reservation.reference!r}, which is not found in this zone",
             reason="it may belong to another zone, or its document cannot be read",
+            touched=reservation.created_at,
         )
     if bounty.reservation_id != reservation.reservation_id:
         return Problem(
             reservation.reservation_id,
             f"is held for bounty {bounty.bounty_id!r}, which names another reservation",
             reason="a person has to decide",
+            touched=max(reservation.created_at, bounty.updated_at),
         )
     row = STATUSES[bounty.status]
     if Repair.END_ESCROW in row.repairs:
-        young = scope.is_young(bounty.updated_at)
-        return None if young else _problem(scope.services, bounty, reservation)
+        return _problem(scope.services, bounty, reservation)
     if row.credits is not Credits.PROMISED:  # it may yet be opened on other credits
         scope.state.known.add(reservation.reference, reservation.reservation_id)
     return None
@@ -87,4 +84,5 @@ def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Pr
         return f"{reservation.amount} given back to {reservation.account}"
 
     what = f"is held for bounty {bounty.bounty_id!r}, which is {bounty.status.value}"
-    return Problem(reservation.reservation_id, what, end)
+    touched = max(reservation.created_at, bounty.updated_at)
+    return Problem(reservation.reservation_id, what, end, touched=touched)

@@ -43,9 +43,7 @@ async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
     store = scope.services.store
     bounties = await store.get_bounties(ids)
     settled = {
-        bounty_id: bounty
-        for bounty_id, bounty in bounties.items()
-        if bounty.status is _SETTLED and not scope.is_young(bounty.updated_at)
+        bounty_id: bounty for bounty_id, bounty in bounties.items() if bounty.status is _SETTLED
     }
     due = {bounty_id: _reward_due(bounty) for bounty_id, bounty in settled.items()}
     recorded = await store.recorded_rewards([each for each in due.values() if each is not None])
@@ -69,4 +67,5 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
         await record_payout(services, bounty)
         return "recorded"
 
-    return Problem(bounty.bounty_id, "is settled, and its reward is not recorded", record)
+    what = "is settled, and its reward is not recorded"
+    return Problem(bounty.bounty_id, what, record, touched=bounty.updated_at)

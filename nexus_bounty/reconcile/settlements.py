@@ -22,8 +22,7 @@ class PendingSettlements:
         """Every bounty that is still being paid, by nobody."""
         stranded = BountyQuery(status=swept_for(self.repair))
         async for bounty in scope.services.store.walk_bounties(stranded):
-            if not scope.is_young(bounty.updated_at):
-                yield _problem(scope.services, bounty)
+            yield _problem(scope.services, bounty)
 
 
 class CompletedNotSettled(PendingSettlements):
@@ -40,4 +39,5 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
             return "settled; it holds no credits"
         return f"paid {bounty.amount} to {result.credits_with} and settled"
 
-    return Problem(bounty.bounty_id, f"is {bounty.status.value}", pay)
+    what = f"is {bounty.status.value}"
+    return Problem(bounty.bounty_id, what, pay, touched=bounty.updated_at)

@@ -22,13 +22,15 @@ PAGE: Final = 500
 class Problem:
     """Something that is not at its right end.
 
-    `repair` ends it and says how; without one, `reason` says why it is left alone.
+    `repair` ends it and says how; without one, `reason` says why it is left alone. `touched` is
+    when an operation last touched it: one that did so just now may still be running.
     """
 
     subject: str
     what: str
     repair: Repair | None = None
     reason: str = ""
+    touched: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -57,6 +59,14 @@ class Scope:
         """Whether the operation that last touched something may still be running."""
         return self.now - touched < self.grace
 
+    def may_be_running(self, touched: datetime | None) -> bool:
+        """Whether something is young, and not because a clock is wrong."""
+        return touched is not None and self.is_young(touched) and not self.is_ahead(touched)
+
+    def is_ahead(self, touched: datetime) -> bool:
+        """Whether something was touched in a future that no small difference of clocks explains."""
+        return touched - self.now > self.grace
+
     def has_room_after(self, files: int, last: str) -> bool:
         """Note that `files` up to `last` were looked at; whether there is room for more."""
         self.state.after = last
@@ -77,7 +87,7 @@ class Sweep(Protocol):
     name: str
 
     def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every problem of this kind, from the documents and the ledger alone.
+        """Every problem of this kind, young ones too, from the documents and the ledger alone.
 
         One that goes through a history notes how far it is once the problems of a page have been
         dealt with, so that it can stop there and go on.

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from nexus_bounty import BountyStatus, Reconciler
-from nexus_bounty.cli.commands.reconcile import told
+from nexus_bounty.cli.commands.reconcile import News, judged, told
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, ReconcileReport, SweepReport
@@ -60,6 +60,89 @@ def test_ctrl_c_tells_a_person_the_command_to_go_on_with(
     assert """reconcile --resume '{"index markers":"/zones/default/bounties/it'"'"'s.json"}'""" in (
         ended.said
     )
+
+
+def a_report(*findings: Finding, error: str | None = None, young: int = 0) -> ReconcileReport:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    repaired = sum(each.repaired is not None for each in findings)
+    sweep = SweepReport(
+        sweep="stuck drafts",
+        found=len(findings),
+        repaired=repaired,
+        findings=findings,
+        error=error,
+        young=young,
+    )
+    return ReconcileReport(started_at=now, finished_at=now, dry_run=False, sweeps=[sweep])
+
+
+def a_finding(number: int, left: str = "undecided") -> Finding:
+    return Finding(sweep="stuck drafts", subject=f"b-{number}", problem="is a draft", left=left)
+
+
+def test_a_watching_reconciler_tells_what_is_left_once() -> None:
+    """A thousand things that nobody decides on are not a thousand lines each minute."""
+    news = News()
+    left = [a_finding(number) for number in range(1000)]
+    assert len(news.of(a_report(*left)).findings) == 1000
+    again = news.of(a_report(*left))
+    assert not again.findings
+    assert again.found == 1000
+    assert not news.are_any
+    one_more = news.of(a_report(*left, a_finding(1000)))
+    assert [each.subject for each in one_more.findings] == ["b-1000"]
+    assert news.are_any
+
+
+def test_it_tells_again_what_has_changed() -> None:
+    """Another reason, a repair, and the same once more after it."""
+    news = News()
+    news.of(a_report(a_finding(1)))
+    assert news.of(a_report(a_finding(1, left="another reason"))).findings
+    mended = Finding(sweep="stuck drafts", subject="b-1", problem="is a draft", repaired="opened")
+    assert news.of(a_report(mended)).findings
+    assert news.of(a_report(a_finding(1, left="another reason"))).findings
+
+
+def test_it_tells_when_it_can_no_longer_look_and_when_it_can_again() -> None:
+    """Once each; a run that is like the one before says nothing."""
+    news = News()
+    told = []
+    for report in (a_report(), a_report(), *[a_report(error="down")] * 2, a_report(), a_report()):
+        news.of(report)
+        told.append(news.are_any)
+    assert told == [True, False, True, False, True, False]
+
+
+def test_it_tells_a_person_only_what_is_new(
+    shell: Shell, life: Life, mock: MockNexus, environment: dict[str, str]
+) -> None:
+    """One line for all runs while nothing happens."""
+    mock.core.table.write("/zones/default/bounties/b-1.json", b"{")
+    with started("reconcile", "--watch", "--every", "1s", env=environment) as process:
+        until(lambda: len([each for each in mock.requests if each.method == "list"]) > 40)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert out.count("cannot be understood") == 1
+    assert out.count("1 found") == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (a_report(), 0),
+        (a_report(young=1), 11),
+        (a_report(a_finding(1), young=1), 9),
+        (a_report(error="down", young=1), 1),
+    ],
+)
+def test_the_worst_decides_the_exit_code(report: ReconcileReport, code: int) -> None:
+    """And only "all is well" is called that."""
+    assert judged(report) == code
+    console = Console(width=100)
+    with console.capture() as said:
+        console.print(told(report))
+    assert ("All is well" in said.get()) == (code == 0)
 
 
 @pytest.mark.parametrize("cursor", ["index markers", "[]", '{"dust": "/"}', '{"index markers": 1}'])

@@ -11,6 +11,7 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from tests.cli.shell import Life, Shell, on
 
 DOCUMENT = "/zones/default/bounties/*"
+LEFT, FAILED, YOUNG = 9, 10, 11
 
 
 def strand_a_create(shell: Shell, life: Life, mock: MockNexus) -> str:
@@ -160,11 +161,15 @@ def test_reconcile_says_what_it_found_and_did_and_a_dry_run_only_the_first(
     """What it repaired it finds no more."""
     bounty_id = strand_a_create(shell, life, mock)
     young = shell("reconcile")
-    assert "All is well" in young.said
+    assert young.code == YOUNG
+    assert "1 may still be under way" in young.said
+    assert "All is well" not in young.said
     dry = shell("reconcile", "--dry-run", "--grace", "0s")
+    assert dry.code == LEFT
     assert "1 to repair; nothing was changed" in dry.said
     assert life.status(bounty_id) == "draft"
     told = shell("reconcile", "--grace", "0s")
+    assert told.code == 0
     assert "1 found, 1 repaired, 0 left" in told.said
     assert "is a draft whose credits are held → opened" in told.said
     assert life.status(bounty_id) == "open"
@@ -176,9 +181,42 @@ def test_reconcile_ends_with_1_when_it_could_not_look_everywhere(
 ) -> None:
     """What cut a sweep short is named."""
     mock.inject(on(FaultKind.STATUS_BEFORE, None, "*", times=None, status=403))
-    ended = shell("reconcile")
-    assert ended.code == 1
-    assert "not permitted" in ended.said
+    for options in ((), ("--dry-run",), ("--json",)):
+        ended = shell("reconcile", *options)
+        assert ended.code == 1
+        assert "not permitted" in ended.said
+        assert "All is well" not in ended.said
+
+
+def test_reconcile_ends_with_9_when_a_person_has_to_decide(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """As long as it is so, and after whatever else was repaired."""
+    life.post("--bounty-id", "b-1")
+    mock.core.table.write("/zones/default/bounties/b-1.json", b"{")
+    for _ in range(2):
+        ended = shell("reconcile", "--grace", "0s")
+        assert ended.code == LEFT
+        assert "left: another program wrote it" in ended.said
+
+
+def test_reconcile_ends_with_10_when_somebody_is_not_paid(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """A payment that is still owed is no success, and is made by the next run that can."""
+    bounty_id = life.post()
+    life.claim(bounty_id)
+    second = RequestMatch(method="write", path=DOCUMENT, nth=2)  # the first is the pivot
+    mock.inject(Fault(FaultKind.STATUS_BEFORE, match=second, times=None, status=403))
+    assert shell("settle", *life.settling(bounty_id)).code == 4
+    mock.clear_faults()
+    mock.inject(on(FaultKind.STATUS_BEFORE, "write", DOCUMENT, times=None, status=403))
+    ended = shell("reconcile", "--grace", "0s")
+    assert ended.code == FAILED
+    assert "because a repair failed" in ended.said
+    mock.clear_faults()
+    assert shell("reconcile", "--grace", "0s").code == 0
+    assert life.free("bob") == 100
 
 
 @pytest.mark.parametrize("kind", [FaultKind.STATUS_BEFORE, FaultKind.RPC_ERROR_BEFORE])

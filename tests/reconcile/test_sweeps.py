@@ -134,6 +134,7 @@ async def test_nothing_younger_than_the_grace_period_is_touched(case: Stranded) 
     written, moves = len(world.mock.log), await _moves(world)
     report = await reconciled(world)
     assert not found_by(report, case)
+    assert report.young
     assert (len(world.mock.log), await _moves(world)) == (written, moves)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections import OrderedDict
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import RenderableType
 from rich.text import Text
 
+from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
@@ -36,7 +38,10 @@ async def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only find, change nothing.")] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Run for ever; with --json one document a line for each run."),
+        typer.Option(
+            "--watch",
+            help="Run for ever, and say what is new; with --json one document a line for each run.",
+        ),
     ] = False,
     every: Annotated[
         str, typer.Option("--every", metavar="TIME", help="With --watch: how often.")
@@ -56,7 +61,11 @@ async def reconcile(
         ),
     ] = None,
 ) -> Reply:
-    """Bring everything that was left half-way to its right end."""
+    """Bring everything that was left half-way to its right end.
+
+    Exit codes: 0 all is well, or is now; 9 something is left to people, or was found by a dry run;
+    10 a repair failed; 11 something may still be under way; 1 it could not look everywhere.
+    """
     session.sends_many = True
     reconciler = Reconciler(
         session.operations(),
@@ -66,7 +75,7 @@ async def reconcile(
     )
     pause = duration("--every", every)
     if watch:
-        return await _watch(reconciler, pause, write_json if session.as_json else _tell)
+        return await _watch(reconciler, pause, as_json=session.as_json)
     try:
         with progress("Reconciling") as step:
             report = await reconciler.run_once(
@@ -74,7 +83,7 @@ async def reconcile(
             )
     except asyncio.CancelledError:  # Ctrl-C: what was done is done, and need not be done again
         return _interrupted(reconciler.cursor)
-    return Reply(report, told(report), ExitCode.ERROR if report.errors else ExitCode.OK)
+    return Reply(report, told(report), judged(report))
 
 
 class _UnreadError(Exception):
@@ -100,13 +109,16 @@ def _interrupted(cursor: Cursor) -> Reply:
     return Reply(said | {"exitCode": int(ExitCode.INTERRUPTED)}, text, ExitCode.INTERRUPTED)
 
 
-async def _watch(
-    reconciler: Reconciler, pause: timedelta, tell: Callable[[ReconcileReport], None]
-) -> Reply:
+async def _watch(reconciler: Reconciler, pause: timedelta, *, as_json: bool) -> Reply:
     """Run until Ctrl-C, which is how it is meant to end, or until nobody reads it any more."""
+    news = News()
 
     def on_report(report: ReconcileReport) -> None:
-        tell(report)
+        fresh = news.of(report)
+        if as_json:
+            write_json(fresh)
+        elif news.are_any:
+            _tell(fresh)
         if is_unread():
             raise _UnreadError
 
@@ -117,21 +129,76 @@ async def _watch(
     return Reply({"health": health}, Text(said))
 
 
-def told(report: ReconcileReport) -> RenderableType:
-    """What a run found, and what became of it."""
+class News:
+    """What a run says that the ones before it have not: what is left is told once.
+
+    Attributes:
+        are_any: Whether the latest run said anything new.
+    """
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[tuple[str, str], Finding] = OrderedDict()
+        self._standing: tuple[object, ...] = ()
+        self.are_any = False
+
+    def of(self, report: ReconcileReport) -> ReconcileReport:
+        """The report, its counts whole, with the findings alone that are new."""
+        sweeps = [
+            replace(sweep, findings=[each for each in sweep.findings if self._is_new(each)])
+            for sweep in report.sweeps
+        ]
+        standing = (*report.errors, bool(report.found), bool(report.young))
+        fresh = replace(report, sweeps=sweeps)
+        self.are_any = bool(fresh.findings) or standing != self._standing
+        self._standing = standing
+        return fresh
+
+    def _is_new(self, finding: Finding) -> bool:
+        what = finding.sweep, finding.subject
+        if finding.repaired is not None:
+            self._told.pop(what, None)
+            return True
+        before = self._told.pop(what, None)
+        self._told[what] = finding
+        if len(self._told) > MOST_REMEMBERED:
+            self._told.popitem(last=False)
+        return before != finding
+
+
+def judged(report: ReconcileReport) -> ExitCode:
+    """The exit code that says how things stand, the worst first."""
+    if report.errors:
+        return ExitCode.ERROR
+    if report.failed:
+        return ExitCode.FAILED
+    if report.unrepaired:
+        return ExitCode.LEFT
+    return ExitCode.YOUNG if report.young else ExitCode.OK
+
+
+def told(report: ReconcileReport, rest: str = "more") -> RenderableType:
+    """What a run found, and what became of it; `rest` is what to call those not named."""
     rows = facts(*((each.subject, _finding(each)) for each in report.findings))
     more = report.found - len(report.findings)
-    unnamed = Text(f"… and {more} more") if more else None
+    unnamed = Text(f"… and {more} {rest}") if more else None
     errors = facts(*(("Cut short", error) for error in report.errors))
     return lines(Text(_heading(report), "bold"), rows, unnamed, errors)
 
 
 def _heading(report: ReconcileReport) -> str:
+    said = [_found(report)] if report.found else []
+    if report.young:
+        said.append(f"{report.young} may still be under way, and left alone until they are older.")
+    if report.errors:
+        said.append("It could not look everywhere.")
+    return " ".join(said) or "All is well."
+
+
+def _found(report: ReconcileReport) -> str:
     if report.dry_run:
-        return f"{report.found} to repair; nothing was changed." if report.found else "All is well."
-    if not report.found and not report.errors:
-        return "All is well."
-    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left."
+        return f"{report.found} to repair; nothing was changed."
+    failed = f", {report.failed} of them because a repair failed" if report.failed else ""
+    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left{failed}."
 
 
 def _finding(finding: Finding) -> Text:
@@ -144,4 +211,4 @@ def _finding(finding: Finding) -> Text:
 
 def _tell(report: ReconcileReport) -> None:
     when = Text(f"{report.finished_at:%H:%M:%S} UTC", "dim")
-    stdout().print(facts(("at", when)), told(report))
+    stdout().print(facts(("at", when)), told(report, "that were told before, or too many to tell"))
