@@ -1,10 +1,28 @@
 """Bounties with escrowed credits on a Nexus server, with provable outcomes for every write.
 
     async with NexusClient("http://127.0.0.1:2026", api_key="…") as client:
-        store = NexusBountyStore(client, zone_id="default")
-        bounty = await store.create_bounty(bounty, idempotency_key="…")
+        operations = BountyOperations(
+            NexusBountyStore(client),
+            credits=open_credits("sqlite:///ledger.db"),
+            claims=NexusClaimStore(client),
+            contributions=NexusContributionStore(client),
+        )
+        posted = await operations.create(bounty)
+        await operations.claim(posted.bounty.bounty_id, agent)
+        await operations.settle(posted.bounty.bounty_id, contribution_cid)
 
-How a mutation can end is drawn in `nexus_bounty.outcomes`.
+Where to look, each with `help`:
+
+    nexus_bounty.outcomes      how a mutation can end, drawn, and what to do then
+    nexus_bounty.operations    `BountyOperations`: several writes on several systems, none leaks
+    nexus_bounty.models        what travels: `Bounty`, `Claim`, `Contribution`, …
+    nexus_bounty.works         work to be delivered
+    nexus_bounty.sync          the same for code that does not await
+    nexus_bounty.reconcile     what brings to an end whatever a crash left half-way
+    nexus_bounty.events        what happens, told to observers
+    nexus_bounty.ports         the protocols that adapters implement
+    nexus_bounty.testing       contract suites, and fixtures for pytest
+    nexus_bounty.mock          a Nexus server in memory, with faults
 """
 
 from __future__ import annotations

@@ -58,9 +58,16 @@ def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
 
 
 class OperationRecord(Stored, frozen=True, kw_only=True):
-    """One operation in a document's history; `aborted` ones are fences and did not happen.
+    """One operation in a document's history.
 
-    A release names the claim that it gave back, and so does a fence that keeps a claim out.
+    Attributes:
+        key: Its idempotency key, or that of the step of an operation.
+        kind: What it did, such as `claim`.
+        fingerprint: A hash of its parameters, by which a repeat is known.
+        seq: Its place in the history.
+        at: When it was committed; aware.
+        aborted: Whether it is a fence: then it did not happen, and never will.
+        gave_back: The claim that it gave back, if it is a release or keeps a claim out.
     """
 
     key: str

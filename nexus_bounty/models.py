@@ -9,11 +9,11 @@ Amounts are integers in the smallest unit of credit. Times are aware and in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, Self, TypeVar, get_args
 
 import msgspec
 
@@ -86,7 +86,32 @@ MetricDirection = Literal["minimize", "maximize"]
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Base of everything that travels: frozen, camelCase, defaults left out."""
+    """Base of everything that travels: frozen, camelCase, defaults left out.
+
+    Pydantic knows it as a type, and so does FastAPI, with its OpenAPI document: an endpoint may
+    return a `Bounty`, and take an `Annotated[Bounty, Body()]`.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """This as it travels: plain values with camelCase keys, ready for JSON."""
+        value: dict[str, Any] = msgspec.to_builtins(self)
+        return value
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: It is not one of these; the message says which part is wrong.
+        """
+        return msgspec.convert(value, cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """How pydantic checks and writes it; imported when somebody asks."""
+        from nexus_bounty.schemas import core_schema_of
+
+        return core_schema_of(cls)
 
     def __post_init__(self) -> None:
         """Bring every aware time to UTC, so that equal moments compare and print alike.
@@ -128,7 +153,19 @@ def times_of(kind: type[Wire]) -> tuple[str, ...]:
 
 
 class AgentIdentity(Wire, frozen=True, kw_only=True):
-    """Who acts. Only `agent_id` is required, and only it is compared."""
+    """Who acts. Only `agent_id` is required, and only it is compared.
+
+    Attributes:
+        agent_id: The id, which is also the name of the agent's account.
+        agent_name: What people call it.
+        provider: Whose model it is.
+        model: Which model.
+        platform: Where it runs.
+        version: Of the agent.
+        toolchain: What it builds with.
+        runtime: What runs it.
+        role: What it is there for.
+    """
 
     agent_id: str
     agent_name: str | None = None
@@ -142,7 +179,15 @@ class AgentIdentity(Wire, frozen=True, kw_only=True):
 
 
 class BountyCriteria(Wire, frozen=True, kw_only=True):
-    """What a contribution must achieve. A criterion that is not given is met."""
+    """What a contribution must achieve. A criterion that is not given is met.
+
+    Attributes:
+        description: In words, for whoever does the work.
+        metric_name: The score that counts.
+        metric_threshold: What that score must reach.
+        metric_direction: Whether "maximize" or "minimize" is better.
+        required_tags: Tags that the contribution must have, all of them.
+    """
 
     description: str
     metric_name: str | None = None
@@ -155,6 +200,24 @@ class Bounty(Wire, frozen=True, kw_only=True):
     """An offer of `amount` credits for work that meets `criteria` before `deadline`.
 
     Instances are snapshots: they never change, a transition returns a new one.
+
+    Attributes:
+        title: In one line.
+        creator: Who offers it, and pays.
+        amount: Credits in the smallest unit, positive.
+        criteria: What the work must achieve.
+        deadline: When it expires; aware.
+        bounty_id: Its id; one that derives from the idempotency key unless given.
+        description: As long as need be.
+        status: Where it stands.
+        zone_id: The zone that it is in, where a program says so.
+        claimed_by: Who is at work on it, or was paid.
+        claim_id: The claim by which that agent holds it.
+        fulfilled_by_cid: The contribution that it is, or was, settled with.
+        reservation_id: The reservation that holds its credits, if any are held.
+        context: Whatever else its creator wants to say, as JSON.
+        created_at: When it was posted; aware.
+        updated_at: When it last changed; aware.
     """
 
     title: str
@@ -178,7 +241,13 @@ class Bounty(Wire, frozen=True, kw_only=True):
 class BountyQuery(Wire, frozen=True, kw_only=True):
     """Which bounties to list; what is not given does not restrict.
 
-    `limit` and `offset` count bounties of the filtered listing, newest first.
+    Attributes:
+        status: One status, or several.
+        creator_agent_id: Only what this agent offers.
+        claimed_by_agent_id: Only what this agent has claimed.
+        zone_id: Only what says that it is in this zone.
+        limit: At most so many of the filtered listing, newest first.
+        offset: Leave out so many of it first.
     """
 
     status: BountyStatus | Sequence[BountyStatus] | None = None
@@ -209,7 +278,18 @@ class BountyQuery(Wire, frozen=True, kw_only=True):
 
 
 class RewardRecord(Wire, frozen=True, kw_only=True):
-    """Credits given for one contribution: immutable, and one per `reward_id`."""
+    """Credits given for one contribution: immutable, and one per `reward_id`.
+
+    Attributes:
+        reward_id: Follows from what it is for, see `nexus_bounty.reward_id`.
+        reward_type: What it was given for.
+        recipient: Who has the credits.
+        amount: In the smallest unit.
+        contribution_cid: The work.
+        bounty_id: The bounty, if it was one.
+        transfer_id: The reservation or transfer that moved the credits.
+        created_at: When; aware.
+    """
 
     reward_id: str
     reward_type: RewardType
@@ -222,7 +302,15 @@ class RewardRecord(Wire, frozen=True, kw_only=True):
 
 
 class RewardQuery(Wire, frozen=True, kw_only=True):
-    """Which rewards to list; what is not given does not restrict."""
+    """Which rewards to list; what is not given does not restrict.
+
+    Attributes:
+        reward_type: Only those given for this.
+        recipient_agent_id: Only those of this agent.
+        bounty_id: Only those of this bounty.
+        contribution_cid: Only those for this work.
+        limit: At most so many, newest first.
+    """
 
     reward_type: RewardType | None = None
     recipient_agent_id: str | None = None
@@ -241,7 +329,20 @@ class RewardQuery(Wire, frozen=True, kw_only=True):
 
 
 class Claim(Wire, frozen=True, kw_only=True):
-    """A lease on a target: while it is active and unexpired, nobody else may claim the target."""
+    """A lease on a target: while it is active and unexpired, nobody else may claim the target.
+
+    Attributes:
+        claim_id: Its id.
+        target_ref: What it is on, such as `bounty:b-1`.
+        agent: Who holds it.
+        intent_summary: What for, in words.
+        heartbeat_at: When it was taken or renewed last; aware.
+        lease_expires_at: Until when it holds; aware.
+        status: Whether it is active, or how it ended.
+        created_at: When it was taken; aware.
+        revision: Counts its changes.
+        context: Whatever else its agent wants to say, as JSON.
+    """
 
     claim_id: str
     target_ref: str
@@ -260,7 +361,14 @@ class Claim(Wire, frozen=True, kw_only=True):
 
 
 class Contribution(Wire, frozen=True, kw_only=True):
-    """A piece of delivered work, as far as criteria look at it."""
+    """A piece of delivered work, as far as criteria look at it.
+
+    Attributes:
+        cid: Its content id.
+        agent: Its author, where that is known.
+        tags: What it is said to be.
+        scores: What was measured, by name.
+    """
 
     cid: str
     agent: AgentIdentity | None = None
@@ -271,8 +379,11 @@ class Contribution(Wire, frozen=True, kw_only=True):
 class IndexStatus(Wire, frozen=True, kw_only=True):
     """How one status index compares with the documents.
 
-    `missing` and `stale` are bounty ids: without a marker although in the status, and with a
-    marker although not in it.
+    Attributes:
+        status: Which index.
+        markers: How many markers it has.
+        missing: Ids of bounties in the status that have no marker.
+        stale: Ids of bounties with a marker that are not in the status.
     """
 
     status: BountyStatus
@@ -289,7 +400,11 @@ class IndexStatus(Wire, frozen=True, kw_only=True):
 class IndexFault(Wire, frozen=True, kw_only=True):
     """One status marker that disagrees with its bounty's document.
 
-    `marker` says which, in the store's own words: one that is `missing`, or one that is stale.
+    Attributes:
+        bounty_id: The bounty.
+        status: The status whose index it is in, or lacks in.
+        marker: Which marker, in the store's own words.
+        missing: Whether it is missing; otherwise it is stale.
     """
 
     bounty_id: str
@@ -301,8 +416,11 @@ class IndexFault(Wire, frozen=True, kw_only=True):
 class IndexPage(Wire, frozen=True, kw_only=True):
     """One page of an audit of the status index.
 
-    `checked` files were looked at, with these `faults`; the audit goes on after `after`.
-    `unreadable` says of each document that cannot be understood what is wrong with it.
+    Attributes:
+        after: The audit goes on after this.
+        checked: How many files were looked at.
+        faults: What is wrong.
+        unreadable: What is wrong with each document that cannot be understood, by its id.
     """
 
     after: str

@@ -73,7 +73,14 @@ class Proof(StrEnum):
 
 
 class Observation(Wire, frozen=True, kw_only=True):
-    """One thing that was done and what came of it."""
+    """One thing that was done and what came of it.
+
+    Attributes:
+        action: What was done, such as `write if_match`.
+        target: To what.
+        answer: What came of it.
+        at: When; aware.
+    """
 
     action: str
     target: str
@@ -86,7 +93,12 @@ class Observation(Wire, frozen=True, kw_only=True):
 
 
 class Evidence(Wire, frozen=True, kw_only=True):
-    """Why an outcome is believed: the proof, and every observation in order."""
+    """Why an outcome is believed.
+
+    Attributes:
+        proof: By what it is known.
+        observations: What was done and seen, in order.
+    """
 
     proof: Proof
     observations: Sequence[Observation] = ()
@@ -115,9 +127,14 @@ class OtherOperation(Wire, frozen=True, kw_only=True):
 
 
 class Resolution(Wire, frozen=True, kw_only=True):
-    """What became of an operation: `committed`, or `pre_commit` when it never will be.
+    """What became of an operation.
 
-    `bounty` is the bounty as it stands, where there is one.
+    Attributes:
+        bounty_id: What it was about.
+        idempotency_key: Its key.
+        outcome: `committed`, or `pre_commit` if it did not happen and never will.
+        evidence: How that is known.
+        bounty: The bounty as it stands, where there is one.
     """
 
     bounty_id: str

@@ -287,9 +287,17 @@ class ReservationStatus(StrEnum):
 
 
 class Reservation(Wire, frozen=True, kw_only=True):
-    """Credits of `account` set aside under an id of the caller's choosing.
+    """Credits set aside under an id of the caller's choosing.
 
-    `reference` says what they are for (a bounty id). `amount` is in the smallest unit.
+    Attributes:
+        reservation_id: That id.
+        account: Whose credits they are.
+        amount: In the smallest unit.
+        status: Where they are by now.
+        reference: What they are for: a bounty id.
+        captured_to: Who was paid.
+        expires_at: When they go back by themselves; never, if not given.
+        created_at: When; aware.
     """
 
     reservation_id: str
@@ -303,7 +311,16 @@ class Reservation(Wire, frozen=True, kw_only=True):
 
 
 class Transfer(Wire, frozen=True, kw_only=True):
-    """Credits moved from one account to another, under an id of the caller's choosing."""
+    """Credits moved from one account to another, under an id of the caller's choosing.
+
+    Attributes:
+        transfer_id: That id.
+        from_account: Who had them.
+        to_account: Who has them.
+        amount: In the smallest unit.
+        memo: What for.
+        created_at: When; aware.
+    """
 
     transfer_id: str
     from_account: str
@@ -314,7 +331,13 @@ class Transfer(Wire, frozen=True, kw_only=True):
 
 
 class Balance(Wire, frozen=True, kw_only=True):
-    """What an account has, in the smallest unit: free to use, and set aside."""
+    """What an account has, in the smallest unit.
+
+    Attributes:
+        account: Whose.
+        available: Free to use.
+        reserved: Set aside.
+    """
 
     account: str
     available: int

@@ -29,7 +29,13 @@ _LEAST_PLAIN, _MOST_PLAIN = Decimal("1e-6"), Decimal("1e21")
 
 
 class Score(Wire, frozen=True, kw_only=True):
-    """What was measured, and which way is better."""
+    """What was measured.
+
+    Attributes:
+        value: The figure, finite.
+        direction: Whether "maximize" or "minimize" is better.
+        unit: Of the figure.
+    """
 
     value: float
     direction: MetricDirection
@@ -37,7 +43,13 @@ class Score(Wire, frozen=True, kw_only=True):
 
 
 class Relation(Wire, frozen=True, kw_only=True):
-    """How a work has to do with another."""
+    """How a work has to do with another.
+
+    Attributes:
+        target_cid: The other one.
+        relation_type: How.
+        metadata: Whatever else is to be said of that, as JSON.
+    """
 
     target_cid: str
     relation_type: RelationType
@@ -47,8 +59,20 @@ class Relation(Wire, frozen=True, kw_only=True):
 class Work(Wire, frozen=True, kw_only=True):
     """A piece of work to be delivered by `NexusContributionStore.put`.
 
-    `artifacts` are content hashes by file names. Its `cid` follows from all the rest, the time
-    included: keep a `Work` to deliver the same one again.
+    Its `cid` follows from all of it, the time included: keep it to deliver the same one again.
+
+    Attributes:
+        agent: Its author.
+        summary: In one line.
+        kind: What sort of contribution it is.
+        mode: Whether it is to be measured, or explores.
+        description: As long as need be.
+        artifacts: Content hashes by the names of files.
+        relations: How it has to do with others.
+        scores: What was measured, by name.
+        tags: What it is said to be.
+        context: Whatever else, as JSON.
+        created_at: When it was made; aware.
     """
 
     agent: AgentIdentity

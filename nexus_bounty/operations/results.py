@@ -11,9 +11,16 @@ from nexus_bounty.ports import Reservation
 class OperationResult(Wire, frozen=True, kw_only=True):
     """An operation that is committed.
 
-    `done` are its steps in order. `owed` are clean-up steps that the reconciler will do; nothing
-    that concerns money is ever among them. `credits_with` is the account that has the credits
-    now, or for which they are held.
+    Attributes:
+        operation: Which.
+        idempotency_key: Its key: a repeat with it finds the same.
+        bounty: The bounty as it stands.
+        done: Its steps, in order.
+        owed: Clean-up steps that the reconciler will do; none concerns money.
+        credits_with: The account that has the credits now, or for which they are held.
+        claim: The lease, of a claim and a renewal.
+        reservation: The credits, where some were held, paid or given back.
+        reward: What was recorded of a payment.
     """
 
     operation: str
@@ -28,7 +35,13 @@ class OperationResult(Wire, frozen=True, kw_only=True):
 
 
 class ExpiryFailure(Wire, frozen=True, kw_only=True):
-    """A bounty past its deadline that could not be expired, and why."""
+    """A bounty past its deadline that could not be expired.
+
+    Attributes:
+        bounty_id: Which.
+        outcome: What is known of the attempt, as of `Outcome`.
+        reason: Why.
+    """
 
     bounty_id: str
     outcome: str
@@ -36,7 +49,12 @@ class ExpiryFailure(Wire, frozen=True, kw_only=True):
 
 
 class ExpiryResult(Wire, frozen=True, kw_only=True):
-    """What became of the bounties past their deadline."""
+    """What became of the bounties past their deadline.
+
+    Attributes:
+        expired: Those that are expired now.
+        failed: Those that are not.
+    """
 
     expired: Sequence[OperationResult] = ()
     failed: Sequence[ExpiryFailure] = ()

@@ -11,8 +11,13 @@ from nexus_bounty.models import Wire, always_written
 class Finding(Wire, frozen=True, kw_only=True):
     """One thing that was not at its right end, and what became of it.
 
-    `subject` is the id of the bounty, reservation or claim. `repaired` says what was done;
-    otherwise `left` says why nothing was, and `failed` whether that is because a repair failed.
+    Attributes:
+        sweep: The sweep that found it.
+        subject: The id of the bounty, reservation or claim.
+        problem: What is wrong with it.
+        repaired: What was done; `None` if nothing was.
+        left: Why nothing was done.
+        failed: Whether that is because a repair failed.
     """
 
     sweep: str
@@ -24,11 +29,17 @@ class Finding(Wire, frozen=True, kw_only=True):
 
 
 class SweepReport(Wire, frozen=True, kw_only=True):
-    """One sweep: how much it found and repaired, and the error that cut it short, if one did.
+    """One sweep: how much it found and repaired.
 
-    `failed` counts repairs that failed. `young` counts what is not at its right end either, but
-    was touched so lately that its operation may still be running; it is not among those found.
-    `findings` are the first of those repaired and the first of those left, in their order.
+    Attributes:
+        sweep: Its name.
+        found: How many problems.
+        repaired: How many of them are repaired.
+        failed: How many repairs failed.
+        young: How many more are not at their right end, but were touched so lately that their
+            operation may still be running.
+        findings: The first of those repaired and the first of those left, in their order.
+        error: What cut it short, if anything did.
     """
 
     sweep: str
@@ -41,7 +52,14 @@ class SweepReport(Wire, frozen=True, kw_only=True):
 
 
 class ReconcileReport(Wire, frozen=True, kw_only=True):
-    """One run of all sweeps."""
+    """One run of all sweeps.
+
+    Attributes:
+        started_at: When; aware.
+        finished_at: When; aware.
+        dry_run: Whether it changed nothing.
+        sweeps: What each sweep found.
+    """
 
     started_at: datetime
     finished_at: datetime
@@ -90,7 +108,18 @@ class ReconcileReport(Wire, frozen=True, kw_only=True):
 
 
 class Health(Wire, frozen=True, kw_only=True):
-    """How a reconciler is doing: a failed run is one in which a sweep was cut short."""
+    """How a reconciler is doing: a failed run is one in which a sweep was cut short.
+
+    Attributes:
+        runs: How many it has made.
+        failed_in_a_row: How many of the last ones failed.
+        found: How many problems, in all runs.
+        repaired: How many of them are repaired.
+        left_at_last: How many the last run left.
+        last_run_at: When; aware.
+        last_success_at: When one did not fail; aware.
+        last_error: What cut the last failed one short.
+    """
 
     runs: int = 0
     failed_in_a_row: int = 0

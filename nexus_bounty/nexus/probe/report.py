@@ -144,18 +144,27 @@ class Judgement(Observed, frozen=True, kw_only=True):
 
 
 class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
-    """One probe of one server."""
+    """One probe of one server.
+
+    Attributes:
+        facts: What was observed.
+        judgement: What follows from that: whether and how commits are safe.
+        fingerprint: Changes when the server becomes another version.
+        version: What the server says that it is, where it does.
+        requests: How many it took.
+        seconds: How long it took.
+        cleaned_up: Whether the scratch zone was seen to be empty again.
+        scratch_zone: Where it tried things.
+        probed_at: When; aware.
+    """
 
     facts: Facts
     judgement: Judgement
     fingerprint: str
-    """Changes when the server becomes another version."""
     version: str | None = None
-    """What the server says that it is, where it does."""
     requests: int
     seconds: float
     cleaned_up: bool
-    """Whether the scratch zone was seen to be empty again."""
     scratch_zone: str
     probed_at: datetime = msgspec.field(default_factory=utc_now)
 
