@@ -13,11 +13,11 @@ from rich.text import Text
 from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
-from nexus_bounty.cli.steps import COMMIT_STEPS, OperationKind, operation_key, traces
-from nexus_bounty.cli.verdicts import Explanation, judged, operation_of, steps_found
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Claim
 from nexus_bounty.operations.services import target_of
+from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
+from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 from nexus_bounty.validation import check_key

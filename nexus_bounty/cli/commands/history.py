@@ -13,9 +13,9 @@ from nexus_bounty.cli.inputs import BountyId
 from nexus_bounty.cli.output import Reply, lines, safe
 from nexus_bounty.cli.results import balances, status_text
 from nexus_bounty.cli.session import Session
-from nexus_bounty.cli.steps import operation_key, step_of
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import Bounty, Wire
+from nexus_bounty.operations.steps import operation_key, step_of
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from nexus_bounty.cli.steps import COMMIT_STEPS, STEPS, OperationKind, Trace
 from nexus_bounty.idempotency import OperationRecord, derived_key
 from nexus_bounty.models import Claim, Wire
+from nexus_bounty.operations.steps import COMMIT_STEPS, STEPS, OperationKind, Trace
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 
