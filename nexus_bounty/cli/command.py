@@ -89,7 +89,7 @@ def say(answer: Reply | Failure, *, as_json: bool) -> None:
         return
     console = stderr() if isinstance(answer, Failure) else stdout()
     # one line stays one, however long: a refusal is to be read by scripts, too
-    console.print(answer.text, soft_wrap=isinstance(answer.text, Text))
+    console.print(answer.text, soft_wrap=isinstance(answer.text, Text), crop=False)
     console.file.flush()
 
 

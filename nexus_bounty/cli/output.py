@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.layout import Facts, Paragraph
 
 WIDTH_OF_A_PIPE: Final = 200
 """A file has no width of its own; ids must not be cut there."""
@@ -71,20 +71,21 @@ def safe(value: object, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
-def facts(*rows: tuple[str, RenderableType | None]) -> Table:
+def facts(*rows: tuple[str, str | Text | None]) -> Facts:
     """Names and values side by side; values that are `None` are left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        if value is not None:
-            table.add_row(name, safe(value) if isinstance(value, str) else value)
-    return table
+    return Facts(
+        [
+            (safe(name, "dim"), safe(value) if isinstance(value, str) else value)
+            for name, value in rows
+            if value is not None
+        ]
+    )
 
 
 def lines(*parts: RenderableType | None) -> Group:
     """Parts below each other; those that are `None` are left out."""
-    return Group(*(part for part in parts if part is not None))
+    given = [part for part in parts if part is not None]
+    return Group(*(Paragraph(part) if isinstance(part, Text) else part for part in given))
 
 
 class _Notices(logging.Handler):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +31,11 @@ def run(
     )
 
 
+def hears_ctrl_c() -> None:
+    """Undo what a shell does to whatever it runs in the background, such as `make test &`."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(*arguments: object, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The running program; it is gone afterwards."""
@@ -39,6 +46,7 @@ def started(*arguments: object, env: Mapping[str, str]) -> Iterator[subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_ctrl_c,
     )
     try:
         yield process
@@ -56,12 +64,12 @@ def until(condition: object, seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def in_terminal(*arguments: object, env: Mapping[str, str]) -> str:
-    """What a person sees on a terminal of 80 columns, the last picture of each line included."""
+def in_terminal(*arguments: object, env: Mapping[str, str], columns: int = 80) -> str:
+    """What a person sees on a terminal, the last picture of each line included."""
     master, slave = pty.openpty()
     with subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
-        env={**os.environ, **env, "TERM": "xterm", "COLUMNS": "80"},
+        env={**os.environ, **env, "TERM": "xterm", "COLUMNS": str(columns)},
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -73,3 +81,8 @@ def in_terminal(*arguments: object, env: Mapping[str, str]) -> str:
                 seen += part
     os.close(master)
     return seen.decode()
+
+
+def without_colours(seen: str) -> str:
+    """The letters of what a person sees."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)

@@ -164,6 +164,19 @@ def test_the_mock_server_says_where_it_is_and_serves_until_ctrl_c() -> None:
     assert process.returncode == 0
 
 
+def test_the_tests_of_ctrl_c_work_where_a_shell_has_everything_ignore_it() -> None:
+    """As with `make test &`: what is started inherits that."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with started("reconcile", "--watch", "--url", "http://127.0.0.1:9", env={}) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/_mock/requests", timeout=1):

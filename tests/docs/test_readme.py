@@ -105,6 +105,7 @@ def test_the_commands_of_the_readme_run_in_their_order(
 
 UNTIL_IT_SPEAKS = """
 import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with &
 with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True) as process:
     print(process.stdout.readline())
     process.send_signal(signal.SIGINT)

@@ -99,10 +99,14 @@ def recorder() -> Iterator[SyncRecorder]:
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Press Ctrl-C in a while, and expect to hear of it."""
     press = threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT])
-    press.start()
-    with pytest.raises(KeyboardInterrupt):
-        yield
-    press.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
+    try:
+        press.start()
+        with pytest.raises(KeyboardInterrupt):
+            yield
+        press.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def loop_threads() -> list[threading.Thread]:

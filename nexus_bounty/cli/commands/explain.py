@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.exits import UsageProblem
+from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Claim
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
-from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
+from nexus_bounty.operations.verdicts import (
+    Explanation,
+    StepFound,
+    judged,
+    operation_of,
+    steps_found,
+)
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 from nexus_bounty.validation import check_key
@@ -196,17 +202,25 @@ def _bounty(explanation: Explanation) -> str:
     return f"{explanation.bounty_id}, {explanation.bounty_status or 'which never came to be'}"
 
 
-def _steps(explanation: Explanation) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for name in ("", "Step", "What it does", "When (UTC)", "How known"):
-        table.add_column(name, overflow="fold")
-    for each in explanation.steps:
-        sign, style, _ = _STYLES[each.outcome]
-        table.add_row(
-            Text(sign, style),
-            safe(each.step),
-            safe(each.meaning),
-            f"{each.at:%Y-%m-%d %H:%M:%S}" if each.at else "",
-            safe(each.how),
-        )
-    return table
+_COLUMNS: Final = (
+    Column(""),
+    Column("Step"),
+    Column("What it does", prose=True),
+    Column("When (UTC)"),
+    Column("How known", prose=True),
+)
+
+
+def _steps(explanation: Explanation) -> Listing:
+    return Listing(_COLUMNS, [_row(each) for each in explanation.steps])
+
+
+def _row(step: StepFound) -> list[Text]:
+    sign, style, _ = _STYLES[step.outcome]
+    return [
+        Text(sign, style),
+        safe(step.step),
+        safe(step.meaning),
+        Text(f"{step.at:%Y-%m-%d %H:%M:%S}" if step.at else ""),
+        safe(step.how),
+    ]

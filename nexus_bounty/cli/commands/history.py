@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.inputs import BountyId
+from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, safe
 from nexus_bounty.cli.results import balances, status_text
 from nexus_bounty.cli.session import Session
@@ -126,21 +127,26 @@ def _heading(life: Life) -> Text:
     return Text.assemble(about, status_text(bounty.status), f", {bounty.amount} credits")
 
 
-def _operations(entries: Sequence[HistoryEntry]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("When (UTC)", no_wrap=True)
-    table.add_column("What", no_wrap=True)
-    table.add_column("Outcome", no_wrap=True)
-    table.add_column("Key", overflow="fold")
-    for each in entries:
-        fenced = each.outcome == "fenced"
-        step = step_of(each.key)
-        table.add_row(
-            Text("✗", "yellow") if fenced else Text("●", "green"),
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            safe(step.meaning if step and not fenced else each.kind),
-            Text("fenced: never happened", "yellow") if fenced else Text("committed", "green"),
-            safe(each.key, "dim"),
-        )
-    return table
+_COLUMNS: Final = (
+    Column(""),
+    Column("When (UTC)"),
+    Column("What", prose=True),
+    Column("Outcome"),
+    Column("Key", whole=True),
+)
+
+
+def _operations(entries: Sequence[HistoryEntry]) -> Listing:
+    return Listing(_COLUMNS, [_row(each) for each in entries])
+
+
+def _row(entry: HistoryEntry) -> list[Text]:
+    fenced = entry.outcome == "fenced"
+    step = step_of(entry.key)
+    return [
+        Text("✗", "yellow") if fenced else Text("●", "green"),
+        Text(f"{entry.at:%Y-%m-%d %H:%M:%S}"),
+        safe(step.meaning if step and not fenced else entry.kind),
+        Text("fenced: never happened", "yellow") if fenced else Text("committed", "green"),
+        safe(entry.key, "dim"),
+    ]

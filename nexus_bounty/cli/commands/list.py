@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, progress, safe
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
@@ -21,6 +21,17 @@ _NAMED = 20
 EXAMPLES = (
     "list --status open --status claimed",
     "list --creator alice --limit 10 --json",
+)
+
+
+_COLUMNS: Final = (
+    Column("Bounty", whole=True),
+    Column("Status"),
+    Column("Amount", right=True),
+    Column("Creator", "by"),
+    Column("Claimer", "claimed by"),
+    Column("Deadline", "until"),
+    Column("Title", prose=True),
 )
 
 
@@ -59,24 +70,21 @@ async def show_list(
 def _table(shown: list[Bounty], total: int) -> RenderableType:
     if not total:
         return Text("No bounties.", "dim")
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("Bounty", overflow="fold", no_wrap=False, min_width=12)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Amount", justify="right", no_wrap=True)
-    for name in ("Creator", "Claimer", "Deadline", "Title"):
-        table.add_column(name, overflow="fold")
-    for each in shown:
-        table.add_row(
-            safe(each.bounty_id),
-            status_text(each.status),
-            str(each.amount),
-            safe(each.creator.agent_id),
-            safe(each.claimed_by.agent_id if each.claimed_by else "-"),
-            f"{each.deadline:%Y-%m-%d %H:%M}",
-            safe(each.title),
-        )
+    table = Listing(_COLUMNS, [_row(each) for each in shown])
     rest = Text(f"{len(shown)} of {total}", "dim") if len(shown) < total else None
     return lines(table, rest)
+
+
+def _row(bounty: Bounty) -> list[Text]:
+    return [
+        safe(bounty.bounty_id),
+        status_text(bounty.status),
+        Text(str(bounty.amount)),
+        safe(bounty.creator.agent_id),
+        safe(bounty.claimed_by.agent_id if bounty.claimed_by else ""),
+        Text(f"{bounty.deadline:%Y-%m-%d %H:%M}"),
+        safe(bounty.title),
+    ]
 
 
 def _left_out(unreadable: dict[str, str]) -> RenderableType | None:

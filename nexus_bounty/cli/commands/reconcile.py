@@ -211,4 +211,5 @@ def _finding(finding: Finding) -> Text:
 
 def _tell(report: ReconcileReport) -> None:
     when = Text(f"{report.finished_at:%H:%M:%S} UTC", "dim")
-    stdout().print(facts(("at", when)), told(report, "that were told before, or too many to tell"))
+    rest = "that were told before, or too many to tell"
+    stdout().print(facts(("at", when)), told(report, rest), crop=False)
