@@ -49,6 +49,10 @@ check: $(VENV)/.check ## Lint, formatting, types, imports, and the documentation
 	$(BIN)/lint-imports
 	$(BUILD_DOCS)
 
+.PHONY: house
+house: $(VENV)/.test ## Measure the code: frames a claim passes, carriers of etags, long functions
+	@$(BIN)/python tools/house.py $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
 	@$(BIN)/python -m benchmarks $(ARGS)

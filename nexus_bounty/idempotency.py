@@ -126,6 +126,15 @@ class History(Wire, frozen=True, kw_only=True):
                 return index
         return droppable
 
+    def after(
+        self, record: OperationRecord, *, marker_seq: int | None = None, tombstone: bool = False
+    ) -> Self:
+        """This history with `record` as its newest operation."""
+        ops = [*self.ops[self.first_kept(record.at) :], record]
+        return msgspec.structs.replace(
+            self, schema=SCHEMA, seq=record.seq, marker_seq=marker_seq, tombstone=tombstone, ops=ops
+        )
+
 
 def with_record(
     document: Mapping[str, Any],

@@ -79,7 +79,7 @@ def _is_ours(frame: FrameType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many of our frames lie between a call and the transport: of its commit, and at most."""
+    """How many frames of ours a call passes to the transport: for its commit, and at most."""
 
     commit: int
     deepest: int
@@ -173,13 +173,16 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def etag_carriers() -> list[str]:
-    """The classes of which a field holds an etag."""
-    carriers = set()
-    for name, tree in _modules():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and _carries_etags(node):
-                carriers.add(f"{name}:{node.name}")
-    return sorted(carriers)
+    """The classes of which a field holds an etag; a narrower type of one is no other."""
+    found = {
+        node.name: (name, {ast.unparse(base) for base in node.bases})
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and _carries_etags(node)
+    }
+    return sorted(
+        f"{module}:{name}" for name, (module, bases) in found.items() if not bases & found.keys()
+    )
 
 
 def _carries_etags(node: ast.ClassDef) -> bool:

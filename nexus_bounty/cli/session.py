@@ -26,7 +26,7 @@ from nexus_bounty.validation import check_key
 if TYPE_CHECKING:
     from nexus_bounty.nexus.bounties.store import NexusBountyStore
     from nexus_bounty.nexus.client import NexusClient
-    from nexus_bounty.nexus.documents.commits import CommitStrategy
+    from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice
     from nexus_bounty.operations import BountyOperations
     from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
 
@@ -170,7 +170,7 @@ class Session:
         return key
 
     @cached_property
-    def _commit(self) -> CommitStrategy:
+    def _commit(self) -> CommitStrategy | StrategyChoice:
         from nexus_bounty.nexus.commit.conditional import ConditionalCommit
         from nexus_bounty.nexus.probe.report import Verdict
         from nexus_bounty.nexus.selection.auto_commit import AutoCommit

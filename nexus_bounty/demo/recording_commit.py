@@ -10,6 +10,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
     CommitResult,
+    CommitStrategy,
     Committed,
     Intent,
     Superseded,
@@ -33,6 +34,24 @@ class RecordingCommit(AutoCommit):
         self._process = process
         self._writes = writes
 
+    async def for_writing(self, deadline: Deadline) -> CommitStrategy:
+        """The strategy to commit with, watched."""
+        return _Watched(await super().for_writing(deadline), self._process, self._writes)
+
+
+class _Watched:
+    """A strategy whose commits are noted."""
+
+    def __init__(self, strategy: CommitStrategy, process: str, writes: list[Write]) -> None:
+        self._strategy = strategy
+        self._process = process
+        self._writes = writes
+        self.reads = strategy.reads
+        self.locks = strategy.locks
+        self.leftovers = strategy.leftovers
+        self.ready = strategy.ready
+        self.abort = strategy.abort
+
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
@@ -40,7 +59,7 @@ class RecordingCommit(AutoCommit):
         before = len(trail.observations)
         result: CommitResult | None = None
         try:
-            result = await super().commit(intent, deadline, trail, in_doubt=in_doubt)
+            result = await self._strategy.commit(intent, deadline, trail, in_doubt=in_doubt)
             return result
         finally:
             self._note(intent, result, trail.observations[before:])

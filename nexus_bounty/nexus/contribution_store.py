@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -172,7 +173,7 @@ def _related(relation: Relation) -> dict[str, Any]:
     return {"relationType": relation.relation_type, **metadata}
 
 
-def _contribution(path: str, value: dict[str, Any]) -> Contribution:
+def _contribution(path: str, value: Mapping[str, Any]) -> Contribution:
     try:
         manifest = msgspec.convert(value, _Manifest)
     except msgspec.ValidationError as error:

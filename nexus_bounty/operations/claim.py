@@ -6,6 +6,7 @@ the agent does not hold the bounty.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
 
@@ -126,11 +127,11 @@ async def _was_given_back(services: Services, claim: Claim) -> bool:
     return any(each.gave_back == claim.claim_id for each in history)
 
 
-async def _take_lease(
+def _take_lease(
     services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str, step: str
-) -> Claim:
+) -> Awaitable[Claim]:
     """The lease on a bounty: a new one, or the one that `agent` has already, renewed."""
-    return await services.claims.claim_or_renew(
+    return services.claims.claim_or_renew(
         target_of(bounty.bounty_id),
         agent,
         claim_id=derived_id("claim", key),

@@ -10,10 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from nexus_bounty import Bounty, BountyStatus, PreCommitError
+from nexus_bounty import Bounty, BountyStatus, NexusClient, PreCommitError
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
-from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.testing.virtual_time import EPOCH
@@ -176,10 +175,10 @@ async def test_a_marker_that_will_not_go_is_left_with_its_reason(
     """A server may answer a delete and keep the file."""
     world = await grown_old(next(each for each in STRANDED if each.name == "stale marker"))
 
-    async def keep(_index: StatusIndex, markers: Sequence[str], _deadline: object) -> Sequence[str]:
-        return markers
+    async def keep(_client: NexusClient, paths: Sequence[str], **_named: object) -> Sequence[str]:
+        return paths
 
-    monkeypatch.setattr(StatusIndex, "retire", keep)
+    monkeypatch.setattr(NexusClient, "delete_many", keep)
     (finding,) = (await reconciled(world)).findings
     assert "draft/b-1 is still there" in (finding.left or "")
 

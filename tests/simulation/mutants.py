@@ -21,6 +21,7 @@ class Mutant:
 
 
 _CONDITIONAL: Final = "nexus_bounty.nexus.commit.conditional"
+_PROVEN: Final = "nexus_bounty.nexus.commit.proven_write"
 _WRITER: Final = "nexus_bounty.nexus.documents.writer"
 _STORE: Final = "nexus_bounty.nexus.bounties.store"
 _CLAIMS: Final = "nexus_bounty.nexus.claims.store"
@@ -36,65 +37,63 @@ MUTANTS: Final = (
     # how a commit is proven
     Mutant(
         "the fence is removed: what was not seen to land is said never to land",
-        _CONDITIONAL,
-        "return await write.until(patience) or await self._fence(intent, deadline, trail)",
-        "return await write.until(patience) or Aborted(Proof.FENCED)",
+        _PROVEN,
+        "                self._become_fence()\n                last",
+        "                return Aborted(Proof.FENCED)\n                last",
     ),
     Mutant(
         "resolving fences nothing off",
-        _CONDITIONAL,
-        '        """Write the fence of `intent`, unless it turns out to have landed."""\n'
-        "        return await self._fence(intent, deadline, trail)",
-        "        return Aborted(Proof.FENCED)",
+        _WRITER,
+        "result = await strategy.abort(intent, operation.deadline, operation.trail)",
+        "result = Aborted(Proof.FENCED)",
     ),
     Mutant(
         "the etag is not compared: documents are overwritten",
         _CONDITIONAL,
-        "if_match=self.intent.base.etag if self.intent.base else None,",
+        "if_match=base.file.etag if base else None,",
         "if_match=None,",
     ),
     Mutant(
         "a create overwrites what is there",
         _CONDITIONAL,
-        "if_none_match=self.intent.base is None,",
+        "if_none_match=base is None,",
         "if_none_match=False,",
     ),
     Mutant(
         "a refusal of the second attempt is believed of the first",
-        _CONDITIONAL,
-        "if proof and not self.in_doubt:",
-        "if proof:",
+        _PROVEN,
+        "return Aborted(proof) if proof and not self.in_doubt else None",
+        "return Aborted(proof) if proof else None",
     ),
     Mutant(
         "an ambiguous answer leaves no doubt behind",
-        _CONDITIONAL,
+        _PROVEN,
         "            lost_answer()\n        self.in_doubt = True",
         "            lost_answer()",
     ),
     Mutant(
         "an aborted record passes for a commit",
-        _CONDITIONAL,
-        "            if record.aborted:",
-        "            if False:",
+        _PROVEN,
+        "        if record.aborted:",
+        "        if False:",
     ),
     Mutant(
         "an acknowledged fence passes for the commit that it keeps out",
         _CONDITIONAL,
-        "            if self.as_fence:",
-        "            if False:",
+        "        if self.as_fence:",
+        "        if False:",
     ),
     Mutant(
         "a failed read passes for absence",
         _CONDITIONAL,
-        'self.trail.saw("read", self.intent.path, error.answer)\n            return None',
-        'self.trail.saw("read", self.intent.path, error.answer)\n'
-        "            return Aborted(Proof.REFUSED)",
+        'self._saw("read", error.answer)\n            return None',
+        'self._saw("read", error.answer)\n            return Aborted(Proof.REFUSED)',
     ),
     Mutant(
         "a read that does not show the write passes for absence",
         _CONDITIONAL,
-        'self._read("as before: the write has not landed yet")\n            return None',
-        'self._read("as before")\n            return Aborted(Proof.REFUSED)',
+        'self._saw("read", "as before: the write has not landed yet")\n            return None',
+        'self._saw("read", "as before")\n            return Aborted(Proof.REFUSED)',
     ),
     # what a process remembers, and what a document tells
     Mutant(
@@ -196,14 +195,14 @@ MUTANTS: Final = (
     Mutant(
         "the new status is not marked before its commit",
         _STORE,
-        "            await self._announce(operation, transition.target, intent)",
-        "            pass",
+        "markers=self._index.announcing(bounty.bounty_id, target, generation) if enters else (),",
+        "markers=(),",
     ),
     Mutant(
         "a new bounty is not marked before its commit",
         _STORE,
-        "            await self._announce(operation, bounty.status, intent)",
-        "            pass",
+        "markers=self._index.announcing(bounty.bounty_id, bounty.status, None),",
+        "markers=(),",
     ),
     Mutant(
         "the marker of the new status is removed instead of the old one's",
@@ -394,15 +393,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "leases: the lock is overwritten",
-        "nexus_bounty.nexus.commit.file_backend",
+        "nexus_bounty.nexus.commit.files",
         "                if_none_match=now is None,",
         "                if_none_match=False,",
     ),
     Mutant(
         "leases: nobody can find them by their target",
         _CLAIMS,
-        "        await self._mark_active(operation, claim)",
-        "        pass",
+        "operation, path, None, value, tombstone=tombstone, markers=(marker,)",
+        "operation, path, None, value, tombstone=tombstone, markers=()",
     ),
     Mutant(
         "leases: a claim that won the lock and is unwritten is never fenced off",

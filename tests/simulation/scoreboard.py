@@ -51,7 +51,7 @@ class _ByAReading(UnfencedCommit):
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         try:
-            document = await self._reader.read(intent.path, deadline)
+            document = await self.reads.read(intent.path, deadline)
         except NexusError:
             document = None
         if document and document.history.find(intent.record.key):

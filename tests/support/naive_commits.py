@@ -5,8 +5,7 @@ from __future__ import annotations
 from nexus_bounty import NexusError, Proof
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
-from nexus_bounty.nexus import documents
-from nexus_bounty.nexus.commit.file_backend import FileBackend
+from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
@@ -18,20 +17,20 @@ from nexus_bounty.nexus.documents.commits import (
 )
 
 
-class _Naive(FileBackend):
+class _Naive(ConditionalCommit):
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         raise NotImplementedError
 
-    async def _write(self, intent: Intent, deadline: Deadline) -> Document:
-        content = documents.encode(intent.value, intent.encoding)
+    async def _written(self, intent: Intent, deadline: Deadline) -> Document:
+        await self._client.write_many(dict.fromkeys(intent.markers, b""), deadline=deadline)
         etag = await self._client.write(
             intent.path,
-            content,
-            if_match=intent.base.etag if intent.base else None,
+            intent.content,
+            if_match=intent.base.file.etag if intent.base else None,
             if_none_match=intent.base is None,
             deadline=deadline,
         )
-        return documents.decode(intent.path, content, etag or "")
+        return intent.stored_as(etag or "")
 
 
 class UnfencedCommit(_Naive):
@@ -41,13 +40,13 @@ class UnfencedCommit(_Naive):
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
         try:
-            return Committed(await self._write(intent, deadline), Proof.ACKNOWLEDGED)
+            return Committed(await self._written(intent, deadline), Proof.ACKNOWLEDGED)
         except NexusError:
-            document = await self._reader.read(intent.path, deadline)
+            document = await self.reads.read(intent.path, deadline)
         history = document.history if document else History()
         if document and history.find(intent.record.key):
             return Committed(document, Proof.IN_HISTORY)
-        if document and (intent.base is None or document.etag != intent.base.etag):
+        if document and (intent.base is None or document.file.etag != intent.base.file.etag):
             return Superseded(document)
         return Aborted(Proof.REFUSED)
 
@@ -59,6 +58,6 @@ class TrustingCommit(_Naive):
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
         try:
-            return Committed(await self._write(intent, deadline), Proof.ACKNOWLEDGED)
+            return Committed(await self._written(intent, deadline), Proof.ACKNOWLEDGED)
         except NexusError:
             return Aborted(Proof.REFUSED)

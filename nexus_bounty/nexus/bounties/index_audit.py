@@ -7,16 +7,17 @@ where to go on, in this process or in another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from nexus_bounty.models import BountyStatus, IndexFault, IndexPage
+from nexus_bounty.models import BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.status_index import Standing, StatusIndex, standing
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
-from nexus_bounty.nexus.documents import Document, paths
-from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths
+from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 
@@ -43,12 +44,12 @@ class IndexAudit:
     """
 
     def __init__(
-        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, strategy: CommitStrategy
+        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, choice: StrategyChoice
     ) -> None:
         self._client = client
         self._zone = zone
         self._index = index
-        self._strategy = strategy
+        self._choice = choice
 
     async def pages(self, after: str) -> AsyncIterator[IndexPage]:
         """What is wrong with the files after the path `after`, a page at a time."""
@@ -76,16 +77,41 @@ class IndexAudit:
                 deadline = self._client.deadline()
                 await self._index.restore(fault.bounty_id, fault.status, generation, deadline)
         stale = {fault.marker: fault for fault in faults if not fault.missing}
-        left = await self._index.retire(list(stale), self._client.deadline())
+        left = await self._client.delete_many(list(stale))
         return [stale[marker] for marker in left]
+
+    async def compare(self, only: str | None = None) -> tuple[list[IndexFault], list[IndexStatus]]:
+        """All that is wrong, and how the index of each status compares; or of one bounty alone."""
+        faults: list[IndexFault] = []
+        markers: Counter[str] = Counter()
+        async for page in self.pages("") if only is None else self._about(only):
+            faults += page.faults
+            markers[page.after.rpartition("/")[0]] += page.checked
+        return faults, [
+            _summary(status, markers[self._zone.statuses(status)], faults)
+            for status in BountyStatus
+        ]
+
+    async def _about(self, bounty_id: str) -> AsyncIterator[IndexPage]:
+        """What is wrong with one bounty's markers."""
+        document = self._zone.bounty(bounty_id)
+        faults, unreadable = await self._lacking([document])
+        yield IndexPage(after=document, checked=1, faults=faults, unreadable=unreadable)
+        for status in BountyStatus:
+            listed_now = await self._client.list(self._zone.statuses(status))
+            if markers := [path for path in listed_now if paths.marked_id(path) == bounty_id]:
+                faults, _ = await self._stale(status, markers)
+                yield IndexPage(after=markers[-1], checked=len(markers), faults=faults)
 
     def _documents(self) -> _Part:
         directory = self._zone.bounties
-        return _Part(
-            directory,
-            lambda after: self._strategy.page(directory, after, self._client.deadline()),
-            self._lacking,
-        )
+
+        async def ask(after: str) -> Page:
+            deadline = self._client.deadline()
+            strategy = await self._choice.for_reading(deadline)
+            return await strategy.reads.page(directory, after, deadline)
+
+        return _Part(directory, ask, self._lacking)
 
     def _markers(self, status: BountyStatus) -> _Part:
         directory = self._zone.statuses(status)
@@ -95,7 +121,7 @@ class IndexAudit:
         """The markers that some of `documents` lack, and those that cannot be understood."""
         needed = {}
         unreadable: dict[str, str] = {}
-        for document in await self._strategy.read_many(documents, self._client.deadline()):
+        for document in await self._read(documents):
             bounty = listed(document, to_bounty, unreadable)
             if bounty and bounty.status.is_known and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
@@ -116,7 +142,7 @@ class IndexAudit:
         ids = {marker: paths.marked_id(marker) for marker in markers}
         names = list(dict.fromkeys(map(self._zone.bounty, ids.values())))
         about = {}
-        for document in await self._strategy.read_many(names, self._client.deadline()):
+        for document in await self._read(names):
             bounty = listed(document, to_bounty)
             if bounty is not None and isinstance(document, Document):
                 about[paths.document_id(document.path)] = (bounty.status, document.history)
@@ -128,3 +154,19 @@ class IndexAudit:
             is Standing.STALE
         ]
         return stale, {}  # what cannot be understood was found among the documents
+
+    async def _read(self, names: Sequence[str]) -> list[Document | UnreadableDocumentError]:
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        return await strategy.reads.read_many(names, deadline)
+
+
+def _summary(status: BountyStatus, markers: int, faults: Sequence[IndexFault]) -> IndexStatus:
+    """How the index of one status compares, by all that is wrong."""
+    about = [fault for fault in faults if fault.status is status]
+    return IndexStatus(
+        status=status,
+        markers=markers,
+        missing=sorted(fault.bounty_id for fault in about if fault.missing),
+        stale=sorted({fault.bounty_id for fault in about if not fault.missing}),
+    )

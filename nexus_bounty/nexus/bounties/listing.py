@@ -22,7 +22,7 @@ from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.client.quirks import Extra
 from nexus_bounty.nexus.documents import Document, is_tombstone, paths
 from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
-from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 from nexus_bounty.statuses import Repair
@@ -50,13 +50,13 @@ class BountyListing:
         client: NexusClient,
         zone: ZonePaths,
         index: StatusIndex,
-        strategy: CommitStrategy,
+        choice: StrategyChoice,
         clock: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._zone = zone
         self._index = index
-        self._strategy = strategy
+        self._choice = choice
         self._snapshots = SnapshotMemory(client.settings.remembered_documents)
         self._dates = DatesMemory(client.settings.remembered_dates, clock)
 
@@ -110,7 +110,7 @@ class BountyListing:
         `unreadable` gets what is wrong with those that cannot be understood, by their ids.
         """
         check_query(query)
-        etags = _Etags(self._strategy, self._client, self._zone.bounties, self._snapshots)
+        etags = _Etags(self._choice, self._client, self._zone.bounties, self._snapshots)
         seen: set[str] = set()  # a bounty may have several markers
         async for candidates in self._candidates(query):
             unseen = [path for path in candidates if path not in seen]
@@ -168,7 +168,9 @@ class BountyListing:
                     yield [self._zone.bounty(bounty_id) for bounty_id in ids]
 
     async def _page(self, after: str) -> Page:
-        return await self._strategy.page(self._zone.bounties, after, self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        return await strategy.reads.page(self._zone.bounties, after, deadline)
 
     async def _current(
         self, candidates: Sequence[str], etags: _Etags, unreadable: Unreadable
@@ -187,9 +189,12 @@ class BountyListing:
         self, candidates: Sequence[str], unreadable: Unreadable = None
     ) -> dict[str, Bounty]:
         """The bounties at these paths, by their paths, that exist and can be read."""
-        found = {}
+        found: dict[str, Bounty] = {}
+        if not candidates:
+            return found
         deadline = self._client.deadline()
-        for document in await self._strategy.read_many(candidates, deadline) if candidates else ():
+        strategy = await self._choice.for_reading(deadline)
+        for document in await strategy.reads.read_many(candidates, deadline):
             bounty = listed(document, to_bounty, unreadable)
             if bounty is not None:
                 self._dates.remember(document.path, bounty)
@@ -208,12 +213,12 @@ class _Etags:
 
     def __init__(
         self,
-        strategy: CommitStrategy,
+        choice: StrategyChoice,
         client: NexusClient,
         directory: str,
         snapshots: SnapshotMemory,
     ) -> None:
-        self._strategy = strategy
+        self._choice = choice
         self._client = client
         self._directory = directory
         self._snapshots = snapshots
@@ -228,7 +233,8 @@ class _Etags:
         first = min(candidates)
         if self._page is None or not self._page.cover(first):
             behind, deadline = first[:-1], self._client.deadline()
-            self._page = await self._strategy.etags(self._directory, behind, deadline)
+            strategy = await self._choice.for_reading(deadline)
+            self._page = await strategy.reads.etags(self._directory, behind, deadline)
         by_path = self._page.by_path if self._page else {}
         found = {path: by_path[path] for path in candidates if path in by_path}
         self._is_sparse = len(found) < len(candidates) / 2

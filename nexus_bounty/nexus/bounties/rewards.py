@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nexus_bounty.models import RewardQuery, RewardRecord
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
-from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed
+from nexus_bounty.nexus.documents.commits import Committed, StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, new_value, to_reward, to_value
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
@@ -30,12 +30,12 @@ class RewardBook:
         client: NexusClient,
         zone: ZonePaths,
         writer: DocumentWriter,
-        strategy: CommitStrategy,
+        choice: StrategyChoice,
     ) -> None:
         self._client = client
         self._zone = zone
         self._writer = writer
-        self._strategy = strategy
+        self._choice = choice
 
     async def record(self, reward: RewardRecord, key: str | None) -> RewardRecord:
         """Keep `reward`; its id makes a repeat a no-op, whatever the key."""
@@ -83,22 +83,26 @@ class RewardBook:
         """Whether the reward is recorded."""
         check_id("reward_id", reward_id, MOST_REWARD_ID_BYTES)
         path = self._zone.reward(reward_id)
-        document = await self._strategy.read(path, self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        document = await strategy.reads.read(path, deadline)
         return document is not None and not is_tombstone(document)
 
     async def recorded(self, reward_ids: Sequence[str]) -> set[str]:
         """Those of `reward_ids` that are recorded."""
         possible = (each for each in reward_ids if is_name(each, MOST_REWARD_ID_BYTES))
         asked = {self._zone.reward(each): each for each in possible}
-        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        documents = await strategy.reads.read_many(list(asked), deadline)
         return {asked[each.path] for each in documents if listed(each, to_reward) is not None}
 
     async def select(self, query: RewardQuery) -> list[RewardRecord]:
         """The rewards that match, newest first, cut to `limit`."""
         check_limit("limit", query.limit)
         deadline = self._client.deadline()
-        paths = await self._strategy.names(self._zone.rewards, deadline)
-        documents = await self._strategy.read_many(paths, deadline)
+        reads = (await self._choice.for_reading(deadline)).reads
+        documents = await reads.read_many(await reads.names(self._zone.rewards, deadline), deadline)
         rewards = [reward for each in documents if (reward := listed(each, to_reward)) is not None]
         found = [reward for reward in rewards if query.matches(reward)]
         found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)

@@ -108,35 +108,32 @@ class StatusIndex:
         self._zone = zone
         self._written_ahead = BoundedSet()
 
-    async def announce(
-        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
-    ) -> None:
-        """Write the marker of `status`, and of the one that is expected next.
+    def announcing(
+        self, bounty_id: str, status: BountyStatus, generation: int | None
+    ) -> tuple[str, ...]:
+        """The markers to be written before a bounty enters `status`: those of what comes next, too.
 
         Repeats are harmless, since a marker never lies; one written ahead is not written again.
         """
         plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
         if generation is None and plain[0] in self._written_ahead:
             self._written_ahead.discard(plain[0])
-            return
+            return ()
         again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
-        await self._write([*plain, *again], deadline)
-        for ahead in plain[1:]:
-            self._written_ahead.add(ahead)
+        return (*plain, *again)
+
+    def announced(self, bounty_id: str, status: BountyStatus, markers: Sequence[str]) -> None:
+        """Remember which of the `markers` that were written are ahead of a bounty in `status`."""
+        for expected in announced_with(status)[1:]:
+            if (ahead := self._zone.marker(expected, bounty_id)) in markers:
+                self._written_ahead.add(ahead)
 
     async def restore(
         self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
     ) -> None:
         """Write the markers that a bounty in `status` was found to lack."""
-        needed = {None, generation}
-        await self._write([self._zone.marker(status, bounty_id, each) for each in needed], deadline)
-
-    async def _write(self, markers: Sequence[str], deadline: Deadline) -> None:
+        markers = [self._zone.marker(status, bounty_id, each) for each in {None, generation}]
         await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
-
-    async def retire(self, markers: Sequence[str], deadline: Deadline) -> Sequence[str]:
-        """Remove markers that nothing can make needed again; returns those that are still there."""
-        return await self._client.delete_many(markers, deadline=deadline)
 
     async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
         """The ids of the bounties that may be in `status` after `after`, holding one page."""
@@ -150,7 +147,3 @@ class StatusIndex:
     async def page(self, status: BountyStatus, after: str) -> Page:
         """The paths of the markers of `status` after the path `after`, or of a page of them."""
         return await self._client.page(self._zone.statuses(status), after)
-
-    async def markers(self, status: BountyStatus, deadline: Deadline) -> list[str]:
-        """The paths of all markers of `status`."""
-        return await self._client.list(self._zone.statuses(status), deadline=deadline)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
+from functools import partial
 from typing import Self
 
 import msgspec
@@ -29,7 +30,6 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.nexus.bounties import transitions
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
-from nexus_bounty.nexus.bounties.index_repair import IndexRepair
 from nexus_bounty.nexus.bounties.listing import BountyListing
 from nexus_bounty.nexus.bounties.rewards import RewardBook
 from nexus_bounty.nexus.bounties.status_index import (
@@ -57,7 +57,7 @@ from nexus_bounty.nexus.documents.records import (
     to_value,
 )
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
-from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strategy
+from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
     BountyExistsError,
     BountyNotFoundError,
@@ -116,14 +116,13 @@ class NexusBountyStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        strategy = commit_strategy(commit, client, zone_id)
-        self._writer = DocumentWriter(client, strategy, clock, given(observers))
+        choice = strategy_choice(commit, client, zone_id)
+        self._writer = DocumentWriter(client, choice, clock, given(observers))
         self._index = StatusIndex(client, self._zone)
-        self._listing = BountyListing(client, self._zone, self._index, strategy, clock)
-        self._repair = IndexRepair(client, self._zone, self._index, strategy)
-        self._audit = IndexAudit(client, self._zone, self._index, strategy)
-        self._rewards = RewardBook(client, self._zone, self._writer, strategy)
-        self._strategy = strategy
+        self._listing = BountyListing(client, self._zone, self._index, choice, clock)
+        self._audit = IndexAudit(client, self._zone, self._index, choice)
+        self._rewards = RewardBook(client, self._zone, self._writer, choice)
+        self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
 
@@ -159,7 +158,7 @@ class NexusBountyStore:
         check_id("bounty_id", bounty_id)
         path = self._zone.bounty(bounty_id)
         remembered = None if fresh else self._memory.recall(path)
-        document = remembered or await self._strategy.read(path, self._client.deadline())
+        document = remembered or await self._read(path)
         if document is None or is_tombstone(document):
             return None
         self._memory.remember(document)
@@ -172,7 +171,9 @@ class NexusBountyStore:
             NexusError: They could not be read.
         """
         asked = {self._zone.bounty(each): each for each in bounty_ids if is_name(each)}
-        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        documents = await strategy.reads.read_many(list(asked), deadline)
         found = ((each.path, listed(each, to_bounty)) for each in documents)
         return {asked[path]: bounty for path, bounty in found if bounty is not None}
 
@@ -184,9 +185,13 @@ class NexusBountyStore:
             UnreadableDocumentError: What is stored is not a document.
         """
         check_id("bounty_id", bounty_id)
-        path = self._zone.bounty(bounty_id)
-        document = await self._strategy.read(path, self._client.deadline())
+        document = await self._read(self._zone.bounty(bounty_id))
         return document.history.ops if document else ()
+
+    async def _read(self, path: str) -> Document | None:
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        return await strategy.reads.read(path, deadline)
 
     async def list_bounties(
         self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
@@ -268,11 +273,11 @@ class NexusBountyStore:
         base: Document | None = None
         while True:
             intent = self._creation(operation, bounty, base)
-            await self._announce(operation, bounty.status, intent)
             result = await self._writer.commit(operation, intent)
             document = result.document
             if not is_tombstone(document):
                 self._memory.remember(document)
+                self._index.announced(bounty.bounty_id, bounty.status, intent.markers)
                 return await self._existing(operation, bounty, document)
             self._writer.recall(operation, document.history)
             base = document
@@ -292,7 +297,7 @@ class NexusBountyStore:
             if standing(each, None, existing.status, document.history) is Standing.STALE
         ]
         with suppress(NexusError):  # the reconciler repairs it
-            await self._index.retire(stale, operation.deadline)
+            await self._client.delete_many(stale, deadline=operation.deadline)
         if self._writer.recall(operation, document.history):
             return existing
         raise operation.error(
@@ -307,6 +312,7 @@ class NexusBountyStore:
             base,
             new_value(bounty, base),
             tombstone=bounty_tombstone(bounty),
+            markers=self._index.announcing(bounty.bounty_id, bounty.status, None),
         )
 
     # Transitions
@@ -414,24 +420,22 @@ class NexusBountyStore:
         async with self._writer.operation(
             name, transition.kind, bounty_id, transition.parameters, key
         ) as operation:
-            return await self._move(operation, transition)
+            path = self._zone.bounty(bounty_id)
+            prepare = partial(self._step, operation, transition)
+            change = await self._writer.change(
+                operation, path, self._memory, BountyNotFoundError, prepare
+            )
+            if change.before is None:
+                return self._writer.view(operation, change.after, to_bounty)
+            self._index.announced(bounty_id, transition.target, change.markers)
+            return await self._finish(operation, change.before, change.after)
 
-    async def _move(self, operation: Operation, transition: Transition) -> Bounty:
-        async def prepare(document: Document) -> Intent:
-            return await self._prepare(operation, document, transition)
+    def _step(self, operation: Operation, transition: Transition, document: Document) -> Intent:
+        """The intent to take the bounty in `document` through `transition`.
 
-        path = self._zone.bounty(operation.record_id)
-        change = await self._writer.change(
-            operation, path, self._memory, BountyNotFoundError, prepare
-        )
-        if change.before is None:
-            return self._writer.view(operation, change.after, to_bounty)
-        return await self._finish(operation, change.before, change.after)
-
-    async def _prepare(
-        self, operation: Operation, document: Document, transition: Transition
-    ) -> Intent:
-        """Refuse the transition, or announce it and say what to write."""
+        Raises:
+            BountyStateError: Its state does not allow it (pre-commit).
+        """
         bounty = self._writer.view(operation, document, to_bounty)
         if refusal := transition.refusal(bounty, document.history):
             raise operation.error(
@@ -440,37 +444,23 @@ class NexusBountyStore:
                 f"bounty {bounty.bounty_id!r}: {refusal}",
                 current_status=bounty.status.value,
             )
-        intent = self._step(operation, document, bounty, transition)
-        if transition.target is not bounty.status:
-            await self._announce(operation, transition.target, intent)
-        return intent
-
-    def _step(
-        self, operation: Operation, document: Document, bounty: Bounty, transition: Transition
-    ) -> Intent:
-        """The intent to take the bounty in `document` through `transition`."""
-        moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
-        history = document.history
+        target, history = transition.target, document.history
+        moved = {"status": target.value, "updatedAt": self._now_after(bounty)}
+        generation = generation_after(history, bounty.status, target, history.seq + 1)
+        enters = target is not bounty.status
         return self._writer.intend(
             operation,
             document.path,
             document,
-            changed(document.value, {**transition.changes, **moved}),
-            marker_seq=generation_after(history, bounty.status, transition.target, history.seq + 1),
+            changed(document.value, {**transition.changes, **msgspec.to_builtins(moved)}),
+            marker_seq=generation,
             gave_back=bounty.claim_id if transition.kind == "release" else None,
+            markers=self._index.announcing(bounty.bounty_id, target, generation) if enters else (),
         )
 
     def _now_after(self, bounty: Bounty) -> datetime:
         """The current time, but never before the bounty's last update (clocks differ)."""
         return max(self._clock(), bounty.updated_at)
-
-    async def _announce(self, operation: Operation, status: BountyStatus, intent: Intent) -> None:
-        await self._writer.ready(operation)
-        generation = intent.value["nexusBounty"].get("markerSeq")
-        try:
-            await self._index.announce(operation.record_id, status, generation, operation.deadline)
-        except NexusError as error:
-            raise operation.stopped_by(error, "write the status marker") from error
 
     async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
         """Remove the markers that the bounty left behind."""
@@ -480,7 +470,12 @@ class NexusBountyStore:
         if self._cleans_up_later:
             self._client.cleanup.add(behind)
             return bounty
-        if left := await self._left_after_removing(behind, operation):
+        try:
+            left = await self._client.delete_many(behind, deadline=operation.deadline)
+        except NexusError as error:
+            operation.trail.saw("delete", error.path, error.answer)
+            left = behind
+        if left:
             raise PostCommitError(
                 f"bounty {operation.record_id!r} is {bounty.status.value}, and its old status "
                 f"marker is still to be removed: {left[0]}",
@@ -489,16 +484,6 @@ class NexusBountyStore:
                 evidence=operation.evidence(Proof.ACKNOWLEDGED),
             ).about(operation.name, operation.record_id, operation.key)
         return bounty
-
-    async def _left_after_removing(
-        self, markers: Sequence[str], operation: Operation
-    ) -> Sequence[str]:
-        """Those of `markers` that could not be removed."""
-        try:
-            return await self._index.retire(markers, operation.deadline)
-        except NexusError as error:
-            operation.trail.saw("delete", error.path, error.answer)
-            return markers
 
     async def resolve_operation(
         self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
@@ -574,7 +559,8 @@ class NexusBountyStore:
 
     async def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents; changes nothing."""
-        return await self._repair.inspect()
+        _, statuses = await self._audit.compare()
+        return statuses
 
     def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
         """What is wrong with the status index, a page of files at a time; changes nothing.
@@ -594,9 +580,10 @@ class NexusBountyStore:
         take whatever was created in the tombstone's place.
         """
         before = self._clock() - self._client.settings.tombstone_retention
+        strategy = await self._choice.for_reading(self._client.deadline())
         return [
-            *await self._strategy.collect(self._zone.bounties, before),
-            *await self._strategy.collect(self._zone.rewards, before),
+            *await strategy.leftovers.collect(self._zone.bounties, before),
+            *await strategy.leftovers.collect(self._zone.rewards, before),
         ]
 
     async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
@@ -607,4 +594,6 @@ class NexusBountyStore:
         """
         if bounty_id is not None:
             check_id("bounty_id", bounty_id)
-        return await self._repair.repair(bounty_id)
+        faults, statuses = await self._audit.compare(bounty_id)
+        await self._audit.repair(faults)
+        return statuses

@@ -28,11 +28,11 @@ from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.documents import Document, is_tombstone, paths
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
-from nexus_bounty.nexus.documents.commits import Committed, Intent
+from nexus_bounty.nexus.documents.commits import Committed, Intent, Locks
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_claim
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
-from nexus_bounty.nexus.selection.auto_commit import CommitOption, commit_strategy
+from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
     ClaimConflictError,
     ClaimNotFoundError,
@@ -83,8 +83,8 @@ class NexusClaimStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        self._strategy = commit_strategy(commit, client, zone_id)
-        self._writer = DocumentWriter(client, self._strategy, clock, given(observers))
+        self._choice = strategy_choice(commit, client, zone_id)
+        self._writer = DocumentWriter(client, self._choice, clock, given(observers))
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
 
@@ -170,8 +170,8 @@ class NexusClaimStore:
                 raise
 
     async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
-        await self._writer.ready(operation)
-        lock = self._lock(wish.target_ref)
+        strategy = await self._writer.ready(operation)
+        lock = self._lock(strategy.locks, wish.target_ref)
         named: LockState | None = None
         free, looks, retries = True, 0, self._client.retries
         while operation.deadline.remaining:
@@ -200,9 +200,9 @@ class NexusClaimStore:
                 await self._fence_off(operation, wish.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
 
-    def _lock(self, target_ref: str) -> TargetLock:
+    def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
         encoding = self._client.settings.storage_encoding
-        return TargetLock(self._strategy, self._zone.target_lock(target_ref), encoding)
+        return TargetLock(locks, self._zone.target_lock(target_ref), encoding)
 
     async def _renew(
         self, operation: Operation, wish: rules.Wish, document: Document
@@ -267,13 +267,15 @@ class NexusClaimStore:
     async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
         """Commit the claim, the lock being won."""
         claim = rules.taken(wish, None, None, self._clock())
-        await self._mark_active(operation, claim)
         shape = self._client.settings.claim_shape
         value = new_claim(claim, shape)
         never_made = msgspec.structs.replace(claim, status=ClaimStatus.RELEASED)
         tombstone = new_claim(never_made, shape)
         path = self._zone.claim(claim.claim_id)
-        intent = self._writer.intend(operation, path, None, value, tombstone=tombstone)
+        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
+        intent = self._writer.intend(
+            operation, path, None, value, tombstone=tombstone, markers=(marker,)
+        )
         result = await self._writer.commit(operation, intent)
         document = result.document
         self._memory.remember(document)
@@ -283,13 +285,6 @@ class NexusClaimStore:
             raise _fenced_off(operation)
         rules.taken(wish, None, self._writer.view(operation, document, to_claim), self._clock())
         raise AssertionError("a namesake is always refused")  # pragma: no cover
-
-    async def _mark_active(self, operation: Operation, claim: Claim) -> None:
-        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
-        try:
-            await self._client.write(marker, b"", idempotent=True, deadline=operation.deadline)
-        except NexusError as error:
-            raise operation.stopped_by(error, "write the active claim marker") from error
 
     async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
         """Make sure that a claim which won the lock and was never written never will be."""
@@ -318,13 +313,17 @@ class NexusClaimStore:
         """The claim as it stands, or `None`."""
         check_id("claim_id", claim_id)
         path = self._zone.claim(claim_id)
-        document = await self._strategy.read(path, self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        document = await strategy.reads.read(path, deadline)
         return None if document is None else listed(document, to_claim)
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk."""
         asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
-        documents = await self._strategy.read_many(list(asked), self._client.deadline())
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        documents = await strategy.reads.read_many(list(asked), deadline)
         found = ((each.path, listed(each, to_claim)) for each in documents)
         return {asked[path]: claim for path, claim in found if claim is not None}
 
@@ -393,11 +392,8 @@ class NexusClaimStore:
         self, operation: Operation, claim_id: str, rule: Callable[[Claim, datetime], Claim]
     ) -> Claim:
         """Take a claim through `rule`, and remove its marker if that ends it."""
-
-        async def prepare(document: Document) -> Intent | None:
-            return self._step(operation, document, rule)
-
         path = self._zone.claim(claim_id)
+        prepare = partial(self._step, operation, rule)
         change = await self._writer.change(
             operation, path, self._memory, ClaimNotFoundError, prepare
         )
@@ -407,7 +403,7 @@ class NexusClaimStore:
         return claim
 
     def _step(
-        self, operation: Operation, document: Document, rule: Callable[[Claim, datetime], Claim]
+        self, operation: Operation, rule: Callable[[Claim, datetime], Claim], document: Document
     ) -> Intent | None:
         before = self._writer.view(operation, document, to_claim)
         now = self._clock()
@@ -487,11 +483,11 @@ class NexusClaimStore:
     async def _named_by(self, target_ref: str) -> list[Claim]:
         """The claim that the lock of `target_ref` names, if it is one on that target."""
         check_text("target_ref", target_ref)
-        lock = self._lock(target_ref)
         async with self._writer.operation(
             "active_claims", "read", target_ref, {}, None
         ) as operation:
-            named = await lock.read(operation)
+            strategy = await self._choice.for_reading(operation.deadline)
+            named = await self._lock(strategy.locks, target_ref).read(operation)
             if named is None or named.is_empty:
                 return []
             document = await self._writer.read(operation, self._zone.claim(named.claim_id))
@@ -501,9 +497,10 @@ class NexusClaimStore:
     async def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths."""
         before = self._clock() - self._client.settings.tombstone_retention
+        strategy = await self._choice.for_reading(self._client.deadline())
         return [
-            *await self._strategy.collect(self._zone.claims, before),
-            *await self._strategy.collect(self._zone.target_locks, before),
+            *await strategy.leftovers.collect(self._zone.claims, before),
+            *await strategy.leftovers.collect(self._zone.target_locks, before),
         ]
 
     async def _marked(self) -> AsyncIterator[Claim]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile
-from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.documents.commits import Locks
 from nexus_bounty.nexus.documents.writer import Operation
 
 
@@ -44,15 +44,15 @@ class TargetLock:
     With base64 storage its content is base64 text, as the peer writes it.
     """
 
-    def __init__(self, strategy: CommitStrategy, path: str, encoding: StorageEncoding) -> None:
-        self._strategy = strategy
+    def __init__(self, locks: Locks, path: str, encoding: StorageEncoding) -> None:
+        self._locks = locks
         self._base64 = encoding == "base64"
         self.path = path
 
     async def read(self, operation: Operation) -> LockState | None:
         """Which claim the lock names now; `None` if it was never taken."""
         try:
-            file = await self._strategy.read_lock(self.path, operation.deadline)
+            file = await self._locks.read(self.path, operation.deadline)
         except NexusError as error:
             raise operation.stopped_by(error, "read the target lock") from error
         return LockState(self._decode(file.content), file) if file else None
@@ -64,7 +64,7 @@ class TargetLock:
             PreCommitError: The request was refused or could not be sent.
         """
         try:
-            return await self._strategy.move_lock(
+            return await self._locks.move(
                 self.path,
                 now.file if now else None,
                 self._encode(claim_id),

@@ -271,7 +271,12 @@ class NexusClient:
         """
         deadline = deadline or self.deadline()
         for batch in self._batches(list(files)):
-            await self._write_batch({path: files[path] for path in batch}, deadline)
+            if len(batch) > 1 and await self._written_in_bulk(files, batch, deadline):
+                continue
+            for path in batch:
+                # Sequentially: 0.5.6 later denies that files written concurrently exist.
+                params = {"path": path, "content": wire.encode_bytes(files[path])}
+                await self._sent("write", path, params, wire.writes, deadline)
 
     async def delete_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
@@ -283,7 +288,11 @@ class NexusClient:
         deadline = deadline or self.deadline()
         failed: list[str] = []
         for batch in self._batches(paths):
-            failed += await self._delete_batch(batch, deadline)
+            replies = await self._deleted_in_bulk(batch, deadline) if len(batch) > 1 else None
+            if replies is None:
+                await _together(self.delete(path, deadline=deadline) for path in batch)
+            else:
+                failed += await self._still_there(replies, batch, deadline)
         return failed
 
     async def _delete_leftovers(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
@@ -449,20 +458,15 @@ class NexusClient:
             return False
         return True
 
-    async def _write_batch(self, files: Mapping[str, bytes], deadline: Deadline) -> None:
-        if len(files) > 1 and await self._written_in_bulk(files, deadline):
-            return
-        for path, content in files.items():
-            # Sequentially: 0.5.6 later denies that files written concurrently exist.
-            await self.write(path, content, idempotent=True, deadline=deadline)
-
-    async def _written_in_bulk(self, files: Mapping[str, bytes], deadline: Deadline) -> bool:
-        """Whether one request wrote them all.
+    async def _written_in_bulk(
+        self, files: Mapping[str, bytes], batch: Sequence[str], deadline: Deadline
+    ) -> bool:
+        """Whether one request wrote all of `batch`.
 
         It is sent once: 0.7.0 refuses a batch for good when one of its files was deleted before.
         """
-        first = next(iter(files))
-        pairs = [[path, wire.encode_bytes(content)] for path, content in files.items()]
+        first = batch[0]
+        pairs = [[path, wire.encode_bytes(files[path])] for path in batch]
         try:
             replies = await self._if_understood(
                 Extra.BULK_WRITES,
@@ -476,18 +480,17 @@ class NexusClient:
             if not error.is_passing:
                 raise
             return False
-        if replies is not None and len(replies) != len(files):
-            said = f"{len(replies)} answers to {len(files)} writes"
+        if replies is not None and len(replies) != len(batch):
+            said = f"{len(replies)} answers to {len(batch)} writes"
             raise NexusError(
                 classification.UNREADABLE, method="write_batch", path=first, detail=said
             )
         return replies is not None
 
-    async def _delete_batch(self, paths: Sequence[str], deadline: Deadline) -> Sequence[str]:
-        replies = await self._deleted_in_bulk(paths, deadline) if len(paths) > 1 else None
-        if replies is None:
-            await _together(self.delete(path, deadline=deadline) for path in paths)
-            return []
+    async def _still_there(
+        self, replies: Mapping[str, wire.DeleteReply], paths: Sequence[str], deadline: Deadline
+    ) -> Sequence[str]:
+        """Those of `paths` that a bulk delete did not take, and that there are."""
         left = [path for path in paths if not _answered("delete", replies, path).done]
         there = await self.exist(left, deadline=deadline)
         return [path for path, exists in zip(left, there, strict=True) if exists]

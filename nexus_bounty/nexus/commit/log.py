@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus import documents
-from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError, paths
@@ -51,7 +52,7 @@ class CommitLog:
     async def at(self, path: str, seq: int, deadline: Deadline) -> Document | None:
         """The document as the commit `seq` made it; `None` if that slot is still free."""
         won = await self._slots.read(path, slot(path, seq), deadline)
-        return documents.decode(path, won.content, won.etag) if won else None
+        return documents.decode(replace(won, path=path)) if won else None
 
     async def follow(self, document: Document, deadline: Deadline) -> None:
         """Write what was committed to the document's file, if that can be done at once.
@@ -59,7 +60,7 @@ class CommitLog:
         Best effort; the next reader repairs it.
         """
         try:
-            await self._client.write(document.path, document.content, deadline=deadline)
+            await self._client.write(document.path, document.file.content, deadline=deadline)
         except NexusError as error:
             logger.info("left for the next reader to bring up to date: %s", error)
 
@@ -101,6 +102,15 @@ class CommitLog:
         """The same in order, those after `after`: all at once, as slots are nowhere in order."""
         found = sorted(await self.names(directory, deadline))
         return Page([path for path in found if path > after], None)
+
+    async def etags(
+        self,
+        directory: str,  # noqa: ARG002 - the protocol's
+        after: str,  # noqa: ARG002
+        deadline: Deadline,  # noqa: ARG002
+    ) -> Etags | None:
+        """None: a file may lag behind its slots."""
+        return None
 
 
 def slot(path: str, seq: int) -> str:

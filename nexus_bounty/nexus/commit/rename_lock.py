@@ -69,7 +69,7 @@ class RenameLocks:
         slot = _after(path, now)
         try:
             staged = await self._slots.stage(path, _name(content), content, deadline)
-            await self._slots.take(staged, slot, deadline)
+            await self._client.rename(staged, slot, deadline=deadline)
         except NexusError as error:
             trail.saw(error.method, path, error.answer)
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):

@@ -6,112 +6,64 @@ or never sent at all, needs no look.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from nexus_bounty.deadlines import Deadline
-from nexus_bounty.events import FenceWritten
-from nexus_bounty.events.stream import publish
-from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.idempotency import with_record
-from nexus_bounty.nexus import documents
-from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.log import CommitLog, slot
+from nexus_bounty.nexus.commit.proven_write import ProvenWrite
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
-from nexus_bounty.nexus.documents.commits import (
-    Aborted,
-    CommitResult,
-    Committed,
-    Intent,
-    Superseded,
-    Trail,
-    Unknown,
-)
-from nexus_bounty.outcomes import Proof
-
-_PROOF_OF_ABSENCE = {
-    Disposition.NEVER_SENT: Proof.NEVER_SENT,
-    Disposition.REFUSED: Proof.REFUSED,
-}
+from nexus_bounty.nexus.documents.commits import CommitResult, Superseded, Unknown
 
 
-@dataclass(slots=True)
-class Bid:
-    """Tries to win the slot after `intent.base`.
+@dataclass(slots=True, kw_only=True)
+class Bid(ProvenWrite):
+    """Tries to win the slot after `intent.base`."""
 
-    `in_doubt` says that a rename of this operation may be under way or have been.
-    """
-
-    client: NexusClient
     slots: Slots
     log: CommitLog
-    intent: Intent
-    deadline: Deadline
-    trail: Trail
-    in_doubt: bool
-    as_fence: bool = False
-    base_checked: bool = False
-    asked_to_wait: float | None = None
+    base_checked: bool = field(default=False, init=False)
 
-    async def until(self, patience: Deadline) -> CommitResult | None:
-        """The proven end, or `None` if there is none before `patience` ends."""
-        retries = self.client.retries
-        for attempt in range(1, retries.attempts + 1):
-            if result := await self._try():
-                return result
-            if not await retries.rest(attempt, patience, self.asked_to_wait):
-                break
-        return None if self.in_doubt else Aborted(Proof.NEVER_SENT)
-
-    async def _try(self) -> CommitResult | None:
+    async def _send(self) -> CommitResult | None:
+        """Stage and rename, if the base still stands."""
         self.asked_to_wait = None
         if not self.base_checked and (result := await self._check_base()):
             return result
-        if self.base_checked and (refusal := await self._bid()):
-            return refusal
-        return await self._look() if self.in_doubt else None
-
-    # Staging and renaming
-
-    async def _bid(self) -> Aborted | None:
-        """Stage and rename; what that alone proves, if anything."""
+        if not self.base_checked:
+            return None
         path, key = self.intent.path, self.intent.record.key
-        content = documents.encode(self._value, self.intent.encoding)
+        doing = "stage"
         try:
-            staged = await self.slots.stage(path, key, content, self.deadline)
+            staged = await self.slots.stage(path, key, self.content, self.deadline)
+            doing = "rename"
+            await self.client.rename(staged, self._slot, deadline=self.deadline)
         except NexusError as error:
-            return self._not_acknowledged("stage", error)
-        try:
-            await self.slots.take(staged, self._slot, self.deadline)
-        except NexusError as error:
-            if refusal := self._not_acknowledged("rename", error):
-                return refusal
-        else:
-            self._saw("rename", "acknowledged: not believed yet")
-        self.in_doubt = True
+            return self._not_acknowledged(doing, error)
+        self._saw("rename", "acknowledged: not believed yet")
+        self._doubted()
         return None
 
-    def _not_acknowledged(self, action: str, error: NexusError) -> Aborted | None:
-        self._saw(action, error.answer)
-        self.asked_to_wait = error.retry_after
-        proof = _PROOF_OF_ABSENCE.get(error.disposition)
-        if action == "rename" and error.says_nothing and not self.in_doubt:
-            lost_answer()
-        return Aborted(proof) if proof and not self.in_doubt else None
+    def _not_acknowledged(self, doing: str, error: NexusError) -> CommitResult | None:
+        self._saw(doing, error.answer)
+        refusal = self._refused(error)
+        if refusal is None and doing == "rename":  # what is only staged is never renamed
+            self._doubted(error)
+        return refusal
+
+    def _become_fence(self) -> None:
+        super(Bid, self)._become_fence()
+        self.base_checked = False
 
     # Judging
 
     async def _check_base(self) -> CommitResult | None:
         """Compare the base with the file: others may have moved on, or changed it past the slots.
 
-        Also rejects a base whose slots were collected.
+        It also keeps out who remembers a base of which the slots are no longer kept.
         """
         path = self.intent.path
         try:
@@ -132,12 +84,12 @@ class Bid:
         base = self.intent.base
         if base is None:
             return False
-        return file.history.seq < base.history.seq or file.content == base.content
+        return file.history.seq < base.history.seq or file.file.content == base.file.content
 
     def _judge(self, newest: Document) -> CommitResult | None:
         """What a document proves that is not the base any more."""
-        if record := newest.history.find(self.intent.record.key):
-            return self._found(newest, aborted=record.aborted)
+        if found := self._found(newest):
+            return found
         if newest.history.seq < self.intent.record.seq and self.in_doubt:
             self._saw("read", "another program changed the file: the slot is still to be fenced")
             self._fence_over(newest)
@@ -149,23 +101,25 @@ class Bid:
 
     def _fence_over(self, newest: Document) -> None:
         """Go on as a fence over `newest`, for the same slot."""
-        publish((), FenceWritten, newest.path)
         record = msgspec.structs.replace(self.intent.record, aborted=True)
         fence = with_record(newest.value, record, marker_seq=newest.history.marker_seq)
         self.intent = replace(self.intent, base=newest, fence=fence, encoding=newest.encoding)
-        self.as_fence = self.base_checked = True
+        self._become_fence()
+        self.base_checked = True
 
     async def _look(self) -> CommitResult | None:
-        """Read the slot; what it proves, if anything."""
-        path, key = self.intent.path, self.intent.record.key
+        """Read the slot, if something may have won it for this operation."""
+        if not self.in_doubt:
+            return None
+        path = self.intent.path
         try:
             won = await self.log.at(path, self.intent.record.seq, self.deadline)
             if won is None:
                 self._saw("read", "the slot is still free")
                 return None
-            if record := won.history.find(key):
+            if found := self._found(won):
                 await self.log.follow(won, self.deadline)
-                return self._found(won, aborted=record.aborted)
+                return found
             newest = await self.log.newest(path, won, self.deadline)
         except NexusError as error:
             self._saw("read", error.answer)
@@ -174,23 +128,9 @@ class Bid:
             return self._unreadable(error)
         return self._judge(newest or won)
 
-    def _found(self, document: Document, *, aborted: bool) -> CommitResult:
-        self._saw("read", f"the history names the operation{' as aborted' * aborted}")
-        if aborted:
-            return Aborted(Proof.FENCED, document)
-        return Committed(document, Proof.IN_HISTORY)
-
-    def _unreadable(self, error: UnreadableDocumentError) -> CommitResult:
-        self._saw("read", str(error))
-        return Unknown(str(error)) if self.in_doubt else Aborted(Proof.NEVER_SENT)
-
     @property
     def _slot(self) -> str:
         return slot(self.intent.path, self.intent.record.seq)
-
-    @property
-    def _value(self) -> Mapping[str, Any]:
-        return self.intent.fence if self.as_fence else self.intent.value
 
     def _saw(self, action: str, answer: str) -> None:
         what = "fence: " if self.as_fence else ""

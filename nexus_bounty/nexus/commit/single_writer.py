@@ -21,6 +21,7 @@ from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
+from nexus_bounty.nexus.commit.files import FileLocks
 from nexus_bounty.nexus.commit.zone_lease import ZoneLease
 from nexus_bounty.nexus.documents import BelievedFile
 from nexus_bounty.nexus.documents.commits import CommitResult, Intent, Trail
@@ -57,7 +58,8 @@ class SingleWriter(ConditionalCommit):
         super().__init__(client)
         zone = ZonePaths(zone_id if zone_id is not None else client.settings.zone_id)
         self._lease = ZoneLease(client, zone, lasts=lasts, quirks=quirks, clock=clock)
-        self._locks = KeyedLocks()
+        self._turns = KeyedLocks()
+        self.locks = _HeldLocks(client, self._lease, self._turns)
 
     async def __aenter__(self) -> Self:
         """Take the zone.
@@ -93,16 +95,25 @@ class SingleWriter(ConditionalCommit):
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
         """Carry `intent` to a proven end, while the zone is held."""
-        async with self._locks.of(intent.path):
-            held = self._while_held(deadline)
+        async with self._turns.of(intent.path):
+            held = deadline.within(self._lease.remaining)
             return await super().commit(intent, held, trail, in_doubt=in_doubt)
 
     async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
         """Fence `intent` off, while the zone is held."""
-        async with self._locks.of(intent.path):
-            return await super().abort(intent, self._while_held(deadline), trail)
+        async with self._turns.of(intent.path):
+            return await super().abort(intent, deadline.within(self._lease.remaining), trail)
 
-    async def move_lock(
+
+class _HeldLocks(FileLocks):
+    """Locks that are moved while the zone is held, one at a time."""
+
+    def __init__(self, client: NexusClient, lease: ZoneLease, turns: KeyedLocks) -> None:
+        super().__init__(client)
+        self._lease = lease
+        self._turns = turns
+
+    async def move(
         self,
         path: str,
         now: BelievedFile | None,
@@ -112,9 +123,6 @@ class SingleWriter(ConditionalCommit):
     ) -> bool:
         """Move the lock by one conditional write, while the zone is held."""
         await self._lease.hold()
-        async with self._locks.of(path):
-            held = self._while_held(deadline)
-            return await super().move_lock(path, now, content, held, trail)
-
-    def _while_held(self, deadline: Deadline) -> Deadline:
-        return deadline.within(self._lease.remaining)
+        async with self._turns.of(path):
+            held = deadline.within(self._lease.remaining)
+            return await super().move(path, now, content, held, trail)

@@ -61,14 +61,6 @@ class Slots:
             raise NexusError(classification.UNREADABLE, method="write", path=copy, detail=detail)
         await self._client.write(copy, content, idempotent=True, deadline=deadline)
 
-    async def take(self, staged: str, slot: str, deadline: Deadline) -> None:
-        """Rename a staged file into `slot`, which only one can be.
-
-        Raises:
-            NexusError: It was not acknowledged.
-        """
-        await self._client.rename(staged, slot, deadline=deadline)
-
     async def read(self, path: str, slot: str, deadline: Deadline) -> BelievedFile | None:
         """What won `slot`, one of those of the file at `path`; `None` if it is still free.
 

@@ -98,8 +98,9 @@ class SnapshotMemory:
 
     def remember(self, document: Document, bounty: Bounty | None) -> None:
         """Keep what `document` says."""
-        if etags.speaks_for(document.etag, document.content):
-            self._snapshots.put(document.path, Snapshot(document.etag, bounty))
+        file = document.file
+        if etags.speaks_for(file.etag, file.content):
+            self._snapshots.put(file.path, Snapshot(file.etag, bounty))
 
     def knows(self, path: str) -> bool:
         """Whether something is kept of the document at `path`, of whatever age."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nexus_bounty.deadlines import Deadline
-from nexus_bounty.idempotency import OperationRecord
+from nexus_bounty.idempotency import History, OperationRecord
 from nexus_bounty.nexus.client import Etags, Page
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
@@ -19,16 +19,33 @@ from nexus_bounty.outcomes import Evidence, Observation, Proof
 class Intent:
     """One conditional write: `value` over `base`, or as a new document if that is `None`.
 
-    `value` carries `record` as its newest operation. `fence` is what is written in its place to
-    make sure that it can no longer land: the base with the record marked aborted, or a tombstone.
+    Attributes:
+        path: Where.
+        base: What it is written over.
+        value: What, with `record` as its newest operation.
+        history: That of `value`.
+        content: `value` as it is stored.
+        fence: What is written in its place to make sure that it can no longer land: the base with
+            the record marked aborted, or a tombstone.
+        record: The operation.
+        encoding: How both are stored.
+        markers: The empty files that have to be there before it lands, of which none does harm.
     """
 
     path: str
     base: Document | None
     value: Mapping[str, Any]
+    history: History
+    content: bytes
     fence: Mapping[str, Any]
     record: OperationRecord
     encoding: StorageEncoding
+    markers: tuple[str, ...] = ()
+
+    def stored_as(self, etag: str) -> Document:
+        """The document that its content is, under the etag that speaks for it."""
+        file = BelievedFile(self.path, self.content, etag)
+        return Document(file, self.value, self.history, self.encoding)
 
 
 @dataclass(slots=True)
@@ -79,19 +96,8 @@ class Unknown:
 CommitResult = Committed | Superseded | Aborted | Unknown
 
 
-class CommitStrategy(Protocol):
-    """A way to commit documents exclusively on some server.
-
-    Besides documents it moves locks: small files, each of which names its holder.
-    """
-
-    async def ready(self, deadline: Deadline) -> None:
-        """Make sure that commits are safe here; called before anything is written.
-
-        Raises:
-            UnsupportedServerError: They are not (pre-commit).
-        """
-        ...
+class DocumentReads(Protocol):
+    """How documents are read as they were committed last."""
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed."""
@@ -118,24 +124,15 @@ class CommitStrategy(Protocol):
         """
         ...
 
-    async def commit(
-        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
-    ) -> CommitResult:
-        """Carry `intent` to a proven end.
 
-        `in_doubt` says that an earlier attempt under the same key may still be under way.
-        """
-        ...
+class Locks(Protocol):
+    """How locks are moved: small files, each of which names its holder."""
 
-    async def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> CommitResult:
-        """Find out what became of `intent`, and fence it off if it has not landed."""
-        ...
-
-    async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
+    async def read(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock as it was last moved; `None` if it never was."""
         ...
 
-    async def move_lock(
+    async def move(
         self,
         path: str,
         now: BelievedFile | None,
@@ -150,9 +147,78 @@ class CommitStrategy(Protocol):
         """
         ...
 
+
+class Leftovers(Protocol):
+    """What commits leave behind."""
+
     async def collect(self, directory: str, before: datetime) -> list[str]:
         """Remove what commits left behind in `directory` before a time; returns the paths.
 
         That time must be so long ago that no request sent then can be under way any more.
+        """
+        ...
+
+
+class CommitStrategy(Protocol):
+    """A way to commit documents exclusively on some server, with all that goes with it."""
+
+    @property
+    def reads(self) -> DocumentReads:
+        """What sees all that was committed in this way."""
+        ...
+
+    @property
+    def locks(self) -> Locks:
+        """What moves locks as exclusively."""
+        ...
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """What tidies up behind it."""
+        ...
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Make sure that commits are safe here; called before anything is written.
+
+        Raises:
+            UnsupportedServerError: They are not (pre-commit).
+        """
+        ...
+
+    def commit(
+        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
+    ) -> Awaitable[CommitResult]:
+        """Carry `intent` to a proven end, once its markers are written.
+
+        `in_doubt` says that an earlier attempt under the same key may still be under way.
+
+        Raises:
+            NexusError: A marker could not be written; nothing else was sent.
+        """
+        ...
+
+    def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:
+        """Find out what became of `intent`, and fence it off if it has not landed."""
+        ...
+
+
+@runtime_checkable
+class StrategyChoice(Protocol):
+    """What knows the strategy of a zone, or finds it out."""
+
+    async def for_reading(self, deadline: Deadline) -> CommitStrategy:
+        """One whose reads and locks see all that was committed; it finds out nothing.
+
+        Raises:
+            NexusError: What is known of the zone could not be read.
+        """
+        ...
+
+    async def for_writing(self, deadline: Deadline) -> CommitStrategy:
+        """The one to commit with, ready: asked before anything is written.
+
+        Raises:
+            UnsupportedServerError: None is safe (pre-commit).
+            NexusError: It could not be found out.
         """
         ...

@@ -48,41 +48,42 @@ class UnreadableDocumentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class BelievedFile:
+class BelievedFile(File):
     """A file whose `etag` is known to speak for its `content`."""
 
-    path: str
-    content: bytes
     etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object as stored: `etag` speaks for `content`, and `value` is what it says."""
+    """A JSON object as stored in `file`: `value` is what it says."""
 
-    path: str
-    content: bytes
-    etag: str
-    value: dict[str, Any]
+    file: BelievedFile
+    value: Mapping[str, Any]
     history: History
     encoding: StorageEncoding
 
+    @property
+    def path(self) -> str:
+        """Where it is stored."""
+        return self.file.path
 
-def decode(path: str, content: bytes, etag: str) -> Document:
-    """The document that `content` is.
+
+def decode(file: BelievedFile) -> Document:
+    """The document that `file` is.
 
     Raises:
         UnreadableDocumentError: It is not a JSON object, it is nested too deep to be written
             again, it is about another record than its path, or its history is not one.
     """
     try:
-        encoding, text = _unwrap(content)
+        encoding, text = _unwrap(file.content)
         value = msgspec.json.decode(text, type=dict[str, Any])
         _check_depth(text, value)
-        _check_subject(path, value)
-        return Document(path, content, etag, value, History.of(value), encoding)
+        _check_subject(file.path, value)
+        return Document(file, value, History.of(value), encoding)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UnreadableDocumentError(path, str(error)) from error
+        raise UnreadableDocumentError(file.path, str(error)) from error
 
 
 def _check_depth(text: bytes, value: Any) -> None:
@@ -149,19 +150,18 @@ class DocumentReader:
             NexusError: It could not be read, or no etag ever spoke for its content.
             UnreadableDocumentError: It is not a document.
         """
-        file = await self.read_file(path, deadline, told)
-        return decode(file.path, file.content, file.etag) if file else None
+        file = await self._client.read(path, deadline=deadline)
+        believed = None if file is None else await self._believe(file, deadline, told)
+        return None if believed is None else decode(believed)
 
-    async def read_file(
-        self, path: str, deadline: Deadline, told: File | None = None
-    ) -> BelievedFile | None:
+    async def read_file(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The file at `path`, whatever it contains, or `None` if there is none.
 
         Raises:
             NexusError: It could not be read, or no etag ever spoke for its content.
         """
         file = await self._client.read(path, deadline=deadline)
-        return None if file is None else await self._believe(file, deadline, told)
+        return None if file is None else await self._believe(file, deadline)
 
     async def read_many(
         self, paths: Sequence[str], deadline: Deadline
@@ -169,8 +169,8 @@ class DocumentReader:
         """The documents that exist among `paths`; an unreadable one is its error."""
         found: list[Document | UnreadableDocumentError] = []
         for file in await self._client.read_many(paths, deadline=deadline):
-            believed = file and await self._believe(file, deadline)
-            if believed:
+            believed = None if file is None else await self._believe(file, deadline)
+            if believed is not None:
                 found.append(_decoded_or_error(believed))
         return found
 
@@ -197,6 +197,6 @@ class DocumentReader:
 
 def _decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
     try:
-        return decode(file.path, file.content, file.etag)
+        return decode(file)
     except UnreadableDocumentError as error:
         return error

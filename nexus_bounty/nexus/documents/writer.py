@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
@@ -29,13 +30,16 @@ from nexus_bounty.models import utc_now
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
+    CommitResult,
     CommitStrategy,
     Committed,
     Intent,
+    StrategyChoice,
     Superseded,
     Trail,
     Unknown,
@@ -56,6 +60,7 @@ from nexus_bounty.validation import check_key
 
 RecordT = TypeVar("RecordT")
 RefusalT = TypeVar("RefusalT", PreCommitError, IdempotencyMismatchError)
+Commit = Callable[[Intent], Awaitable[CommitResult]]
 
 _WHY_ABORTED: Final = {
     Proof.NEVER_SENT: "the request could not be sent",
@@ -123,18 +128,22 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A document after an operation, and before it: `None` if it had been done by then."""
+    """A document after an operation, and before it: `None` if it had been done by then.
+
+    `markers` were written ahead of it.
+    """
 
     before: Document | None
     after: Document
+    markers: tuple[str, ...] = ()
 
 
 class DocumentWriter:
-    """Runs operations on documents through one commit strategy.
+    """Runs operations on documents through the commit strategy of their zone.
 
     Args:
         client: Where the documents are.
-        strategy: How they are committed.
+        choice: Knows how they are committed.
         clock: The current time, aware.
         observers: Told of its operations, as are those of the client.
     """
@@ -142,13 +151,13 @@ class DocumentWriter:
     def __init__(
         self,
         client: NexusClient,
-        strategy: CommitStrategy,
+        choice: StrategyChoice,
         clock: Callable[[], datetime] = utc_now,
         observers: Observers = (),
     ) -> None:
         self._client = client
         self._observers = (*client.observers, *observers)
-        self._strategy = strategy
+        self._choice = choice
         self.clock = clock
         self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
@@ -185,8 +194,8 @@ class DocumentWriter:
                     in_doubt=identity in self._attempts,
                 )
 
-    async def ready(self, operation: Operation) -> None:
-        """Make sure that commits are safe on this server, before anything is written.
+    async def ready(self, operation: Operation) -> CommitStrategy:
+        """What commits safely on this server, asked for before anything is written.
 
         The time that it takes is not the operation's: to probe a server, or to take a zone for
         one process, has bounds of its own.
@@ -197,7 +206,7 @@ class DocumentWriter:
         """
         left = operation.deadline.remaining
         try:
-            await self._strategy.ready(operation.deadline)
+            strategy = await self._choice.for_writing(operation.deadline)
         except UnsupportedServerError as error:
             if operation.in_doubt:
                 raise operation.unknown(error.message) from error
@@ -205,6 +214,7 @@ class DocumentWriter:
         except NexusError as error:
             raise operation.stopped_by(error, "find out how to commit on this server") from error
         operation.deadline = operation.deadline.put_off(left - operation.deadline.remaining)
+        return strategy
 
     async def read(self, operation: Operation, path: str) -> Document | None:
         """The document that `operation` is about.
@@ -214,7 +224,8 @@ class DocumentWriter:
             CommitUnknownError: The same, but an earlier attempt may be under way.
         """
         try:
-            return await self._strategy.read(path, operation.deadline)
+            strategy = await self._choice.for_reading(operation.deadline)
+            return await strategy.reads.read(path, operation.deadline)
         except (NexusError, UnreadableDocumentError) as error:
             raise operation.stopped_by(error, "read the document") from error
 
@@ -273,38 +284,40 @@ class DocumentWriter:
         tombstone: Mapping[str, Any] | None = None,
         marker_seq: int | None = None,
         gave_back: str | None = None,
+        markers: tuple[str, ...] = (),
     ) -> Intent:
         """The intent to write `value` over `base`, with the fence to put in its place.
 
         `tombstone` is what fences a document that does not exist yet, `gave_back` the claim that
-        a release gives back.
+        a release gives back, `markers` what has to be there before.
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
             PreCommitError: Its history is full of recent operations.
         """
         self._check_room(operation, base)
-        seq = base.history.seq + 1 if base else 1
-        now = self.clock()
+        before = base.history if base else History()
+        seq, now = before.seq + 1, self.clock()
         record = operation.record(seq, now, gave_back=gave_back)
         aborted = operation.record(seq, now, aborted=True)
-        under = base.value if base else (tombstone or {})
-        old_marker = base.history.marker_seq if base else None
-        intent = Intent(
+        encoding = base.encoding if base else self._client.settings.storage_encoding
+        written = with_record(value, record, marker_seq=marker_seq)
+        return Intent(
             path=path,
             base=base,
-            value=with_record(value, record, marker_seq=marker_seq),
+            value=written,
+            history=before.after(record, marker_seq=marker_seq),
+            content=self._encoded(operation, written, encoding),
             fence=with_record(
-                under,
+                base.value if base else (tombstone or {}),
                 aborted,
-                marker_seq=old_marker,
-                tombstone=base is None or base.history.tombstone,
+                marker_seq=before.marker_seq,
+                tombstone=base is None or before.tombstone,
             ),
             record=record,
-            encoding=base.encoding if base else self._client.settings.storage_encoding,
+            encoding=encoding,
+            markers=markers,
         )
-        self._check_size(operation, intent)
-        return intent
 
     def fence(
         self,
@@ -324,7 +337,7 @@ class DocumentWriter:
         path: str,
         memory: DocumentMemory,
         missing: type[PreCommitError],
-        prepare: Callable[[Document], Awaitable[Intent | None]],
+        prepare: Callable[[Document], Intent | None],
     ) -> Change:
         """Take the document at `path` through one change, however others change it meanwhile.
 
@@ -336,27 +349,28 @@ class DocumentWriter:
             CommitUnknownError: Neither could be proven.
         """
         remembered = memory.recall(path)
-        document = remembered or await self._fetch(operation, path, missing)
+        document = remembered or _there(operation, await self.read(operation, path), missing)
         while True:
             try:
                 done = self.recall(operation, document.history)
-                intent = None if done else await prepare(document)
+                intent = None if done else prepare(document)
             except PreCommitError as refusal:
                 if document is not remembered:
                     return await self._ruled_out(operation, document, refusal)
                 intent = None
             if intent is not None:
                 try:
-                    result = await self.commit(operation, intent)
+                    async with self._attempt(operation) as commit:
+                        result = self._concluded(operation, await commit(intent), path)
                 except CommitUnknownError:
                     memory.forget(path)  # a repeat that went by it would learn nothing new
                     raise
                 memory.remember(result.document)
                 if isinstance(result, Committed):
-                    return Change(document, result.document)
+                    return Change(document, result.document, intent.markers)
                 document = result.document
             elif document is remembered:
-                document = await self._fetch(operation, path, missing)
+                document = _there(operation, await self.read(operation, path), missing)
             else:
                 memory.remember(document)
                 return Change(None, document)
@@ -375,14 +389,6 @@ class DocumentWriter:
             return Change(None, result.document)
         raise refusal
 
-    async def _fetch(
-        self, operation: Operation, path: str, missing: type[PreCommitError]
-    ) -> Document:
-        document = await self.read(operation, path)
-        if document is None or is_tombstone(document):
-            raise operation.error(missing, Proof.DOCUMENT, f"there is no {operation.record_id!r}")
-        return document
-
     async def commit(self, operation: Operation, intent: Intent) -> Committed | Superseded:
         """Commit `intent`.
 
@@ -391,13 +397,26 @@ class DocumentWriter:
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven.
         """
-        await self.ready(operation)
+        async with self._attempt(operation) as commit:
+            return self._concluded(operation, await commit(intent), intent.path)
+
+    @asynccontextmanager
+    async def _attempt(self, operation: Operation) -> AsyncIterator[Commit]:
+        """How to commit what `operation` intends; it may land from now on."""
+        strategy = await self.ready(operation)
         self._attempts.add(operation.identity)  # stays if this task is cancelled
         may_land()
-        result = await self._strategy.commit(
-            intent, operation.deadline, operation.trail, in_doubt=operation.in_doubt
-        )
-        return self._concluded(operation, result, intent.path)
+        try:
+            yield partial(
+                strategy.commit,
+                deadline=operation.deadline,
+                trail=operation.trail,
+                in_doubt=operation.in_doubt,
+            )
+        except NexusError as error:
+            if not operation.in_doubt:
+                self._attempts.discard(operation.identity)
+            raise operation.stopped_by(error, "write its marker") from error
 
     async def abort(self, operation: Operation, intent: Intent) -> Committed | Aborted:
         """Find out what became of `operation`, and fence it off if it has not landed.
@@ -407,9 +426,9 @@ class DocumentWriter:
         """
         operation.in_doubt = True
         may_land()
-        await self.ready(operation)
+        strategy = await self.ready(operation)
         while True:
-            result = await self._strategy.abort(intent, operation.deadline, operation.trail)
+            result = await strategy.abort(intent, operation.deadline, operation.trail)
             if isinstance(result, Unknown):
                 raise operation.unknown(result.why)
             if not isinstance(result, Superseded):
@@ -458,13 +477,29 @@ class DocumentWriter:
                 "the document has had too many operations in the last 24 hours; wait",
             )
 
-    def _check_size(self, operation: Operation, intent: Intent) -> None:
-        size = len(documents.encode(intent.value, intent.encoding))
-        most = self._client.settings.max_document_bytes
+    def _encoded(
+        self, operation: Operation, value: Mapping[str, Any], encoding: StorageEncoding
+    ) -> bytes:
+        content = documents.encode(value, encoding)
+        size, most = len(content), self._client.settings.max_document_bytes
         if size > most:
             raise InvalidInputError("document size", size, f"must be at most {most} bytes").about(
                 operation.name, operation.record_id, operation.key
             )
+        return content
+
+
+def _there(
+    operation: Operation, document: Document | None, missing: type[PreCommitError]
+) -> Document:
+    """The document, if there is one.
+
+    Raises:
+        PreCommitError: `missing`, if there is none.
+    """
+    if document is None or is_tombstone(document):
+        raise operation.error(missing, Proof.DOCUMENT, f"there is no {operation.record_id!r}")
+    return document
 
 
 def _tell_of_fence(result: Aborted, path: str) -> None:

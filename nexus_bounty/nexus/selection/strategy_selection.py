@@ -19,7 +19,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.file_backend import FileBackend
+from nexus_bounty.nexus.commit.files import NoLeftovers
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy
@@ -222,8 +222,14 @@ def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) ->
     return ConditionalCommit(client)
 
 
-def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> FileBackend | RenameCommit:
-    """What sees all that was committed in a zone; by rename, too, if nothing is known of it."""
+def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> CommitStrategy:
+    """What sees all that was committed in a zone; by rename, too, if nothing is known of it.
+
+    Without a pinned verdict nothing is tidied up: what cannot be read cannot be judged.
+    """
     if pinned is not None and pinned.strategy in (Verdict.CONDITIONAL, Verdict.SINGLE_WRITER):
-        return FileBackend(client)
-    return RenameCommit(client, pinned.quirks if pinned else None)
+        return ConditionalCommit(client)
+    reader = RenameCommit(client, pinned.quirks if pinned else None)
+    if pinned is None:
+        reader.leftovers = NoLeftovers()
+    return reader

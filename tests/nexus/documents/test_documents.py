@@ -42,7 +42,7 @@ segments = st.text(
 
 
 def decode(content: bytes) -> documents.Document:
-    return documents.decode(PATH, content, "e")
+    return documents.decode(documents.BelievedFile(PATH, content, "e"))
 
 
 # etags
@@ -192,7 +192,7 @@ async def test_an_opaque_etag_is_believed_after_two_equal_reads(
     mock.reset_counts()
     document = await reading(client)
     assert document is not None
-    assert document.etag == mock.files[PATH].etag
+    assert document.file.etag == mock.files[PATH].etag
     assert mock.request_count == 2
 
 
@@ -234,7 +234,7 @@ async def test_old_bytes_are_never_paired_with_a_new_etag(
     torn = [r for r in mock.requests if r.method == "read" and _is_torn(r.answers[0].body, pairs)]
     assert torn  # the mock did what this is about
     assert found
-    assert all(pairs[document.etag] == document.content for document in found)
+    assert all(pairs[document.file.etag] == document.file.content for document in found)
 
 
 def _is_torn(answer: bytes, pairs: dict[str, bytes]) -> bool:

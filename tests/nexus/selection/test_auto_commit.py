@@ -143,8 +143,8 @@ async def test_of_programs_that_pin_at_once_the_second_goes_by_the_first() -> No
     mock = MockNexus("0.10")
     async with client_of(mock) as client:
         ends = await asyncio.gather(
-            AutoCommit(client).ready(client.deadline()),
-            AutoCommit(client, wanted=Verdict.RENAME).ready(client.deadline()),
+            AutoCommit(client).for_writing(client.deadline()),
+            AutoCommit(client, wanted=Verdict.RENAME).for_writing(client.deadline()),
             return_exceptions=True,
         )
     assert sum(isinstance(each, UnsupportedServerError) for each in ends) == 1
@@ -190,10 +190,10 @@ async def test_an_old_verdict_is_found_out_again() -> None:
     clock = ManualClock()
     mock = MockNexus("0.7.0", clock=clock)
     async with client_of(mock) as client:
-        await AutoCommit(client, clock=clock).ready(client.deadline())
+        await AutoCommit(client, clock=clock).for_writing(client.deadline())
         mock.reset_counts()
         clock.advance(A_LONG_TIME)
-        await AutoCommit(client, clock=clock).ready(client.deadline())
+        await AutoCommit(client, clock=clock).for_writing(client.deadline())
     assert mock.request_count > 30
 
 
@@ -205,9 +205,9 @@ async def test_a_zone_is_closed_where_its_preconditions_turn_out_to_race_after_a
         object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.RACING)
         later = AutoCommit(client, clock=lambda: utc_now() + A_LONG_TIME)
         with pytest.raises(UnsupportedServerError, match="looked safe on this server before"):
-            await later.ready(client.deadline())
+            await later.for_writing(client.deadline())
         object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.ATOMIC)
-        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+        await AutoCommit(client, clock=in_eleven_minutes).for_writing(client.deadline())
 
 
 async def test_a_zone_committed_by_rename_stays_so_where_preconditions_become_atomic() -> None:
@@ -291,13 +291,13 @@ async def test_one_bad_probe_does_not_close_a_zone_for_a_week() -> None:
     mock = unsafe()
     async with client_of(mock) as client:
         with pytest.raises(UnsupportedServerError):
-            await AutoCommit(client).ready(client.deadline())
+            await AutoCommit(client).for_writing(client.deadline())
         object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.ATOMIC)
         with pytest.raises(UnsupportedServerError):
-            await AutoCommit(client).ready(client.deadline())
-        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+            await AutoCommit(client).for_writing(client.deadline())
+        await AutoCommit(client, clock=in_eleven_minutes).for_writing(client.deadline())
         mock.reset_counts()
-        await AutoCommit(client, clock=in_eleven_minutes).ready(client.deadline())
+        await AutoCommit(client, clock=in_eleven_minutes).for_writing(client.deadline())
         assert mock.request_count == 3
 
 
@@ -325,7 +325,7 @@ def test_a_server_for_a_single_writer_wants_to_be_told_that_there_is_one() -> No
         loop = asyncio.get_running_loop()
         async with client_of(mock) as client:
             with pytest.raises(UnsupportedServerError, match="single writer only") as refused:
-                await AutoCommit(client).ready(client.deadline())
+                await AutoCommit(client).for_writing(client.deadline())
             assert loop.time() < 20
             assert "--commit single-writer" in refused.value.message
             assert "--commit rename" in refused.value.message
@@ -342,10 +342,10 @@ async def test_what_the_zone_is_not_committed_with_is_refused() -> None:
     """By rename, and by preconditions at the same time: neither sees the other."""
     mock = MockNexus("0.7.0")
     async with client_of(mock) as client:
-        await AutoCommit(client).ready(client.deadline())
+        await AutoCommit(client).for_writing(client.deadline())
         other = AutoCommit(client, wanted=Verdict.SINGLE_WRITER)
         with pytest.raises(UnsupportedServerError, match="committed with rename"):
-            await other.ready(client.deadline())
+            await other.for_writing(client.deadline())
 
 
 async def test_what_is_wanted_but_unsafe_is_refused() -> None:
@@ -354,7 +354,7 @@ async def test_what_is_wanted_but_unsafe_is_refused() -> None:
     async with client_of(mock) as client:
         commit = AutoCommit(client, wanted=Verdict.CONDITIONAL)
         with pytest.raises(UnsupportedServerError, match="commit with conditional is not safe"):
-            await commit.ready(client.deadline())
+            await commit.for_writing(client.deadline())
 
 
 async def test_a_pin_that_cannot_be_read_is_replaced() -> None:
@@ -362,7 +362,7 @@ async def test_a_pin_that_cannot_be_read_is_replaced() -> None:
     mock = MockNexus("0.7.0")
     async with client_of(mock) as client:
         await client.write(PIN, b"{")
-        await AutoCommit(client).ready(client.deadline())
+        await AutoCommit(client).for_writing(client.deadline())
     assert b'"rename"' in (mock.read_file(PIN) or b"")
 
 
@@ -372,8 +372,8 @@ async def test_a_server_that_is_gone_when_asked_for_its_version_changes_nothing(
     mock = MockNexus("0.7.0")
     async with client_of(mock) as client:
         commit = AutoCommit(client, clock=clock)
-        await commit.ready(client.deadline())
+        await commit.for_writing(client.deadline())
         clock.advance(HOUR)
         mock.inject(Fault(FaultKind.DROP_BEFORE))
-        await commit.ready(client.deadline())
+        await commit.for_writing(client.deadline())
         assert commit.verdict is not None

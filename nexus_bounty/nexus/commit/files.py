@@ -1,42 +1,19 @@
-"""What the strategies share that keep all there is to a document in its own file."""
+"""What the strategies share that keep all there is to a document, or a lock, in its own file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import Etags, NexusClient, Page, etags
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.documents import (
-    BelievedFile,
-    Document,
-    DocumentReader,
-    UnreadableDocumentError,
-)
+from nexus_bounty.nexus.documents import BelievedFile, DocumentReader
 from nexus_bounty.nexus.documents.commits import Trail
 
 
-class FileBackend:
-    """Reads documents and locks where they are, and moves locks by preconditions."""
-
-    def __init__(self, client: NexusClient) -> None:
-        self._client = client
-        self._reader = DocumentReader(client)
-
-    async def ready(self, deadline: Deadline) -> None:
-        """Nothing is to be made sure of."""
-
-    async def read(self, path: str, deadline: Deadline) -> Document | None:
-        """The document at `path`, believed."""
-        return await self._reader.read(path, deadline)
-
-    async def read_many(
-        self, paths: Sequence[str], deadline: Deadline
-    ) -> list[Document | UnreadableDocumentError]:
-        """The documents that exist among `paths`, believed."""
-        return await self._reader.read_many(paths, deadline)
+class FileReads(DocumentReader):
+    """Reads documents where they are, and believes them."""
 
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of the documents in `directory`."""
@@ -50,11 +27,19 @@ class FileBackend:
         """The etags of documents in `directory`, those after `after`."""
         return await self._client.etags(directory, after, deadline=deadline)
 
-    async def read_lock(self, path: str, deadline: Deadline) -> BelievedFile | None:
+
+class FileLocks:
+    """Locks that are moved by preconditions on their own files."""
+
+    def __init__(self, client: NexusClient) -> None:
+        self._client = client
+        self._reader = DocumentReader(client)
+
+    async def read(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock at `path`, believed."""
         return await self._reader.read_file(path, deadline)
 
-    async def move_lock(
+    async def move(
         self,
         path: str,
         now: BelievedFile | None,
@@ -77,6 +62,10 @@ class FileBackend:
             trail.saw("write", path, error.answer)
             return False
         return etags.speaks_for(etag, content)
+
+
+class NoLeftovers:
+    """Writes of files leave nothing behind."""
 
     async def collect(
         self,
