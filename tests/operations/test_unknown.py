@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nexus_bounty import Contribution, NexusSettings, PostCommitError
+from nexus_bounty import Contribution, NexusSettings
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.operations import OperationResult
@@ -22,6 +22,7 @@ from tests.operations.operation_trials import CASES, Case
 from tests.support.virtual import virtual
 from tests.support.world import (
     BOUNTY_ID,
+    PRICE,
     World,
     a_world,
     broken_invariants,
@@ -156,8 +157,8 @@ async def test_an_unknown_settle_asked_again_without_contributions_is_ruled_out_
 
 
 @virtual
-async def test_a_settle_that_landed_unheard_is_not_called_undone_without_contributions() -> None:
-    """The same, but the pivot has landed before it is asked again: the rest is owed."""
+async def test_a_settle_that_landed_unheard_is_finished_without_contributions() -> None:
+    """The same, but the pivot has landed before it is asked again: no work is to be looked up."""
     case = case_of("settle")
     world = await a_world()
     await operation_trials.prepare(world, case)
@@ -168,12 +169,9 @@ async def test_a_settle_that_landed_unheard_is_not_called_undone_without_contrib
         world.mock.clear_faults()
         services = process.operations.services
         process.operations.services = dataclasses.replace(services, contributions=Offline())
-        error = await refusal(case.act(process.operations))
-    assert isinstance(error, PostCommitError)
-    assert "capture_payment" in error.pending
-    assert error.bounty is not None
-    assert error.bounty.status == "pending_settlement"
-    assert (await world.ledger.balance("bob")).available == 0
+        assert await outcome(case.act(process.operations)) == "committed"
+    assert (document(world.mock) or {})["status"] == "settled"
+    assert (await world.ledger.balance("bob")).available == PRICE
 
 
 class Offline:

@@ -451,7 +451,11 @@ MUTANTS: Final = (
     Mutant(
         "reconciler: claimed bounties are opened whose lease goes on",
         "nexus_bounty.reconcile.claims",
-        "over = not claim.holds(scope.now - scope.grace)",
-        "over = True",
+        "if claim is None or claim.holds(scope.now) or bounty.deadline <= scope.now:\n"
+        "                    continue\n"
+        "                lapsed_just_now = claim.holds(scope.now - scope.grace)",
+        "if claim is None or bounty.deadline <= scope.now:\n"
+        "                    continue\n"
+        "                lapsed_just_now = False",
     ),
 )
