@@ -107,6 +107,7 @@ async def _live(client: NexusClient, bounties: int) -> None:
         await store.claim_bounty(bounty_id, WORKER, "claim-1")
         await store.begin_settlement(bounty_id, "cid-1")
         await store.settle_bounty(bounty_id)
+    await client.flush()
 
 
 def _always() -> datetime:

@@ -192,7 +192,8 @@ async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - eve
         "create": operations["create"].requests,
         "claim": operations["claim"].requests,
         "settle": operations["settle"].requests,
-        "life_cycle": operations[LIFE].requests + operations[LIFE].afterwards,
+        "life_cycle": operations[LIFE].requests,
+        "life_cycle_afterwards": operations[LIFE].afterwards,
         "list_20_of_1000": listings["list 20 of 1,000 open"].requests,
     }
     every = {**store, **operations, **listings}

@@ -52,6 +52,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import wire
+from nexus_bounty.nexus.client.later import Later
 from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths, T
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
@@ -321,6 +322,14 @@ class SyncNexusClient(Face[NexusClient]):
     def requests_sent(self) -> int:
         """How many requests were sent, repeats included."""
         return self.wrapped.requests_sent
+
+    def flush(self) -> None:
+        """Do now what stores leave for later: remove stale markers, look at others again."""
+        return self._run(self.wrapped.flush)
+
+    def closes_after(self, work: Later[Any]) -> None:
+        """Do what `work` owes by then before the connections are closed."""
+        return self._ask(self.wrapped.closes_after, work)
 
     def deadline(self) -> Deadline:
         """The deadline of a new operation; its time runs from its first request on."""

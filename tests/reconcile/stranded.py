@@ -202,6 +202,7 @@ async def _stale_marker(hands: Hands) -> None:
 
 async def _missing_marker(hands: Hands) -> None:
     await hands.posted()
+    await hands.client.flush()  # which would write it again
     await hands.client.delete(ZONE.marker(BountyStatus.OPEN, BOUNTY_ID))
 
 

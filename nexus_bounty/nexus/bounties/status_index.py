@@ -14,6 +14,8 @@ late:
   meanwhile.
 - Where the table of statuses expects a next one, its marker is written with the first, in one
   request. Should it never be entered, the marker is stale once the bounty has ended.
+- Other programs remove markers that do not fit the document as it stands, and so may remove one
+  that was written ahead. Whoever goes by one looks at it again after the commit, see `MarkerWatch`.
 - The markers of a bounty that was announced and never created are left alone: it may yet be
   created, and nothing could tell a delete that arrives then from one that is due.
 """
@@ -107,6 +109,7 @@ class StatusIndex:
         self._client = client
         self._zone = zone
         self._written_ahead = BoundedSet()
+        self._gone_by = BoundedSet()
 
     def announcing(
         self, bounty_id: str, status: BountyStatus, generation: int | None
@@ -118,6 +121,7 @@ class StatusIndex:
         plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
         if generation is None and plain[0] in self._written_ahead:
             self._written_ahead.discard(plain[0])
+            self._gone_by.add(plain[0])
             return ()
         again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
         return (*plain, *again)
@@ -127,6 +131,15 @@ class StatusIndex:
         for expected in announced_with(status)[1:]:
             if (ahead := self._zone.marker(expected, bounty_id)) in markers:
                 self._written_ahead.add(ahead)
+
+    def went_by(self, marker: str) -> bool:
+        """Whether `marker`, written ahead, was not written again when its status was announced.
+
+        It says so once.
+        """
+        went_by = marker in self._gone_by
+        self._gone_by.discard(marker)
+        return went_by
 
     async def restore(
         self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline

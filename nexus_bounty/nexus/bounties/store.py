@@ -31,6 +31,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.bounties import transitions
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.listing import BountyListing
+from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
 from nexus_bounty.nexus.bounties.rewards import RewardBook
 from nexus_bounty.nexus.bounties.status_index import (
     Standing,
@@ -120,6 +121,7 @@ class NexusBountyStore:
         self._writer = DocumentWriter(client, choice, clock, given(observers))
         self._index = StatusIndex(client, self._zone)
         self._listing = BountyListing(client, self._zone, self._index, choice, clock)
+        self._watch = MarkerWatch(client, self._zone, self._index, choice)
         self._audit = IndexAudit(client, self._zone, self._index, choice)
         self._rewards = RewardBook(client, self._zone, self._writer, choice)
         self._choice = choice
@@ -466,6 +468,7 @@ class NexusBountyStore:
         """Remove the markers that the bounty left behind."""
         bounty = to_bounty(after)
         old = to_bounty(before).status
+        self._watch.look_again(after)
         behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
         if self._cleans_up_later:
             self._client.cleanup.add(behind)

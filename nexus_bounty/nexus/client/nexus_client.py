@@ -22,6 +22,7 @@ from itertools import count
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import ref
 
 import httpx
 import msgspec
@@ -34,6 +35,7 @@ from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.later import Later
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
@@ -140,6 +142,7 @@ class NexusClient:
             timeout=self.settings.operation_timeout,
             observers=self.observers,
         )
+        self._later: list[ref[Later[Any]]] = [ref(self.cleanup)]
         self._rpc = Rpc(self.settings, transport, self.observers)
 
     def __repr__(self) -> str:
@@ -163,18 +166,32 @@ class NexusClient:
     ) -> None:
         """Close every connection; a task that is being stopped leaves the cleaning up."""
         if kind is not None and not issubclass(kind, Exception):
-            await self.cleanup.stop()
+            for each in self._still_owing():
+                await each.stop()
             await self._rpc.close()
         else:
             await self.close()
 
     async def close(self) -> None:
-        """Clean up what is still owed, and close every connection.
+        """Do what is left for later, and close every connection.
 
         Requests after this are never sent.
         """
-        await self.cleanup.flush()
+        await self.flush()
         await self._rpc.close()
+
+    async def flush(self) -> None:
+        """Do now what stores leave for later: remove stale markers, look at others again."""
+        await asyncio.gather(*(each.flush() for each in self._still_owing()))
+
+    def closes_after(self, work: Later[Any]) -> None:
+        """Do what `work` owes by then before the connections are closed."""
+        self._later = [each for each in self._later if each() is not None]
+        self._later.append(ref(work))
+
+    def _still_owing(self) -> list[Later[Any]]:
+        """What has work left; its own task keeps it alive until then."""
+        return [work for each in self._later if (work := each()) is not None and work.owed]
 
     def deadline(self) -> Deadline:
         """The deadline of a new operation; its time runs from its first request on."""

@@ -1,0 +1,79 @@
+"""Looks at markers that were written ahead again, after the commits that went by them.
+
+The marker of an expected status is written together with the one before it, while the document does
+not fit it yet. Other programs, such as the peer's sweep, delete markers that do not fit: then a
+listing by status would miss the bounty once it gets there. So a moment after that commit, off the
+critical path and in batches, it is seen whether the marker is still there. One that is deleted
+between its writing and a commit that follows at once is rarer still: like what a process that died
+could not look at, the reconciler finds it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from nexus_bounty.deadlines import Deadline
+from nexus_bounty.nexus.bounties.status_index import StatusIndex
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.later import Later
+from nexus_bounty.nexus.documents import Document
+from nexus_bounty.nexus.documents.commits import StrategyChoice
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import listed, to_bounty
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+
+class MarkerWatch(Later[str]):
+    """The markers of bounties that have just moved, by the paths of their documents.
+
+    Only the last move of a bounty counts. With each path goes the marker that it needs.
+    """
+
+    def __init__(
+        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, choice: StrategyChoice
+    ) -> None:
+        settings = client.settings
+        super().__init__(
+            delay=settings.cleanup_delay,
+            batch=settings.bulk_size,
+            timeout=settings.operation_timeout,
+        )
+        self._client = client
+        self._zone = zone
+        self._index = index
+        self._choice = choice
+        client.closes_after(self)
+
+    def look_again(self, document: Document) -> None:
+        """See to it soon that this bounty has its marker, if that was written ahead."""
+        marker = self._needed(document)
+        if marker is not None and self._index.went_by(marker):
+            self.put({document.path: marker})
+        else:  # it has moved on from where it was to be looked at
+            self._owed.pop(document.path, None)
+
+    def _needed(self, document: Document) -> str | None:
+        bounty = listed(document, to_bounty)
+        if bounty is None:
+            return None
+        return self._zone.marker(bounty.status, bounty.bounty_id, document.history.marker_seq)
+
+    async def _do(self, batch: Mapping[str, str], deadline: Deadline) -> None:
+        try:
+            there = await self._client.exist(list(batch.values()), deadline=deadline)
+            gone = [path for path, is_there in zip(batch, there, strict=True) if not is_there]
+            await self._restore(gone, batch, deadline)
+        except NexusError as error:
+            logger.info("markers are left for the reconciler to look at: %s", error)
+
+    async def _restore(
+        self, gone: Sequence[str], batch: Mapping[str, str], deadline: Deadline
+    ) -> None:
+        """Write the markers that are gone although their bounties have not moved on since."""
+        for document in await self._strategy.read_many(gone, deadline) if gone else ():
+            if isinstance(document, Document) and self._needed(document) == batch[document.path]:
+                await self._client.write(batch[document.path], b"", deadline=deadline)
+                logger.info("another program had removed the marker of %s", document.path)
