@@ -73,7 +73,10 @@ class MarkerWatch(Later[str]):
         self, gone: Sequence[str], batch: Mapping[str, str], deadline: Deadline
     ) -> None:
         """Write the markers that are gone although their bounties have not moved on since."""
-        for document in await self._strategy.read_many(gone, deadline) if gone else ():
+        if not gone:
+            return
+        strategy = await self._choice.for_reading(deadline)
+        for document in await strategy.reads.read_many(gone, deadline):
             if isinstance(document, Document) and self._needed(document) == batch[document.path]:
                 await self._client.write(batch[document.path], b"", deadline=deadline)
                 logger.info("another program had removed the marker of %s", document.path)
