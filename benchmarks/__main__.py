@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from benchmarks import (
+    cold_start,
     concurrency,
     durable_steps,
     fault_cost,
@@ -37,6 +38,7 @@ EVERY: Sequence[Benchmark] = [
     ledger_throughput.measure,
     durable_steps.measure,
     mock_ceiling.measure,
+    cold_start.measure,
 ]
 
 

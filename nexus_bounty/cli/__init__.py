@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
+from importlib.util import find_spec
 from typing import Final
 
 _NEEDED: Final = ("typer", "rich")
@@ -18,12 +21,27 @@ def main() -> None:
     Raises:
         SystemExit: Always; the exit codes are in `nexus_bounty.cli.exits`.
     """
-    gc.set_threshold(50_000, 20, 20)  # importing makes much and drops little: a tenth of the time
+    if not all(map(find_spec, _NEEDED)):  # before a command does something that it cannot tell
+        raise SystemExit(_HINT)
+    if "httpx" in sys.modules or "pydantic" in sys.modules:
+        _run()  # in a process that is more than this program
+        return
+    _leave_out()
+    gc.disable()  # importing makes much and drops nothing; a command enables it again
     try:
-        from nexus_bounty.cli.app import run
+        _run()
+    finally:
+        gc.freeze()  # or Python looks through all of it once more before it ends
 
-        run()
-    except ModuleNotFoundError as error:  # also of a command, which imports what it needs
-        if (error.name or "").partition(".")[0] not in _NEEDED:
-            raise
-        raise SystemExit(_HINT) from None
+
+def _run() -> None:
+    from nexus_bounty.cli.app import run
+
+    run()
+
+
+def _leave_out() -> None:
+    """Keep libraries from importing what no command uses, which takes longer than a command."""
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # a command line of its own
+    sys.modules["h2"] = None  # type: ignore[assignment]  # HTTP/2, which is not asked for
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -129,8 +129,6 @@ def _ended() -> int:
         return int(code or 0) if given else _USAGE
     except (KeyboardInterrupt, typer.Abort):  # a command says more of what it has begun
         return _said(None)
-    except ModuleNotFoundError:
-        raise  # of the extra: whoever started this says what to install
     except Exception as error:  # noqa: BLE001 - whatever it is, a traceback helps nobody
         return _said(error)
 

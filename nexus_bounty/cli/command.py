@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
@@ -11,12 +12,11 @@ from inspect import Parameter, Signature
 from typing import Any, get_type_hints
 
 import typer
-from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.failures import Failure, expected, interrupted, unexpected
 from nexus_bounty.cli.options import Options, OutputOptions
-from nexus_bounty.cli.output import Reply, notices, safe, stderr, stdout, write_json
+from nexus_bounty.cli.output import Later, Reply, notices, safe, stderr, stdout, write_json
 from nexus_bounty.cli.screen import accept_loss, is_unread, lost
 from nexus_bounty.cli.session import Session
 
@@ -60,6 +60,9 @@ def _parameters_of(options: type[OutputOptions]) -> list[Parameter]:
 
 def _carry_out(session: Session, work: Work, given: dict[str, Any]) -> Reply | Failure | None:
     """Run `work` to its answer, or to what to say instead; `None` if it has said all itself."""
+    if not gc.isenabled():  # see `main`
+        gc.freeze()
+        gc.enable()
     try:
         if not inspect.iscoroutinefunction(work):
             work(session, **given)
@@ -87,9 +90,12 @@ def say(answer: Reply | Failure, *, as_json: bool) -> None:
     if as_json:
         write_json(answer.data)
         return
+    from rich.text import Text
+
     console = stderr() if isinstance(answer, Failure) else stdout()
+    text = answer.text.make() if isinstance(answer.text, Later) else answer.text
     # one line stays one, however long: a refusal is to be read by scripts, too
-    console.print(answer.text, soft_wrap=isinstance(answer.text, Text), crop=False)
+    console.print(text, soft_wrap=isinstance(text, Text), crop=False)
     console.file.flush()
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
-from rich.console import RenderableType
-from rich.text import Text
 
 from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode, UsageProblem
 from nexus_bounty.cli.output import facts, lines, safe, shortened
@@ -28,6 +26,10 @@ from nexus_bounty.outcomes import (
     Proof,
     UnsupportedServerError,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 _NOT_MOVED: Final = "Not moved by this: what is in escrow stays there."
 _MONEY: Final[dict[str, dict[Outcome, str]]] = {
@@ -218,6 +220,8 @@ def _find_out(attempt: Attempt) -> str:
 
 
 def _proof(evidence: Evidence) -> Text:
+    from rich.text import Text
+
     seen = [f"- {each.action}: {each.answer}" for each in evidence.observations]
     return Text("\n").join(map(safe, [evidence.proof.value, *seen]))
 
@@ -241,7 +245,7 @@ def _plain(error: Exception, message: str, advice: str | None = None) -> Failure
     }
     if advice is None:
         return Failure(ExitCode.ERROR, data, _headed(message, "red"))
-    text = Text.assemble(_headed(message, "red"), f" - {advice}")
+    text = _headed(message, "red").append(f" - {advice}", "not bold")
     return Failure(ExitCode.ERROR, data | {"next": advice}, text)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
 
 from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import AgentIdentity, Contribution
+
+if TYPE_CHECKING:
+    from nexus_bounty.memory import MemoryContributionStore
 
 T = TypeVar("T")
 
@@ -109,6 +111,8 @@ def contribution_from(file: Path) -> MemoryContributionStore:
         content = file.read_bytes()
     except OSError as error:
         raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
+    from nexus_bounty.memory import MemoryContributionStore
+
     return MemoryContributionStore([_decoded(str(file), content, Contribution)])
 
 

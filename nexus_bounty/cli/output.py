@@ -1,21 +1,28 @@
-"""What a command says: one JSON document for programs, or something to read for people."""
+"""What a command says: one JSON document for programs, or something to read for people.
+
+What lays it out for people is imported when a person is to read it, which takes its time.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.layout import Facts, Paragraph
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group, RenderableType
+    from rich.text import Text
+
+    from nexus_bounty.cli.layout import Facts
 
 WIDTH_OF_A_PIPE: Final = 200
 """A file has no width of its own; ids must not be cut there."""
@@ -33,6 +40,17 @@ class Reply:
     exit_code: ExitCode = ExitCode.OK
 
 
+@dataclass(frozen=True)
+class Later:
+    """Something to read that is made when it is to be read."""
+
+    make: Callable[[], RenderableType]
+
+    def __rich__(self) -> RenderableType:
+        """It."""
+        return self.make()
+
+
 def stdout() -> Console:
     """Where answers go."""
     return _console(stderr=False)
@@ -44,6 +62,8 @@ def stderr() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH_OF_A_PIPE
     return Console(stderr=stderr, width=width, highlight=False)
@@ -67,12 +87,16 @@ def shortened(text: str) -> str:
 
 def safe(value: object, style: str = "") -> Text:
     """Text of unknown origin, as it is: without markup, and without control characters."""
+    from rich.text import Text
+
     shown = "".join(sign if sign.isprintable() else "�" for sign in str(value))
     return Text(shown, style=style)
 
 
 def facts(*rows: tuple[str, str | Text | None]) -> Facts:
     """Names and values side by side; values that are `None` are left out."""
+    from nexus_bounty.cli.layout import Facts
+
     return Facts(
         [
             (safe(name, "dim"), safe(value) if isinstance(value, str) else value)
@@ -84,8 +108,23 @@ def facts(*rows: tuple[str, str | Text | None]) -> Facts:
 
 def lines(*parts: RenderableType | None) -> Group:
     """Parts below each other; those that are `None` are left out."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from nexus_bounty.cli.layout import Paragraph
+
     given = [part for part in parts if part is not None]
     return Group(*(Paragraph(part) if isinstance(part, Text) else part for part in given))
+
+
+def is_watched() -> bool:
+    """Whether a person looks at stderr, by itself or as the environment says."""
+    may_be = sys.stderr.isatty() or any(os.environ.get(name) for name in _FORCED)
+    return may_be and stderr().is_terminal
+
+
+_FORCED: Final = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables by which rich takes a file for a terminal."""
 
 
 class _Notices(logging.Handler):
@@ -97,7 +136,7 @@ class _Notices(logging.Handler):
 @contextmanager
 def notices() -> Iterator[None]:
     """Say on stderr what takes long, and what went wrong on the way, if a person is looking."""
-    if not stderr().is_terminal:
+    if not is_watched():
         yield
         return
     logger, handler = logging.getLogger("nexus_bounty"), _Notices()
@@ -116,12 +155,11 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
 
     Given text, that one does not count, but shows it.
     """
-    console = stderr()
-    if not console.is_terminal:
+    if not is_watched():
         yield lambda detail="": None  # noqa: ARG005
         return
     count = 0
-    with console.status(f"{what} …") as status:
+    with stderr().status(f"{what} …") as status:
 
         def step(detail: str = "") -> None:
             nonlocal count

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from nexus_bounty.cli.output import Reply, facts, lines, safe
+from nexus_bounty.cli.output import Later, Reply, facts, lines, safe
 from nexus_bounty.models import BountyStatus, Claim
 from nexus_bounty.ports import Balance, ReservationStatus
 from nexus_bounty.statuses import STATUSES
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
     from nexus_bounty.operations import OperationResult
 
 
 def done(result: OperationResult, what: str, following: str | None = None) -> Reply:
     """The reply to an operation that is committed: `what` in a sentence, and what may be next."""
+    return Reply(result, Later(lambda: _told(result, what, following)))
+
+
+def _told(result: OperationResult, what: str, following: str | None) -> RenderableType:
+    from rich.text import Text
+
     bounty = result.bounty
     rows = facts(
         ("Bounty", bounty.bounty_id),
@@ -28,7 +34,7 @@ def done(result: OperationResult, what: str, following: str | None = None) -> Re
         ("Key", result.idempotency_key),
         ("Next", following),
     )
-    return Reply(result, lines(Text.assemble(("✓ ", "bold green"), safe(what)), rows))
+    return lines(Text.assemble(("✓ ", "bold green"), safe(what)), rows)
 
 
 def balances(standing: list[Balance]) -> RenderableType:
@@ -40,6 +46,8 @@ def balances(standing: list[Balance]) -> RenderableType:
 
 def status_text(status: BountyStatus) -> Text:
     """A status in its colour."""
+    from rich.text import Text
+
     return Text(status.value, STATUSES[status].colour)
 
 

@@ -19,7 +19,7 @@ from nexus_bounty.cli.options import (
     OutputOptions,
     default_ledger,
 )
-from nexus_bounty.cli.output import Reply, safe, stderr
+from nexus_bounty.cli.output import Reply, is_watched, safe, stderr
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.validation import check_key
 
@@ -164,9 +164,8 @@ class Session:
         key = given or key or new_key()
         again = f"--key {key} {repeat}".strip()
         self.attempt = Attempt(operation, key, bounty_id, again, may_be_one=bool(given))
-        console = stderr()
-        if console.is_terminal:
-            console.print(safe(f"key {key}", "dim"))
+        if is_watched():
+            stderr().print(safe(f"key {key}", "dim"))
         return key
 
     @cached_property

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as together
+from benchmarks.cold_start import AT_MOST
+from benchmarks.cold_start import measure as cold_start
 from benchmarks.harness.options import Options
 from benchmarks.harness.running import run, run_alone
 from benchmarks.request_counts import measure as request_counts
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # what peers and charts warn
 ALONE = sorted(path.stem for path in Path(together.__file__).parent.glob("[a-z]*.py"))
 
 
-@pytest.mark.parametrize("name", ["life_cycles", "overhead"])
+@pytest.mark.parametrize("name", ["life_cycles", "overhead", "cold_start"])
 def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
     """Each runs alone, on a server in another process, and ends with one line of JSON."""
     benchmark = importlib.import_module(f"benchmarks.{name}").measure
@@ -45,6 +47,14 @@ def test_all_together_end_with_one_line_of_all_figures(tmp_path, capsys):
 def test_every_benchmark_is_among_those_that_run_together():
     """None is forgotten."""
     assert sorted(each.__module__.split(".")[1] for each in together.EVERY) == ALONE
+
+
+def test_a_start_is_light(tmp_path):
+    """In CPU time beside importing httpx; the bounds leave room for a busy machine."""
+    figures = run(cold_start, Options(scale="quick", out=tmp_path)).figures["cpu_vs_import_httpx"]
+    assert figures.keys() == AT_MOST.keys()
+    for name, ratio in figures.items():
+        assert ratio < 1.25 * AT_MOST[name], (name, ratio)
 
 
 def test_requests_are_counted_by_the_server_and_stay_within_the_budget(tmp_path):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from rich.console import RenderableType
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from nexus_bounty.cli.inputs import BountyId
-from nexus_bounty.cli.output import Reply, facts
+from nexus_bounty.cli.output import Later, Reply, facts
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyCriteria
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.statuses import STATUSES
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 PLACE = ("Bounties", 3)
 EXAMPLES = (
@@ -29,7 +32,7 @@ async def show(session: Session, *, bounty_id: BountyId) -> Reply:
             bounty_id=bounty_id,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-    return Reply(bounty, _portrait(bounty))
+    return Reply(bounty, Later(lambda: _portrait(bounty)))
 
 
 def _portrait(bounty: Bounty) -> RenderableType:
