@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from nexus_bounty.cli.overview import PACKAGE, command_files, is_work
+from nexus_bounty.cli.overview import command_file, command_files, is_work
 from nexus_bounty.cli.screen import is_unread, lost, screens
 
 _EPILOG: Final = """
@@ -36,7 +36,7 @@ class CommandFiles(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base's
         """The command of that name, if there is one."""
-        described = command_files().get(cmd_name)
+        described = command_file(cmd_name)
         return None if described is None else _command(described.module, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base's
@@ -54,7 +54,7 @@ def _command(module_name: str, name: str) -> Any:
     from nexus_bounty.cli.command import command
     from nexus_bounty.cli.options import Options
 
-    module = import_module(f"{PACKAGE}.{module_name}")
+    module = import_module(module_name)
     own = (each for each in vars(module).values() if inspect.isfunction(each))
     work = next(
         each for each in own if each.__module__ == module.__name__ and is_work(each.__name__)

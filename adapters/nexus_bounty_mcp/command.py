@@ -1,0 +1,175 @@
+"""`nexus-bounty mcp`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import stat
+from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from nexus_bounty.cli.exits import UsageProblem
+from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.session import Session
+from nexus_bounty.models import AgentIdentity
+from nexus_bounty.outcomes import PlainError
+
+if TYPE_CHECKING:
+    from nexus_bounty_mcp.callers import Callers
+
+PLACE = ("To run it", 1)
+EXAMPLES = (
+    "mcp --agent alice",
+    "mcp --http --tokens tokens.json --port 2027",
+)
+
+
+def mcp(
+    session: Session,
+    *,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="ID",
+            envvar="NEXUS_BOUNTY_AGENT",
+            help="On stdio: the agent that is served.",
+        ),
+    ] = None,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve streamable HTTP at /mcp instead of stdio.")
+    ] = False,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens",
+            metavar="FILE",
+            envvar="NEXUS_BOUNTY_MCP_TOKENS",
+            help="With --http: JSON that gives each agent its bearer token, "
+            '{"alice": "…", …}; nobody else may read it.',
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="With --http: where to listen.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="With --http: where to listen.")
+    ] = 2027,
+    reached_as: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reached-as",
+            metavar="HOST:PORT",
+            help="With --http: by which other name it is reached; can be repeated. Requests to "
+            "any name that was not given are refused.",
+        ),
+    ] = None,
+    grove_names: Annotated[
+        bool, typer.Option("--grove-names", help="Offer Grove's tools as well.")
+    ] = False,
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window",
+            metavar="TIME",
+            help="For how long a call that is repeated with the same arguments is the same one.",
+        ),
+    ] = "10m",
+) -> None:
+    """Serve bounties as tools for agents, over the Model Context Protocol.
+
+    The agent is the one that is configured, or whose token it is, never one that a call names.
+    """
+    callers = _callers(agent, tokens, http=http)
+    serving = _serve(
+        session,
+        callers,
+        where=(host, port) if http else None,
+        names=tuple(reached_as or ()),
+        grove_names=grove_names,
+        window=duration("--window", window),
+    )
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_until_stopped(serving))
+
+
+async def _serve(
+    session: Session,
+    callers: Callers,
+    *,
+    where: tuple[str, int] | None,
+    names: tuple[str, ...],
+    grove_names: bool,
+    window: timedelta,
+) -> None:
+    from nexus_bounty_mcp.desk import Desk
+    from nexus_bounty_mcp.keys import Keys
+    from nexus_bounty_mcp.server import http_app, make_server, serve_http, serve_stdio
+
+    session.sends_many = True
+    async with session:
+        desk = Desk(session.operations(), callers, Keys(window))
+        server = make_server(desk, grove_names=grove_names, zone_id=session.client.settings.zone_id)
+        if where is None:
+            await serve_stdio(server)
+        else:
+            host, port = where
+            await serve_http(http_app(server, host, *names), host, port)
+
+
+async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until it ends, or SIGTERM or Ctrl-C ends it: everything is closed in either case."""
+    task = asyncio.ensure_future(serving)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
+    """Who calls, as the options say.
+
+    Raises:
+        UsageProblem: They do not say it.
+        PlainError: The extra is not installed.
+    """
+    try:
+        from nexus_bounty_mcp.callers import OneCaller, TokenCallers
+    except ModuleNotFoundError as error:
+        raise PlainError("mcp needs its extra: pip install 'nexus-bounty[mcp]'") from error
+    if not http:
+        if agent is None:
+            raise UsageProblem("on stdio, --agent or NEXUS_BOUNTY_AGENT says who is served")
+        return OneCaller(AgentIdentity(agent_id=agent))
+    if tokens is None:
+        raise UsageProblem("--http needs --tokens: by its token an agent is known")
+    named = _tokens(tokens)
+    agents = {token: AgentIdentity(agent_id=agent_id) for agent_id, token in named.items()}
+    if len(agents) < len(named):
+        raise UsageProblem(f"{tokens} gives two agents the same token")
+    return TokenCallers(agents)
+
+
+def _tokens(file: Path) -> dict[str, str]:
+    try:
+        readable = file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
+    if readable:
+        raise UsageProblem(f"{file} can be read by others: chmod 600 {file}")
+    try:
+        named = msgspec.json.decode(content, type=dict[str, str])
+    except msgspec.DecodeError:  # which might quote a token
+        raise UsageProblem(f'{file} must be JSON, {{"agent": "token", …}}') from None
+    if not named:
+        raise UsageProblem(f"{file} has no tokens")
+    return named

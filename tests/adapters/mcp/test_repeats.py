@@ -1,0 +1,167 @@
+"""A call that is repeated is the same operation, and is not done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nexus_bounty.outcomes import Outcome
+from nexus_bounty_mcp.keys import MOST_REMEMBERED, Keys, intent, owned
+from tests.adapters.mcp.office import POST, an_office, posted
+
+MINUTE = timedelta(minutes=1)
+
+
+class Clock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def test_a_repeated_create_posts_one_bounty() -> None:
+    """As a model repeats that has lost the answer; several at once as well."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+        first = await alice("bounty_create", **POST)
+        again = await asyncio.gather(*(alice("bounty_create", **POST) for _ in range(3)))
+        ids = {each["bounty"]["bountyId"] for each in (first, *again)}
+        assert len(ids) == 1
+        assert await office.has("alice") == (900, 100)
+
+
+async def test_other_arguments_another_agent_or_a_key_of_its_own_make_another_operation() -> None:
+    """Whoever means to do it again can."""
+    async with an_office() as office:
+        await office.credits.fund("bob", 1000)
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        answers = [
+            await alice("bounty_create", **POST),
+            await alice("bounty_create", **{**POST, "amount": 99}),
+            await bob("bounty_create", **POST),
+            await alice("bounty_create", **POST, idempotency_key="again"),
+            await alice("bounty_create", **POST, idempotency_key="once more"),
+        ]
+        assert {each["outcome"] for each in answers} == {"committed"}
+        assert len({each["bounty"]["bountyId"] for each in answers}) == 5
+        repeat = await alice("bounty_create", **POST, idempotency_key="again")
+        assert repeat["bounty"]["bountyId"] == answers[3]["bounty"]["bountyId"]
+
+
+async def test_after_the_window_the_same_call_is_another_operation() -> None:
+    """Next week's bounty with the same words is a new one."""
+    clock = Clock()
+    async with an_office(keys=Keys(10 * MINUTE, clock=clock)) as office:
+        alice = await office.agent("alice")
+        first = await posted(alice)
+        clock.now += 9 * MINUTE
+        assert await posted(alice) == first
+        clock.now += 2 * MINUTE
+        assert await posted(alice) != first
+
+
+async def test_a_process_that_is_started_anew_knows_the_key_by_what_it_follows_from() -> None:
+    """Nothing is kept on disk for that."""
+    clock = Clock()
+    async with an_office(keys=Keys(clock=clock)) as office:
+        first = await posted(await office.agent("alice"))
+        office.keys = Keys(clock=clock)
+        assert await posted(await office.agent("alice")) == first
+
+
+async def test_what_was_undone_since_is_done_again() -> None:
+    """Claim, release, claim, release: four operations, although each two have the same words."""
+    async with an_office() as office:
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        bounty_id = await posted(alice)
+        for _ in range(2):
+            claimed = await bob("bounty_claim", bounty_id=bounty_id)
+            assert claimed["bounty"]["status"] == "claimed"
+            again = await bob("bounty_claim", bounty_id=bounty_id)
+            assert again["claim"]["claimId"] == claimed["claim"]["claimId"]
+            released = await bob("bounty_release", bounty_id=bounty_id)
+            assert released["bounty"]["status"] == "open"
+        kinds = [
+            each["record"]["kind"]
+            for each in (await bob("bounty_history", bounty_id=bounty_id))["steps"]
+        ]
+        assert kinds[-4:] == ["claim", "release", "claim", "release"]
+
+
+async def test_what_was_refused_can_be_tried_again_with_the_same_words() -> None:
+    """It did not happen, and its key is done with."""
+    async with an_office() as office:
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        carol = await office.agent("carol")
+        bounty_id = await posted(alice)
+        await bob("bounty_claim", bounty_id=bounty_id)
+        refused = await carol("bounty_claim", bounty_id=bounty_id)
+        assert refused["outcome"] == "did_not_happen"
+        await bob("bounty_release", bounty_id=bounty_id)
+        assert (await carol("bounty_claim", bounty_id=bounty_id))["outcome"] == "committed"
+
+
+async def test_a_key_that_stands_for_another_operation_does_nothing() -> None:
+    """Also if the other one is of the same agent's."""
+    async with an_office() as office:
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        await alice("bounty_create", **POST, idempotency_key="k")
+        other = await alice("bounty_create", **{**POST, "amount": 1}, idempotency_key="k")
+        assert other["outcome"] in ("other_operation", "did_not_happen")
+        assert await office.has("alice") == (900, 100)
+        key = (await alice("bounty_create", **POST, idempotency_key="k"))["idempotencyKey"]
+        await office.credits.fund("bob", 1000)
+        await bob("bounty_create", **POST, idempotency_key=key)
+        assert await office.has("bob") == (900, 100)  # no agent can use another one's key
+
+
+def test_a_key_in_doubt_is_kept_until_the_doubt_is_over() -> None:
+    """However long that takes."""
+    clock = Clock()
+    keys = Keys(MINUTE, clock=clock)
+    key = keys.of("call").key
+    keys.ended("call", Outcome.UNKNOWN)
+    clock.now += 1000 * MINUTE
+    assert keys.of("call").key == key
+    keys.ended("call", Outcome.COMMITTED)
+    assert keys.of("call").key != key
+
+
+def test_a_key_whose_operation_can_no_longer_happen_is_not_used_again() -> None:
+    """A fence would keep the next one out, too."""
+    keys = Keys()
+    key = keys.of("call").key
+    keys.ended("call", Outcome.PRE_COMMIT)
+    assert keys.of("call").key != key
+
+
+def test_keys_do_not_take_more_and_more_memory() -> None:
+    """Those used longest ago are forgotten."""
+    keys = Keys()
+    for number in range(MOST_REMEMBERED + 10):
+        keys.of(str(number))
+    assert len(keys._uses) == MOST_REMEMBERED
+
+
+def test_intents_and_owners_are_told_apart() -> None:
+    """By agent, tool and arguments, in whichever order these are given."""
+    assert intent("a", "t", {"x": 1, "y": 2}) == intent("a", "t", {"y": 2, "x": 1})
+    assert intent("a", "t", {"x": 1}) != intent("b", "t", {"x": 1})
+    assert owned("a", owned("a", "k")) == owned("a", "k")
+    assert owned("a", "k") != owned("b", "k")
+    assert owned("b", owned("a", "k")) != owned("a", "k")
+
+
+@pytest.mark.parametrize("arguments", [{"amount": 1.5}, {"amount": "100"}])
+async def test_what_is_no_integer_is_no_amount(arguments: dict[str, object]) -> None:
+    """Half a credit is refused, and not rounded."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+        result = await alice.client.call_tool("bounty_create", {**POST, **arguments})
+        taken = (result.structured_content or {}).get("bounty", {}).get("amount")
+        assert result.is_error or taken == 100
