@@ -96,7 +96,7 @@ def mcp(
         window=duration("--window", window),
     )
     with suppress(KeyboardInterrupt):
-        asyncio.run(_until_stopped(serving))
+        asyncio.run(serving if http else _until_stopped(serving))
 
 
 async def _serve(

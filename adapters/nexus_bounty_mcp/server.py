@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from contextlib import redirect_stdout
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -90,8 +94,15 @@ def http_app(server: MCPServer[Any], host: str = "127.0.0.1", *names: str) -> St
 
 
 async def serve_stdio(server: MCPServer[Any]) -> None:
-    """Serve one client on stdio, until it closes."""
-    await server.run_stdio_async()
+    """Serve one client on stdio, until it closes.
+
+    Raises:
+        OSError: There is no standard output.
+    """
+    if sys.__stdout__ is None:
+        raise OSError("there is no standard output to answer on")
+    with redirect_stdout(sys.__stdout__):  # whatever a program has put in its place
+        await server.run_stdio_async()
 
 
 async def serve_http(app: Starlette, host: str, port: int) -> None:
@@ -104,4 +115,16 @@ async def serve_http(app: Starlette, host: str, port: int) -> None:
         lifespan="on",
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    await uvicorn.Server(config).serve()
+    before = {number: signal.signal(number, _ended_by) for number in _ENDING}
+    try:
+        await uvicorn.Server(config).serve()  # raises again what ended it, once it has ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def _ended_by(_number: int, _frame: FrameType | None) -> None:
+    """Whoever serves closes what it has opened, and ends by itself."""

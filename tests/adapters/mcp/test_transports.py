@@ -1,0 +1,232 @@
+"""The program itself, on stdio and by HTTP, while answers of Nexus are lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.registry import open_credits
+from nexus_bounty.sync import SyncCreditsService
+from tests.adapters.mcp.office import POST, Agent
+from tests.cli.program import PROGRAM, run
+from tests.support.served import served
+
+Serving = tuple[str, subprocess.Popen[str]]
+TOKENS = {"alice": "alice-0123456789abcdef", "bob": "bob-0123456789abcdef"}
+LOST = [
+    Fault(kind, match=RequestMatch("write", "*/bounties/*.json", nth=nth))
+    for nth, kind in enumerate((FaultKind.DROP_AFTER, FaultKind.GARBAGE, FaultKind.TRUNCATE), 1)
+]
+"""The answers to three commits in a row."""
+
+
+@pytest.fixture
+def mock() -> MockNexus:
+    return MockNexus(faults=LOST)
+
+
+@pytest.fixture
+def environment(mock: MockNexus, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Where everything is; alice has 1,000 credits."""
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with SyncCreditsService(open_credits(ledger)) as credit:
+        credit.top_up("funds", account="alice", amount=1000)
+    with served(mock) as url:
+        yield {
+            "NEXUS_URL": url,
+            "NEXUS_BOUNTY_CREDITS": ledger,
+            "NEXUS_BOUNTY_COMMIT": "conditional",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        }
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(TOKENS))
+    file.chmod(0o600)
+    return file
+
+
+async def live(alice: Agent, bob: Agent) -> None:
+    """Post, claim, deliver and settle."""
+    bounty_id = (await alice("bounty_create", **POST))["bounty"]["bountyId"]
+    assert (await bob("bounty_claim", bounty_id=bounty_id))["outcome"] == "committed"
+    work = (await bob("bounty_deliver", summary="Sorted"))["contributionCid"]
+    settle = {"bounty_id": bounty_id, "contribution_cid": work}
+    assert (await alice("bounty_settle", **settle))["outcome"] == "committed"
+    assert (await bob("bounty_balance"))["available"] == 100
+    assert (await alice("bounty_settle", **settle))["outcome"] == "committed"
+    assert await alice("bounty_balance") == {"account": "alice", "available": 900, "reserved": 0}
+
+
+def on_stdio(agent: str, environment: Mapping[str, str]) -> StdioServerParameters:
+    return StdioServerParameters(
+        command=PROGRAM[0],
+        args=[*PROGRAM[1:], "mcp", "--agent", agent],
+        env={**environment, "PATH": os.environ["PATH"]},
+    )
+
+
+async def test_two_agents_on_stdio_live_a_bounty_while_answers_are_lost(
+    environment: dict[str, str], mock: MockNexus
+) -> None:
+    """Each with a process of its own, as hosts start them."""
+    async with AsyncExitStack() as stack:
+        alice, bob = [
+            Agent(await stack.enter_async_context(Client(on_stdio(each, environment))))
+            for each in TOKENS
+        ]
+        await live(alice, bob)
+    assert [each.fault for each in mock.requests if each.fault] == LOST
+
+
+async def by_token(stack: AsyncExitStack, url: str, token: str) -> Agent:
+    headers = {"Authorization": f"Bearer {token}"}
+    http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
+    transport = streamable_http_client(url, http_client=http)
+    return Agent(await stack.enter_async_context(Client(transport)))
+
+
+@pytest.fixture
+def http_server(environment: dict[str, str], tokens: Path) -> Iterator[Serving]:
+    """The program, serving HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*PROGRAM, "mcp", "--http", "--port", str(port), "--tokens", str(tokens)]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            _wait_for(port, process)
+            yield f"http://127.0.0.1:{port}/mcp", process
+        finally:
+            process.kill()
+
+
+def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as trial:
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(process.communicate()[1])
+
+
+async def test_two_agents_by_http_live_a_bounty_while_answers_are_lost(
+    http_server: Serving, mock: MockNexus
+) -> None:
+    """One process serves both, each known by its token, their calls side by side."""
+    url, process = http_server
+    async with AsyncExitStack() as stack:
+        alice, bob = [await by_token(stack, url, token) for token in TOKENS.values()]
+        await live(alice, bob)
+    assert [each.fault for each in mock.requests if each.fault] == LOST
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+async def test_http_serves_nobody_without_a_token_of_its_own(
+    http_server: Serving,
+) -> None:
+    """Nor under a name that is not its own, as DNS rebinding would have it."""
+    url, _ = http_server
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    known = {"Authorization": f"Bearer {TOKENS['alice']}"}
+    accept = {"Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(headers=accept) as http:
+        assert (await http.post(url, json=call)).status_code == 401
+        wrong = {"Authorization": "Bearer alice-0123456789abcdeF"}
+        assert (await http.post(url, json=call, headers=wrong)).status_code == 401
+        elsewhere = {**known, "Host": "evil.example"}
+        assert (await http.post(url, json=call, headers=elsewhere)).status_code in (403, 421)
+
+
+def test_stdio_ends_at_once_on_sigterm(environment: dict[str, str]) -> None:
+    """Nothing is written to stdout that is not the protocol's."""
+    command = [*PROGRAM, "mcp", "--agent", "alice"]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        hello = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "a test", "version": "1"},
+            },
+        }
+        process.stdin.write(f"{json.dumps(hello)}\n")
+        process.stdin.flush()
+        answered = json.loads(process.stdout.readline())
+        assert answered["result"]["serverInfo"]["name"] == "nexus-bounty"
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_wrong_usage_is_said_in_a_line(tokens: Path, tmp_path: Path) -> None:
+    """Before anything is served; no token is ever shown."""
+    readable, broken, short = (tmp_path / name for name in ("readable", "broken", "short"))
+    readable.write_text(json.dumps(TOKENS))
+    readable.chmod(0o644)
+    broken.write_text('{"alice": "alice-0123456789abcdef"')
+    short.write_text('{"alice": "short"}')
+    for file in (broken, short):
+        file.chmod(0o600)
+    tries: list[tuple[list[object], str]] = [
+        (["mcp"], "--agent"),
+        (["mcp", "--http"], "--tokens"),
+        (["mcp", "--http", "--tokens", tmp_path / "none"], "cannot be read"),
+        (["mcp", "--http", "--tokens", readable], "chmod 600"),
+        (["mcp", "--http", "--tokens", broken], "must be JSON"),
+        (["mcp", "--http", "--tokens", short], "at least 16"),
+        (["mcp", "--agent", " "], "agent"),
+        (["mcp", "--agent", "alice", "--window", "soon"], "--window"),
+    ]
+    for arguments, said in tries:
+        ended = run(*arguments)
+        assert (ended.returncode, ended.stdout) == (2, ""), (arguments, ended.stderr)
+        assert said in ended.stderr
+        assert "0123456789" not in ended.stderr
+
+
+def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    """It is listed all the same."""
+    (tmp_path / "mcp.py").write_text("raise ModuleNotFoundError('no mcp', name='mcp')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = run("mcp", "--agent", "alice", env={"PYTHONPATH": path})
+    assert "pip install 'nexus-bounty[mcp]'" in ended.stderr
+    assert ended.returncode == 1
+    assert "mcp" in run("--help", env={"PYTHONPATH": path}).stdout
