@@ -70,13 +70,13 @@ _OTHER: Final = (
 )
 
 
-class Answer(BaseModel):
+class ToolAnswer(BaseModel):
     """Base of what tools answer: camelCase, as the documents inside."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class Report(Answer):
+class OutcomeReport(ToolAnswer):
     """What became of a call that was to change something."""
 
     outcome: Annotated[
@@ -107,14 +107,14 @@ class Report(Answer):
     ] = None
 
 
-class Bounties(Answer):
+class BountyPage(ToolAnswer):
     """A page of bounties."""
 
     bounties: list[Bounty]
     more: Annotated[bool, Field(description="Whether there are more after these.")]
 
 
-class Shown(Answer):
+class Shown(ToolAnswer):
     """One bounty."""
 
     found: bool
@@ -124,7 +124,7 @@ class Shown(Answer):
     ] = None
 
 
-class Step(Answer):
+class ShownStep(ToolAnswer):
     """One operation in the history of a bounty."""
 
     record: OperationRecord
@@ -132,21 +132,21 @@ class Step(Answer):
     happened: Annotated[bool, Field(description="False: a fence, which keeps it out for good.")]
 
 
-class History(Answer):
+class ShownHistory(ToolAnswer):
     """What happened to a bounty, oldest first."""
 
     bounty_id: str
-    steps: list[Step]
+    steps: list[ShownStep]
 
 
-class Explained(Answer):
+class Explained(ToolAnswer):
     """What became of an operation."""
 
     outcome: Annotated[Outcomes, Field(description="What is known of the whole operation.")]
     explanation: Annotated[Explanation, Field(description="How that is known, step by step.")]
 
 
-class Money(Answer):
+class OwnBalance(ToolAnswer):
     """The caller's account, in the smallest unit of credit."""
 
     account: str
@@ -154,10 +154,10 @@ class Money(Answer):
     reserved: Annotated[int, Field(description="In escrow for bounties.")]
 
 
-def committed(result: OperationResult) -> Report:
+def committed(result: OperationResult) -> OutcomeReport:
     """The answer of an operation that is committed."""
     name = result.operation
-    return Report(
+    return OutcomeReport(
         outcome=Outcomes.COMMITTED,
         operation=name,
         what_happened=f"The bounty {result.bounty.bounty_id} is {result.bounty.status.value}.",
@@ -170,9 +170,9 @@ def committed(result: OperationResult) -> Report:
     )
 
 
-def delivered(cid: str) -> Report:
+def delivered(cid: str) -> OutcomeReport:
     """The answer of a delivery."""
-    return Report(
+    return OutcomeReport(
         outcome=Outcomes.COMMITTED,
         operation="deliver",
         what_happened=f"The work is delivered as {cid}.",
@@ -181,9 +181,9 @@ def delivered(cid: str) -> Report:
     )
 
 
-def leased(claim: Claim, key: str) -> Report:
+def leased(claim: Claim, key: str) -> OutcomeReport:
     """The answer of a claim on something that is no bounty."""
-    return Report(
+    return OutcomeReport(
         outcome=Outcomes.COMMITTED,
         operation="claim",
         what_happened=f"{claim.target_ref} is claimed until {claim.lease_expires_at.isoformat()}.",
@@ -193,10 +193,10 @@ def leased(claim: Claim, key: str) -> Report:
     )
 
 
-def not_committed(operation: str, key: str | None, error: OutcomeError) -> Report:
+def not_committed(operation: str, key: str | None, error: OutcomeError) -> OutcomeReport:
     """The answer for an error, which says what became of the operation."""
     snapshot = error if isinstance(error, PostCommitError) else None
-    return Report(
+    return OutcomeReport(
         outcome=_WORDS[error.outcome],
         operation=operation,
         what_happened=_sentence(error.message),
@@ -210,15 +210,15 @@ def not_committed(operation: str, key: str | None, error: OutcomeError) -> Repor
     )
 
 
-def lost(operation: str, key: str | None, error: Exception) -> Report:
+def lost(operation: str, key: str | None, error: Exception) -> OutcomeReport:
     """The answer for an error that says nothing of the operation."""
     said = f"{type(error).__name__}: {error}"
     return not_committed(operation, key, CommitUnknownError(said))
 
 
-def refused(operation: str, why: str, following: str) -> Report:
+def refused(operation: str, why: str, following: str) -> OutcomeReport:
     """The answer for what the caller may not do; nothing was sent."""
-    return Report(
+    return OutcomeReport(
         outcome=Outcomes.DID_NOT_HAPPEN,
         operation=operation,
         what_happened=why,
@@ -253,10 +253,10 @@ def explained_as(explanation: Explanation) -> Explained:
 
 def history_of(
     bounty_id: str, records: Sequence[OperationRecord], meanings: Sequence[str]
-) -> History:
+) -> ShownHistory:
     """The answer with a history."""
     steps = [
-        Step(record=record, meaning=meaning, happened=not record.aborted)
+        ShownStep(record=record, meaning=meaning, happened=not record.aborted)
         for record, meaning in zip(records, meanings, strict=True)
     ]
-    return History(bounty_id=bounty_id, steps=steps)
+    return ShownHistory(bounty_id=bounty_id, steps=steps)

@@ -20,7 +20,7 @@ from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.outcomes import Outcome, OutcomeError
 from nexus_bounty.works import Work
 from nexus_bounty_mcp import answers
-from nexus_bounty_mcp.answers import Report
+from nexus_bounty_mcp.answers import OutcomeReport
 from nexus_bounty_mcp.callers import Callers
 from nexus_bounty_mcp.keys import Keys, intent, owned
 
@@ -99,7 +99,7 @@ class Desk:
         lasts: timedelta,
         description: str = "",
         context: dict[str, Any] | None = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Post a bounty of the caller's."""
         now = self.clock()
 
@@ -119,7 +119,7 @@ class Desk:
 
         return await self._do(call, act)
 
-    async def claim(self, call: Call, bounty_id: str, lease: timedelta | None) -> Report:
+    async def claim(self, call: Call, bounty_id: str, lease: timedelta | None) -> OutcomeReport:
         """Claim a bounty for the caller."""
 
         async def act(key: str) -> OperationResult:
@@ -129,7 +129,7 @@ class Desk:
 
         return await self._do(call, act, lambda bounty: not _holds(bounty, call.agent))
 
-    async def renew(self, call: Call, bounty_id: str, lease: timedelta | None) -> Report:
+    async def renew(self, call: Call, bounty_id: str, lease: timedelta | None) -> OutcomeReport:
         """Extend the caller's lease; each call does, however often."""
 
         async def act(_key: str) -> OperationResult:
@@ -137,7 +137,7 @@ class Desk:
 
         return await self._do(call, act)
 
-    async def release(self, call: Call, bounty_id: str) -> Report:
+    async def release(self, call: Call, bounty_id: str) -> OutcomeReport:
         """Give a bounty of the caller's back."""
 
         async def act(key: str) -> OperationResult:
@@ -145,7 +145,7 @@ class Desk:
 
         return await self._do(call, act, lambda bounty: _holds(bounty, call.agent))
 
-    async def settle(self, call: Call, bounty_id: str, cid: str) -> Report:
+    async def settle(self, call: Call, bounty_id: str, cid: str) -> OutcomeReport:
         """Pay the worker of a bounty of the caller's."""
 
         async def act(key: str) -> OperationResult:
@@ -153,7 +153,7 @@ class Desk:
 
         return await self._as_creator(call, bounty_id, act)
 
-    async def cancel(self, call: Call, bounty_id: str) -> Report:
+    async def cancel(self, call: Call, bounty_id: str) -> OutcomeReport:
         """Take a bounty of the caller's back."""
 
         async def act(key: str) -> OperationResult:
@@ -172,7 +172,7 @@ class Desk:
         except (NexusError, UnreadableDocumentError, OutcomeError) as error:
             raise ToolError(f"{error} Nothing was changed; try again.") from error
 
-    async def _as_creator(self, call: Call, bounty_id: str, act: Act) -> Report:
+    async def _as_creator(self, call: Call, bounty_id: str, act: Act) -> OutcomeReport:
         """Do what only the creator may."""
         try:
             bounty = await self.operations.services.store.get_bounty(bounty_id)
@@ -188,7 +188,7 @@ class Desk:
             )
         return await self._do(call, act)
 
-    async def _do(self, call: Call, act: Act, is_undone: IsUndone | None = None) -> Report:
+    async def _do(self, call: Call, act: Act, is_undone: IsUndone | None = None) -> OutcomeReport:
         """Do it once, however often it is called.
 
         What a repeat finds undone since, such as a claim that was released, is done again.
@@ -200,7 +200,7 @@ class Desk:
             report = await self._with(call, act, call.owned(self.keys.renew(call.name).key))
         return report
 
-    async def _with(self, call: Call, act: Act, key: str) -> Report:
+    async def _with(self, call: Call, act: Act, key: str) -> OutcomeReport:
         try:
             report = answers.committed(await act(key))
         except OutcomeError as error:
@@ -222,7 +222,7 @@ class Desk:
         if call.given is None:
             self.keys.ended(call.name, outcome)
 
-    async def deliver(self, call: Call, work: Work) -> Report:
+    async def deliver(self, call: Call, work: Work) -> OutcomeReport:
         """Store a work of the caller's."""
         store = self.operations.services.contributions
         if not isinstance(store, NexusContributionStore):
@@ -238,7 +238,7 @@ class Desk:
 
     async def lease(
         self, call: Call, target_ref: str, intent_summary: str, lease: timedelta
-    ) -> Report:
+    ) -> OutcomeReport:
         """Claim something that is no bounty."""
         key = self._key(call)
         try:

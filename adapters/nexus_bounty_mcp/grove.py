@@ -9,7 +9,7 @@ from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel, Field
 
 from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus
-from nexus_bounty_mcp.answers import Bounties, Report, refused
+from nexus_bounty_mcp.answers import BountyPage, OutcomeReport, refused
 from nexus_bounty_mcp.desk import MOST_OF_A_PAGE, Call, Desk
 from nexus_bounty_mcp.tools import CHANGES, ENDS, READS, Ctx
 
@@ -68,7 +68,7 @@ class GroveTools:
         agent: GroveAgent | None = None,
         zoneId: Annotated[str | None, Field(description="Zone scope")] = None,  # noqa: N803
         context: Annotated[dict[str, Any] | None, Field(description="Bounty metadata")] = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Create a new bounty offering credits for specific work.
 
         Credits are reserved from the creator's balance and held in escrow until the bounty is
@@ -109,11 +109,11 @@ class GroveTools:
             str | None, Field(description="Filter by creator agent ID")
         ] = None,
         limit: Annotated[int, Field(description="Max results", gt=0, le=MOST_OF_A_PAGE)] = 20,
-    ) -> Bounties:
+    ) -> BountyPage:
         """List bounties with optional filters by status or creator."""
         query = BountyQuery(status=status, creator_agent_id=creatorAgentId, limit=limit + 1)
         found = await self._desk.read(self._desk.operations.services.store.list_bounties(query))
-        return Bounties(bounties=found[:limit], more=len(found) > limit)
+        return BountyPage(bounties=found[:limit], more=len(found) > limit)
 
     async def grove_bounty_settle(
         self,
@@ -122,7 +122,7 @@ class GroveTools:
         contributionCid: Annotated[  # noqa: N803
             str, Field(description="CID of the contribution that fulfilled the bounty")
         ],
-    ) -> Report:
+    ) -> OutcomeReport:
         """Settle a bounty by marking a contribution as fulfilling it.
 
         Captures the reserved credits and pays them to the fulfiller.
@@ -146,7 +146,7 @@ class GroveTools:
             int, Field(description="Lease duration in milliseconds (default: 5 minutes)", gt=0)
         ] = 300_000,
         context: Annotated[dict[str, Any] | None, Field(description="Claim metadata")] = None,  # noqa: ARG002
-    ) -> Report:
+    ) -> OutcomeReport:
         """Claim a work target to prevent duplicate effort, or renew one's own claim.
 
         If a different agent has an active claim, it is refused. Claims expire by themselves.
@@ -160,7 +160,9 @@ class GroveTools:
             return await self._desk.claim(call, targetRef.removeprefix(_TARGET), lease)
         return await self._desk.lease(call, targetRef, intentSummary, lease)
 
-    def _refusal(self, call: Call, agent: GroveAgent | None, zone_id: str | None) -> Report | None:
+    def _refusal(
+        self, call: Call, agent: GroveAgent | None, zone_id: str | None
+    ) -> OutcomeReport | None:
         """What to say to a caller that takes itself, or the zone, for another."""
         mine = call.agent.agent_id
         if agent is not None and agent.agentId not in (None, mine):

@@ -20,7 +20,7 @@ _START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass
-class Use:
+class CallKey:
     """A key, since when a call has it, and whether it is in doubt what became of that call."""
 
     key: str
@@ -49,9 +49,9 @@ class Keys:
     ) -> None:
         self._window = window
         self._clock = clock
-        self._uses: OrderedDict[str, Use] = OrderedDict()
+        self._uses: OrderedDict[str, CallKey] = OrderedDict()
 
-    def of(self, call: str) -> Use:
+    def of(self, call: str) -> CallKey:
         """The key of a call, which is named by `intent`."""
         use = self._uses.get(call)
         if use is None or not (use.in_doubt or self._clock() - use.at < self._window):
@@ -66,17 +66,17 @@ class Keys:
         elif use is not None:
             use.in_doubt = outcome is Outcome.UNKNOWN
 
-    def renew(self, call: str) -> Use:
+    def renew(self, call: str) -> CallKey:
         """A new key: the next call is another operation."""
         return self._remember(call, new_key())
 
-    def _derived(self, call: str, before: Use | None) -> str:
+    def _derived(self, call: str, before: CallKey | None) -> str:
         window = (self._clock() - _START) // self._window
         key = hashlib.sha256(f"{window} {call}".encode()).hexdigest()[:32]
         return new_key() if before is not None and before.key == key else key
 
-    def _remember(self, call: str, key: str) -> Use:
-        use = self._uses[call] = Use(key, self._clock())
+    def _remember(self, call: str, key: str) -> CallKey:
+        use = self._uses[call] = CallKey(key, self._clock())
         self._uses.move_to_end(call)
         if len(self._uses) > MOST_REMEMBERED:
             self._uses.popitem(last=False)

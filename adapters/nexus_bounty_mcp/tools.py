@@ -15,12 +15,12 @@ from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.operations.steps import step_of
 from nexus_bounty.works import Score, Work
 from nexus_bounty_mcp.answers import (
-    Bounties,
+    BountyPage,
     Explained,
-    History,
-    Money,
-    Report,
+    OutcomeReport,
+    OwnBalance,
     Shown,
+    ShownHistory,
     explained_as,
     history_of,
 )
@@ -99,7 +99,7 @@ class BountyTools:
             float, Field(description="When it expires; a week unless given.", gt=0, le=87_600)
         ] = 168,
         idempotency_key: Key = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Post a bounty of your own. Its credits are taken from your account into escrow.
 
         They go to whoever's work you settle it with, or back to you if you cancel it or it expires.
@@ -139,7 +139,7 @@ class BountyTools:
         ] = None,
         limit: Annotated[int, Field(description="At most so many.", gt=0, le=MOST_OF_A_PAGE)] = 20,
         offset: Annotated[int, Field(description="Leave out so many first.", ge=0)] = 0,
-    ) -> Bounties:
+    ) -> BountyPage:
         """List bounties, newest first."""
         caller = self._desk.agent(ctx).agent_id
         query = BountyQuery(
@@ -150,7 +150,7 @@ class BountyTools:
             offset=offset,
         )
         found = await self._desk.read(self._services.store.list_bounties(query))
-        return Bounties(bounties=found[:limit], more=len(found) > limit)
+        return BountyPage(bounties=found[:limit], more=len(found) > limit)
 
     async def bounty_show(self, ctx: Ctx, bounty_id: BountyId) -> Shown:
         """Show one bounty as it stands, and its escrow if it is yours."""
@@ -169,7 +169,7 @@ class BountyTools:
         bounty_id: BountyId,
         lease_minutes: Lease = None,
         idempotency_key: Key = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Claim an open bounty, so that nobody else works on it; or renew your claim."""
         given = {"bounty": bounty_id, "lease": lease_minutes}
         call = self._desk.call(ctx, "claim", given, idempotency_key)
@@ -177,14 +177,14 @@ class BountyTools:
 
     async def bounty_renew(
         self, ctx: Ctx, bounty_id: BountyId, lease_minutes: Lease = None
-    ) -> Report:
+    ) -> OutcomeReport:
         """Extend your claim on a bounty, from now on."""
         call = self._desk.call(ctx, "renew", {"bounty": bounty_id, "lease": lease_minutes}, None)
         return await self._desk.renew(call, bounty_id, _minutes(lease_minutes))
 
     async def bounty_release(
         self, ctx: Ctx, bounty_id: BountyId, idempotency_key: Key = None
-    ) -> Report:
+    ) -> OutcomeReport:
         """Give a bounty that you claimed back, for others to claim."""
         call = self._desk.call(ctx, "release", {"bounty": bounty_id}, idempotency_key)
         return await self._desk.release(call, bounty_id)
@@ -204,7 +204,7 @@ class BountyTools:
         artifacts: Annotated[
             dict[str, str] | None, Field(description="Content hashes by the names of files.")
         ] = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Deliver work of your own. Its contributionCid is what a bounty is settled with."""
         given = {
             "summary": summary,
@@ -233,7 +233,7 @@ class BountyTools:
             str, Field(description="The content id of the work.", min_length=1)
         ],
         idempotency_key: Key = None,
-    ) -> Report:
+    ) -> OutcomeReport:
         """Accept work on a bounty of yours, and pay its claimer. This cannot be undone."""
         given = {"bounty": bounty_id, "cid": contribution_cid}
         call = self._desk.call(ctx, "settle", given, idempotency_key)
@@ -241,12 +241,12 @@ class BountyTools:
 
     async def bounty_cancel(
         self, ctx: Ctx, bounty_id: BountyId, idempotency_key: Key = None
-    ) -> Report:
+    ) -> OutcomeReport:
         """Take a bounty of yours back, claimed or not. Its credits return to you."""
         call = self._desk.call(ctx, "cancel", {"bounty": bounty_id}, idempotency_key)
         return await self._desk.cancel(call, bounty_id)
 
-    async def bounty_history(self, bounty_id: BountyId) -> History:
+    async def bounty_history(self, bounty_id: BountyId) -> ShownHistory:
         """Show what happened to a bounty, operation by operation, oldest first."""
         records = await self._desk.read(self._services.store.get_history(bounty_id))
         return history_of(bounty_id, records, [_meaning(each.key, each.kind) for each in records])
@@ -263,11 +263,11 @@ class BountyTools:
         """Say what became of an operation, and how that is known. It changes nothing."""
         return explained_as(await self._desk.read(explained(self._services, key, bounty_id)))
 
-    async def bounty_balance(self, ctx: Ctx) -> Money:
+    async def bounty_balance(self, ctx: Ctx) -> OwnBalance:
         """Show the credits of your account."""
         account = self._desk.agent(ctx).agent_id
         balance = await self._desk.read(self._services.credits.balance(account))
-        return Money(account=account, available=balance.available, reserved=balance.reserved)
+        return OwnBalance(account=account, available=balance.available, reserved=balance.reserved)
 
 
 def _minutes(given: float | None) -> timedelta | None:
