@@ -89,7 +89,7 @@ async def measure(options: Options, step: Step) -> Report:
 
 
 async def _recorded(bounties: int) -> list[Recorded]:
-    recorder = Recorder(MockNexus().transport())
+    recorder = Recorder(MockNexus("0.10-hypothetical").transport())
     async with NexusClient(
         settings=NexusSettings(url="http://nexus"), transport=recorder
     ) as client:

@@ -3,8 +3,8 @@
 The mock counts what it receives: while the call lasts, and afterwards, when what it left behind
 is removed, in one batch for all operations of half a second. Sequential round trips are counted
 by a clock: in virtual time every request takes one second and nothing else takes any, so that the
-seconds a call lasts are the round trips it waits for. Server: atomic preconditions, bulk methods,
-no faults.
+seconds a call lasts are the round trips it waits for. Server: a hypothetical one with atomic
+preconditions; bulk methods, no faults.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Cost:
 class Counted:
     """A server that takes a second for each request, and everything that uses it."""
 
-    def __init__(self, personality: str = "0.10") -> None:
+    def __init__(self, personality: str = "0.10-hypothetical") -> None:
         self.mock = MockNexus(personality, clock=wall_clock)
         settings = NexusSettings(
             operation_timeout=10**6,
@@ -154,7 +154,7 @@ async def obvious_costs() -> Rows:
     return rows
 
 
-async def listing_costs(personality: str = "0.10") -> Rows:
+async def listing_costs(personality: str = "0.10-hypothetical") -> Rows:
     """What the listings of 1,000 open bounties cost, by a store that knows none and again."""
     here = Counted(personality)
     fill(here.mock, "z", 1000)

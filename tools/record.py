@@ -1,16 +1,16 @@
 """Records what Nexus releases answer to our client and store: `make record`.
 
-    python tools/record.py                       # every release
+    python tools/record.py                       # every release that the package index has
     python tools/record.py 0.7.0 --only create   # one scenario of one release
     python tools/record.py --check               # say what would change, and change nothing
+    python tools/record.py --release 0.10.1 --url http://127.0.0.1:2026   # one that runs already
 
 Plays the scenarios of `tests/contract` on real servers and writes
 `tests/contract/fixtures/{release}/{scenario}.json`. Recording again changes nothing, unless our
 requests or the server's answers have changed.
 
-0.10.1 needs Python 3.14 and a Rust kernel and is not run. Its fixtures hold what our code sends and
-what its public source answers: `MockNexus` says it, whose personality was written from that source,
-and each file names the places to compare it with.
+A server of your own must have no zones yet, take the key `sk-test`, and refuse another. 0.9.19 and
+later need a kernel that is in no package index: build it, start it, and say where it is.
 """
 
 from __future__ import annotations
@@ -30,36 +30,13 @@ import httpx
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nexus_bounty.mock import MockNexus  # noqa: E402 - the path comes first
-from tests.contract import conversation  # noqa: E402, F401 - registers its scenarios
-from tests.contract.scenarios import ALL, SCENARIOS  # noqa: E402
-from tests.contract.scene import API_KEY, Recorder, Scene, play  # noqa: E402
-from tests.contract.tape import Exchange, Tape, tape_path  # noqa: E402
+from tests.contract import conversation  # noqa: E402, F401 - the path comes first
+from tests.contract.scenarios import ALL, SCENARIOS, TO_RECORD  # noqa: E402
+from tests.contract.scene import Recorder, Scene, play  # noqa: E402
+from tests.contract.tape import Tape, tape_path  # noqa: E402
 from tools import real_nexus  # noqa: E402
 
 RECORDED: Final = "recorded from the released server by tools/record.py"
-WRITTEN: Final = (
-    "not recorded: the release needs Python 3.14 and a Rust kernel. Answers as MockNexus gives "
-    "them, written from the public source, github.com/nexi-lab/nexus at v0.10.1: "
-)
-PY: Final = "src/nexus"
-SOURCES: Final = {
-    "": f"{PY}/server/api/core/rpc.py, {PY}/server/_kernel_syscall_dispatch.py",
-    "auth": f"{PY}/server/dependencies.py (require_auth)",
-    "errors": f"{PY}/contracts/rpc_types.py, {PY}/contracts/exceptions.py",
-    "read": f"{PY}/core/nexus_fs_content.py (read)",
-    "read_bulk": f"{PY}/core/nexus_fs_content.py (read_bulk)",
-    "write": f"{PY}/lib/occ.py, {PY}/core/nexus_fs_content.py (write)",
-    "write_batch": f"{PY}/core/nexus_fs_content.py (write_batch)",
-    "delete": f"{PY}/core/nexus_fs_metadata.py (sys_unlink)",
-    "delete_batch": f"{PY}/core/nexus_fs_metadata.py (delete_batch)",
-    "exists": f"{PY}/core/nexus_fs_metadata.py (access)",
-    "exists_batch": f"{PY}/core/nexus_fs_metadata.py (exists_batch)",
-    "rename": f"{PY}/core/nexus_fs_metadata.py (sys_rename)",
-    "list": f"{PY}/core/nexus_fs_metadata.py (sys_readdir), {PY}/core/pagination.py",
-    "bad path": "rust/kernel/src/kernel/mod.rs (validate_path_fast)",
-}
-"""Where the source of 0.10.1 says what a method answers."""
 
 
 class Server(NamedTuple):
@@ -77,9 +54,9 @@ def main() -> int:
     options = _options()
     logging.disable(logging.WARNING)
     changed: list[str] = []
-    for release in options.release or ALL:
+    for release in options.release or real_nexus.PYTHONS:
         try:
-            with _server(release) as server:
+            with _server(release, options.url) as server:
                 changed += _record_all(server, options.only, check=options.check)
         except real_nexus.NotHereError as error:
             print(f"{release}: left out: {error}")
@@ -94,31 +71,39 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("release", nargs="*", choices=[*ALL, []], metavar="release")
+    parser.add_argument("started", nargs="*", metavar="release", help=", ".join(real_nexus.PYTHONS))
     parser.add_argument("--only", action="append", choices=sorted(SCENARIOS), metavar="scenario")
     parser.add_argument("--check", action="store_true")
-    return parser.parse_args()
+    parser.add_argument("--url", help="a server that runs already; say with --release which it is")
+    parser.add_argument("--release", choices=ALL)
+    options = parser.parse_args()
+    if bool(options.url) != bool(options.release) or (options.url and options.started):
+        parser.error("--url and --release belong together, and name the only server")
+    if unknown := set(options.started) - set(real_nexus.PYTHONS):
+        parser.error(f"cannot be started from here: {', '.join(sorted(unknown))}")
+    options.release = [options.release] if options.release else options.started
+    return options
 
 
 @contextmanager
-def _server(release: str) -> Iterator[Server]:
-    """A fresh server of the release, and one of it that knows no key."""
-    if release == "0.10.1":
-        mock = MockNexus("0.10", api_key=API_KEY)
-        yield Server(release, "http://nexus", "http://nexus", mock.transport)
+def _server(release: str, url: str | None) -> Iterator[Server]:
+    """The server at `url`, or a fresh one of the release, and one of it that knows no key."""
+    if url is not None:
+        yield Server(release, url, url, httpx.AsyncHTTPTransport)
         return
     with ExitStack() as servers:
         print(f"starting Nexus {release} ...", flush=True)
-        url = closed = servers.enter_context(real_nexus.running(release))
+        started = closed = servers.enter_context(real_nexus.running(release))
         if release != "0.9.18":
             closed = servers.enter_context(real_nexus.running(release, closed_to_all=True))
-        yield Server(release, url, closed, httpx.AsyncHTTPTransport)
+        yield Server(release, started, closed, httpx.AsyncHTTPTransport)
 
 
 def _record_all(server: Server, only: Sequence[str] | None, *, check: bool) -> list[str]:
     changed = []
     for name, (_, releases) in SCENARIOS.items():
-        if server.release in releases and name in (only or SCENARIOS):
+        wanted = server.release in (*releases, *TO_RECORD[name])
+        if wanted and name in (only or SCENARIOS):
             began = time.monotonic()
             tape = asyncio.run(_record(server, name))
             path = tape_path(server.release, name)
@@ -137,20 +122,8 @@ async def _record(server: Server, name: str) -> Tape:
     async with server.transport() as transport:
         line = Recorder(transport)
         await play(scenario, Scene(server.release, line, server.url, server.closed))
-    exchanges = line.recorded()
     shows = " ".join((scenario.__doc__ or "").split())
-    return Tape(shows, f"Nexus {server.release}", _origin(server.release, exchanges), exchanges)
-
-
-def _origin(release: str, exchanges: Sequence[Exchange]) -> str:
-    if release != "0.10.1":
-        return RECORDED
-    about = {"", *(each.send["path"].rpartition("/")[2] for each in exchanges)}
-    for body in (each.hear["body"] for each in exchanges):
-        about |= {"auth"} if "detail" in body else set()
-        about |= {"errors"} if "error" in body else set()
-        about |= {"bad path"} if "Invalid path" in str(body) else set()
-    return WRITTEN + ", ".join(place for name, place in SOURCES.items() if name in about)
+    return Tape(shows, f"Nexus {server.release}", RECORDED, line.recorded())
 
 
 if __name__ == "__main__":

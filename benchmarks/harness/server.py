@@ -118,7 +118,7 @@ def _there(stream: IO[str] | None) -> IO[str]:
 
 
 @contextmanager
-def mock_server(personality: str = "0.10", *, http2: bool = False) -> Iterator[Server]:
+def mock_server(personality: str = "0.10-hypothetical", *, http2: bool = False) -> Iterator[Server]:
     """A mock server in another process, on a core of its own where there are two.
 
     With `http2` it is served by hypercorn, which speaks both versions, and by uvicorn otherwise.
@@ -257,7 +257,7 @@ async def _serve(personality: str, *, http2: bool) -> None:
 def main() -> None:
     """Serve until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--personality", default="0.10")
+    parser.add_argument("--personality", default="0.10-hypothetical")
     parser.add_argument("--http2", action="store_true")
     given = parser.parse_args()
     asyncio.run(_serve(given.personality, http2=given.http2))

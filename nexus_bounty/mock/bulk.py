@@ -23,8 +23,10 @@ async def read_bulk(call: Call) -> Any:
                 raise outcome
     if not call.personality.bulk_read_works:
         return dict.fromkeys(found)
-    missing_first = sorted(found.items(), key=lambda item: isinstance(item[1], FileEntry))
-    return {path: _bulk_item(call, outcome) for path, outcome in missing_first}
+    items = list(found.items())
+    if not call.personality.bulk_read_in_order:
+        items.sort(key=lambda item: isinstance(item[1], FileEntry))
+    return {path: _bulk_item(call, outcome) for path, outcome in items}
 
 
 def _bulk_item(call: Call, outcome: FileEntry | Refusal) -> Any:

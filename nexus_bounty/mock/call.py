@@ -8,7 +8,6 @@ from typing import Any
 from nexus_bounty.mock.core import NexusCore
 from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.oracle import ReceivedRequest
-from nexus_bounty.mock.paths import normalise
 from nexus_bounty.mock.problems import Problem, Refusal, not_found
 
 
@@ -30,7 +29,7 @@ class Call:
 
     def path(self, name: str = "path") -> str:
         """A path parameter, canonical."""
-        return normalise(self.params[name])
+        return self.personality.check_path(self.params[name])
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """A boolean parameter."""
@@ -51,9 +50,11 @@ def readable(call: Call, path: str) -> FileEntry:
     """The file at a path, if the server can still find its content.
 
     Raises:
-        Refusal: NOT_FOUND.
+        Refusal: NOT_FOUND, or INTERNAL for any file where the server has no kernel to read with.
     """
+    if not call.personality.reads_work:
+        raise Refusal(Problem.INTERNAL, "no kernel")
     entry = call.core.table.require(path)
     if not entry.readable:
-        raise not_found(path.lstrip("/"))
+        raise not_found(path if call.personality.lost_content_by_path else path.lstrip("/"))
     return entry

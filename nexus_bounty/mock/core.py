@@ -7,15 +7,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from nexus_bounty.mock.files import FileEntry, FileTable, TableState
 from nexus_bounty.mock.locks import LockTable
 from nexus_bounty.mock.oracle import Oracle, ReceivedRequest
 from nexus_bounty.mock.pay import pay_of
-from nexus_bounty.mock.personality import Personality, Preconditions, blake3_hex
-
-EtagKind = Literal["content", "version", "path"]
+from nexus_bounty.mock.personality import EtagKind, Personality, Preconditions, blake3_hex
+from nexus_bounty.mock.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +22,7 @@ class Behaviour:
 
     Attributes:
         preconditions: What becomes of conditional writes.
-        etag: `content` hashes the bytes; `version` is new with every write; `path` never changes,
-            as where 0.10 keeps files by path.
+        etag: What an etag is made of.
         race_window: Seconds between the check of a precondition and the write, where they race;
             0 still lets every other task run once.
         rename_delay: Seconds that a winning rename of a file in a directory blocks its answer
@@ -33,6 +30,7 @@ class Behaviour:
         torn_reads: Whether a read takes the content first and the etag a little later.
         pay: Whether there is a record store behind NexusPay; without one it answers 503.
         api_key: The key that requests must carry; None runs open.
+        rate_limit: How many calls of one method are answered in a minute; None has no limit.
     """
 
     preconditions: Preconditions
@@ -42,6 +40,7 @@ class Behaviour:
     torn_reads: bool
     pay: bool
     api_key: str | None
+    rate_limit: int | None
 
     @property
     def waits(self) -> bool:
@@ -82,12 +81,15 @@ class NexusCore:
         self.oracle = oracle
         self.clock = clock
         self.random = rng
-        self.table = FileTable(_etags(self), clock)
+        self.table = FileTable(_etags(self), clock, by_path=behaviour.etag == "path")
         self.locks = LockTable(rng)
-        self.pay = pay_of(personality.name)(rng, clock)
+        self.pay = pay_of(personality.imitates)(rng, clock)
+        self.rate_limit = RateLimit(behaviour.rate_limit)
         self.writes = 0
         self._salt = rng.getrandbits(64)
         self._writes_blocked_until = 0.0
+        self._shown: dict[str, FileEntry] = {}
+        """What `read` and `sys_stat` show of files, where that is not looked up each time."""
 
     async def pause(self) -> None:
         """Let others in, as a real server does between a check and a write."""
@@ -108,6 +110,13 @@ class NexusCore:
             self._writes_blocked_until = asyncio.get_running_loop().time() + delay
             await asyncio.sleep(delay)
 
+    def shown(self, path: str) -> FileEntry | None:
+        """The file at a path as `read` and `sys_stat` show it, its content aside."""
+        entry = self.table.get(path)
+        if entry is None or not self.personality.stale_etags:
+            return entry
+        return self._shown.setdefault(path, entry)
+
     def write(self, request: ReceivedRequest, path: str, content: bytes) -> FileEntry:
         """Store a file and record it."""
         before = self.table.get(path)
@@ -124,12 +133,14 @@ class NexusCore:
             Refusal: NOT_FOUND.
         """
         entry = self.table.remove(path)
+        self._shown.pop(path, None)
         self.oracle.apply(request, path, None, entry.etag, None)
 
     def move(self, request: ReceivedRequest, old: str, new: str) -> None:
         """Rename a file or a directory and record both ends of each file."""
         readable = self.personality.rename_keeps_content
         for before, after in self.table.move(old, new, readable=readable):
+            self._shown.pop(before.path, None)
             self.oracle.apply(request, before.path, None, before.etag, None)
             self.oracle.apply(request, after.path, after.content, None, after.etag, after.version)
 
@@ -144,6 +155,7 @@ class NexusCore:
     def restore(self, state: CoreState) -> None:
         """Put the files back as they were remembered."""
         self.table.restore(state.table)
+        self._shown.clear()
         # Version etags must stay new even after the table went back in time.
         self.writes = max(self.writes, state.writes)
 

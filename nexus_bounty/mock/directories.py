@@ -23,7 +23,7 @@ async def mkdir(call: Call) -> Any:
     if table.exists(path):
         if not call.flag("exist_ok"):
             raise Refusal(Problem.EXISTS, f"Directory already exists: {path}")
-    elif not parents and not _has_parent(call, path):
+    elif call.personality.mkdir_needs_parent and not parents and not _has_parent(call, path):
         raise _no_parent(call, path)
     table.make_directory(path, parents=parents)
     call.core.oracle.apply(call.request, path, None, None, None)

@@ -40,10 +40,18 @@ class FileTable:
     Args:
         etag_of: Computes the etag of a write from path and content.
         clock: Tells the time of a write.
+        by_path: Whether an etag is made of the path, and so becomes another with it.
     """
 
-    def __init__(self, etag_of: Callable[[str, bytes], str], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        etag_of: Callable[[str, bytes], str],
+        clock: Callable[[], datetime],
+        *,
+        by_path: bool = False,
+    ) -> None:
         self._etag_of = etag_of
+        self._by_path = by_path
         self._clock = clock
         self.files: dict[str, FileEntry] = {}
         self.directories: set[str] = set()
@@ -110,7 +118,8 @@ class FileTable:
 
     def _move_file(self, old: str, new: str, readable: bool) -> tuple[FileEntry, FileEntry]:
         before = self._take(old)
-        after = replace(before, path=new, readable=before.readable and readable)
+        etag = self._etag_of(new, before.content) if self._by_path else before.etag
+        after = replace(before, path=new, etag=etag, readable=before.readable and readable)
         self.files[new] = after
         insort(self._order, new)
         return before, after

@@ -16,14 +16,16 @@ from nexus_bounty.mock.wire import decode_json, encode_json
 
 async def list_files(call: Call) -> Any:
     """List what is beneath a directory; a missing one is empty."""
-    path = normalise(call.params.get("path", "/"), root=True)
+    path = _directory(call)
+    if path is None:
+        return {"files": [], "has_more": False, "next_cursor": None}
     recursive = call.flag("recursive", default=True)
     limit = call.params.get("limit")
     if limit is not None and not recursive and _pages_files_in_order(call, path):
         after = _decode_cursor(call, call.params.get("cursor")) or ""
         found = call.core.table.files_in(path, after, int(limit) + 1)
         return _page(call, found, int(limit))
-    found = _beneath(call, path) if recursive else _children(call, path)
+    found = _entries(call, path, recursive=recursive)
     if limit is not None:
         return _page(call, _pageable(call, found), int(limit))
     files = _worded(call, found)
@@ -32,10 +34,45 @@ async def list_files(call: Call) -> Any:
     return {"files": files, "has_more": False, "next_cursor": None}
 
 
+def _directory(call: Call) -> str | None:
+    try:
+        return normalise(call.params.get("path", "/"), root=True)
+    except Refusal:
+        if call.personality.lists_bad_paths:
+            return None
+        raise
+
+
 def _pages_files_in_order(call: Call, directory: str) -> bool:
     """Whether a page can be taken from the table as it is, however large that is."""
     in_order = call.personality.paging in (Paging.OPAQUE, Paging.PATH)
     return in_order and not any(call.core.table.directories_beneath(directory))
+
+
+def _entries(call: Call, directory: str, *, recursive: bool) -> list[str]:
+    if not call.personality.directories_as_entries:
+        return _beneath(call, directory) if recursive else _children(call, directory)
+    if recursive:
+        return _with_directories(call, directory)
+    children = _children(call, directory)
+    return children if call.flag("details") else [each for each in children if _is_file(call, each)]
+
+
+def _is_file(call: Call, path: str) -> bool:
+    return path in call.core.table.files
+
+
+def _with_directories(call: Call, directory: str) -> list[str]:
+    """Everything beneath, and every directory on the way to it."""
+    start = len(directory.rstrip("/")) + 1
+    found: set[str] = set()
+    for path in _beneath(call, directory):
+        found.add(path)
+        end = path.find("/", start)
+        while end > 0:
+            found.add(path[:end])
+            end = path.find("/", end + 1)
+    return sorted(found)
 
 
 def _beneath(call: Call, directory: str) -> list[str]:
@@ -63,6 +100,8 @@ def _worded(call: Call, paths: list[str]) -> list[Any]:
 
 def _pageable(call: Call, paths: list[str]) -> list[str]:
     """Pages are made of entries in the table, so directories that only exist beneath are out."""
+    if call.personality.directories_as_entries:
+        return paths
     table = call.core.table
     known = [path for path in paths if path in table.files or path in table.directories]
     if call.personality.paging is Paging.WRITTEN:
@@ -73,7 +112,8 @@ def _pageable(call: Call, paths: list[str]) -> list[str]:
 
 def _page(call: Call, paths: list[str], limit: int) -> dict[str, Any]:
     if limit <= 0:
-        return {"files": [], "next_cursor": None, "has_more": True, "total_count": None}
+        total = len(paths) if _counts_rest(call) else None
+        return {"files": [], "next_cursor": None, "has_more": True, "total_count": total}
     after = _decode_cursor(call, call.params.get("cursor"))
     rest = paths if after is None else [path for path in paths if path > after]
     page = list(islice(rest, limit))

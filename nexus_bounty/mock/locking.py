@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_bounty.mock.call import Call
-from nexus_bounty.mock.problems import bad_params
+from nexus_bounty.mock.problems import Problem, Refusal, bad_params
 
 
 async def lock_acquire(call: Call) -> Any:
@@ -21,7 +21,10 @@ async def sys_lock(call: Call) -> Any:
 
 def _take_lock(call: Call) -> str | None:
     ttl = float(call.params.get("ttl", 30.0))
-    return call.core.locks.acquire(call.path(), ttl, call.params.get("lock_id"))
+    held = call.core.locks.acquire(call.path(), ttl, call.params.get("lock_id"))
+    if held is None and call.personality.locks_refuse_by_error:
+        raise Refusal(Problem.INTERNAL, "the lock is held")
+    return held
 
 
 async def sys_unlock(call: Call) -> Any:
@@ -30,4 +33,5 @@ async def sys_unlock(call: Call) -> Any:
     if not lock_id and not force:
         raise bad_params("lock_id is required for non-force release")
     released = call.core.locks.release(call.path(), lock_id, force=force)
+    released = released or call.personality.locks_refuse_by_error
     return {"released": released} if call.personality.unlock_wrapped else released

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nexus_bounty.mock.call import Call
@@ -15,7 +16,7 @@ async def get_metadata(call: Call) -> Any:
     path = _stat_path(call)
     stat = None
     if path is not None and call.core.table.exists(path):
-        stat = call.personality.stat_result(path, call.core.table.get(path))
+        stat = call.personality.stat_result(path, call.core.shown(path))
     return {"metadata": stat} if call.personality.stat_wrapped else stat
 
 
@@ -23,7 +24,7 @@ def _stat_path(call: Call) -> str | None:
     try:
         return normalise(call.params["path"], root=True)
     except Refusal:
-        if call.personality.missing_data:  # 0.5.6 finds no metadata at a bad path
+        if call.personality.stats_bad_paths:
             return None
         raise
 
@@ -42,14 +43,10 @@ def brief_stat(call: Call, path: str, *, naive: bool = False) -> dict[str, Any]:
     entry = call.core.table.get(path)
     if entry is None and not call.core.table.is_directory(path):
         raise not_found(path)
-    zone = None if naive or entry is None else entry.modified_at.tzinfo
-    return {
-        "size": len(entry.content) if entry else 0,
-        call.personality.etag_key: entry and entry.etag,
-        "version": entry and entry.version,
-        "modified_at": entry and entry.modified_at.replace(tzinfo=zone).isoformat(),
-        "is_directory": entry is None,
-    }
+    if naive and entry is not None:
+        entry = replace(entry, modified_at=entry.modified_at.replace(tzinfo=None))
+    brief: dict[str, Any] = call.personality.brief_result(entry)
+    return brief
 
 
 async def get_etag(call: Call) -> Any:

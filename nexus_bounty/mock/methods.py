@@ -86,9 +86,7 @@ async def read(call: Call) -> Any:
         return pack_bytes(entry.content)
     if call.core.behaviour.torn_reads:
         await call.core.pause()
-        latest = call.core.table.get(path) or entry
-        return call.personality.read_result(entry.content, latest)
-    return call.personality.read_result(entry.content, entry)
+    return call.personality.read_result(entry.content, call.core.shown(path) or entry)
 
 
 async def delete(call: Call) -> Any:

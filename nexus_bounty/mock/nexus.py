@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from nexus_bounty.mock import asgi, rest
-from nexus_bounty.mock.core import Behaviour, CoreState, EtagKind, NexusCore
+from nexus_bounty.mock.core import Behaviour, CoreState, NexusCore
 from nexus_bounty.mock.exchange import Delivery, Exchange, Fate
 from nexus_bounty.mock.faults import Fault, FaultKind
 from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.intake import parse_request
 from nexus_bounty.mock.late import LateQueue
 from nexus_bounty.mock.oracle import Applied, Log, Oracle, ReceivedRequest
-from nexus_bounty.mock.personality import Personality, Preconditions, find_personality
+from nexus_bounty.mock.personality import (
+    EtagKind,
+    Personality,
+    Preconditions,
+    find_personality,
+)
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
 from nexus_bounty.mock.transport import MockTransport, Pause, one_tick
 from nexus_bounty.mock.wire import Answer
@@ -33,14 +38,16 @@ class MockNexus:
     in-process transport through `transport()`.
 
     Args:
-        personality: The release to imitate: "0.5.6", "0.7.0", "0.9" or "0.10".
+        personality: What to imitate, by a name in `PERSONALITIES`: "0.5.6", "0.7.0", "0.9" (up to
+            0.9.23), "0.9.20-without-kernel", "0.9.26", "0.10", or "0.10-hypothetical", whose
+            etags are hashes and whose preconditions hold, as on no release that was measured.
         seed: Seeds ids, version etags and every random choice.
         atomic: True makes preconditions hold whatever the release does, False makes them race;
             None is as the release: 0.10 atomic, 0.5.6 and 0.7.0 racing, 0.9 dropping what it
             acknowledged. With True, 0.9 stores conditional writes and still answers without etag.
         api_key: Requests must carry this key; None runs open.
         etag: "content" hashes the bytes; "version" is new with every write; "path" is always the
-            same, as 0.10 answers where it keeps files by path, so `if_match` protects nothing.
+            same, so that `if_match` protects nothing. None is as the release: 0.10 path.
         faults: Faults by rule, or any source of faults.
         race_window: Seconds between check and write where preconditions race. With 0 every other
             task still runs in between, which is enough in process; over sockets use 0.002.
@@ -51,6 +58,8 @@ class MockNexus:
         pay: Whether NexusPay has a record store; without one it answers 503.
         pay_loss_rate: Share of reservations and transfers that are acknowledged and forgotten;
             0.5 is what 0.9 does.
+        rate_limit: How many calls of one method are answered in a minute, before a 429 that asks to
+            wait for a minute; 0.9 has 300. None has no limit.
         log_limit: How many requests and changes to remember; None remembers all.
         clock: Tells the time of writes; event loop time alone decides all delays.
     """
@@ -62,13 +71,14 @@ class MockNexus:
         seed: int = 0,
         atomic: bool | None = None,
         api_key: str | None = None,
-        etag: EtagKind = "content",
+        etag: EtagKind | None = None,
         faults: FaultSource | Iterable[Fault] = (),
         race_window: float = 0.0,
         rename_delay: float | None = None,
         torn_reads: bool = False,
         pay: bool = True,
         pay_loss_rate: float = 0.0,
+        rate_limit: int | None = None,
         log_limit: int | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -77,12 +87,13 @@ class MockNexus:
         self.oracle = Oracle(log_limit)
         behaviour = Behaviour(
             preconditions=_preconditions(self.personality, atomic),
-            etag=etag,
+            etag=etag or self.personality.etag,
             race_window=race_window,
             rename_delay=self.personality.rename_delay if rename_delay is None else rename_delay,
             torn_reads=torn_reads,
             pay=pay,
             api_key=api_key,
+            rate_limit=rate_limit,
         )
         rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self.core = NexusCore(self.personality, behaviour, self.oracle, clock, rng)

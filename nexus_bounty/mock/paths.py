@@ -27,6 +27,34 @@ def normalise(path: object, *, root: bool = False) -> str:
     return path if _PLAIN.match(path) else _normalise_odd(path, root=root)
 
 
+def kernel_path(path: object) -> str:
+    """Return the canonical form of a path as the kernel of 0.10 takes it; the root is a file to it.
+
+    Raises:
+        Refusal: BAD_PATH, in the words of the kernel, which do not say the path.
+    """
+    if not isinstance(path, str):
+        raise Refusal(Problem.INTERNAL, f"expected str path, got {type(path).__name__}")
+    if _PLAIN.match(path):
+        return path
+    problem = _kernel_complaint(path)
+    if problem:
+        raise _bad(f"Invalid path: {problem}")
+    return _SLASHES.sub("/", path).rstrip("/") or "/"
+
+
+def _kernel_complaint(path: str) -> str | None:
+    if not path:
+        return "Path cannot be empty"
+    if not path.startswith("/"):
+        return "Path must start with /"
+    if "\0" in path:
+        return "Path contains null byte"
+    if ".." in path.split("/"):
+        return "Path contains parent directory reference (..)"
+    return None
+
+
 def _normalise_odd(path: str, *, root: bool) -> str:
     stripped = path.strip()
     if not stripped:

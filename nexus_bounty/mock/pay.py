@@ -307,8 +307,8 @@ class StricterNexusPay(NexusPay):
 
 
 def pay_of(release: str) -> type[NexusPay]:
-    """NexusPay as the mock's personality with this name has it."""
-    return StricterNexusPay if release == "0.10" else NexusPay
+    """NexusPay as a release has it."""
+    return StricterNexusPay if release.startswith("0.10.") else NexusPay
 
 
 _TRANSFER = frozenset({"to", "amount", "memo", "method", "idempotency_key"})

@@ -1,30 +1,39 @@
 """What tells the releases of Nexus apart, as data.
 
-Measured on released servers 0.5.6, 0.7.0 and 0.9.18; "0.10" follows the public source of 0.10.1.
+Measured on servers 0.5.6, 0.7.0, 0.9.18, 0.9.20, 0.9.26 and 0.10.1, the last two with a kernel that
+was built for it. One personality is hypothetical, and says so in its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
-from typing import Any
+from typing import Any, Literal
 
 import blake3
 
 from nexus_bounty.mock import shapes
 from nexus_bounty.mock.files import FileEntry
+from nexus_bounty.mock.paths import kernel_path, normalise
 from nexus_bounty.mock.problems import Problem
+
+EtagKind = Literal["content", "version", "path"]
+"""`content` hashes the bytes; `version` is new with every write; `path` never changes."""
 
 
 class Release(StrEnum):
-    """The releases that can be imitated, by the names under which they are asked for."""
+    """What can be imitated, by the names under which it is asked for."""
 
     V0_5_6 = "0.5.6"
     V0_7_0 = "0.7.0"
     V0_9 = "0.9"
+    V0_9_20_WITHOUT_KERNEL = "0.9.20-without-kernel"
+    V0_9_26 = "0.9.26"
     V0_10 = "0.10"
+    HYPOTHETICAL = "0.10-hypothetical"
+    """Speaks as 0.10 and has what no release that was measured has: an `if_match` that is safe."""
 
 
 class Preconditions(Enum):
@@ -56,8 +65,14 @@ class Personality:
     """One release as clients see it."""
 
     name: str
+    imitates: str
+    """The release that was measured."""
     digest: Callable[[bytes], str]
+    etag: EtagKind = "content"
     etag_key: str = "etag"
+    stale_etags: bool = False
+    """Whether `read` and `sys_stat` go on showing the etag that a file had when first asked for."""
+    reads_work: bool = True
     preconditions: Preconditions
     paging: Paging
     cursor_zone: Mapping[str, str | None] = field(default_factory=dict)
@@ -66,8 +81,14 @@ class Personality:
     strict: Mapping[str, str]
     """Methods that refuse unknown and missing parameters, with the class that complains."""
     errors: Mapping[Problem, tuple[int, str]]
+    check_path: Callable[[object], str] = normalise
+    """How it looks at the path of a single file."""
     words_bad_path: Callable[[str], str] = str
     """How it words what is wrong with a path."""
+    lists_bad_paths: bool = False
+    """Whether a bad path is an empty directory."""
+    stats_bad_paths: bool = False
+    """Whether there is just no metadata at a bad path."""
     missing_data: bool = False
     """Whether a missing file's error repeats its message as data."""
     error_keeps_id: bool = False
@@ -84,25 +105,37 @@ class Personality:
     stat_wrapped: bool = True
     """Whether stat answers `{"metadata": …}`."""
     metadata_result: Callable[[str, FileEntry], Any] = shapes.metadata_local
+    brief_result: Callable[[FileEntry | None], Any] = shapes.brief_etag
     listed: Callable[[str, FileEntry | None], Any]
     done: Mapping[str, str]
     """The word for success of delete, rename, mkdir and rmdir."""
+    mkdir_needs_parent: bool = True
     implicit_parents: bool = True
     """Whether mkdir accepts a parent that exists only because files are beneath it."""
+    directories_as_entries: bool = False
+    """Whether directories are entries of a recursive listing, and of a flat one with details."""
     deletes_full_directories: bool = False
     removes_implicit_directories: bool = False
     files_pass_for_directories: bool = False
     bulk_read_works: bool = True
+    bulk_read_in_order: bool = False
+    """Whether a bulk read answers in the order asked, and not what is missing first."""
     batches_trip_over_deleted: bool = False
     """Whether write_batch stores nothing when one of its files was deleted before."""
     rename_keeps_content: bool = True
+    lost_content_by_path: bool = False
+    """Whether the error for the content that a rename has lost names the path as it was asked."""
     rename_delay: float = 0.0
     """Seconds that a winning rename of a file in a directory blocks its answer and all writes."""
     rename_race_loser: tuple[Problem, str] = (Problem.INTERNAL, "")
     create_race_loser: str | None = None
     """What half of the racing creators hear, where a unique index stops them."""
     unlock_wrapped: bool = False
+    locks_refuse_by_error: bool = False
+    """Whether a lock that another holds is an internal error, and a release always says yes."""
     keeps_versions: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What every answer to JSON-RPC carries besides."""
     health: Mapping[str, Any]
     unauthorized_status: int = 401
     rest: bool = False
@@ -163,6 +196,7 @@ def _classes(methods: frozenset[str]) -> dict[str, str]:
 
 V0_5_6 = Personality(
     name=Release.V0_5_6,
+    imitates="0.5.6",
     digest=sha256,
     preconditions=Preconditions.RACING,
     paging=Paging.NONE,
@@ -171,6 +205,7 @@ V0_5_6 = Personality(
     errors=_OLD_CODES
     | {Problem.EXISTS: (-32001, "{}"), Problem.UNREADABLE: (-32700, "Failed to parse request: {}")},
     missing_data=True,
+    stats_bad_paths=True,
     error_keeps_id=True,
     plain_http_server=True,
     write_result=shapes.write_flat,
@@ -195,6 +230,7 @@ _HEALTH = {"status": "healthy", "service": "nexus-rpc", "enforce_permissions": F
 
 V0_7_0 = Personality(
     name=Release.V0_7_0,
+    imitates="0.7.0",
     digest=blake3_hex,
     preconditions=Preconditions.RACING,
     paging=Paging.OPAQUE,
@@ -220,6 +256,7 @@ V0_7_0 = Personality(
 
 V0_9 = Personality(
     name=Release.V0_9,
+    imitates="0.9.18",
     digest=blake3_hex,
     preconditions=Preconditions.DROPPED,
     paging=Paging.WRITTEN,
@@ -246,27 +283,62 @@ V0_9 = Personality(
     pay=True,
 )
 
+V0_9_20_WITHOUT_KERNEL = replace(
+    V0_9,
+    name=Release.V0_9_20_WITHOUT_KERNEL,
+    imitates="0.9.20",
+    reads_work=False,
+)
+
+V0_9_26 = replace(
+    V0_9,
+    name=Release.V0_9_26,
+    imitates="0.9.26",
+    stale_etags=True,
+    paging=Paging.OPAQUE,
+    words_bad_path=shapes.bad_path_in_rust,
+    bulk_read_works=True,
+    read_result=shapes.read_undated,
+    stat_result=shapes.stat_undated,
+    metadata_result=shapes.metadata_undated,
+    brief_result=shapes.brief_undated,
+    listed=shapes.listed_undated,
+    files_pass_for_directories=False,
+    lost_content_by_path=True,
+)
+
 _BULK_0_10 = (_BULK - {"get_etag"}) | {"read_batch", "get_content_id"}
 
 V0_10 = Personality(
     name=Release.V0_10,
+    imitates="0.10.1",
     digest=blake3_hex,
+    etag="path",
     etag_key="content_id",
     preconditions=Preconditions.ATOMIC,
     paging=Paging.PATH,
     methods=_BASE | _BULK_0_10 | _KERNEL,
-    strict=_classes(_BULK_0_10 | {"delete_batch", "rename_batch", "get_version", "list_versions"}),
+    strict={},
     errors=_HIDING_CODES | {Problem.NOT_FOUND: (-32007, "{}"), Problem.BAD_PATH: (-32004, "{}")},
-    words_bad_path=shapes.bad_path_of_the_kernel,
+    check_path=kernel_path,
+    words_bad_path=shapes.bad_path_with_dot,
+    lists_bad_paths=True,
+    stats_bad_paths=True,
     write_result=shapes.write_content_id,
     batch_write_result=shapes.batch_write_content_id,
     read_result=shapes.read_content_id,
     stat_result=shapes.stat_content_id,
     stat_wrapped=False,
     metadata_result=shapes.metadata_content_id,
+    brief_result=shapes.brief_content_id,
     listed=shapes.listed_content_id,
     done=_DONE,
+    mkdir_needs_parent=False,
+    directories_as_entries=True,
+    bulk_read_in_order=True,
     unlock_wrapped=True,
+    locks_refuse_by_error=True,
+    headers=((b"deprecation", b"true"), (b"sunset", b"Wed, 25 Jun 2026 00:00:00 GMT")),
     health=_HEALTH | {"enforce_zone_isolation": True, "has_auth": True},
     bare_params=True,
     rest=True,
@@ -274,8 +346,14 @@ V0_10 = Personality(
     pay=True,
 )
 
+HYPOTHETICAL = replace(V0_10, name=Release.HYPOTHETICAL, etag="content")
+
 PERSONALITIES: dict[str, Personality] = {
-    personality.name: personality for personality in (V0_5_6, V0_7_0, V0_9, V0_10)
+    each.name: each
+    for each in (
+        *(V0_5_6, V0_7_0, V0_9, V0_9_20_WITHOUT_KERNEL, V0_9_26, V0_10),
+        HYPOTHETICAL,
+    )
 }
 
 

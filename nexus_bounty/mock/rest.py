@@ -52,7 +52,9 @@ async def answer(core: NexusCore, request: ReceivedRequest) -> Answer:
 
 async def _answer_rpc(core: NexusCore, request: ReceivedRequest) -> Answer:
     if request.verb == "POST":
-        return await answer_rpc(core, request)
+        limited = core.rate_limit.refusal(request.method)
+        answer = limited or await answer_rpc(core, request)
+        return answer._replace(headers=(*answer.headers, *core.personality.headers))
     if core.personality.plain_http_server:
         return Answer(404, b"")
     return detail(405, "Method Not Allowed")

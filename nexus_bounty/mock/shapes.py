@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from nexus_bounty.mock.files import FileEntry
@@ -21,6 +22,10 @@ def _etag(entry: FileEntry) -> Json:
 
 def _content_id(entry: FileEntry) -> Json:
     return {"content_id": entry.etag, "version": entry.version, "gen": entry.version}
+
+
+def _undated(document: Json) -> Json:
+    return document | dict.fromkeys({"created_at", "modified_at"} & document.keys())
 
 
 # Results of a write; the flag says whether the request carried a precondition.
@@ -43,9 +48,9 @@ def write_counted(entry: FileEntry, conditional: bool) -> Json:
 
 
 def write_content_id(entry: FileEntry, conditional: bool) -> Json:  # noqa: ARG001
-    """0.10: count and metadata, with a content id for an etag and no date."""
-    size = len(entry.content)
-    return {"bytes_written": size, **_content_id(entry), "modified_at": None, "size": size}
+    """0.10: count and metadata, with a content id for an etag, always version 1, and no date."""
+    size, told = len(entry.content), _content_id(entry) | {"version": 1}
+    return {"bytes_written": size, **told, "modified_at": None, "size": size}
 
 
 # Results of one file in a write_batch.
@@ -83,6 +88,11 @@ def read_plain_date(content: bytes, entry: FileEntry) -> Json:
     document = read_aware(content, entry)
     document["modified_at"] = entry.modified_at.isoformat()
     return document
+
+
+def read_undated(content: bytes, entry: FileEntry) -> Json:
+    """0.9.26: no date."""
+    return _undated(read_aware(content, entry))
 
 
 def read_content_id(content: bytes, entry: FileEntry) -> Json:
@@ -135,11 +145,57 @@ def stat_kernel(path: str, entry: FileEntry | None) -> Json:
     return stat
 
 
+def stat_undated(path: str, entry: FileEntry | None) -> Json:
+    """0.9.26: everything but dates."""
+    if entry is None:
+        return _undated(stat_kernel(path, entry))
+    stat = stat_posix(path, entry) | {"owner": "admin", "group": "admin"}
+    stat |= {"backend_name": "path_local", "physical_path": entry.etag, "etag": entry.etag}
+    stat |= {"version": entry.version, "zone_id": "root"}
+    return _undated(stat | ({"entry_type": 0} if entry.readable else {}))
+
+
 def stat_content_id(path: str, entry: FileEntry | None) -> Json:
     """0.10: everything, with a content id for an etag."""
-    stat = stat_posix(path, entry) | {"entry_type": 0 if entry else 1, "zone_id": "root"}
+    stat = stat_posix(path, entry)
+    for name in ("created_at", "modified_at"):
+        del stat[name]
     stat |= _content_id(entry) if entry else {"content_id": None, "version": 0, "gen": 0}
-    return stat | {"owner": "admin", "group": "admin"}
+    stat |= {"entry_type": 0 if entry else 1, "zone_id": "root"}
+    stat |= {"created_at_ms": entry and _milliseconds(entry.created_at)}
+    stat |= {"modified_at_ms": entry and _milliseconds(entry.modified_at)}
+    unknown: Json = dict.fromkeys(("last_writer_address", "link_target", "owner_id"))
+    return stat | unknown | {"owner": "admin", "group": "admin"}
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+# Results of stat. What has no entry is a directory.
+
+
+def brief_etag(entry: FileEntry | None) -> Json:
+    """0.7.0 and 0.9."""
+    return {
+        "size": len(entry.content) if entry else 0,
+        "etag": entry and entry.etag,
+        "version": entry and entry.version,
+        "modified_at": entry and entry.modified_at.isoformat(),
+        "is_directory": entry is None,
+    }
+
+
+def brief_undated(entry: FileEntry | None) -> Json:
+    """0.9.26: no date."""
+    return _undated(brief_etag(entry))
+
+
+def brief_content_id(entry: FileEntry | None) -> Json:
+    """0.10: a content id for an etag."""
+    brief = brief_etag(entry)
+    content_id = brief.pop("etag")
+    return brief | {"content_id": content_id, "gen": entry.version if entry else 0}
 
 
 # Results of metadata_batch.
@@ -156,12 +212,18 @@ def metadata_path_local(path: str, entry: FileEntry) -> Json:
     return record | {"zone_id": "root", "is_directory": True}
 
 
+def metadata_undated(path: str, entry: FileEntry) -> Json:
+    """0.9.26: files are files."""
+    record = _undated(_record(path, entry)) | {"backend_name": ""}
+    return record | {"zone_id": "root", "is_directory": False}
+
+
 def metadata_content_id(path: str, entry: FileEntry) -> Json:
     """0.10."""
     return {
         "path": path,
         "size": len(entry.content),
-        "mime_type": None,
+        "mime_type": "application/octet-stream",
         "created_at": entry.created_at.isoformat(),
         "modified_at": entry.modified_at.isoformat(),
         **_content_id(entry),
@@ -198,6 +260,11 @@ def listed_aware(path: str, entry: FileEntry | None) -> Json:
     return _listed(path, entry, naive=False)
 
 
+def listed_undated(path: str, entry: FileEntry | None) -> Json:
+    """0.9.26: no dates."""
+    return _undated(_listed(path, entry, naive=False))
+
+
 def _listed(path: str, entry: FileEntry | None, *, naive: bool) -> Json:
     zone = None if naive or entry is None else entry.created_at.tzinfo
     return {
@@ -215,9 +282,9 @@ def listed_content_id(path: str, entry: FileEntry | None) -> Json:
     """0.10: every field of its metadata record."""
     return {
         "path": path,
-        "size": len(entry.content) if entry else 0,
+        "size": len(entry.content) if entry else 4096,
         "content_id": entry and entry.etag,
-        "mime_type": None,
+        "mime_type": "application/octet-stream" if entry else "inode/directory",
         "created_at": entry and entry.created_at.isoformat(),
         "modified_at": entry and entry.modified_at.isoformat(),
         "version": entry.version if entry else 0,
@@ -225,7 +292,7 @@ def listed_content_id(path: str, entry: FileEntry | None) -> Json:
         "owner_id": None,
         "entry_type": 0 if entry else 1,
         "target_zone_id": None,
-        "ttl_seconds": 0,
+        "ttl_seconds": 0.0,
         "last_writer_address": None,
         "link_target": None,
         "gen": entry.version if entry else 0,
@@ -234,14 +301,12 @@ def listed_content_id(path: str, entry: FileEntry | None) -> Json:
 
 # What is wrong with a path, in JSON-RPC errors.
 
-_IN_THE_KERNEL = {
-    "'..'": "Path contains parent directory reference (..)",
-    "'\\x00'": "Path contains null byte",
-    "cannot be empty": "Path cannot be empty",
-}
+
+def bad_path_in_rust(message: str) -> str:
+    """0.9.26: the same words, and another spelling of NUL."""
+    return message.replace("'\\x00'", "'\\0'")
 
 
-def bad_path_of_the_kernel(message: str) -> str:
-    """0.10: its kernel looks at paths, and does not say which."""
-    found = [said for sign, said in _IN_THE_KERNEL.items() if sign in message]
-    return f"Invalid path: {found[0]}" if found else message
+def bad_path_with_dot(message: str) -> str:
+    """0.10, where it looks at many paths at once: one segment more is forbidden."""
+    return message.replace("'..' segments", "'.' or '..' segments")

@@ -445,7 +445,7 @@ class SyncNexusClient(Face[NexusClient]):
     ) -> Iterator[wire.ListedFile]:
         """The files in `directory`, page by page where no page can lose one.
 
-        Without `details` an entry has only its path.
+        Without `details` an entry may have only its path.
         """
         return self._iterate(
             self.wrapped.walk, directory, recursive=recursive, details=details, deadline=deadline

@@ -18,7 +18,7 @@ API_KEY = "sk-very-secret-0123456789"
 @pytest.fixture
 def mock() -> MockNexus:
     """The server."""
-    return MockNexus(api_key=API_KEY)
+    return MockNexus("0.10-hypothetical", api_key=API_KEY)
 
 
 @pytest.fixture

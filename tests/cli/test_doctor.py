@@ -16,7 +16,9 @@ SERVERS: list[tuple[str, dict[str, Any], str, int]] = [
     ("0.7.0", {"race_window": 0.002, "rename_delay": 4.0}, "single_writer", 6),
     ("0.9", {}, "rename", 0),
     ("0.9", {"etag": "version"}, "unsafe", 7),
-    ("0.10", {}, "conditional", 0),
+    ("0.10", {}, "rename", 0),
+    ("0.10-hypothetical", {}, "conditional", 0),
+    ("0.9.26", {}, "rename", 0),
 ]
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from tests.contract.scenarios import scenario
+from tests.contract.scenarios import ALL, scenario
 from tests.contract.scene import Scene, raw
 
 Step = tuple[str, dict[str, Any]]
-
-RECORDED: Final = ("0.5.6", "0.7.0", "0.9.18")
 
 
 def packed(text: str) -> dict[str, Any]:
@@ -45,37 +43,37 @@ def _learn(result: Any, known: dict[str, str]) -> None:
         known["$LOCK"] = result["lock_id"]
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_files(scene: Scene) -> None:
     """Single files, with and without preconditions."""
     await converse(scene, _single_files())
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_bad_requests(scene: Scene) -> None:
     """Bad paths, methods and parameters."""
     await converse(scene, _bad_requests())
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_renames(scene: Scene) -> None:
     """Renames onto free and taken names, and old versions."""
     await converse(scene, _renames())
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_directories(scene: Scene) -> None:
     """Directories made and implied, and their listings."""
     await converse(scene, _directories())
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_bulk(scene: Scene) -> None:
     """Many files at once."""
     await converse(scene, _bulk())
 
 
-@scenario(*RECORDED)
+@scenario(*ALL)
 async def raw_locks(scene: Scene) -> None:
     """Locks of the server's own."""
     await converse(scene, _locks())

@@ -136,7 +136,7 @@ class Replay:
         return exchange.response()
 
     def _next(self, sent: dict[str, Any]) -> Exchange:
-        assert self._left, f"not recorded: {sent}"
+        assert self._left, f"sent after all that is in the recording: {sent}"
         exchange = self._left.pop(0)
         assert sent == exchange.send
         return exchange

@@ -74,5 +74,5 @@ async def a_store(
         )
 
 
-def a_mock(personality: str = "0.10") -> MockNexus:
+def a_mock(personality: str = "0.10-hypothetical") -> MockNexus:
     return MockNexus(personality, atomic=True, clock=wall_clock)

@@ -113,7 +113,7 @@ def _calls(path: Path) -> Iterator[tuple[str, int]]:
 async def test_no_event_holds_a_key_or_a_body(garbage: Any) -> None:
     """Whatever a server answers, be it an echo of what it was sent."""
     heard = Heard()
-    mock = MockNexus("0.10", atomic=True, api_key=KEY)
+    mock = MockNexus("0.10-hypothetical", api_key=KEY)
     mock.inject(Fault(FaultKind.GARBAGE, at=2, garbage=garbage), commit_of(FaultKind.TRUNCATE))
     with events.register(heard):
         client = NexusClient(api_key=KEY, settings=QUICK, transport=mock.transport())

@@ -15,9 +15,12 @@ from nexus_bounty.nexus.documents.commits import CommitStrategy
 
 RACING: Final = ("0.5.6", "0.7.0")
 """Their preconditions race."""
-DROPPING: Final = "0.9.18"
-"""It acknowledges conditional writes and drops them."""
-RELEASES: Final = (*RACING, DROPPING)
+DROPPING: Final = ("0.9.18", "0.9.26")
+"""They acknowledge conditional writes and drop them."""
+CONSTANT: Final = "0.10.1"
+"""Its etags never change, so that every `if_match` holds."""
+RELEASES: Final = (*RACING, *DROPPING, CONSTANT)
+"""The last two are in no package index: `tools/live.py --url` tests one that runs already."""
 QUIRKS: Final = {release: dialect_of_release(release).rename for release in RELEASES}
 """What the probe finds, so that not every test has to ask it."""
 

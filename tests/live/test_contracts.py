@@ -45,6 +45,14 @@ class TestBountiesOn0918(Bounties):
     release = "0.9.18"
 
 
+class TestBountiesOn0926(Bounties):
+    release = "0.9.26"
+
+
+class TestBountiesOn0101(Bounties):
+    release = "0.10.1"
+
+
 class Claims(ClaimStoreContract):
     """Leases on a release."""
 
@@ -67,6 +75,14 @@ class TestClaimsOn070(Claims):
 
 class TestClaimsOn0918(Claims):
     release = "0.9.18"
+
+
+class TestClaimsOn0926(Claims):
+    release = "0.9.26"
+
+
+class TestClaimsOn0101(Claims):
+    release = "0.10.1"
 
 
 class Contributions(ContributionStoreContract):
@@ -93,3 +109,11 @@ class TestContributionsOn070(Contributions):
 
 class TestContributionsOn0918(Contributions):
     release = "0.9.18"
+
+
+class TestContributionsOn0926(Contributions):
+    release = "0.9.26"
+
+
+class TestContributionsOn0101(Contributions):
+    release = "0.10.1"

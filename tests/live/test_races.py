@@ -9,7 +9,7 @@ import pytest
 
 from nexus_bounty import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
-from tests.live.servers import DROPPING, RACING, fresh_zone, live_server
+from tests.live.servers import CONSTANT, DROPPING, RACING, fresh_zone, live_server
 
 pytestmark = pytest.mark.live
 
@@ -30,7 +30,7 @@ async def told_that_they_won(client: NexusClient, path: str, etag: str | None) -
     return sum(await asyncio.gather(*(write(number) for number in range(WRITERS))))
 
 
-@pytest.mark.parametrize("release", RACING)
+@pytest.mark.parametrize("release", [*RACING, CONSTANT])
 async def test_several_writers_are_told_that_they_won_the_same_conditional_write(
     release: str, note: Callable[[str], None]
 ) -> None:
@@ -44,11 +44,12 @@ async def test_several_writers_are_told_that_they_won_the_same_conditional_write
     assert max(winners) > 1
 
 
+@pytest.mark.parametrize("release", DROPPING)
 async def test_conditional_writes_are_acknowledged_and_not_stored(
-    note: Callable[[str], None],
+    release: str, note: Callable[[str], None]
 ) -> None:
-    """Every one of them, with HTTP 200: 0.9.18 loses what it acknowledges."""
-    async with live_server(DROPPING).client() as client:
+    """Every one of them, with HTTP 200: such releases lose what they acknowledge."""
+    async with live_server(release).client() as client:
         path = f"/zones/{fresh_zone()}/dropped"
         etag = await client.write(path, b"before")
         winners = await told_that_they_won(client, path, etag)

@@ -28,16 +28,17 @@ from nexus_bounty import (
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.testing.builders import make_bounty
 from tests.live.claimers import race, trusting_race
-from tests.live.servers import live_server
+from tests.live.servers import DROPPING, RELEASES, live_server
 
 pytestmark = pytest.mark.live
 
 RIVAL = AgentIdentity(agent_id="rival")
-RELEASES = ["0.5.6", "0.7.0", "0.9.18"]
 VERDICTS = [
     ("0.5.6", [Verdict.RENAME, Verdict.SINGLE_WRITER], RenameQuirks(blocks_in_directories=True)),
     ("0.7.0", [Verdict.RENAME, Verdict.SINGLE_WRITER], RenameQuirks()),
     ("0.9.18", [Verdict.RENAME], RenameQuirks(loses_content=True)),
+    ("0.9.26", [Verdict.RENAME], RenameQuirks(loses_content=True)),
+    ("0.10.1", [Verdict.RENAME], RenameQuirks()),
 ]
 
 
@@ -59,7 +60,7 @@ async def test_the_verdict_on_a_real_server_is_right(
     assert left == []
 
 
-ROUNDS = [("0.7.0", 25), ("0.9.18", 10), ("0.5.6", 4)]
+ROUNDS = [("0.7.0", 25), ("0.9.18", 10), ("0.9.26", 10), ("0.10.1", 10), ("0.5.6", 4)]
 
 
 @pytest.mark.parametrize(("release", "rounds"), ROUNDS)
@@ -153,12 +154,13 @@ async def _files(client: NexusClient, zone: str) -> set[str]:
     return {each.path async for each in client.walk(f"/zones/{zone}", recursive=True)}
 
 
-async def test_trusting_preconditions_is_refused_before_anything_is_written() -> None:
-    """0.9.18 acknowledges conditional writes and drops them."""
+@pytest.mark.parametrize("release", DROPPING)
+async def test_trusting_preconditions_is_refused_before_anything_is_written(release: str) -> None:
+    """On releases that acknowledge conditional writes and drop them."""
     zone = f"unsafe-{uuid.uuid4().hex}"
-    async with live_server("0.9.18").client() as client:
+    async with live_server(release).client() as client:
         commit = AutoCommit(client, zone, wanted=Verdict.CONDITIONAL)
         store = NexusBountyStore(client, zone, commit=commit)
-        with pytest.raises(UnsupportedServerError, match=r"0\.9\.9 to 0\.9\.18"):
+        with pytest.raises(UnsupportedServerError, match="acknowledged and never stored"):
             await store.create_bounty(make_bounty())
         assert [path for path in await _files(client, zone) if "probe.json" not in path] == []

@@ -80,7 +80,7 @@ async def test_a_broken_cursor_is_an_internal_error_on_0_7_0_and_restarts_0_9() 
 
 async def test_a_path_that_sorts_between_a_directory_and_its_files_is_not_beneath_it() -> None:
     """`/z.txt` and `/z0` frame `/z/…` in path order."""
-    async with talking_to(MockNexus("0.10")) as rpc:
+    async with talking_to(MockNexus("0.7.0")) as rpc:
         for path in ("/z.txt", "/z/a", "/z0", "/z/b/c"):
             await rpc("write", path=path, content="x")
         beneath = (await rpc("list", path="/z"))["result"]["files"]
@@ -101,3 +101,17 @@ async def test_pages_are_cut_out_of_what_lies_in_the_directory(release: str, lim
     files = sorted(f"/z/{name}" for name in names if "/" not in name)
     assert joined(found) == files
     assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
+
+
+async def test_the_newest_release_lists_directories_among_the_files() -> None:
+    """In a recursive listing, and with details in a flat one, also page by page."""
+    async with talking_to(MockNexus("0.10")) as rpc:
+        for path in ("/z/a", "/z/b/c"):
+            await rpc("write", path=path, content="x")
+        beneath = (await rpc("list", path="/z"))["result"]["files"]
+        paged = joined(await pages(rpc, 2))
+        children = (await rpc("list", path="/z", recursive=False))["result"]["files"]
+        detailed = (await rpc("list", path="/z", recursive=False, details=True))["result"]["files"]
+    assert beneath == paged == ["/z/a", "/z/b", "/z/b/c"]
+    assert children == ["/z/a"]
+    assert [(each["path"], each["entry_type"]) for each in detailed] == [("/z/a", 0), ("/z/b", 1)]

@@ -15,7 +15,7 @@ from tests.support.virtual import virtual
 
 async def test_the_log_holds_every_change_in_order_and_nothing_else() -> None:
     """Reads and refused writes leave no entry."""
-    mock = MockNexus()
+    mock = MockNexus("0.7.0")
     async with talking_to(mock) as rpc:
         await rpc("write", path=PATH, content="one")
         await rpc("read", path=PATH)
@@ -88,7 +88,7 @@ async def test_a_bounded_log_forgets_the_oldest_and_keeps_counting() -> None:
 
 async def test_a_restored_snapshot_has_the_files_of_its_time() -> None:
     """Later files are gone, earlier contents are back, listings agree."""
-    mock = MockNexus()
+    mock = MockNexus("0.7.0")
     async with talking_to(mock) as rpc:
         await rpc("write", path=PATH, content="then")
         before = mock.snapshot()

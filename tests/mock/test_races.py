@@ -14,6 +14,9 @@ from tests.support.rpc import PATH, Rpc, talking_to
 from tests.support.virtual import virtual
 
 WRITERS = 8
+HASHING = [
+    name for name, each in PERSONALITIES.items() if each.etag == "content" and each.reads_work
+]
 
 
 def winners(answers: Iterable[Any]) -> int:
@@ -28,7 +31,7 @@ async def race(rpc: Rpc, **condition: Any) -> list[Any]:
     )
 
 
-@pytest.mark.parametrize("release", PERSONALITIES)
+@pytest.mark.parametrize("release", HASHING)
 async def test_one_etag_has_one_winner_where_preconditions_are_atomic(release: str) -> None:
     """The winner is the one in the file; everybody else is told of a conflict."""
     mock = MockNexus(release, atomic=True)
@@ -171,7 +174,7 @@ async def test_a_rename_on_the_oldest_release_holds_up_its_answer_and_all_writes
 
 async def test_a_torn_read_pairs_old_content_with_a_new_etag() -> None:
     """Its etag is not the hash of its content, which is how a client can tell."""
-    mock = MockNexus("0.10", torn_reads=True)
+    mock = MockNexus("0.10-hypothetical", torn_reads=True)
     async with talking_to(mock) as rpc:
         await rpc("write", path=PATH, content="old")
         old = await rpc.etag()
@@ -206,8 +209,8 @@ async def test_version_etags_differ_for_equal_bytes_and_are_no_hash_of_them() ->
 
 
 async def test_path_etags_let_every_conditional_update_through() -> None:
-    """Where 0.10 keeps files by path, its content id never changes."""
-    mock = MockNexus("0.10", etag="path")
+    """0.10 keeps files by path, and its content id never changes."""
+    mock = MockNexus("0.10")
     async with talking_to(mock) as rpc:
         await rpc("write", path=PATH, content="start")
         answers = await race(rpc, if_match=await rpc.etag())

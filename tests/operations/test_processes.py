@@ -496,7 +496,7 @@ async def test_a_reconciler_that_is_killed_is_continued_by_the_next(
 
 @asynccontextmanager
 async def _a_stage(case: Case, nursery: Nursery, directory: Path) -> AsyncIterator[Stage]:
-    mock = MockNexus("0.10", atomic=True)
+    mock = MockNexus("0.10-hypothetical")
     async with (
         running(mock) as url,
         httpx.AsyncClient(verify=False) as http,

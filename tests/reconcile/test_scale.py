@@ -73,7 +73,7 @@ async def a_zone(
     log_limit: int | None = None,
     **remembered: int,
 ) -> AsyncIterator[Zone]:
-    mock = MockNexus(log_limit=log_limit)
+    mock = MockNexus("0.10-hypothetical", log_limit=log_limit)
     credit = MemoryCredits(clock=long_ago)
     await credit.top_up("funds", account="creator", amount=10**9)
     settings = NexusSettings(

@@ -226,7 +226,7 @@ def our_trials() -> Iterator[Trial]:
 
 
 async def _our_trial(write: Write, misbehaviour: Misbehaviour) -> Trial:
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     client = NexusClient(settings=NexusSettings(), transport=mock.transport(), random=Random(1))
     told, said = Told.DONE, ""
     async with client:

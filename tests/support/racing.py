@@ -22,7 +22,7 @@ DOCUMENT = ZONE.bounty("b-1")
 SLOTS = commit_slots(DOCUMENT)
 
 
-QUIRKS = {name: dialect_of_release(name).rename for name in PERSONALITIES}
+QUIRKS = {name: dialect_of_release(each.imitates).rename for name, each in PERSONALITIES.items()}
 """What the probe finds on each release."""
 
 
@@ -33,15 +33,20 @@ def seeds(few: int, many: int) -> pytest.MarkDecorator:
 
 
 def racing(release: str = "0.7.0", **options: Any) -> MockNexus:
-    """A server whose preconditions race; those of 0.9 drop what they acknowledge."""
-    atomic = None if release == "0.9" else False
-    return MockNexus(release, atomic=atomic, clock=wall_clock, **options)
+    """A server whose preconditions race, drop what they acknowledge, or compare constants."""
+    return MockNexus(release, clock=wall_clock, **options)
 
 
+MEASURED = ("0.5.6", "0.7.0", "0.9", "0.9.26", "0.10")
+"""The releases on which commits are made by rename."""
 on_every_release = pytest.mark.parametrize(
-    "release", ["0.7.0", *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9"))]
+    "release",
+    [
+        *("0.7.0", "0.10"),
+        *(pytest.param(r, marks=pytest.mark.exhaustive) for r in ("0.5.6", "0.9", "0.9.26")),
+    ],
 )
-"""Runs a test on 0.7.0, and among the exhaustive tests where a rename is odd."""
+"""Runs a test where a rename is plain, and among the exhaustive tests where it is odd."""
 
 
 @asynccontextmanager

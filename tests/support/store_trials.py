@@ -122,7 +122,7 @@ async def attempt(
     operation: Operation,
     faults: dict[int, Fault],
     *,
-    personality: str = "0.10",
+    personality: str = "0.10-hypothetical",
     atomic: bool | None = True,
     warm: bool = False,
     strategy: MakeStrategy | None = None,
@@ -163,7 +163,7 @@ def _client(mock: MockNexus, settings: NexusSettings = PATIENT) -> NexusClient:
 async def seed(mock: MockNexus, status: BountyStatus) -> None:
     """Put a bounty in `status` on `mock`, whatever `mock` does to conditional writes."""
     if status not in _seeds:
-        seed = MockNexus(atomic=True, clock=wall_clock)
+        seed = MockNexus("0.10-hypothetical", clock=wall_clock)
         async with _client(seed) as client:
             await NexusBountyStore(client, commit="conditional", clock=wall_clock).create_bounty(
                 a_bounty(status)

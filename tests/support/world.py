@@ -132,7 +132,7 @@ class FaultyCredits:
 class World:
     """The systems that outlive every process."""
 
-    personality: str = "0.10"
+    personality: str = "0.10-hypothetical"
     strategy: Strategy = ConditionalCommit
     mock: MockNexus = field(init=False)
     ledger: MemoryCredits = field(init=False)

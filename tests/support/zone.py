@@ -20,7 +20,7 @@ from tests.support.transports import Action, Interrupted
 class Zone:
     """One zone, whose server and stores go by `clock`."""
 
-    def __init__(self, personality: str = "0.10", **settings: Any) -> None:
+    def __init__(self, personality: str = "0.10-hypothetical", **settings: Any) -> None:
         self.clock = ManualClock()
         self.mock = MockNexus(personality, atomic=True, clock=self.clock)
         self.paths = ZonePaths("z")

@@ -98,7 +98,7 @@ def test_a_draft_is_funded_cancelled_and_expired() -> None:
 
 def test_the_client_reads_writes_lists_and_walks() -> None:
     """Every method of the client."""
-    with connect(MockNexus("0.10"), page_size=2) as client:
+    with connect(MockNexus("0.10-hypothetical"), page_size=2) as client:
         etag = client.write("/d/a", b"1", if_none_match=True)
         client.write("/d/b", b"2", idempotent=True)
         assert client.write("/d/a", b"3", if_match=etag, deadline=client.deadline()) != etag

@@ -505,6 +505,7 @@ class NexusClaimStore:
 
     async def _marked(self) -> AsyncIterator[Claim]:
         """The claims with a marker in the index of active ones, ended or not."""
+        # on 0.10 this has the directories of the targets, too: no claim has such an id
         ask = partial(self._client.page, self._zone.active_claims, recursive=True)
         settings = self._client.settings
         async for markers in chunks(ask, "", settings.bulk_size, settings.listing_timeout):

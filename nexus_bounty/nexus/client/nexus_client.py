@@ -361,11 +361,12 @@ class NexusClient:
     ) -> AsyncIterator[wire.ListedFile]:
         """The files in `directory`, page by page where no page can lose one.
 
-        Without `details` an entry has only its path.
+        Without `details` an entry may have only its path.
         """
         deadline = deadline or self.deadline()
+        # a recursive listing of 0.10 has directories in it, which only details tell from files
         params = {"path": directory, "recursive": recursive} | (
-            {"details": True} if details else {}
+            {"details": True} if details or recursive else {}
         )
         cursor: str | None = None
         seen: set[str] = set()

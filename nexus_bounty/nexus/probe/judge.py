@@ -12,6 +12,10 @@ SLOW_RENAME: Final = 2.0
 
 _MEASURED: Final = ", ".join(release for row in DIALECTS.values() for release in row.measured)
 
+_DROPPING: Final = " and ".join(
+    row.releases for row in DIALECTS.values() if row.preconditions is ConditionalWrites.DROPPED
+)
+
 _ADVICE: Final = {
     Verdict.CONDITIONAL: 'use ConditionalCommit; the default, commit="auto", does',
     Verdict.RENAME: (
@@ -82,9 +86,8 @@ def _reasons(facts: Facts) -> list[str]:
 def _about_preconditions(facts: Facts) -> str:
     if not facts.stores_conditional_writes:
         said = "a conditional write was acknowledged and never stored"
-        known = facts.known
-        drops = known is not None and known.preconditions is ConditionalWrites.DROPPED
-        return f"{said}, as releases {known.releases} do" if known and drops else said
+        drops = facts.known is not None and facts.known.preconditions is ConditionalWrites.DROPPED
+        return f"{said}, as releases {_DROPPING} do" if drops else said
     if facts.etag is EtagKind.CONSTANT:
         return "the etag stays the same whatever the content, so every if_match succeeds"
     if not facts.enforces_preconditions:

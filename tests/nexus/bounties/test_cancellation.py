@@ -33,7 +33,7 @@ CLAIM = next(each for each in OPERATIONS if each.name == "claim")
 
 async def cancelled_then_repeated(operation: Operation, at: int, applied: bool) -> list[str]:
     """Cancel at request `at`, repeat with the same key on the same store, compare with the log."""
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     if operation.start is not None:
         await seed(mock, operation.start)
     transport = cancelling(mock.transport(), at, after=applied)
@@ -64,7 +64,7 @@ def test_a_repeat_with_the_same_key_finishes_what_was_cancelled(
 
 async def timed_out_then_refused() -> None:
     """The commit is under way when the caller gives up; the next call cannot even be sent."""
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     await seed(mock, BountyStatus.OPEN)
     settings = NexusSettings(retry_attempts=2, operation_timeout=5)
     async with NexusClient(settings=settings, transport=mock.transport()) as client:

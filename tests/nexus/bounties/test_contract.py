@@ -8,7 +8,7 @@ import pytest
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.mock.core import EtagKind
+from nexus_bounty.mock.personality import EtagKind
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.testing.bounties_suite import BountyStoreContract
 
@@ -26,13 +26,13 @@ class Server(NamedTuple):
 
 SERVERS = [
     Server("0.5.6", "base64"),
-    Server("0.10", "raw"),
+    Server("0.10-hypothetical", "raw"),
 ]
 MORE_SERVERS = [
     Server("0.7.0", "raw"),
     Server("0.9", "raw"),
-    Server("0.10", "base64"),
-    Server("0.10", "raw", etag="version"),
+    Server("0.10-hypothetical", "base64"),
+    Server("0.10-hypothetical", "raw", etag="version"),
 ]
 
 

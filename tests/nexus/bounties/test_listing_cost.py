@@ -12,7 +12,7 @@ import pytest
 
 from nexus_bounty import Bounty, BountyQuery, BountyStatus, NexusBountyStore
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.mock.core import EtagKind
+from nexus_bounty.mock.personality import EtagKind
 from nexus_bounty.nexus.documents.cache import DATES_RENEWED_AFTER
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty
 from tests.support.zone import Zone
@@ -65,7 +65,7 @@ async def test_the_newest_twenty_of_a_thousand_take_three_requests_and_then_two(
         assert await cost(zone, store.list_bounties(query)) == (first, 2, 20)
 
 
-@pytest.mark.parametrize("personality", ["0.5.6", "0.7.0", "0.9", "0.10"])
+@pytest.mark.parametrize("personality", ["0.5.6", "0.7.0", "0.9", "0.9.26", "0.10"])
 async def test_a_repeated_listing_reads_no_more_documents_than_it_returns(personality):
     """Whatever else there is, on servers with and without pages and bulk reads."""
     async with Zone(personality, page_size=7, bulk_size=5) as zone:
@@ -76,7 +76,8 @@ async def test_a_repeated_listing_reads_no_more_documents_than_it_returns(person
         assert read >= 60
         again, _, read = await cost(zone, store.list_bounties(query))
         assert again == first
-        assert read <= 6 + 1  # where bulk reads find nothing, that is found out once
+        twice = 2 if personality == "0.10" else 1  # what a constant etag says nothing about
+        assert read <= 6 * twice + 1  # where bulk reads find nothing, that is found out once
 
 
 async def test_a_new_bounty_is_all_that_a_repeated_listing_reads_besides():
@@ -134,7 +135,7 @@ async def test_a_deadline_changed_by_hand_is_seen_within_the_hour():
         assert len(await store.find_expired_bounties()) == 1
 
 
-@pytest.mark.parametrize("personality", ["0.5.6", "0.10"])
+@pytest.mark.parametrize("personality", ["0.5.6", "0.9.26", "0.10-hypothetical"])
 async def test_a_repeated_walk_reads_only_what_has_changed(personality):
     """The etags of the listing say what has."""
     async with Zone(personality, page_size=8) as zone:
@@ -286,7 +287,7 @@ async def test_a_store_that_remembers_lists_what_one_that_does_not_would(
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("etag", ["content", "version", "path"])
-@pytest.mark.parametrize("personality", ["0.5.6", "0.7.0", "0.9", "0.10"])
+@pytest.mark.parametrize("personality", ["0.5.6", "0.7.0", "0.9", "0.9.26", "0.10"])
 @pytest.mark.parametrize("remembered", [0, 4, 1000])
 async def test_a_store_that_remembers_lists_the_same_for_long(personality, etag, remembered):
     """The same, for more changes on more servers."""

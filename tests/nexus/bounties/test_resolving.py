@@ -16,7 +16,7 @@ from tests.support.virtual import virtual
 @virtual
 async def test_a_resolution_shows_what_others_have_made_of_the_bounty_since_the_fence() -> None:
     """The answer to the fence is lost, and somebody claims before anybody looks again."""
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     await seed(mock, BountyStatus.OPEN)
     async with NexusClient("http://nexus", transport=mock.transport()) as client:
         store, other = (

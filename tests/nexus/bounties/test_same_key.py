@@ -16,7 +16,7 @@ from tests.support.store_trials import DOCUMENT, KEY, OPERATIONS, Operation, com
 
 async def twins(operation: Operation) -> list[str]:
     """The commit of the first call arrives late; whatever is sent meanwhile is refused."""
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     if operation.start is not None:
         await seed(mock, operation.start)
 
@@ -49,7 +49,7 @@ def test_a_refusal_does_not_speak_for_a_call_with_the_same_key_that_is_under_way
 
 async def cancelled_while_waiting() -> int:
     """Two wait for the first; the second gives up waiting."""
-    mock = MockNexus(atomic=True, clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     await seed(mock, BountyStatus.OPEN)
     cancel = next(each for each in OPERATIONS if each.name == "cancel")
     async with NexusClient("http://nexus", transport=mock.transport()) as client:

@@ -35,7 +35,7 @@ async def claimed_for_a_moment(mock: MockNexus) -> AsyncIterator[NexusClaimStore
 @virtual
 async def test_a_heartbeat_that_comes_too_late_rules_out_the_one_that_is_under_way() -> None:
     """The lease has run out meanwhile: the first attempt, sent in time, must not revive it."""
-    mock = MockNexus("0.10", clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     async with claimed_for_a_moment(mock) as claims:
         await asyncio.sleep(19)
         mock.inject(Fault(FaultKind.LATE, match=WRITE, after_requests=1000))
@@ -54,7 +54,7 @@ async def test_a_heartbeat_that_comes_too_late_rules_out_the_one_that_is_under_w
 @virtual
 async def test_a_heartbeat_that_landed_unheard_is_not_refused_when_it_is_asked_for_again() -> None:
     """Even if its lease has run out since."""
-    mock = MockNexus("0.10", clock=wall_clock)
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
     async with claimed_for_a_moment(mock) as claims:
         mock.inject(Fault(FaultKind.TIMEOUT_AFTER, match=WRITE))
         with pytest.raises(TimeoutError):

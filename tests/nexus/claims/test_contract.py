@@ -18,7 +18,7 @@ from nexus_bounty.testing.clock import ManualClock
 class NexusClaims(ClaimStoreContract):
     """Claims in the peer's files."""
 
-    dialect = "0.10"
+    dialect = "0.10-hypothetical"
     encoding: StorageEncoding = "raw"
     shape: ClaimShape = "flat"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ import pytest
 from nexus_bounty.mock import PERSONALITIES, MockNexus, Personality
 from nexus_bounty.mock.personality import Preconditions as Imitated
 from nexus_bounty.mock.problems import Problem
-from nexus_bounty.nexus.client import classification, wire
+from nexus_bounty.nexus.client import classification, etags, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import (
     DIALECTS,
     Acknowledges,
     Capabilities,
     ConditionalWrites,
+    Contention,
     Dialect,
     EtagKind,
     Extra,
@@ -61,14 +64,16 @@ def personality(request: pytest.FixtureRequest) -> Personality:
     return imitated
 
 
-def test_no_two_dialects_word_an_acknowledgement_alike() -> None:
-    """It is what tells them apart."""
-    assert [row.acknowledges for row in DIALECTS.values()] == list(Acknowledges)
+def test_no_two_dialects_are_alike_in_what_tells_them_apart() -> None:
+    """How they word an acknowledgement, and whether reads show stale etags."""
+    signs = [(row.acknowledges, row.stale_etags) for row in DIALECTS.values()]
+    assert len(set(signs)) == len(signs)
+    assert {said for said, _ in signs} == set(Acknowledges)
 
 
 def test_a_dialect_has_a_personality_and_a_recording(row: Dialect) -> None:
     """The row, what imitates it, and what proves both: the three places of a dialect."""
-    assert row.name in {dialect_of_release(name).name for name in PERSONALITIES}
+    assert row.name in {_row(each).name for each in PERSONALITIES.values()}
     assert set(row.measured) & {each.name for each in RECORDED.iterdir()}
 
 
@@ -82,7 +87,57 @@ async def test_a_personality_words_its_answers_as_the_table_says(personality: Pe
     """So it is told by them, whatever it is called."""
     client = client_of(MockNexus(personality))
     params = {"path": "/a", "content": wire.encode_bytes(b"a")}
-    assert dialect_of(await client.call("write", params, _plain)) is _row(personality)
+    said, row = await client.call("write", params, _plain), _row(personality)
+    assert dialect_of(said, stale_etags=row.stale_etags) is row
+
+
+async def test_a_read_shows_a_stale_etag_where_the_table_says_so(personality: Personality) -> None:
+    """And a listing never does."""
+    client, stale = client_of(MockNexus(personality)), None
+    for content in (b"1", b"2"):
+        await client.write("/d/a", content)
+        with suppress(NexusError):  # one reads nothing
+            file = await client.read("/d/a")
+            assert file is not None
+            assert file.content == content
+            stale = not etags.speaks_for(file.etag, content)
+    row = _row(personality)
+    if stale is not None and personality.etag == "content":
+        assert stale is row.stale_etags
+        listed = await client.etags("/d")
+        assert etags.speaks_for(listed.by_path["/d/a"], b"2")
+
+
+async def test_etags_are_made_of_what_the_table_says(personality: Personality) -> None:
+    """The first of its kinds, as the release has them by itself."""
+    client = client_of(MockNexus(personality))
+    listed = []
+    for content in (b"1", b"2"):
+        await client.write("/d/a", content)
+        listed.append((content, (await client.etags("/d")).by_path["/d/a"]))
+    kinds = {etags.algorithm_of(*each) for each in listed}
+    kind = EtagKind.CONSTANT if listed[0][1] == listed[1][1] else kinds.pop()
+    expected = _row(personality).etags
+    assert kind is (expected[1] if personality.name == "0.10-hypothetical" else expected[0])
+
+
+async def test_a_lock_that_is_held_is_refused_as_the_table_says(personality: Personality) -> None:
+    """By an error, by a plain no, or because there are no locks."""
+    client, params = client_of(MockNexus(personality)), {"path": "/lock", "ttl": 30}
+    said = []
+    for _ in range(2):
+        try:
+            said.append((await client.call("lock_acquire", params, _plain)).get("acquired"))
+        except NexusError as error:
+            said.append(error.reason)
+    assert (
+        said
+        == {
+            Contention.NO_LOCKS: [Reason.BAD_REQUEST, Reason.BAD_REQUEST],
+            Contention.NOT_ACQUIRED: [True, False],
+            Contention.ERROR: [True, Reason.SERVER_ERROR],
+        }[_row(personality).contention]
+    )
 
 
 def test_a_personality_has_the_quirks_of_its_dialect(personality: Personality) -> None:
@@ -108,7 +163,8 @@ async def test_a_client_learns_what_the_table_says(personality: Personality) -> 
     await client.write_many(dict.fromkeys(paths, b""))
     await client.exist(paths)
     await client.list("/d")
-    await client.read_many(paths)
+    with suppress(NexusError):  # one reads nothing
+        await client.read_many(paths)
     await client.delete_many(paths)
     known = {extra for extra, understood in client.capabilities.understood.items() if understood}
     works = {Extra.BULK_READS} if personality.bulk_read_works else set()
@@ -126,7 +182,7 @@ def test_every_code_of_a_dialect_is_classified_as_what_it_means(row: Dialect) ->
 def test_a_dialect_says_something_in_each_column(row: Dialect) -> None:
     """Only what it understands besides may be nothing."""
     said = {each.name for each in fields(row) if getattr(row, each.name)}
-    assert said >= {each.name for each in fields(row)} - {"extras"}
+    assert said >= {each.name for each in fields(row)} - {"extras", "stale_etags"}
     assert EtagKind.NONE not in row.etags
 
 
@@ -143,7 +199,7 @@ def test_no_code_knows_a_release_by_name_but_the_table() -> None:
 
 
 def _row(personality: Personality) -> Dialect:
-    return dialect_of_release(personality.name)
+    return dialect_of_release(personality.imitates)
 
 
 def _releases_named(path: Path) -> Iterator[str]:

@@ -60,7 +60,7 @@ def other_files(mock: MockNexus) -> list[str]:
         ("0.5.6", Verdict.RENAME),
         ("0.7.0", Verdict.RENAME),
         ("0.9", Verdict.RENAME),
-        ("0.10", Verdict.CONDITIONAL),
+        ("0.10-hypothetical", Verdict.CONDITIONAL),
     ],
 )
 async def test_a_store_told_auto_commits_as_the_probe_found_to_be_safe(
@@ -90,7 +90,7 @@ async def requests_of(mock: MockNexus, act: Callable[[NexusBountyStore], Awaitab
 
 async def test_the_verdict_is_pinned_for_whoever_comes_next() -> None:
     """The next client's first read costs one request more, its first write two more again."""
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     assert await requests_of(mock, lambda store: store.create_bounty(make_bounty())) > 50
     assert await requests_of(mock, lambda store: store.get_bounty("b-1")) == 1 + 1
     second = make_bounty(bounty_id="b-2")
@@ -128,7 +128,7 @@ async def test_a_reader_of_a_zone_of_which_nothing_is_known_sees_what_was_commit
 
 async def test_the_stores_of_a_zone_share_what_they_find_out() -> None:
     """One probe for both, although they ask at once."""
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     async with client_of(mock) as client:
         store, claims = NexusBountyStore(client), NexusClaimStore(client)
         await asyncio.gather(
@@ -140,7 +140,7 @@ async def test_the_stores_of_a_zone_share_what_they_find_out() -> None:
 
 async def test_of_programs_that_pin_at_once_the_second_goes_by_the_first() -> None:
     """Committing in two ways at once would exclude nobody."""
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     async with client_of(mock) as client:
         ends = await asyncio.gather(
             AutoCommit(client).for_writing(client.deadline()),
@@ -152,7 +152,7 @@ async def test_of_programs_that_pin_at_once_the_second_goes_by_the_first() -> No
 
 async def test_another_version_of_the_server_is_probed_anew() -> None:
     """What was pinned for the old one is not believed of it."""
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     async with client_of(mock) as client:
         await NexusBountyStore(client, commit="auto").create_bounty(make_bounty())
     become(mock, "0.7.0")
@@ -173,7 +173,7 @@ def become(mock: MockNexus, personality: str) -> None:
 async def test_a_client_that_is_running_notices_another_version_within_minutes() -> None:
     """It asks now and then."""
     clock = ManualClock()
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     async with client_of(mock) as client:
         commit = AutoCommit(client, clock=clock)
         store = NexusBountyStore(client, commit=commit)
@@ -199,7 +199,7 @@ async def test_an_old_verdict_is_found_out_again() -> None:
 
 async def test_a_zone_is_closed_where_its_preconditions_turn_out_to_race_after_all() -> None:
     """Another program may go by the old verdict for minutes, and would not see a rename."""
-    mock = MockNexus("0.10")
+    mock = MockNexus("0.10-hypothetical")
     async with client_of(mock) as client:
         await NexusBountyStore(client).create_bounty(make_bounty())
         object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.RACING)
@@ -215,7 +215,7 @@ async def test_a_zone_committed_by_rename_stays_so_where_preconditions_become_at
     mock = MockNexus("0.7.0")
     async with client_of(mock) as client:
         await NexusBountyStore(client, commit="auto").create_bounty(make_bounty())
-        become(mock, "0.10")
+        become(mock, "0.10-hypothetical")
         commit = AutoCommit(client)
         await NexusBountyStore(client, commit=commit).claim_bounty("b-1", WORKER, "c")
         assert commit.verdict is not None
@@ -253,7 +253,9 @@ async def test_the_refusal_names_the_operation_what_was_seen_and_the_way_out() -
         "b-1",
         "k",
     )
-    assert "acknowledged and never stored, as releases 0.9.9 to 0.9.26 do" in error.message
+    assert (
+        "acknowledged and never stored, as releases 0.9.9 to 0.9.23 and 0.9.26 do" in error.message
+    )
     assert "The way out: use a server" in error.message
     assert error.evidence.proof is Proof.NEVER_SENT
     assert [seen.action for seen in error.evidence.observations] == ["probe", "probe"]
