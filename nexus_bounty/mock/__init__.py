@@ -4,7 +4,7 @@ from nexus_bounty.mock.faults import ALL_FAULTS, Fault, FaultKind, RequestMatch
 from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.nexus import MockNexus
 from nexus_bounty.mock.oracle import Applied, ReceivedRequest
-from nexus_bounty.mock.personality import PERSONALITIES, Personality
+from nexus_bounty.mock.personality import PERSONALITIES, Personality, Release
 from nexus_bounty.mock.plan import FaultPlan, FaultSource, SeededFaults
 from nexus_bounty.mock.proxy import FaultProxy
 from nexus_bounty.mock.server import running, serve
@@ -24,6 +24,7 @@ __all__ = [
     "MockTransport",
     "Personality",
     "ReceivedRequest",
+    "Release",
     "RequestMatch",
     "SeededFaults",
     "running",

@@ -16,7 +16,7 @@ from nexus_bounty import (
     NexusSettings,
 )
 from nexus_bounty.memory import MemoryContributionStore
-from nexus_bounty.mock import MockNexus, MockTransport
+from nexus_bounty.mock import MockNexus, MockTransport, Release
 from nexus_bounty.testing.builders import make_agent, make_bounty
 from nexus_bounty.testing.faulty_credits import FaultyCredits
 from nexus_bounty.testing.steps import StepFaults
@@ -30,7 +30,7 @@ SETTINGS: Final = NexusSettings(retry_base=0, request_timeout=1, operation_timeo
 
 def a_mock(faults: StepFaults) -> MockNexus:
     """A server whose preconditions hold, empty."""
-    return MockNexus(faults=faults)
+    return MockNexus(Release.HYPOTHETICAL, faults=faults)
 
 
 def line_to(mock: MockNexus) -> MockTransport:

@@ -15,7 +15,7 @@ from tests.support.zone import Zone
 
 S = BountyStatus
 ALICE = make_agent("alice")
-RELEASES = ("0.5.6", "0.7.0", "0.9", "0.10")
+RELEASES = ("0.5.6", "0.7.0", "0.9", "0.9.26", "0.10-hypothetical")
 
 
 async def tampered(zone: Zone, seed: int) -> None:

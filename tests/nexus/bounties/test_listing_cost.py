@@ -146,7 +146,7 @@ async def test_a_repeated_walk_reads_only_what_has_changed(personality):
         moved = await (await zone.store()).claim_bounty("b-000007", ALICE, "c-1")
         for query in (OPEN, BountyQuery()):
             found, _, read = await cost(zone, store.list_bounties(query))
-            assert read <= 1
+            assert read <= (2 if personality == "0.9.26" else 1)  # twice, for a stale etag
             assert len(found) == (39 if query is OPEN else 40)
         assert moved in found
 

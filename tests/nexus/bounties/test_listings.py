@@ -30,7 +30,7 @@ from tests.support.zone import Zone
 S = BountyStatus
 ALICE = make_agent("alice")
 BUSY = BountyQuery(status=(S.OPEN, S.CLAIMED))
-RELEASES = ("0.5.6", "0.7.0", "0.9", "0.10")
+RELEASES = ("0.5.6", "0.7.0", "0.9", "0.9.26", "0.10-hypothetical")
 
 legal_moves = pytest.mark.parametrize(
     ("move", "source"),
