@@ -31,7 +31,7 @@ from pydantic import SecretStr
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
-from nexus_bounty.nexus.client import classification, wire
+from nexus_bounty.nexus.client import classification, etags, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.errors import NexusError
@@ -261,7 +261,12 @@ class NexusClient:
             params["if_none_match"] = True
         again = _is_passing if idempotent else _never_left
         reply = await self._sent("write", path, params, wire.writes, deadline, again)
+        self._learn_hash(reply.version_tag, content)
         return reply.version_tag
+
+    def _learn_hash(self, etag: str | None, content: bytes) -> None:
+        if etag is not None and self.capabilities.hashes is None:
+            self.capabilities.hashes = etags.algorithm_of(content, etag)
 
     async def delete(self, path: str, *, deadline: Deadline | None = None) -> bool:
         """Delete a file that nobody will need again, so that repeats are harmless.
@@ -292,8 +297,7 @@ class NexusClient:
                 continue
             for path in batch:
                 # Sequentially: 0.5.6 later denies that files written concurrently exist.
-                params = {"path": path, "content": wire.encode_bytes(files[path])}
-                await self._sent("write", path, params, wire.writes, deadline)
+                await self.write(path, files[path], idempotent=True, deadline=deadline)
 
     async def delete_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None

@@ -68,11 +68,13 @@ class Capabilities:
         understood: Which extras it took, or refused as bad parameters.
         orders_pages: Whether a page of a listing says where to go on, so that none loses a file.
         shows_in_bulk: Whether a bulk read has ever shown a file.
+        hashes: Which hash of the content an etag was seen to be.
     """
 
     understood: dict[Extra, bool] = field(default_factory=dict)
     orders_pages: bool | None = None
     shows_in_bulk: bool | None = None
+    hashes: EtagKind | None = None
 
     def has(self, extra: Extra) -> bool | None:
         """Whether the server understands `extra`, if it was asked."""

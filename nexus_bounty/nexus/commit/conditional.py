@@ -145,4 +145,5 @@ class _ConditionalWrite(ProvenWrite):
 
 
 def _has_moved(base: Document | None, document: Document | None) -> bool:
-    return (base.file.etag if base else None) != (document.file.etag if document else None)
+    # not by etags alone: there are servers on which they stay the same when the content changes
+    return (base.file if base else None) != (document.file if document else None)

@@ -133,7 +133,9 @@ class DocumentReader:
     """Reads documents, and believes a read only when its etag speaks for its content.
 
     Some releases read the content first and the etag after, and so pair old bytes with a new
-    etag: an update based on that would overwrite what it never saw.
+    etag: an update based on that would overwrite what it never saw. One goes on pairing new bytes
+    with the etag of old ones: an update based on that would never match, and two versions would
+    look alike.
     """
 
     def __init__(self, client: NexusClient) -> None:
@@ -180,8 +182,12 @@ class DocumentReader:
         for read in range(1 + READS_TO_BELIEVE):
             # an etag that is no content hash: this read began after the etag had been seen, so the
             # same content and etag once more cannot be old bytes with a new etag
-            if file.etag and (file == told or etags.speaks_for(file.etag, file.content)):
+            if file.etag and (hashes := etags.algorithm_of(file.content, file.etag)):
+                self._client.capabilities.hashes = hashes
                 return BelievedFile(file.path, file.content, file.etag)
+            if file.etag and file == told:
+                etag = etags.true_etag(file.etag, file.content, self._client.capabilities.hashes)
+                return BelievedFile(file.path, file.content, etag)
             if read < READS_TO_BELIEVE:
                 again = await self._client.read(file.path, deadline=deadline)
                 if again is None:
