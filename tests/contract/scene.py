@@ -18,6 +18,7 @@ import respx
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Wire
+from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from tests.contract.tape import Exchange
@@ -217,10 +218,16 @@ async def raw(client: NexusClient, method: str, **params: Any) -> Any:
 
 
 async def play(scenario: Callable[[Scene], Awaitable[None]], scene: Scene) -> None:
-    """Play a scenario in a zone of its own, with nothing left to chance."""
+    """Play a scenario in a zone of its own, with nothing left to chance.
+
+    Nobody looks at markers again afterwards: that is younger than the recordings.
+    """
     scene.zone = scenario.__name__
     chance = Random(11)
-    with patch("uuid.uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)):
+    with (
+        patch("uuid.uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
+        patch.object(MarkerWatch, "look_again"),
+    ):
         await scenario(scene)
 
 
