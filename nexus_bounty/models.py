@@ -360,6 +360,32 @@ class Claim(Wire, frozen=True, kw_only=True):
         return self.status is ClaimStatus.ACTIVE and self.lease_expires_at >= now
 
 
+class ClaimQuery(Wire, frozen=True, kw_only=True):
+    """Which claims to list, ended ones included; what is not given does not restrict."""
+
+    status: ClaimStatus | Sequence[ClaimStatus] | None = None
+    agent_id: str | None = None
+    target_ref: str | None = None
+    limit: int | None = None
+
+    @property
+    def statuses(self) -> tuple[ClaimStatus, ...] | None:
+        """The wanted statuses, or `None` for all of them."""
+        if self.status is None:
+            return None
+        if isinstance(self.status, str):
+            return (ClaimStatus(self.status),)
+        return tuple(ClaimStatus(status) for status in self.status)
+
+    def matches(self, claim: Claim) -> bool:
+        """Whether `claim` passes every filter of this query."""
+        return (
+            (self.statuses is None or claim.status in self.statuses)
+            and self.agent_id in (None, claim.agent.agent_id)
+            and self.target_ref in (None, claim.target_ref)
+        )
+
+
 class Contribution(Wire, frozen=True, kw_only=True):
     """A piece of delivered work, as far as criteria look at it.
 

@@ -21,6 +21,7 @@ from nexus_bounty.models import (
     BountyQuery,
     BountyStatus,
     Claim,
+    ClaimQuery,
     Contribution,
     IndexFault,
     IndexPage,
@@ -223,6 +224,24 @@ class ClaimStore(Protocol):
         """
         ...
 
+    async def create_claim(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the lease of a free target; one that `agent` itself holds is not free.
+
+        Raises:
+            ClaimConflictError: It is not free (pre-commit).
+        """
+        ...
+
     async def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`."""
         ...
@@ -258,8 +277,30 @@ class ClaimStore(Protocol):
         """End the claim because its work is done; a claim already completed stays so."""
         ...
 
-    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
-        """End every active claim whose lease has run out; returns those it ended."""
+    async def expire_stale(
+        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+    ) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended.
+
+        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        """
+        ...
+
+    async def detect_stalled(
+        self, stalled_for: timedelta, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target, but whose agents were not heard of for so long."""
+        ...
+
+    async def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
+        """The claims that match, ended ones included, newest first."""
+        ...
+
+    async def clean_completed(self, retention: timedelta) -> int:
+        """Delete the claims that have ended, `retention` after their last heartbeat; how many.
+
+        A retention shorter than a repeat may come after is refused.
+        """
         ...
 
     async def active_claims(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -16,6 +17,8 @@ from nexus_bounty.models import (
     BountyCriteria,
     BountyQuery,
     BountyStatus,
+    ClaimQuery,
+    ClaimStatus,
     RewardRecord,
     RewardType,
 )
@@ -228,6 +231,23 @@ def check_query(query: BountyQuery) -> None:
     statuses = query.status if isinstance(query.status, list | tuple) else [query.status]
     for status in statuses:
         check_member("status", status, BountyStatus)
+
+
+def check_claim_query(query: ClaimQuery) -> None:
+    """Refuse a query that could match nothing by mistake."""
+    check_limit("limit", query.limit)
+    if query.status is None:
+        return
+    statuses = query.status if isinstance(query.status, list | tuple) else [query.status]
+    for status in statuses:
+        check_member("status", status, ClaimStatus)
+
+
+def check_retention(field: str, value: object) -> None:
+    """Refuse to forget what a repeat of an operation may still have to find."""
+    check_duration(field, value)
+    if isinstance(value, timedelta) and value < RETENTION:
+        raise InvalidInputError(field, value, f"must be at least {RETENTION}")
 
 
 def check_member(field: str, value: object, kind: type[StrEnum]) -> None:

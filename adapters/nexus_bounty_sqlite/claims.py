@@ -46,6 +46,15 @@ class SqliteClaimBook:
         query = "SELECT document FROM claims WHERE status = 'active' AND claim_id > ?"
         return self._claims(f"{query} ORDER BY claim_id LIMIT {limit:d}", claim_id)
 
+    def claims_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` claims in whatever status, those with the next ids after `claim_id`."""
+        query = "SELECT document FROM claims WHERE claim_id > ?"
+        return self._claims(f"{query} ORDER BY claim_id LIMIT {limit:d}", claim_id)
+
+    def drop(self, claim_id: str) -> None:
+        """Delete a claim that has ended."""
+        self._connection.execute("DELETE FROM claims WHERE claim_id = ?", (claim_id,))
+
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""
         self._connection.execute(

@@ -32,6 +32,14 @@ class ClaimBook(Protocol):
         """At most `limit` of them, those with the next ids after `claim_id`."""
         ...
 
+    def claims_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` claims in whatever status, those with the next ids after `claim_id`."""
+        ...
+
+    def drop(self, claim_id: str) -> None:
+        """Delete a claim that has ended."""
+        ...
+
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""
         ...

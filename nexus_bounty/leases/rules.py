@@ -21,6 +21,14 @@ from nexus_bounty.outcomes import (
     Observation,
     Proof,
 )
+from nexus_bounty.validation import (
+    check_agent,
+    check_context,
+    check_duration,
+    check_id,
+    check_optional_text,
+    check_text,
+)
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +40,36 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     lease: timedelta
     intent_summary: str = ""
     context: dict[str, Any] | None = None
+    renews: bool = True
+    """Whether a claim that the agent has on the target already is renewed; else it conflicts."""
+
+
+def wished(
+    target_ref: str,
+    agent: AgentIdentity,
+    claim_id: str,
+    lease: timedelta,
+    intent_summary: str,
+    context: dict[str, Any] | None,
+) -> Wish:
+    """What is asked for, checked.
+
+    Raises:
+        InvalidInputError: An argument is wrong (pre-commit).
+    """
+    check_agent("agent", agent)
+    check_id("claim_id", claim_id)
+    check_duration("lease", lease)
+    check_optional_text("intent_summary", intent_summary)
+    check_context("context", context)
+    return Wish(
+        target_ref=check_text("target_ref", target_ref),
+        agent=agent,
+        claim_id=claim_id,
+        lease=lease,
+        intent_summary=intent_summary,
+        context=context,
+    )
 
 
 def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetime) -> Claim:
@@ -46,13 +84,18 @@ def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetim
         IdempotencyMismatchError: The id belongs to another agent's or target's claim.
     """
     _check_namesake(wish, namesake)
-    if holder is not None and holder.agent.agent_id != wish.agent.agent_id:
+    if holder is not None and not may_renew(wish, holder):
         raise _held(wish.target_ref, holder, now)
     if holder is not None:
         return renewed(holder, wish.lease, now, wish.intent_summary)
     if namesake is not None:
         raise _ended(namesake, now)
     return _new(wish, now)
+
+
+def may_renew(wish: Wish, holder: Claim) -> bool:
+    """Whether `wish` may extend the claim that holds its target."""
+    return wish.renews and holder.agent.agent_id == wish.agent.agent_id
 
 
 def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str = "") -> Claim:
@@ -101,6 +144,17 @@ def completed(claim: Claim, now: datetime) -> Claim:
     if not claim.holds(now):
         raise _ended(claim, now)
     return _in(claim, ClaimStatus.COMPLETED)
+
+
+def is_stalled(claim: Claim, now: datetime, stalled_for: timedelta) -> bool:
+    """Whether a claim holds its target at `now`, its agent not heard of for so long."""
+    return claim.holds(now) and now - claim.heartbeat_at > stalled_for
+
+
+def is_over(claim: Claim, now: datetime, stalled_for: timedelta | None) -> bool:
+    """Whether a claim keeps others off no longer: its lease has run out, or it has stalled."""
+    stalled = stalled_for is not None and is_stalled(claim, now, stalled_for)
+    return stalled or not claim.holds(now)
 
 
 def expired(claim: Claim) -> Claim:

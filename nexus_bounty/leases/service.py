@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from nexus_bounty.idempotency import RETENTION, fingerprint
 from nexus_bounty.leases import rules
 from nexus_bounty.leases.book import ClaimBook, KeyUse
-from nexus_bounty.models import AgentIdentity, Claim
+from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, OutcomeError
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import (
-    check_agent,
-    check_context,
+    check_claim_query,
     check_duration,
     check_id,
     check_key,
-    check_optional_text,
-    check_text,
+    check_retention,
     check_time,
 )
 
@@ -57,22 +57,32 @@ class LeasedClaims(Transactional[ClaimBook]):
             IdempotencyMismatchError: The key or the id was used for something else.
             CommitUnknownError: The store did not say; ask again with the same key.
         """
-        check_agent("agent", agent)
-        check_id("claim_id", claim_id)
-        check_duration("lease", lease)
-        check_optional_text("intent_summary", intent_summary)
-        check_context("context", context)
-        wish = rules.Wish(
-            target_ref=check_text("target_ref", target_ref),
-            agent=agent,
-            claim_id=claim_id,
-            lease=lease,
-            intent_summary=intent_summary,
-            context=context,
-        )
-        asked: tuple[Any, ...] = (target_ref, agent.agent_id, claim_id, lease, intent_summary)
-        asked += () if context is None else (context,)
-        return await self._change("claim_or_renew", asked, idempotency_key, partial(_take, wish))
+        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        return await self._claim_as("claim_or_renew", wish, idempotency_key)
+
+    async def create_claim(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the lease of a free target; one that `agent` itself holds is not free.
+
+        Raises: as `claim_or_renew`.
+        """
+        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        wish = msgspec.structs.replace(wish, renews=False)
+        return await self._claim_as("create_claim", wish, idempotency_key)
+
+    async def _claim_as(self, name: str, wish: rules.Wish, key: str | None) -> Claim:
+        asked: tuple[Any, ...] = (wish.target_ref, wish.agent.agent_id, wish.claim_id, wish.lease)
+        asked += (wish.intent_summary, *(() if wish.context is None else (wish.context,)))
+        return await self._change(name, asked, key, partial(_take, wish))
 
     async def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`."""
@@ -129,10 +139,44 @@ class LeasedClaims(Transactional[ClaimBook]):
         """
         return await self._change_one("complete", claim_id, (), idempotency_key, rules.completed)
 
-    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
-        """End every active claim whose lease has run out; returns those it ended."""
+    async def expire_stale(
+        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+    ) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended.
+
+        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        """
+        if stalled_for is not None:
+            check_duration("stalled_for", stalled_for)
+        work = partial(_expire, now=self._moment(now), stalled_for=stalled_for)
+        return await self._write("expire_stale", None, work)
+
+    async def detect_stalled(
+        self, stalled_for: timedelta, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target, but whose agents were not heard of for so long."""
+        check_duration("stalled_for", stalled_for)
         moment = self._moment(now)
-        return await self._write("expire_stale", None, partial(_expire, now=moment))
+        claims = await self._read("detect_stalled", lambda book: book.active())
+        return [claim for claim in claims if rules.is_stalled(claim, moment, stalled_for)]
+
+    async def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
+        """The claims that match, ended ones included, newest first."""
+        query = query or ClaimQuery()
+        check_claim_query(query)
+        found = [each async for each in self._walk_all() if query.matches(each)]
+        found.sort(key=lambda claim: (claim.created_at, claim.claim_id), reverse=True)
+        return found[: query.limit]
+
+    async def clean_completed(self, retention: timedelta) -> int:
+        """Delete the claims that have ended, `retention` after their last heartbeat; how many.
+
+        Raises:
+            InvalidInputError: `retention` is too short for repeats to be known (pre-commit).
+        """
+        check_retention("retention", retention)
+        work = partial(_drop_ended, kept_from=self._clock() - retention)
+        return await self._write("clean_completed", None, work)
 
     async def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
@@ -150,6 +194,13 @@ class LeasedClaims(Transactional[ClaimBook]):
             for claim in page:
                 if claim.holds(moment):
                     yield claim
+            after = page[-1].claim_id
+
+    async def _walk_all(self) -> AsyncIterator[Claim]:
+        after = ""
+        while page := await self._read("list_claims", partial(_any_page, after=after)):
+            for claim in page:
+                yield claim
             after = page[-1].claim_id
 
     def _moment(self, now: datetime | None) -> datetime:
@@ -240,8 +291,24 @@ def _page(book: ClaimBook, after: str) -> list[Claim]:
     return book.active_after(after, PAGE)
 
 
-def _expire(book: ClaimBook, now: datetime) -> list[Claim]:
-    ended = [rules.expired(claim) for claim in book.active() if not claim.holds(now)]
+def _any_page(book: ClaimBook, after: str) -> list[Claim]:
+    return book.claims_after(after, PAGE)
+
+
+def _expire(book: ClaimBook, now: datetime, stalled_for: timedelta | None) -> list[Claim]:
+    over = [claim for claim in book.active() if rules.is_over(claim, now, stalled_for)]
+    ended = [rules.expired(claim) for claim in over]
     for claim in ended:
         book.save(claim)
     return ended
+
+
+def _drop_ended(book: ClaimBook, kept_from: datetime) -> int:
+    dropped, after = 0, ""
+    while page := book.claims_after(after, PAGE):
+        after = page[-1].claim_id
+        for claim in page:
+            if claim.status is not ClaimStatus.ACTIVE and claim.heartbeat_at < kept_from:
+                book.drop(claim.claim_id)
+                dropped += 1
+    return dropped

@@ -41,6 +41,15 @@ class MemoryClaimBook:
         behind = (claim for claim in self.active() if claim.claim_id > claim_id)
         return nsmallest(limit, behind, key=lambda claim: claim.claim_id)
 
+    def claims_after(self, claim_id: str, limit: int) -> list[Claim]:
+        """At most `limit` claims in whatever status, those with the next ids after `claim_id`."""
+        behind = (claim for claim in self._claims.values() if claim.claim_id > claim_id)
+        return nsmallest(limit, behind, key=lambda claim: claim.claim_id)
+
+    def drop(self, claim_id: str) -> None:
+        """Delete a claim that has ended."""
+        del self._claims[claim_id]
+
     def save(self, claim: Claim) -> None:
         """Write a claim, new or changed."""
         self._claims[claim.claim_id] = claim

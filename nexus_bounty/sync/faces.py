@@ -41,6 +41,7 @@ from nexus_bounty.models import (
     BountyQuery,
     BountyStatus,
     Claim,
+    ClaimQuery,
     Contribution,
     IndexFault,
     IndexPage,
@@ -124,6 +125,33 @@ class SyncClaimStore(Face[ClaimStore]):
             idempotency_key=idempotency_key,
         )
 
+    def create_claim(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the lease of a free target; one that `agent` itself holds is not free.
+
+        Raises:
+            ClaimConflictError: It is not free (pre-commit).
+        """
+        return self._run(
+            self.wrapped.create_claim,
+            target_ref,
+            agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+            context=context,
+            idempotency_key=idempotency_key,
+        )
+
     def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`."""
         return self._run(self.wrapped.get, claim_id)
@@ -163,9 +191,29 @@ class SyncClaimStore(Face[ClaimStore]):
         """End the claim because its work is done; a claim already completed stays so."""
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
 
-    def expire_stale(self, now: datetime | None = None) -> list[Claim]:
-        """End every active claim whose lease has run out; returns those it ended."""
-        return self._run(self.wrapped.expire_stale, now)
+    def expire_stale(
+        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+    ) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended.
+
+        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        """
+        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
+
+    def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
+        """The claims that hold their target, but whose agents were not heard of for so long."""
+        return self._run(self.wrapped.detect_stalled, stalled_for, now)
+
+    def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
+        """The claims that match, ended ones included, newest first."""
+        return self._run(self.wrapped.list_claims, query)
+
+    def clean_completed(self, retention: timedelta) -> int:
+        """Delete the claims that have ended, `retention` after their last heartbeat; how many.
+
+        A retention shorter than a repeat may come after is refused.
+        """
+        return self._run(self.wrapped.clean_completed, retention)
 
     def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
@@ -854,6 +902,32 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
             idempotency_key=idempotency_key,
         )
 
+    def create_claim(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the lease of a free target; one that `agent` itself holds is not free.
+
+        Raises: as `claim_or_renew`.
+        """
+        return self._run(
+            self.wrapped.create_claim,
+            target_ref,
+            agent,
+            claim_id=claim_id,
+            lease=lease,
+            intent_summary=intent_summary,
+            context=context,
+            idempotency_key=idempotency_key,
+        )
+
     def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`."""
         return self._run(self.wrapped.get, claim_id)
@@ -861,6 +935,18 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
     def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk."""
         return self._run(self.wrapped.get_many, claim_ids)
+
+    def list_claims(
+        self, query: ClaimQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> list[Claim]:
+        """The claims that match, ended ones included, newest first.
+
+        `unreadable` gets what is wrong with documents that cannot be understood, by their ids.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        return self._run(self.wrapped.list_claims, query, unreadable=unreadable)
 
     def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
@@ -902,9 +988,29 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         """
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
 
-    def expire_stale(self, now: datetime | None = None) -> list[Claim]:
-        """End every active claim whose lease has run out; returns those it ended."""
-        return self._run(self.wrapped.expire_stale, now)
+    def expire_stale(
+        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+    ) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended.
+
+        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        """
+        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
+
+    def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
+        """The claims that hold their target, but whose agents were not heard of for so long."""
+        return self._run(self.wrapped.detect_stalled, stalled_for, now)
+
+    def clean_completed(self, retention: timedelta) -> int:
+        """Delete the claims that have ended, `retention` after their last heartbeat; how many.
+
+        Their files go `tombstone_retention` after the last write of them, at the earliest.
+
+        Raises:
+            InvalidInputError: `retention` is too short for repeats to be known (pre-commit).
+            NexusError: The claims could not be read, or not be deleted.
+        """
+        return self._run(self.wrapped.clean_completed, retention)
 
     def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None

@@ -20,20 +20,23 @@ from nexus_bounty.outcomes import (
     InvalidInputError,
 )
 from nexus_bounty.ports import ClaimStore
+from nexus_bounty.testing.claims_keeping import (
+    ALICE,
+    BOB,
+    HOUR,
+    TARGET,
+    TICK,
+    ClaimKeeping,
+)
 from nexus_bounty.testing.clock import ManualClock
 
-HOUR = timedelta(hours=1)
-TICK = timedelta(milliseconds=1)
-TARGET = "bounty:b-1"
-ALICE = AgentIdentity(agent_id="alice", model="m-1")
-BOB = AgentIdentity(agent_id="bob")
 
-
-class ClaimStoreContract:
+class ClaimStoreContract(ClaimKeeping):
     """Override the fixture `claims`.
 
     Set `single_writer` to a reason where the store is for one writer at a time: what tests
-    several writers at once is then skipped, with that reason.
+    several writers at once is then skipped, with that reason. Likewise `own_time` where what the
+    store keeps has times of its own, which do not go by `clock`.
     """
 
     pytestmark = pytest.mark.asyncio
@@ -56,19 +59,6 @@ class ClaimStoreContract:
         """Skips what a store for one writer does not promise."""
         if self.single_writer:
             pytest.skip(self.single_writer)
-
-    async def claim(
-        self,
-        claims: ClaimStore,
-        agent: AgentIdentity = ALICE,
-        claim_id: str = "c-1",
-        target_ref: str = TARGET,
-        **options: Any,
-    ) -> Claim:
-        """Claim for an hour."""
-        return await claims.claim_or_renew(
-            target_ref, agent, claim_id=claim_id, **({"lease": HOUR} | options)
-        )
 
     async def test_it_is_a_claim_store(self, claims: ClaimStore) -> None:
         """The store has every method of the protocol."""

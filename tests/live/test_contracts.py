@@ -56,6 +56,7 @@ class TestBountiesOn0101(Bounties):
 class Claims(ClaimStoreContract):
     """Leases on a release."""
 
+    own_time: ClassVar[str] = "the server stamps its files by its own clock"
     release: ClassVar[str]
 
     @pytest_asyncio.fixture

@@ -20,12 +20,12 @@ import msgspec
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.leases import rules
-from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus, utc_now
+from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus, utc_now
+from nexus_bounty.nexus.claims.listing import ClaimListing
 from nexus_bounty.nexus.claims.target_lock import LockState, TargetLock
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import Document, is_tombstone, paths
+from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
 from nexus_bounty.nexus.documents.commits import Committed, Intent, Locks
@@ -42,16 +42,16 @@ from nexus_bounty.outcomes import (
     Proof,
 )
 from nexus_bounty.validation import (
-    check_agent,
-    check_context,
+    check_claim_query,
     check_duration,
     check_id,
-    check_optional_text,
+    check_retention,
     check_text,
-    is_name,
 )
 
 REMOVE_ACTIVE_MARKER: Final = "remove_active_marker"
+REMEMBERED_FOR: Final = timedelta(hours=1)
+"""How long a store goes by what it saw of a claim: far less than claims are kept for."""
 LOOKS_AT_AN_UNWRITTEN_CLAIM: Final = 6
 """How often a claim that holds the lock is looked for before it is fenced off."""
 
@@ -85,7 +85,10 @@ class NexusClaimStore:
         self._zone = ZonePaths(zone_id)
         self._choice = strategy_choice(commit, client, zone_id)
         self._writer = DocumentWriter(client, self._choice, clock, given(observers))
-        self._memory = DocumentMemory(client.settings.remembered_documents)
+        self._listing = ClaimListing(client, self._zone, self._choice)
+        self._memory = DocumentMemory(
+            client.settings.remembered_documents, lasts=REMEMBERED_FOR, clock=clock
+        )
         self._cleans_up_later = False
 
     def cleaning_up(self, *, later: bool) -> Self:
@@ -140,28 +143,38 @@ class NexusClaimStore:
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven; ask again with the same key.
         """
-        check_agent("agent", agent)
-        check_id("claim_id", claim_id)
-        check_duration("lease", lease)
-        check_optional_text("intent_summary", intent_summary)
-        check_context("context", context)
-        wish = rules.Wish(
-            target_ref=check_text("target_ref", target_ref),
-            agent=agent,
-            claim_id=claim_id,
-            lease=lease,
-            intent_summary=intent_summary,
-            context=context,
-        )
+        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        return await self._claim_as("claim_or_renew", wish, idempotency_key)
+
+    async def create_claim(
+        self,
+        target_ref: str,
+        agent: AgentIdentity,
+        *,
+        claim_id: str,
+        lease: timedelta,
+        intent_summary: str = "",
+        context: dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
+        """Take the lease of a free target; one that `agent` itself holds is not free.
+
+        Raises: as `claim_or_renew`.
+        """
+        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        wish = msgspec.structs.replace(wish, renews=False)
+        return await self._claim_as("create_claim", wish, idempotency_key)
+
+    async def _claim_as(self, name: str, wish: rules.Wish, key: str | None) -> Claim:
         parameters = {
-            "agentId": agent.agent_id,
-            "claimId": claim_id,
-            "lease": lease.total_seconds(),
-            "intentSummary": intent_summary,
-            **({} if context is None else {"context": context}),
+            "agentId": wish.agent.agent_id,
+            "claimId": wish.claim_id,
+            "lease": wish.lease.total_seconds(),
+            "intentSummary": wish.intent_summary,
+            **({} if wish.context is None else {"context": wish.context}),
         }
         async with self._writer.operation(
-            "claim_or_renew", "claim_or_renew", target_ref, parameters, idempotency_key
+            name, name, wish.target_ref, parameters, key
         ) as operation:
             try:
                 return await self._claim(operation, wish)
@@ -178,10 +191,7 @@ class NexusClaimStore:
             if free and await lock.move(operation, named, wish.claim_id):
                 return await self._write_claim(operation, wish)
             named = await lock.read(operation)
-            if named is None:
-                free = True
-                continue
-            if named.is_empty:
+            if named is None or named.is_empty:
                 free = True
                 continue
             free = False  # until the claim that it names is known to have ended
@@ -219,7 +229,7 @@ class NexusClaimStore:
         claim = self._writer.view(operation, document, to_claim)
         if not self._holds(wish, claim):
             return None
-        if claim.agent.agent_id != wish.agent.agent_id:
+        if not rules.may_renew(wish, claim):
             return await self._taken_over(operation, wish, claim)
 
         def rule(standing: Claim, now: datetime) -> Claim:
@@ -320,12 +330,21 @@ class NexusClaimStore:
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk."""
-        asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
-        deadline = self._client.deadline()
-        strategy = await self._choice.for_reading(deadline)
-        documents = await strategy.reads.read_many(list(asked), deadline)
-        found = ((each.path, listed(each, to_claim)) for each in documents)
-        return {asked[path]: claim for path, claim in found if claim is not None}
+        return await self._listing.by_ids(claim_ids)
+
+    async def list_claims(
+        self, query: ClaimQuery | None = None, *, unreadable: dict[str, str] | None = None
+    ) -> list[Claim]:
+        """The claims that match, ended ones included, newest first.
+
+        `unreadable` gets what is wrong with documents that cannot be understood, by their ids.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        query = query or ClaimQuery()
+        check_claim_query(query)
+        return await self._listing.select(query, unreadable)
 
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
@@ -436,22 +455,34 @@ class NexusClaimStore:
 
     # Sweeping and listing
 
-    async def expire_stale(self, now: datetime | None = None) -> list[Claim]:
-        """End every active claim whose lease has run out; returns those it ended."""
+    async def expire_stale(
+        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+    ) -> list[Claim]:
+        """End every active claim whose lease has run out; returns those it ended.
+
+        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        """
+        if stalled_for is not None:
+            check_duration("stalled_for", stalled_for)
         moment = now or self._clock()
         ended = []
-        async for claim in self._marked():
+        async for claim in self._listing.marked():
             if claim.status is not ClaimStatus.ACTIVE:
                 await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
-            elif not claim.holds(moment) and (swept := await self._expire(claim, moment)):
+            elif rules.is_over(claim, moment, stalled_for) and (
+                swept := await self._expire(claim, moment, stalled_for)
+            ):
                 ended.append(swept)
         return ended
 
-    async def _expire(self, claim: Claim, now: datetime | None = None) -> Claim | None:
-        """End one claim if its lease has still run out; `None` if it was renewed or ended."""
+    async def _expire(
+        self, claim: Claim, now: datetime | None = None, stalled_for: timedelta | None = None
+    ) -> Claim | None:
+        """End one claim if it is still over; `None` if it was renewed or ended."""
 
         def rule(standing: Claim, clock: datetime) -> Claim:
-            return standing if standing.holds(now or clock) else rules.expired(standing)
+            over = rules.is_over(standing, now or clock, stalled_for)
+            return rules.expired(standing) if over else standing
 
         try:
             async with self._writer.operation(
@@ -462,6 +493,31 @@ class NexusClaimStore:
             after = error.claim or claim
         ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
         return after if ours else None
+
+    async def detect_stalled(
+        self, stalled_for: timedelta, now: datetime | None = None
+    ) -> list[Claim]:
+        """The claims that hold their target, but whose agents were not heard of for so long."""
+        check_duration("stalled_for", stalled_for)
+        moment = now or self._clock()
+        return [
+            claim
+            for claim in await self.active_claims(now=moment)
+            if rules.is_stalled(claim, moment, stalled_for)
+        ]
+
+    async def clean_completed(self, retention: timedelta) -> int:
+        """Delete the claims that have ended, `retention` after their last heartbeat; how many.
+
+        Their files go `tombstone_retention` after the last write of them, at the earliest.
+
+        Raises:
+            InvalidInputError: `retention` is too short for repeats to be known (pre-commit).
+            NexusError: The claims could not be read, or not be deleted.
+        """
+        check_retention("retention", retention)
+        now, settled = self._clock(), self._client.settings.tombstone_retention
+        return await self._listing.remove_ended(now - retention, now - settled)
 
     async def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
@@ -476,7 +532,7 @@ class NexusClaimStore:
     async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
         """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
         moment = now or self._clock()
-        async for claim in self._marked():
+        async for claim in self._listing.marked():
             if claim.holds(moment):
                 yield claim
 
@@ -502,16 +558,6 @@ class NexusClaimStore:
             *await strategy.leftovers.collect(self._zone.claims, before),
             *await strategy.leftovers.collect(self._zone.target_locks, before),
         ]
-
-    async def _marked(self) -> AsyncIterator[Claim]:
-        """The claims with a marker in the index of active ones, ended or not."""
-        # on 0.10 this has the directories of the targets, too: no claim has such an id
-        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
-        settings = self._client.settings
-        async for markers in chunks(ask, "", settings.bulk_size, settings.listing_timeout):
-            claims = await self.get_many([paths.marked_id(path) for path in markers])
-            for claim in claims.values():
-                yield claim
 
 
 def _fenced_off(operation: Operation) -> PreCommitError:

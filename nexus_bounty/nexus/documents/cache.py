@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from nexus_bounty.models import Bounty
+from nexus_bounty.models import Bounty, utc_now
 from nexus_bounty.nexus.client import etags
 from nexus_bounty.nexus.documents import Document
 
@@ -55,19 +55,32 @@ class DocumentMemory:
     """The last seen version of the most recently used documents, by path.
 
     A memory may be out of date: whoever acts on it has to find out by a conditional write, and
-    has to read again before refusing anything.
+    has to read again before refusing anything. With `lasts`, what was seen longer ago by `clock`
+    is forgotten.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._documents: Bounded[Document] = Bounded(capacity)
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        lasts: timedelta | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._documents: Bounded[tuple[Document, datetime]] = Bounded(capacity)
+        self._lasts = lasts
+        self._clock = clock
 
     def remember(self, document: Document) -> None:
         """Keep `document`, forgetting the least recently used one if there is no room."""
-        self._documents.put(document.path, document)
+        self._documents.put(document.path, (document, self._clock()))
 
     def recall(self, path: str) -> Document | None:
         """The document as last seen, or `None`."""
-        return self._documents.get(path)
+        document, seen = self._documents.get(path) or (None, None)
+        if seen is None or self._lasts is None or self._clock() - seen < self._lasts:
+            return document
+        self.forget(path)
+        return None
 
     def forget(self, path: str) -> None:
         """Drop what was seen of the document at `path`."""

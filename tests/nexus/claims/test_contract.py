@@ -24,7 +24,7 @@ class NexusClaims(ClaimStoreContract):
 
     @pytest_asyncio.fixture
     async def claims(self, clock: ManualClock) -> AsyncIterator[ClaimStore]:
-        mock = MockNexus(self.dialect, atomic=True)
+        mock = MockNexus(self.dialect, atomic=True, clock=clock)
         settings = NexusSettings(
             storage_encoding=self.encoding, claim_shape=self.shape, retry_base=0.001
         )

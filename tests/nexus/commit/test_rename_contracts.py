@@ -11,6 +11,7 @@ from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing.bounties_suite import BountyStoreContract
 from nexus_bounty.testing.claims_suite import ClaimStoreContract
+from nexus_bounty.testing.clock import ManualClock
 from tests.support.racing import QUIRKS
 
 MORE: list[tuple[str, StorageEncoding]] = [
@@ -25,10 +26,12 @@ SERVERS = [
 ]
 
 
-def by_rename(personality: str, encoding: StorageEncoding) -> tuple[NexusClient, RenameCommit]:
+def by_rename(
+    personality: str, encoding: StorageEncoding, clock: ManualClock
+) -> tuple[NexusClient, RenameCommit]:
     """A client of a server whose preconditions race, or drop what they acknowledge."""
     atomic = None if personality == "0.9" else False
-    mock = MockNexus(personality, atomic=atomic, rename_delay=0)
+    mock = MockNexus(personality, atomic=atomic, rename_delay=0, clock=clock)
     settings = NexusSettings(storage_encoding=encoding, retry_base=0.001)
     client = NexusClient("http://nexus", settings=settings, transport=mock.transport())
     return client, RenameCommit(client, QUIRKS[personality])
@@ -43,7 +46,7 @@ class TestBountiesCommittedByRename(BountyStoreContract):
 
     @pytest.fixture
     async def store(self, server, clock):
-        client, commit = by_rename(*server)
+        client, commit = by_rename(server[0], server[1], clock)
         async with client:
             yield NexusBountyStore(client, commit=commit, clock=clock)
 
@@ -57,6 +60,6 @@ class TestClaimsCommittedByRename(ClaimStoreContract):
 
     @pytest.fixture
     async def claims(self, server, clock):
-        client, commit = by_rename(*server)
+        client, commit = by_rename(server[0], server[1], clock)
         async with client:
             yield NexusClaimStore(client, commit=commit, clock=clock)

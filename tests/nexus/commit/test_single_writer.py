@@ -73,7 +73,7 @@ class TestClaimsOfASingleWriter(ClaimStoreContract):
 
     @pytest.fixture
     async def claims(self, clock):
-        mock = MockNexus("0.7.0", atomic=False)
+        mock = MockNexus("0.7.0", atomic=False, clock=clock)
         settings = NexusSettings(url="http://nexus", retry_base=0.001)
         async with (
             NexusClient(settings=settings, transport=mock.transport()) as client,

@@ -1,0 +1,94 @@
+"""Claims as they are found: by their ids, by their markers, or all that were ever made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from functools import partial
+
+from nexus_bounty.models import Claim, ClaimQuery, ClaimStatus
+from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.commits import StrategyChoice
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.records import listed, to_claim
+from nexus_bounty.validation import is_name
+
+
+class ClaimListing:
+    """Finds the claims of one zone, and removes those that ended long ago."""
+
+    def __init__(self, client: NexusClient, zone: ZonePaths, choice: StrategyChoice) -> None:
+        self._client = client
+        self._zone = zone
+        self._choice = choice
+
+    async def by_ids(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids; read in bulk."""
+        asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
+        found = await self._read(list(asked))
+        return {asked[path]: claim for path, claim in found.items()}
+
+    async def marked(self) -> AsyncIterator[Claim]:
+        """The claims with a marker in the index of active ones, ended or not."""
+        # on 0.10 this has the directories of the targets, too: no claim has such an id
+        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
+        settings = self._client.settings
+        async for markers in chunks(ask, "", settings.bulk_size, settings.listing_timeout):
+            claims = await self.by_ids([paths.marked_id(path) for path in markers])
+            for claim in claims.values():
+                yield claim
+
+    async def every(self, unreadable: dict[str, str] | None = None) -> AsyncIterator[Claim]:
+        """All claims, holding one page; `unreadable` gets what is wrong with others, by id."""
+        settings = self._client.settings
+        async for some in chunks(self._page, "", settings.bulk_size, settings.listing_timeout):
+            for claim in (await self._read(some, unreadable)).values():
+                yield claim
+
+    async def select(
+        self, query: ClaimQuery, unreadable: dict[str, str] | None = None
+    ) -> list[Claim]:
+        """The claims that match, newest first."""
+        found = [each async for each in self.every(unreadable) if query.matches(each)]
+        found.sort(key=lambda claim: (claim.created_at, claim.claim_id), reverse=True)
+        return found[: query.limit]
+
+    async def remove_ended(self, kept_from: datetime, settled_before: datetime) -> int:
+        """Delete the claims that ended with their last heartbeat before `kept_from`.
+
+        Only those whose files were not written since `settled_before`, so long ago that no request
+        about them can be under way any more. A delete cannot be conditional; but nothing ever
+        changes a claim that has ended.
+        """
+        directory = self._zone.claims
+        strategy = await self._choice.for_reading(self._client.deadline())
+        await strategy.leftovers.collect(directory, settled_before)  # or they would come back
+        still = await self._settled(settled_before)
+        old = []
+        async for claim in self.every():
+            ended = claim.status is not ClaimStatus.ACTIVE and claim.heartbeat_at < kept_from
+            if ended and self._zone.claim(claim.claim_id) in still:
+                old.append(self._zone.claim(claim.claim_id))
+        left = await self._client.delete_many(old, deadline=self._client.deadline())
+        return len(old) - len(left)
+
+    async def _settled(self, before: datetime) -> set[str]:
+        """The claims' files that were last written before that time."""
+        walk = self._client.walk(self._zone.claims, details=True, deadline=self._client.deadline())
+        return {e.path async for e in walk if e.modified is not None and e.modified < before}
+
+    async def _page(self, after: str) -> Page:
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        return await strategy.reads.page(self._zone.claims, after, deadline)
+
+    async def _read(
+        self, names: Sequence[str], unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        documents = await strategy.reads.read_many(names, deadline)
+        found = ((each.path, listed(each, to_claim, unreadable)) for each in documents)
+        return {path: claim for path, claim in found if claim is not None}

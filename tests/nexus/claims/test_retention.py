@@ -1,0 +1,87 @@
+"""Claims that ended long ago are deleted, and nothing brings them back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from nexus_bounty import ClaimNotFoundError, NexusClaimStore, NexusClient, NexusSettings
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.testing.builders import make_agent
+from nexus_bounty.testing.clock import ManualClock
+from tests.support.racing import QUIRKS
+
+DAY = timedelta(days=1)
+BOB, EVE = make_agent("bob"), make_agent("eve")
+DOCUMENT = ZonePaths("default").claim("c-1")
+
+
+class Claims:
+    """Claims on one server, by as many processes as are asked for."""
+
+    def __init__(self, release: str) -> None:
+        self.clock = ManualClock()
+        self.release = release
+        self.mock = MockNexus(release, clock=self.clock, rename_delay=0)
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[NexusClaimStore]:
+        settings = NexusSettings(url="http://nexus", retry_base=0)
+        async with NexusClient(settings=settings, transport=self.mock.transport()) as client:
+            commit = RenameCommit(client, QUIRKS[self.release])
+            yield NexusClaimStore(client, commit=commit, clock=self.clock)
+
+
+releases = pytest.mark.parametrize("release", ["0.7.0", "0.9", "0.10"])
+
+
+@releases
+async def test_whoever_remembers_a_claim_that_was_deleted_does_not_bring_it_back(
+    release: str,
+) -> None:
+    """However long its lease was, and although its slots and its file are gone."""
+    world = Claims(release)
+    async with world.process() as forgetful, world.process() as other:
+        await forgetful.claim_or_renew("t", BOB, claim_id="c-1", lease=90 * DAY)
+        world.clock.advance(DAY)
+        await other.release("c-1")
+        world.clock.advance(2 * DAY)
+        assert await other.clean_completed(2 * DAY) == 1
+        assert world.mock.read_file(DOCUMENT) is None
+        with pytest.raises(ClaimNotFoundError):
+            await forgetful.heartbeat("c-1", lease=DAY)
+        assert await other.get("c-1") is None
+        taken = await other.claim_or_renew("t", EVE, claim_id="c-2", lease=DAY)
+        assert await forgetful.active_claims() == [taken]
+
+
+@releases
+async def test_a_claim_that_ended_lately_stays_however_old_its_heartbeat(release: str) -> None:
+    """A repeat of what ended it may still be under way."""
+    world = Claims(release)
+    async with world.process() as claims:
+        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=90 * DAY)
+        world.clock.advance(80 * DAY)
+        await claims.release("c-1", idempotency_key="k")
+        assert await claims.clean_completed(DAY) == 0
+        assert (await claims.release("c-1", idempotency_key="k")).claim_id == "c-1"
+        world.clock.advance(2 * DAY)
+        assert await claims.clean_completed(DAY) == 1
+
+
+@releases
+async def test_what_cannot_be_understood_is_not_deleted_and_is_named(release: str) -> None:
+    """Whatever it is, it is not ours to judge."""
+    world = Claims(release)
+    async with world.process() as claims:
+        await claims._client.write(DOCUMENT, b"{}")
+        world.clock.advance(9 * DAY)
+        assert await claims.clean_completed(DAY) == 0
+        unreadable: dict[str, str] = {}
+        assert await claims.list_claims(unreadable=unreadable) == []
+        assert list(unreadable) == ["c-1"]
