@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What a command needs is installed when it is first used; a stamp says that it is there.
 STAMPS := $(addprefix $(VENV)/.,ready demo test check bench explore docs package)
-BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=

@@ -1,0 +1,90 @@
+"""What the documentation says of options, extras, codes and files is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+
+import nexus_bounty
+from nexus_bounty import NexusSettings
+from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.overview import command_files
+from tests.docs.pages import PAGES, ROOT, Page
+
+README = Page(ROOT / "README.md")
+COMMAND_LINE = Page(ROOT / "docs/reference/command-line.md")
+SETTINGS = Page(ROOT / "docs/reference/settings.md")
+DEVELOPERS = {"bench", "check", "dev", "docs", "explore", "package", "test"}
+SHELL = "\n".join(each.text for page in PAGES for each in page.blocks if each.language == "sh")
+
+
+def test_the_readme_is_no_manual() -> None:
+    assert README.text.count("\n") <= 150
+
+
+def test_every_make_target_that_is_shown_exists() -> None:
+    """And `.ci/run` is there and can be run."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([a-z-]+)", SHELL, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_every_extra_that_is_shown_exists_and_the_readme_leaves_none_out() -> None:
+    """The table is the list in pyproject.toml, the developers' own extras aside."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    there = set(project["optional-dependencies"]) - DEVELOPERS
+    table = README.text.partition("| extra | for |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == there
+    for extras in re.findall(r"^pip install '(?:\.|nexus-bounty)\[([\w,]+)\]", SHELL, re.MULTILINE):
+        assert set(extras.split(",")) <= there
+
+
+def test_the_table_of_exit_codes_is_complete() -> None:
+    """Scripts rely on it; the README names each of them as well."""
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", COMMAND_LINE.text, re.MULTILINE)]
+    assert codes == list(ExitCode)
+    table = README.text.partition("| exit code | |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    assert {int(code) for row in rows for code in row.split(",")} == set(ExitCode)
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    table = COMMAND_LINE.text.partition("| | |\n")[2].partition("\n\n")[0]
+    assert re.findall(r"`([a-z-]+)`", table) == list(command_files())
+
+
+def test_the_table_of_settings_is_complete_and_says_their_defaults() -> None:
+    rows = dict(re.findall(r"^\| `NEXUS_(\w+)` \| `?([^|`]+?)`? \|", SETTINGS.text, re.MULTILINE))
+    fields = NexusSettings.model_fields.items()
+    told = {
+        name.upper(): "none" if row.default is None else str(row.default) for name, row in fields
+    }
+    assert rows == told
+
+
+def test_every_variable_that_is_shown_is_read() -> None:
+    """By the settings, or by the command line."""
+    options = " ".join(path.read_text() for path in (ROOT / "nexus_bounty/cli").rglob("*.py"))
+    settings = {f"NEXUS_{name.upper()}" for name in NexusSettings.model_fields}
+    for page in PAGES:
+        for name in set(re.findall(r"\bNEXUS_[A-Z_]*[A-Z]\b", page.text)):
+            assert name in settings or f'"{name}"' in options, f"{page.name}: {name}"
+
+
+def test_every_link_leads_to_a_file_that_is_there() -> None:
+    """Those into the repository, that is; mkdocs looks at anchors."""
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.text):
+            assert (page.path.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_everything_that_is_exported_is_in_the_reference() -> None:
+    """By its own name, or with the module in which it is defined."""
+    reference = "\n".join(page.text for page in PAGES if "docs/reference/" in page.name)
+    shown = set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE))
+    for name in nexus_bounty.__all__:
+        kind = getattr(nexus_bounty, name)
+        module = getattr(kind, "__module__", "nexus_bounty.models")
+        assert {module, f"{module}.{getattr(kind, '__name__', name)}"} & shown, name

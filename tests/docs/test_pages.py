@@ -1,0 +1,42 @@
+"""What the documentation shows is run: every command, every snippet, every file."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, PROGRAMS, Page
+from tests.docs.session import Session
+
+RUNNING = [page for page in PAGES if page.runs]
+NOT_RUN: dict[str, int] = {}
+"""How many blocks of a page are shown and not run, each of which says why on the page."""
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=[page.name for page in RUNNING])
+def test_all_that_a_page_shows_runs_in_its_order_and_says_what_it_shows(
+    page: Page, tmp_path: Path, environment: dict[str, str], url: str
+) -> None:
+    """In an empty folder, with warnings as errors."""
+    Session(page, tmp_path, environment, url).run_all()
+
+
+def test_only_what_is_known_to_be_impossible_here_is_not_run() -> None:
+    """The reason is beside it, where no reader sees it, and its number here."""
+    silent = {page.name: [block for block in page.blocks if block.reason] for page in PAGES}
+    assert {name: len(blocks) for name, blocks in silent.items() if blocks} == NOT_RUN
+
+
+def test_every_block_has_a_language_that_is_run_or_read() -> None:
+    """A fence without a language, or with a new one, would be looked at by nobody."""
+    read = {"ini", "json", "text", "toml"}
+    for page in PAGES:
+        for block in page.blocks:
+            assert block.language in PROGRAMS | read, f"{page.name}:{block.line}"
+            if block.language == "json":
+                json.loads(block.text)
+            if block.language == "toml":
+                tomllib.loads(block.text)
