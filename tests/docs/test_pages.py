@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, PROGRAMS, Page
+from tests.docs.pages import PAGES, PROGRAMS, ROOT, Page
 from tests.docs.session import Session
 
-RUNNING = [page for page in PAGES if page.runs]
+ELSEWHERE = {"docs/how-to/serve-agents.md": "tests/adapters/mcp/test_howto.py"}
+"""Pages that a test beside what they speak of runs."""
+RUNNING = [page for page in PAGES if page.runs and page.name not in ELSEWHERE]
 NOT_RUN: dict[str, int] = {}
 """How many blocks of a page are shown and not run, each of which says why on the page."""
 
@@ -22,6 +24,11 @@ def test_all_that_a_page_shows_runs_in_its_order_and_says_what_it_shows(
 ) -> None:
     """In an empty folder, with warnings as errors."""
     Session(page, tmp_path, environment, url).run_all()
+
+
+def test_what_runs_the_other_pages_is_there() -> None:
+    for page, test in ELSEWHERE.items():
+        assert Path(page).name in (ROOT / test).read_text("utf-8")
 
 
 def test_only_what_is_known_to_be_impossible_here_is_not_run() -> None:
