@@ -11,15 +11,17 @@ Adapters register a callable `(url, **options)` under their scheme, in the entry
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import entry_points
 from typing import Any, Final, cast
 
 from nexus_bounty.memory import MemoryClaimStore, MemoryCredits
-from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.outcomes import InvalidInputError, PlainError
 from nexus_bounty.ports import ClaimStore, CreditsService
 
 CREDITS_GROUP: Final = "nexus_bounty.credits"
 CLAIMS_GROUP: Final = "nexus_bounty.claims"
+METRICS_GROUP: Final = "nexus_bounty.metrics"
 
 Opener = Callable[..., Any]
 
@@ -42,6 +44,24 @@ def open_claims(url: str, **options: Any) -> ClaimStore:
     """
     built_in = {"memory": lambda _url, **given: MemoryClaimStore(**given)}
     return cast("ClaimStore", _opener(CLAIMS_GROUP, built_in, url)(url, **options))
+
+
+def open_metrics(
+    address: str,
+    credits: CreditsService | None = None,  # noqa: A002 - the word for it
+) -> AbstractAsyncContextManager[object]:
+    """Serve the metrics of this process at `address`, host and port, for as long as it is open.
+
+    Raises:
+        PlainError: No installed adapter does it.
+    """
+    for entry_point in entry_points(group=METRICS_GROUP):
+        try:
+            watched = cast("Opener", entry_point.load())
+        except ModuleNotFoundError:
+            continue
+        return cast("AbstractAsyncContextManager[object]", watched(address, credits))
+    raise PlainError("metrics need their extra: pip install 'nexus-bounty[prometheus]'")
 
 
 def _opener(group: str, built_in: Mapping[str, Opener], url: str) -> Opener:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -23,6 +23,7 @@ from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.session import Session
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
+from nexus_bounty.registry import open_metrics
 
 PLACE = ("When something went wrong", 1)
 EXAMPLES = (
@@ -46,6 +47,15 @@ async def reconcile(
     every: Annotated[
         str, typer.Option("--every", metavar="TIME", help="With --watch: how often.")
     ] = "1m",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="HOST:PORT",
+            envvar="NEXUS_BOUNTY_METRICS",
+            help="With --watch: serve metrics for Prometheus there, at /metrics.",
+        ),
+    ] = None,
     grace: Annotated[
         str,
         typer.Option(
@@ -74,8 +84,12 @@ async def reconcile(
         cursor=_cursor(resume) if resume else None,
     )
     pause = duration("--every", every)
+    if metrics is not None and not watch:
+        raise UsageProblem("--metrics goes with --watch")
     if watch:
-        return await _watch(reconciler, pause, as_json=session.as_json)
+        with_metrics = open_metrics(metrics, session.credits) if metrics else nullcontext()
+        async with with_metrics:
+            return await _watch(reconciler, pause, as_json=session.as_json)
     try:
         with progress("Reconciling") as step:
             report = await reconciler.run_once(

@@ -1,0 +1,94 @@
+"""Metrics for Prometheus, of a process that has no OpenTelemetry SDK of its own.
+
+    async with watched("127.0.0.1:9464", credits):
+        ...                                   # http://127.0.0.1:9464/metrics
+
+Needs the extra `prometheus`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from wsgiref.simple_server import WSGIServer
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+
+from nexus_bounty import events
+from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.ports import CreditsService
+from nexus_bounty_otel.escrow import EscrowWatch
+from nexus_bounty_otel.telemetry import Telemetry
+
+
+class Exposition:
+    """The metrics of this process, as Prometheus reads them.
+
+    While it is open, everything that happens in the process is counted.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        reader = PrometheusMetricReader(
+            disable_target_info=True, scope_info_enabled=False, registry=self.registry
+        )
+        self.provider = MeterProvider([reader])
+        self._registration = events.register(Telemetry(meter_provider=self.provider))
+
+    def text(self) -> str:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry).decode()
+
+    def close(self) -> None:
+        """Count nothing any more."""
+        self._registration.unregister()
+        self.provider.shutdown()
+
+
+@asynccontextmanager
+async def watched(
+    address: str, credit: CreditsService | None = None, every: timedelta = timedelta(minutes=1)
+) -> AsyncIterator[Exposition]:
+    """Serve the metrics of this process at `http://address/metrics`.
+
+    Args:
+        address: Host and port, such as `127.0.0.1:9464`; with port 0 nothing is served.
+        credit: Whose escrow to count, if any.
+        every: How often to count it.
+
+    Raises:
+        InvalidInputError: The address is none.
+        OSError: It cannot be listened on.
+    """
+    host, port = _parts(address)
+    exposition = Exposition()
+    server = _serving(host, port, exposition) if port else None
+    escrow = EscrowWatch(credit, exposition.provider).run(every) if credit else None
+    task = asyncio.ensure_future(escrow) if escrow else None
+    try:
+        yield exposition
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        exposition.close()
+
+
+def _serving(host: str, port: int, exposition: Exposition) -> WSGIServer:
+    server: WSGIServer = start_http_server(port, host, exposition.registry)[0]
+    return server
+
+
+def _parts(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not (port.isdecimal() and int(port) < 2**16):
+        raise InvalidInputError("metrics", address, "must be host and port, such as 127.0.0.1:9464")
+    return host.strip("[]") or "127.0.0.1", int(port)
