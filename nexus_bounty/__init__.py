@@ -31,7 +31,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nexus_bounty.criteria import evaluate_bounty_criteria
     from nexus_bounty.idempotency import OperationRecord
+    from nexus_bounty.lifecycle import is_bounty_expired, is_bounty_terminal
     from nexus_bounty.models import (
         FROM_IDEMPOTENCY_KEY,
         AgentIdentity,
@@ -180,6 +182,9 @@ __all__ = [
     "UnsupportedServerError",
     "Verdict",
     "Work",
+    "evaluate_bounty_criteria",
+    "is_bounty_expired",
+    "is_bounty_terminal",
     "open_claims",
     "open_credits",
     "probe",
@@ -259,6 +264,9 @@ _MODULES = {
     "UnsupportedServerError": "nexus_bounty.outcomes",
     "Verdict": "nexus_bounty.nexus.probe",
     "Work": "nexus_bounty.works",
+    "evaluate_bounty_criteria": "nexus_bounty.criteria",
+    "is_bounty_expired": "nexus_bounty.lifecycle",
+    "is_bounty_terminal": "nexus_bounty.lifecycle",
     "open_claims": "nexus_bounty.registry",
     "open_credits": "nexus_bounty.registry",
     "probe": "nexus_bounty.nexus.probe",

@@ -23,3 +23,8 @@ def unmet(criteria: BountyCriteria, contribution: Contribution) -> list[str]:
         return [*lacking, f"{name} of at least {threshold}, it has {score}"] if short else lacking
     above = not score <= threshold
     return [*lacking, f"{name} of at most {threshold}, it has {score}"] if above else lacking
+
+
+def evaluate_bounty_criteria(criteria: BountyCriteria, contribution: Contribution) -> bool:
+    """Whether `contribution` meets every criterion that is given; `unmet` says what it lacks."""
+    return not unmet(criteria, contribution)

@@ -6,9 +6,10 @@ The table itself, with the picture of a bounty's life, is in `nexus_bounty.statu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
-from nexus_bounty.models import Bounty, BountyStatus
+from nexus_bounty.models import Bounty, BountyStatus, utc_now
 from nexus_bounty.statuses import STATUSES, Claimer, Credits, Repair
 
 TRANSITIONS: Final[Mapping[BountyStatus, frozenset[BountyStatus]]] = {
@@ -60,6 +61,16 @@ def ahead_of(status: BountyStatus) -> frozenset[BountyStatus]:
 def swept_for(repair: Repair) -> tuple[BountyStatus, ...]:
     """The statuses whose bounties the reconciler looks at for `repair`, in the order of a life."""
     return tuple(status for status, row in STATUSES.items() if repair in row.repairs)
+
+
+def is_bounty_expired(bounty: Bounty, now: datetime | None = None) -> bool:
+    """Whether a bounty is past its deadline at `now`, whatever its status."""
+    return (now or utc_now()) > bounty.deadline
+
+
+def is_bounty_terminal(status: BountyStatus) -> bool:
+    """Whether nothing leaves this status."""
+    return status in TERMINAL
 
 
 def holder_of(bounty: Bounty) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nexus_bounty import BountyCriteria, Contribution
+from nexus_bounty import BountyCriteria, Contribution, evaluate_bounty_criteria
 from nexus_bounty.criteria import unmet
 
 FAST = BountyCriteria(description="d", metric_name="m", metric_threshold=1.5)
@@ -51,3 +51,10 @@ def test_a_contribution_lacks_what_the_criteria_ask_and_it_does_not_have(
     """A threshold is met by equality; a score that is missing, or no number, meets none."""
     found = unmet(criteria, Contribution(cid="c", scores=scores, tags=tags))
     assert len(found) == lacking, found
+
+
+def test_whether_criteria_are_met_can_be_asked_under_the_peers_name():
+    """Met is what lacks nothing."""
+    criteria = BountyCriteria(description="", metric_name="loss", metric_threshold=0.5)
+    assert evaluate_bounty_criteria(criteria, Contribution(cid="c", scores={"loss": 0.5}))
+    assert not evaluate_bounty_criteria(criteria, Contribution(cid="c", scores={"loss": 0.6}))

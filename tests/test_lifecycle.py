@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_bounty import BountyStatus
+from nexus_bounty import BountyStatus, is_bounty_expired, is_bounty_terminal
 from nexus_bounty.lifecycle import (
     HOLDS_ESCROW,
     PAST_THE_PIVOT,
@@ -15,6 +17,7 @@ from nexus_bounty.lifecycle import (
     is_legal,
     sources_of,
 )
+from nexus_bounty.testing.builders import make_bounty
 
 S = BountyStatus
 LEGAL = {
@@ -82,3 +85,20 @@ def test_the_sources_of_a_status_are_the_statuses_before_it():
     assert sources_of(S.DRAFT) == ()
     for target in S:
         assert sources_of(target) == tuple(each for each in S if is_legal(each, target))
+
+
+def test_a_bounty_is_expired_once_its_deadline_is_over():
+    """At the moment itself it is not yet; it goes by the clock if no time is given."""
+    deadline = datetime(2026, 1, 1, tzinfo=UTC)
+    bounty = make_bounty(deadline=deadline)
+    assert not is_bounty_expired(bounty, deadline)
+    assert is_bounty_expired(bounty, deadline + timedelta(microseconds=1))
+    assert is_bounty_expired(make_bounty(deadline=datetime(2000, 1, 1, tzinfo=UTC)))
+    assert not is_bounty_expired(make_bounty(deadline=datetime(2999, 1, 1, tzinfo=UTC)))
+
+
+def test_nothing_leaves_a_terminal_status():
+    """Nor is one of another program terminal, as far as we know."""
+    ended = {BountyStatus.SETTLED, BountyStatus.EXPIRED, BountyStatus.CANCELLED}
+    assert {status for status in BountyStatus if is_bounty_terminal(status)} == ended
+    assert not is_bounty_terminal(BountyStatus.foreign("on_hold"))

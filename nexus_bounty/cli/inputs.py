@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,15 +19,43 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GROVE: Final = {
+    "agent_name": "GROVE_AGENT_NAME",
+    **{
+        name: f"GROVE_AGENT_{name.upper()}"
+        for name in ("provider", "model", "platform", "version", "toolchain", "runtime", "role")
+    },
+}
+"""Where the environment says more of an agent, by the field that it fills."""
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION: Final = re.compile(r"(\d+)([smhdw])", re.ASCII)
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An agent's id.")]
 BountyId = Annotated[str, typer.Argument(metavar="BOUNTY", help="The bounty's id.")]
+AGENT_VARIABLES: Final = ["NEXUS_BOUNTY_AGENT", "GROVE_AGENT_ID"]
+_ABOUT: Final = "About the agent"
 Agent = Annotated[
     str,
+    typer.Option("--agent", metavar="ID", envvar=AGENT_VARIABLES, help="Who acts: the agent's id."),
+]
+AgentName = Annotated[
+    str | None,
+    typer.Option("--agent-name", help="Its name.  [GROVE_AGENT_NAME]", rich_help_panel=_ABOUT),
+]
+Provider = Annotated[
+    str | None,
     typer.Option(
-        "--agent", metavar="ID", envvar="NEXUS_BOUNTY_AGENT", help="Who acts: the agent's id."
+        "--provider", help="Whose model it is.  [GROVE_AGENT_PROVIDER]", rich_help_panel=_ABOUT
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="The model.  [GROVE_AGENT_MODEL]", rich_help_panel=_ABOUT),
+]
+Role = Annotated[
+    str | None,
+    typer.Option(
+        "--role", help="What it is there for.  [GROVE_AGENT_ROLE]", rich_help_panel=_ABOUT
     ),
 ]
 Key = Annotated[
@@ -116,9 +145,18 @@ def contribution_from(file: Path) -> MemoryContributionStore:
     return MemoryContributionStore([_decoded(str(file), content, Contribution)])
 
 
-def agent(agent_id: str) -> AgentIdentity:
-    """The identity with this id."""
-    return AgentIdentity(agent_id=agent_id)
+def agent(agent_id: str, **given: str | None) -> AgentIdentity:
+    """The identity with this id: what is given of it, else what the environment says of it.
+
+    Grove's variables are about the agent that `GROVE_AGENT_ID` names, if it names one.
+    """
+    found = {name: os.environ.get(variable) for name, variable in _GROVE.items()}
+    if os.environ.get("GROVE_AGENT_ID") not in (None, "", agent_id):
+        found = {}
+    known = found | {name: value for name, value in given.items() if value is not None}
+    return AgentIdentity(
+        agent_id=agent_id, **{name: value or None for name, value in known.items()}
+    )
 
 
 def _decoded(field: str, content: bytes, kind: type[T]) -> T:

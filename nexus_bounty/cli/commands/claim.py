@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from nexus_bounty.cli.inputs import Agent, BountyId, Key, Lease, agent, duration
+from nexus_bounty.cli.inputs import (
+    Agent,
+    AgentName,
+    BountyId,
+    Key,
+    Lease,
+    Model,
+    Provider,
+    Role,
+    agent,
+    duration,
+)
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
@@ -29,13 +40,18 @@ async def claim(
     allow_own: Annotated[
         bool, typer.Option("--allow-own", help="Let creators claim what they pay for themselves.")
     ] = False,
+    agent_name: AgentName = None,
+    provider: Provider = None,
+    model: Model = None,
+    role: Role = None,
     key: Key = None,
 ) -> Reply:
     """Claim an open bounty: nobody else can while the lease lasts."""
     span = duration("--lease", lease)
     key = session.begin("claim", key, bounty_id, repeat=f"--lease {lease}")
+    claimer = agent(agent_id, agent_name=agent_name, provider=provider, model=model, role=role)
     result = await session.operations(allow_self_claims=allow_own).claim(
-        bounty_id, agent(agent_id), lease=span, idempotency_key=key
+        bounty_id, claimer, lease=span, idempotency_key=key
     )
     settle = f"nexus-bounty settle {bounty_id} CONTRIBUTION"
     return done(result, f"{agent_id} has claimed {result.bounty.title!r}.", settle)

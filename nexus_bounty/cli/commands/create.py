@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from nexus_bounty.cli.inputs import Key, agent, is_duration, json_object, moment
+from nexus_bounty.cli.inputs import (
+    AGENT_VARIABLES,
+    AgentName,
+    Key,
+    Model,
+    Provider,
+    Role,
+    agent,
+    is_duration,
+    json_object,
+    moment,
+)
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
@@ -46,7 +57,7 @@ async def create(
         typer.Option(
             "--creator",
             metavar="ID",
-            envvar="NEXUS_BOUNTY_AGENT",
+            envvar=AGENT_VARIABLES,
             help="Who pays: an agent's id, which is an account of the ledger.",
         ),
     ],
@@ -87,6 +98,10 @@ async def create(
     context: Annotated[
         str | None, typer.Option("--context", metavar="JSON", help="A JSON object to keep with it.")
     ] = None,
+    agent_name: AgentName = None,
+    provider: Provider = None,
+    model: Model = None,
+    role: Role = None,
     key: Key = None,
 ) -> Reply:
     """Post a bounty, its credits held in escrow."""
@@ -96,7 +111,8 @@ async def create(
         bounty_id=bounty_id or FROM_IDEMPOTENCY_KEY,
         title=title,
         description=description,
-        creator=agent(creator),
+        creator=agent(creator, agent_name=agent_name, provider=provider, model=model, role=role),
+        zone_id=session.client.settings.zone_id,
         amount=amount,
         criteria=BountyCriteria(
             description=criteria or title,

@@ -8,6 +8,8 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from nexus_bounty.cli.exits import UsageProblem
+from nexus_bounty.cli.inputs import AGENT_VARIABLES
 from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, progress, safe
 from nexus_bounty.cli.results import status_text
@@ -21,6 +23,7 @@ _NAMED = 20
 EXAMPLES = (
     "list --status open --status claimed",
     "list --creator alice --limit 10 --json",
+    "list --mine --agent alice",
 )
 
 
@@ -47,10 +50,18 @@ async def show_list(
     claimer: Annotated[
         str | None, typer.Option("--claimer", metavar="ID", help="Only what this agent claimed.")
     ] = None,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Only those that the agent of --agent has posted.")
+    ] = False,
+    agent_id: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="ID", envvar=AGENT_VARIABLES, help="Who --mine means."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many.")] = 50,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Pass over so many first.")] = 0,
 ) -> Reply:
     """List bounties, newest first."""
+    creator = _mine(agent_id, creator) if mine else creator
     query = BountyQuery(
         status=status or None, creator_agent_id=creator, claimed_by_agent_id=claimer
     )
@@ -65,6 +76,14 @@ async def show_list(
     data = {"bounties": shown, "total": len(found)}
     data |= {"unreadable": unreadable} if unreadable else {}
     return Reply(data, lines(_table(shown, len(found)), _left_out(unreadable)))
+
+
+def _mine(agent_id: str | None, creator: str | None) -> str:
+    if agent_id is None:
+        raise UsageProblem("--mine needs an agent: give --agent, or NEXUS_BOUNTY_AGENT")
+    if creator not in (None, agent_id):
+        raise UsageProblem(f"--mine means {agent_id!r}, and --creator somebody else")
+    return agent_id
 
 
 def _table(shown: list[Bounty], total: int) -> RenderableType:
