@@ -91,9 +91,10 @@ async def attempt(
     ledger: LedgerFault | None = None,
     crash: int | None = None,
     impatient: bool = False,
+    release: str | None = None,
 ) -> Trial:
     """Run `case` under one fault or crash, then everything late, then the reconciler."""
-    world = await a_world()
+    world = await a_world(release)
     await prepare(world, case)
     before = world.mock.oracle.received_total
     seen_before = len(statuses_ever(world.mock))
@@ -113,7 +114,7 @@ async def attempt(
     landed = before_reconciling if case.name == "expire" else brought
     problems += disagreements(case, verdict, landed)
     problems += await repeated(world, case, verdict)
-    name = f"{case.name}{' impatient' if impatient else ''}"
+    name = f"{case.name}{' impatient' if impatient else ''}{f' on {release}' if release else ''}"
     name += f" #{number} {fault.name}" if fault else f" {ledger or ''} crash {crash}"
     return Trial(name, verdict, requests, calls, plan.seen, problems)
 
@@ -185,26 +186,29 @@ ONE_OF_A_KIND = (
 EVERY_FAULT = (*ALL_FAULTS, LONG_LATE)
 
 
-def request_trials(case: Case, *, sample: bool = False, impatient: bool = False) -> Iterator[Trial]:
+def request_trials(
+    case: Case, *, sample: bool = False, impatient: bool = False, release: str | None = None
+) -> Iterator[Trial]:
     """Every request that the operation sends x every fault, or a sample of one of a kind."""
-    calm = run(attempt(case, impatient=impatient))
+    calm = run(attempt(case, impatient=impatient, release=release))
     yield calm
     for number in range(1, calm.requests + 1):
         request = f"{case.name} {impatient} #{number}"
         for fault in sampled(ONE_OF_A_KIND, request) if sample else EVERY_FAULT:
-            yield run(attempt(case, fault=fault, number=number, impatient=impatient))
+            way = {"impatient": impatient, "release": release}
+            yield run(attempt(case, fault=fault, number=number, **way))
 
 
-def ledger_trials(case: Case) -> Iterator[Trial]:
+def ledger_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
     """Every call of the ledger x every way in which it can fail."""
-    calm = run(attempt(case))
+    calm = run(attempt(case, release=release))
     for at in range(1, calm.ledger_calls + 1):
         for kind in LEDGER_FAULTS:
-            yield run(attempt(case, ledger=LedgerFault(kind, at)))
+            yield run(attempt(case, ledger=LedgerFault(kind, at), release=release))
 
 
-def crash_trials(case: Case) -> Iterator[Trial]:
+def crash_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
     """A crash before and after every request and every ledger call."""
-    calm = run(attempt(case))
+    calm = run(attempt(case, release=release))
     for boundary in range(1, calm.boundaries + 1):
-        yield run(attempt(case, crash=boundary))
+        yield run(attempt(case, crash=boundary, release=release))

@@ -12,6 +12,7 @@ from tests.operations.operation_trials import (
 )
 from tests.support.sampling import sample_and_all
 
+exhaustive = pytest.mark.exhaustive
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -49,3 +50,45 @@ def test_a_crash_at_any_boundary_is_repaired_by_another_process(case: Case) -> N
     verdicts = [trial.verdict for trial in found]
     assert verdicts[0] == "crashed"
     assert set(verdicts[:-4]) == {"crashed"}  # at the end it dies cleaning up, being committed
+
+
+IN_SHORT = ("create",)
+"""The others take long, and are tried among the exhaustive tests."""
+SAMPLES = [
+    pytest.param("0.10", case, True, id=f"0.10-{case.name}-sample")
+    for case in CASES
+    if case.name in IN_SHORT
+]
+ALL = [
+    pytest.param(release, case, False, id=f"{release}-{case.name}-all", marks=exhaustive)
+    for release in ("0.9.26", "0.10")
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize(("release", "case", "sample"), [*SAMPLES, *ALL])
+def test_on_a_release_as_it_is_no_fault_leaks_credits_or_lies(
+    release: str, case: Case, sample: bool
+) -> None:
+    """Committed by rename, with etags that are constant or stale: the same promises."""
+    found = list(request_trials(case, sample=sample, release=release))
+    assert not wrong(found)
+    assert "unknown" not in {trial.verdict for trial in found}
+
+
+@pytest.mark.parametrize(("release", "case", "sample"), ALL)
+def test_on_a_release_as_it_is_giving_up_early_leaks_nothing_either(
+    release: str, case: Case, sample: bool
+) -> None:
+    """With one try only."""
+    trials = request_trials(case, sample=sample, impatient=True, release=release)
+    assert not wrong(list(trials))
+
+
+@exhaustive
+@pytest.mark.parametrize("release", ["0.9.26", "0.10"])
+@each_case
+def test_on_a_release_as_it_is_no_crash_and_no_ledger_harms(case: Case, release: str) -> None:
+    """At any request, and at any call of the ledger."""
+    assert not wrong(list(ledger_trials(case, release)))
+    assert not wrong(list(crash_trials(case, release)))

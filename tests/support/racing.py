@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -39,6 +40,13 @@ def racing(release: str = "0.7.0", **options: Any) -> MockNexus:
 
 MEASURED = ("0.5.6", "0.7.0", "0.9", "0.9.26", "0.10")
 """The releases on which commits are made by rename."""
+
+
+def by_rename_on(release: str) -> Callable[[NexusClient], RenameCommit]:
+    """What makes the strategy with which a release is written."""
+    return partial(RenameCommit, quirks=QUIRKS[release])
+
+
 on_every_release = pytest.mark.parametrize(
     "release",
     [

@@ -32,6 +32,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
 from tests.support import committed
+from tests.support.racing import by_rename_on
 from tests.support.transports import Bounded
 
 ALICE = AgentIdentity(agent_id="alice")
@@ -139,7 +140,7 @@ class World:
     contributions: MemoryContributionStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.mock = MockNexus(self.personality, atomic=True, clock=wall_clock)
+        self.mock = MockNexus(self.personality, clock=wall_clock)
         self.ledger = MemoryCredits(clock=wall_clock)
         self.contributions = MemoryContributionStore(
             [Contribution(cid=CID, tags=["sorted"], scores={"speed": 2.0})]
@@ -193,9 +194,9 @@ class World:
         return [f"left: {each.subject} {each.left}" for each in report.left] + report.errors
 
 
-async def a_world() -> World:
-    """A world whose creator has her funds."""
-    world = World()
+async def a_world(release: str | None = None) -> World:
+    """A world whose creator has her funds; committed by rename on a release that was measured."""
+    world = World() if release is None else World(release, by_rename_on(release))
     await world.found()
     return world
 
@@ -233,7 +234,11 @@ def a_bounty(deadline: datetime | None = None) -> Bounty:
 def statuses_ever(mock: MockNexus) -> list[str]:
     """Every status that the bounty's document was ever really in, tombstones aside."""
     path = f"/zones/default/bounties/{BOUNTY_ID}.json"
-    written = [msgspec.json.decode(entry.content or b"{}") for entry in mock.history(path)]
+    written = [
+        msgspec.json.decode(entry.content)
+        for entry in mock.log
+        if entry.content is not None and committed.is_commit_of(entry.path, path)
+    ]
     return [
         each["status"]
         for each in written

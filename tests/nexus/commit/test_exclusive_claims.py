@@ -33,6 +33,10 @@ WAYS = pytest.mark.parametrize(
     ("release", "commit", "atomic"),
     [
         pytest.param("0.7.0", RenameCommit, False, id="rename-racing"),
+        pytest.param("0.10", RenameCommit, None, id="rename-constant"),
+        pytest.param(
+            "0.9.26", partial(RenameCommit, quirks=QUIRKS["0.9.26"]), None, id="rename-stale"
+        ),
         pytest.param("0.9", partial(RenameCommit, quirks=QUIRKS["0.9"]), None, id="rename-odd"),
         pytest.param("0.7.0", ConditionalCommit, True, id="conditional-atomic"),
     ],

@@ -1,4 +1,4 @@
-"""The contracts of the stores, committed by rename on a server whose preconditions race."""
+"""The contracts of the stores, committed by rename on a server whose preconditions decide nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ MORE: list[tuple[str, StorageEncoding]] = [
     ("0.9", "raw"),
     ("0.7.0", "base64"),
     ("0.5.6", "raw"),
-    ("0.10", "raw"),
+    ("0.9.26", "raw"),
+    ("0.10", "base64"),
 ]
 SERVERS = [
     pytest.param(("0.7.0", "raw"), id="0.7.0-raw"),
+    pytest.param(("0.10", "raw"), id="0.10-raw"),
     *(pytest.param(each, id="-".join(each), marks=pytest.mark.exhaustive) for each in MORE),
 ]
 
@@ -29,9 +31,8 @@ SERVERS = [
 def by_rename(
     personality: str, encoding: StorageEncoding, clock: ManualClock
 ) -> tuple[NexusClient, RenameCommit]:
-    """A client of a server whose preconditions race, or drop what they acknowledge."""
-    atomic = None if personality == "0.9" else False
-    mock = MockNexus(personality, atomic=atomic, rename_delay=0, clock=clock)
+    """A client of a server whose preconditions decide nothing."""
+    mock = MockNexus(personality, rename_delay=0, clock=clock)
     settings = NexusSettings(storage_encoding=encoding, retry_base=0.001)
     client = NexusClient("http://nexus", settings=settings, transport=mock.transport())
     return client, RenameCommit(client, QUIRKS[personality])
