@@ -195,8 +195,8 @@ def request_trials(
     for number in range(1, calm.requests + 1):
         request = f"{case.name} {impatient} #{number}"
         for fault in sampled(ONE_OF_A_KIND, request) if sample else EVERY_FAULT:
-            way = {"impatient": impatient, "release": release}
-            yield run(attempt(case, fault=fault, number=number, **way))
+            trial = attempt(case, fault=fault, number=number, impatient=impatient, release=release)
+            yield run(trial)
 
 
 def ledger_trials(case: Case, release: str | None = None) -> Iterator[Trial]:

@@ -17,9 +17,11 @@ STARTS: Final = (
     "overdue",
     "overdue claimed",
 )
-SERVERS: Final = ("0.10", "0.7.0", "0.9")
-"""One whose preconditions are atomic, and two on which commits are made by rename."""
+ATOMIC: Final = "0.10-hypothetical"
+SERVERS: Final = (ATOMIC, "0.7.0", "0.9", "0.10", "0.9.26")
+"""One whose preconditions are atomic, and those on which commits are made by rename."""
 ETAGS: Final = ("content", "version")
+"""What etags of the first may be; those of the others are as they are measured."""
 SKEWS: Final = (0, 0, 0, 60, -60)
 """Seconds by which clocks are wrong: well within the grace period, as the README asks for."""
 
@@ -49,7 +51,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     start: str
     actors: tuple[Actor, ...]
-    server: str = "0.10"
+    server: str = ATOMIC
     etag: str = "content"
     thorough: bool = False
     """Reconcile even when nothing seems to need it, to see that it harms nothing."""
@@ -98,7 +100,7 @@ def drawn(random: Random) -> Scenario:
         start=start,
         actors=tuple(actors),
         server=server,
-        etag=random.choice((*ETAGS, "content")) if server == "0.10" else "content",
+        etag=random.choice((*ETAGS, "content")) if server == ATOMIC else "content",
         thorough=random.random() < 0.06,
     )
 

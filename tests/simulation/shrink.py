@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
-from tests.simulation.scenario import Actor, Scenario, Schedule
+from tests.simulation.scenario import ATOMIC, Actor, Scenario, Schedule
 
 _MOVING = re.compile(r"\[.*?\]|'[^']*'|[0-9a-f]{12,}|#\d+|\d+ requests")
 
@@ -61,8 +61,8 @@ def _smaller_scenarios(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, actors=(*actors[:at], simpler, *actors[at + 1 :]))
     if scenario.thorough:
         yield replace(scenario, thorough=False)
-    if scenario.server != "0.10":
-        yield replace(scenario, server="0.10")
+    if scenario.server != ATOMIC:
+        yield replace(scenario, server=ATOMIC)
     if scenario.etag != "content":
         yield replace(scenario, etag="content")
 

@@ -14,11 +14,11 @@ from nexus_bounty import ConditionalCommit, Contribution
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import CoreState
-from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.create import _draft as draft_of
 from nexus_bounty.testing.virtual_time import EPOCH, VirtualTimeLoop, wall_clock
+from tests.simulation.scenario import ATOMIC, SERVERS
+from tests.support.racing import by_rename_on
 from tests.support.world import ALICE, BOB, BOUNTY_ID, CID, Strategy, World, a_bounty
 
 OTHER_CID: Final = "cid-2"
@@ -116,16 +116,14 @@ async def _made(name: str, server: str, etag: str) -> Start:
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
-    "0.10": ConditionalCommit,
-    "0.7.0": RenameCommit,
-    "0.9": lambda client: RenameCommit(client, RenameQuirks(loses_content=True)),
+    name: ConditionalCommit if name == ATOMIC else by_rename_on(name) for name in SERVERS
 }
 """How documents are committed on each server: by preconditions where they are atomic."""
 
 
 def a_server(name: str, etag: Any) -> MockNexus:
-    """A server that answers as that release does; 0.10 as one process of it."""
-    return MockNexus(name, etag=etag, clock=wall_clock)
+    """A server that answers as that release does, but for the etags of one."""
+    return MockNexus(name, etag=etag if name == ATOMIC else None, clock=wall_clock)
 
 
 def a_world(begin: Start, mock: MockNexus) -> World:

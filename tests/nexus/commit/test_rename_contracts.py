@@ -1,4 +1,4 @@
-"""The contracts of the stores, committed by rename on a server whose preconditions decide nothing."""
+"""The contracts of the stores, committed by rename where preconditions decide nothing."""
 
 from __future__ import annotations
 
