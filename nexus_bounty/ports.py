@@ -473,6 +473,16 @@ class ContributionStore(Protocol):
 
 
 @runtime_checkable
+class InZone(Protocol):
+    """A claim store that keeps claims in a zone, where every program looks for them."""
+
+    @property
+    def zone_id(self) -> str:
+        """The zone."""
+        ...
+
+
+@runtime_checkable
 class CleansUp(Protocol):
     """A store that can remove what its commits leave behind in batches, off the critical path."""
 

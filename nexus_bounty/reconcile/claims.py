@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 
+from nexus_bounty.idempotency import derived_id
 from nexus_bounty.lifecycle import swept_for
-from nexus_bounty.models import Bounty, BountyQuery, Claim
+from nexus_bounty.models import AgentIdentity, Bounty, BountyQuery, Claim
 from nexus_bounty.operations.claim import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
+from nexus_bounty.ports import InZone
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Claimer, Repair
 
 _PREFIX = target_of("")
+_RECONCILER: Final = AgentIdentity(agent_id="nexus-bounty")
+_WHILE_REOPENING: Final = timedelta(minutes=5)
 _CHANGED = "nothing: somebody has seen to it meanwhile"
 
 
@@ -32,7 +38,12 @@ class OrphanClaims:
 
 
 class AbandonedBounties:
-    """Claimed bounties whose claimer let the lease run out: others may have them."""
+    """Claimed bounties whose claimer let the lease run out, or whose lease is gone: others may.
+
+    That no record of a lease is found proves nothing where claimers may keep theirs elsewhere. It
+    is believed of claims that lie in the zone for all to see, and of what our own operations
+    claimed; and only while the reconciler itself holds the lease, which nobody else then does.
+    """
 
     name = "abandoned bounties"
 
@@ -46,11 +57,61 @@ class AbandonedBounties:
             )
             for bounty in page:
                 claim = claims.get(bounty.claim_id or "")
-                if claim is None or claim.holds(scope.now) or bounty.deadline <= scope.now:
+                if bounty.deadline <= scope.now:
+                    continue
+                if claim is None:
+                    if problem := await _without_lease(services, bounty):
+                        yield problem
+                    continue
+                if claim.holds(scope.now):
                     continue
                 lapsed_just_now = claim.holds(scope.now - scope.grace)
                 touched = claim.lease_expires_at if lapsed_just_now else bounty.updated_at
                 yield _abandoned(services, bounty, claim, touched)
+
+
+async def _without_lease(services: Services, bounty: Bounty) -> Problem | None:
+    """What is wrong with a claimed bounty of whose lease there is no record, if that is so."""
+    if not await _would_be_recorded(services, bounty):
+        return None
+    if await services.claims.active_claims(target_of(bounty.bounty_id)):
+        return None  # its claimer renews another one, or somebody else is about to claim it
+    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
+    what = f"is claimed by {holder!r}, of whose lease there is no record"
+    return Problem(
+        bounty.bounty_id, what, partial(_reopen, services, bounty), touched=bounty.updated_at
+    )
+
+
+async def _would_be_recorded(services: Services, bounty: Bounty) -> bool:
+    """Whether the lease of a claimed bounty was kept where these services look for it."""
+    if isinstance(services.claims, InZone):
+        return True
+    history = await services.store.get_history(bounty.bounty_id)
+    return bounty.claim_id is not None and any(
+        record.key.endswith(":claim")
+        and derived_id("claim", record.key[: -len(":claim")]) == bounty.claim_id
+        for record in history
+        if not record.aborted
+    )
+
+
+async def _reopen(services: Services, bounty: Bounty) -> str:
+    """Release a bounty while its lease is held here: only so nobody else can be at work on it."""
+    if await services.store.get_bounty(bounty.bounty_id) != bounty or bounty.claimed_by is None:
+        return _CHANGED
+    held = await services.claims.create_claim(
+        target_of(bounty.bounty_id),
+        _RECONCILER,
+        claim_id=derived_id("claim", services.key(None)),
+        lease=_WHILE_REOPENING,
+        intent_summary="reopening it: there is no record of its lease",
+    )
+    try:
+        await committed(services.store.release_bounty(bounty.bounty_id, bounty.claimed_by), [])
+    finally:
+        await services.claims.release(held.claim_id)
+    return "released for others to claim"
 
 
 async def _leases(scope: Scope) -> AsyncIterator[Claim]:

@@ -194,6 +194,18 @@ async def _lease_run_out(hands: Hands) -> None:
     await hands.operations.claim(BOUNTY_ID, BOB, lease=MINUTE)
 
 
+async def _lease_gone(hands: Hands) -> None:
+    """As the peer deletes old claims, or a person."""
+    await hands.claimed()
+    claim = document(hands.world.mock)["claimId"]  # type: ignore[index]
+    await hands.client.delete(ZONE.claim(claim))
+
+
+async def _lease_and_lock_gone(hands: Hands) -> None:
+    await _lease_gone(hands)
+    await hands.client.write(ZONE.target_lock(target_of(BOUNTY_ID)), b"")
+
+
 async def _stale_marker(hands: Hands) -> None:
     await hands.claimed()
     await hands.client.cleanup.flush()
@@ -292,6 +304,10 @@ STRANDED = (
         subject="stray",
     ),
     Stranded("abandoned", _lease_run_out, "abandoned bounties", "open", "held"),
+    Stranded("lease gone", _lease_gone, "abandoned bounties", "open", "held"),
+    Stranded(
+        "lease gone and lock emptied", _lease_and_lock_gone, "abandoned bounties", "open", "held"
+    ),
     Stranded("stale marker", _stale_marker, "index markers", "claimed", "held"),
     Stranded("missing marker", _missing_marker, "index markers", "open", "held"),
 )

@@ -101,6 +101,11 @@ class NexusClaimStore:
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
         return other
 
+    @property
+    def zone_id(self) -> str:
+        """The zone whose claims these are."""
+        return self._zone.zone_id
+
     async def __aenter__(self) -> Self:
         """The store itself."""
         return self
