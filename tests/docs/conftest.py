@@ -32,6 +32,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert warm.stdout.readline() == "ready\n"
         yield folder / "bin"
         warm.terminate()
+        warm.wait()
 
 
 @pytest.fixture

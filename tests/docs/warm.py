@@ -15,11 +15,11 @@ import json
 import os
 import pkgutil
 import runpy
-import signal
 import socket
 import struct
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,17 @@ from nexus_bounty.cli import main as run_nexus_bounty
 
 ALSO = (
     "aiohttp",
+    "anyio._backends._asyncio",
+    "certifi",
+    "httpcore",
     "httptools",
     "nexus_bounty.cli.app",
+    "nexus_bounty.cli.command",
+    "nexus_bounty.cli.failures",
     "nexus_bounty.memory",
     "nexus_bounty.mock",
     "nexus_bounty.sync",
-    "nexus_bounty_sqlite",
+    "nexus_bounty_sqlite.urls",
     "pytest",
     "starlette.routing",
     "uvicorn",
@@ -63,12 +68,17 @@ def serve(path: str) -> None:
     sys.stdout.flush()
     while True:
         client, _ = server.accept()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that answer are nobody's to wait for
         if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             server.close()
             return _answer(client)
         client.close()
+        _forget_the_ended()
+
+
+def _forget_the_ended() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _answer(client: socket.socket) -> None:
