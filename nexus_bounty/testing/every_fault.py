@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -62,6 +63,7 @@ def steps_of(operation: str | Work, *, after: Iterable[Work] = ()) -> list[str]:
 
     Raises:
         ValueError: No operation has that name.
+        TypeError: It is no coroutine function, or takes what no fixture gives.
     """
     if isinstance(operation, str):
         if operation not in _KNOWN:
@@ -71,6 +73,8 @@ def steps_of(operation: str | Work, *, after: Iterable[Work] = ()) -> list[str]:
         *before, work = _KNOWN[operation]
     else:
         before, work = [], operation
+        if not inspect.iscoroutinefunction(work):
+            raise TypeError(f"{work} is no coroutine function: name the operation instead")
     return asyncio.run(_steps([*before, *after], work))
 
 

@@ -158,8 +158,11 @@ EVERY = """
         for wrong in ({"operation": "clam"}, {"operation": "claim", "kinds": ["nonsense"]}):
             with pytest.raises(ValueError):
                 parametrize_faults(**wrong)
+        async def strange(something): ...
         with pytest.raises(TypeError, match="takes something"):
-            steps_of(lambda something: None)
+            steps_of(strange)
+        with pytest.raises(TypeError, match="no coroutine function"):
+            steps_of(lambda: None)
 """
 
 LAZY = """
