@@ -61,29 +61,54 @@ class BountyStore(Protocol):
 
         With `relative_deadline` the deadline was reckoned from the moment of the call, and is no
         part of what makes a repeat the same operation.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
         """
         ...
 
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
-        """The bounty as it stands, or `None`; if not `fresh`, it may be as it was last seen."""
+        """The bounty as it stands, or `None`; if not `fresh`, it may be as it was last seen.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         ...
 
     async def get_bounties(self, bounty_ids: Sequence[str]) -> dict[str, Bounty]:
-        """Those of the bounties that exist and can be read, by their ids."""
+        """Those of the bounties that exist and can be read, by their ids.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def list_bounties(self, query: BountyQuery | None = None) -> list[Bounty]:
-        """The bounties that match, newest first."""
+        """The bounties that match, newest first.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
-        """How many bounties match, `limit` and `offset` aside."""
+        """How many bounties match, `limit` and `offset` aside.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def fund_bounty(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
     ) -> Bounty:
-        """`draft → open`, naming the reservation that holds its credits."""
+        """`draft → open`, naming the reservation that holds its credits.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def claim_bounty(
@@ -98,45 +123,87 @@ class BountyStore(Protocol):
         """`open → claimed`; `claimed → claimed` renews for the same agent.
 
         With `once`, a `claim_id` that was given back is refused while the bounty is open.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
         """
         ...
 
     async def release_bounty(
         self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
     ) -> Bounty:
-        """`claimed → open`, by the agent that claimed it."""
+        """`claimed → open`, by the agent that claimed it.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def begin_settlement(
         self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
     ) -> Bounty:
-        """`claimed → pending_settlement`, the pivot: from here only forward."""
+        """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def complete_bounty(
         self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
     ) -> Bounty:
-        """`claimed` or `pending_settlement` `→ completed`."""
+        """`claimed` or `pending_settlement` `→ completed`.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def settle_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
-        """`pending_settlement` or `completed` `→ settled`."""
+        """`pending_settlement` or `completed` `→ settled`.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
-        """`open` or `claimed` `→ expired`."""
+        """`open` or `claimed` `→ expired`.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
-        """`draft`, `open` or `claimed` `→ cancelled`."""
+        """`draft`, `open` or `claimed` `→ cancelled`.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
-        """The operations that the bounty remembers, oldest first, fences included."""
+        """The operations that the bounty remembers, oldest first, fences included.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         ...
 
     async def collect_leftovers(self) -> list[str]:
-        """Remove what nothing can need any more; returns the ids it removed."""
+        """Remove what nothing can need any more; returns the ids it removed.
+
+        Raises:
+            NexusError: Not all could be removed (another store raises an error of its own).
+        """
         ...
 
     async def resolve_operation(
@@ -145,56 +212,103 @@ class BountyStore(Protocol):
         """Make it definite what became of an operation: one that is not found never will land.
 
         What keeps it out also gives back the claim `giving_back`, see `claim_bounty`.
+
+        Raises:
+            CommitUnknownError: It is still not definite: ask again.
         """
         ...
 
     def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
-        """Every bounty that matches, in no order, without loading them all."""
+        """Every bounty that matches, in no order, without loading them all.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
         """The ids of all bounties that may be in `status`, without loading bounties.
 
         In an order of their own; pass the last id as `after` to resume.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
         """
         ...
 
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed."""
+        """The open and claimed bounties whose deadline has passed.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def record_reward(
         self, reward: RewardRecord, *, idempotency_key: str | None = None
     ) -> RewardRecord:
-        """Keep a reward; the same `reward_id` again is a no-op."""
+        """Keep a reward; the same `reward_id` again is a no-op.
+
+        Raises:
+            PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
+                class.
+        """
         ...
 
     async def has_reward(self, reward_id: str) -> bool:
-        """Whether the reward is recorded."""
+        """Whether the reward is recorded.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         ...
 
     async def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
-        """Those of the rewards that are recorded."""
+        """Those of the rewards that are recorded.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
-        """The rewards that match, newest first."""
+        """The rewards that match, newest first.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def repair_index(self, bounty_id: str | None = None) -> list[IndexStatus]:
-        """Make the status markers of one bounty, or of all, say what the documents say."""
+        """Make the status markers of one bounty, or of all, say what the documents say.
+
+        Raises:
+            NexusError: Not all could be repaired (another store raises an error of its own).
+        """
         ...
 
     async def list_index_statuses(self) -> list[IndexStatus]:
-        """How each status index compares with the documents, without changing anything."""
+        """How each status index compares with the documents, without changing anything.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
-        """The same a page at a time; resumes after the page that ended with `after`."""
+        """The same a page at a time; resumes after the page that ended with `after`.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
-        """Repair reported faults; return those unrepaired."""
+        """Repair reported faults; return those unrepaired.
+
+        Raises:
+            NexusError: They could not be written (another store raises an error of its own).
+        """
         ...
 
     async def close(self) -> None:
@@ -243,11 +357,19 @@ class ClaimStore(Protocol):
         ...
 
     async def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`."""
+        """The claim as it stands, or `None`.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         ...
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids."""
+        """Those of the claims that exist, by their ids.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def heartbeat(
@@ -274,7 +396,12 @@ class ClaimStore(Protocol):
         ...
 
     async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
-        """End the claim because its work is done; a claim already completed stays so."""
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It has ended otherwise (pre-commit).
+        """
         ...
 
     async def expire_stale(
@@ -283,34 +410,56 @@ class ClaimStore(Protocol):
         """End every active claim whose lease has run out; returns those it ended.
 
         With `stalled_for` those, too, whose agents have not been heard of for so long.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
         """
         ...
 
     async def detect_stalled(
         self, stalled_for: timedelta, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target, but whose agents were not heard of for so long."""
+        """The claims that hold their target, but whose agents were not heard of for so long.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
-        """The claims that match, ended ones included, newest first."""
+        """The claims that match, ended ones included, newest first.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
         A retention shorter than a repeat may come after is refused.
+
+        Raises:
+            NexusError: Not all could be removed (another store raises an error of its own).
         """
         ...
 
     async def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target at `now`."""
+        """The claims that hold their target at `now`.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, without loading them all."""
+        """Every claim that holds its target at `now`, in no order, without loading them all.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         ...
 
     async def close(self) -> None:
@@ -439,15 +588,27 @@ class CreditsService(Protocol):
         ...
 
     async def balance(self, account: str) -> Balance:
-        """What the account has; an account never heard of has nothing."""
+        """What the account has; an account never heard of has nothing.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         ...
 
     async def get_reservation(self, reservation_id: str) -> Reservation | None:
-        """The reservation as it stands, or `None`."""
+        """The reservation as it stands, or `None`.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         ...
 
     def reservations(self, status: ReservationStatus | None = None) -> AsyncIterator[Reservation]:
-        """Every reservation (in `status`), oldest first, without loading them all."""
+        """Every reservation (in `status`), oldest first, without loading them all.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         ...
 
     async def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
@@ -468,7 +629,11 @@ class ContributionStore(Protocol):
     """Where delivered work is looked up."""
 
     async def get(self, cid: str) -> Contribution | None:
-        """The contribution with content id `cid`, or `None`."""
+        """The contribution with content id `cid`, or `None`.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         ...
 
 

@@ -153,11 +153,19 @@ class SyncClaimStore(Face[ClaimStore]):
         )
 
     def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`."""
+        """The claim as it stands, or `None`.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.get, claim_id)
 
     def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids."""
+        """Those of the claims that exist, by their ids.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.get_many, claim_ids)
 
     def heartbeat(
@@ -188,7 +196,12 @@ class SyncClaimStore(Face[ClaimStore]):
         )
 
     def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
-        """End the claim because its work is done; a claim already completed stays so."""
+        """End the claim because its work is done; a claim already completed stays so.
+
+        Raises:
+            ClaimNotFoundError: There is no such claim (pre-commit).
+            ClaimStateError: It has ended otherwise (pre-commit).
+        """
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
 
     def expire_stale(
@@ -197,32 +210,54 @@ class SyncClaimStore(Face[ClaimStore]):
         """End every active claim whose lease has run out; returns those it ended.
 
         With `stalled_for` those, too, whose agents have not been heard of for so long.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
         """
         return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
 
     def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
-        """The claims that hold their target, but whose agents were not heard of for so long."""
+        """The claims that hold their target, but whose agents were not heard of for so long.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.detect_stalled, stalled_for, now)
 
     def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
-        """The claims that match, ended ones included, newest first."""
+        """The claims that match, ended ones included, newest first.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.list_claims, query)
 
     def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
         A retention shorter than a repeat may come after is refused.
+
+        Raises:
+            NexusError: Not all could be removed (another store raises an error of its own).
         """
         return self._run(self.wrapped.clean_completed, retention)
 
     def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target at `now`."""
+        """The claims that hold their target at `now`.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
     def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, without loading them all."""
+        """Every claim that holds its target at `now`, in no order, without loading them all.
+
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
         return self._iterate(self.wrapped.walk_active_claims, now)
 
 
@@ -233,7 +268,11 @@ class SyncContributionStore(Face[ContributionStore]):
         super().__init__(owner, lambda: service)
 
     def get(self, cid: str) -> Contribution | None:
-        """The contribution with content id `cid`, or `None`."""
+        """The contribution with content id `cid`, or `None`.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
         return self._run(self.wrapped.get, cid)
 
 
@@ -307,15 +346,27 @@ class SyncCreditsService(Face[CreditsService]):
         )
 
     def balance(self, account: str) -> Balance:
-        """What the account has; an account never heard of has nothing."""
+        """What the account has; an account never heard of has nothing.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return self._run(self.wrapped.balance, account)
 
     def get_reservation(self, reservation_id: str) -> Reservation | None:
-        """The reservation as it stands, or `None`."""
+        """The reservation as it stands, or `None`.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return self._run(self.wrapped.get_reservation, reservation_id)
 
     def reservations(self, status: ReservationStatus | None = None) -> Iterator[Reservation]:
-        """Every reservation (in `status`), oldest first, without loading them all."""
+        """Every reservation (in `status`), oldest first, without loading them all.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return self._iterate(self.wrapped.reservations, status)
 
     def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
@@ -391,21 +442,37 @@ class SyncNexusClient(Face[NexusClient]):
         *,
         deadline: Deadline | None = None,
     ) -> T:
-        """Send one JSON-RPC request without retries (for the probe)."""
+        """Send one JSON-RPC request without retries (for the probe).
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
+        """
         return self._run(self.wrapped.call, method, params, decoder, deadline=deadline)
 
     def ask(self, route: str, *, deadline: Deadline | None = None) -> Any:
-        """What the server answers to a GET outside JSON-RPC, as plain values."""
+        """What the server answers to a GET outside JSON-RPC, as plain values.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
+        """
         return self._run(self.wrapped.ask, route, deadline=deadline)
 
     def read(self, path: str, *, deadline: Deadline | None = None) -> File | None:
-        """The file with its etag, in one request; `None` if it is missing."""
+        """The file with its etag, in one request; `None` if it is missing.
+
+        Raises:
+            NexusError: It could not be read.
+        """
         return self._run(self.wrapped.read, path, deadline=deadline)
 
     def read_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
     ) -> list[File | None]:
-        """The files at `paths`, in their order; in bulk where the server can."""
+        """The files at `paths`, in their order; in bulk where the server can.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.read_many, paths, deadline=deadline)
 
     def write(
@@ -427,6 +494,9 @@ class SyncNexusClient(Face[NexusClient]):
             if_none_match: Write only if there is no file.
             idempotent: Writing this again later would do no harm, whatever others do.
             deadline: When to stop trying.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         return self._run(
             self.wrapped.write,
@@ -442,6 +512,9 @@ class SyncNexusClient(Face[NexusClient]):
         """Delete a file that nobody will need again, so that repeats are harmless.
 
         Returns `False` if it was provably not there.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         return self._run(self.wrapped.delete, path, deadline=deadline)
 
@@ -449,6 +522,9 @@ class SyncNexusClient(Face[NexusClient]):
         """Write files that it does no harm to write again; in bulk where the server can.
 
         Without preconditions; when it fails, any of them may have been written.
+
+        Raises:
+            NexusError: The server did not acknowledge all of them; some may be written.
         """
         return self._run(self.wrapped.write_many, files, deadline=deadline)
 
@@ -458,28 +534,45 @@ class SyncNexusClient(Face[NexusClient]):
         """Delete files that nobody will need again; in bulk where the server can.
 
         Returns those that are still there.
+
+        Raises:
+            NexusError: The server did not acknowledge all of them; some may be gone.
         """
         return self._run(self.wrapped.delete_many, paths, deadline=deadline)
 
     def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
-        """Whether there is a file at `path`."""
+        """Whether there is a file at `path`.
+
+        Raises:
+            NexusError: It could not be found out.
+        """
         return self._run(self.wrapped.exists, path, deadline=deadline)
 
     def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
         """The etag of the file at `path`, without its content; `None` if it is missing.
 
         Only 0.9 and later can say it.
+
+        Raises:
+            NexusError: It could not be found out.
         """
         return self._run(self.wrapped.etag, path, deadline=deadline)
 
     def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
-        """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
+        """Whether there is a file at each of `paths`, in their order; in bulk where possible.
+
+        Raises:
+            NexusError: It could not be found out.
+        """
         return self._run(self.wrapped.exist, paths, deadline=deadline)
 
     def rename(self, source: str, target: str, *, deadline: Deadline | None = None) -> None:
         """Move a file onto a name that must be free.
 
         That the source is missing is ambiguous: it may be the echo of our own success.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         return self._run(self.wrapped.rename, source, target, deadline=deadline)
 
@@ -494,6 +587,9 @@ class SyncNexusClient(Face[NexusClient]):
         """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry may have only its path.
+
+        Raises:
+            NexusError: They could not be read any further.
         """
         return self._iterate(
             self.wrapped.walk, directory, recursive=recursive, details=details, deadline=deadline
@@ -511,6 +607,9 @@ class SyncNexusClient(Face[NexusClient]):
 
         A page of them; all of them at once where pages of the server could lose one. Nothing is
         remembered in between, so whoever knows a path can go on from there, at any later time.
+
+        Raises:
+            NexusError: It could not be read.
         """
         return self._run(
             self.wrapped.page, directory, after, recursive=recursive, deadline=deadline
@@ -520,11 +619,18 @@ class SyncNexusClient(Face[NexusClient]):
         """The etags of the files in `directory` whose paths come after `after`, in one request.
 
         Of a page of them, or of all where pages of the server could lose one.
+
+        Raises:
+            NexusError: They could not be read.
         """
         return self._run(self.wrapped.etags, directory, after, deadline=deadline)
 
     def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
-        """The paths of all files directly in `directory`; none if it is missing."""
+        """The paths of all files directly in `directory`; none if it is missing.
+
+        Raises:
+            NexusError: It could not be read.
+        """
         return self._run(self.wrapped.list, directory, deadline=deadline)
 
 
@@ -607,6 +713,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
 
         `unreadable` gets what is wrong with documents that cannot be understood, by their ids:
         they are left out, and may be some of those asked for.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
         """
         return self._run(self.wrapped.list_bounties, query, unreadable=unreadable)
 
@@ -616,6 +726,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """Every bounty that matches, in no order, holding one page of documents at a time.
 
         `unreadable` gets what is left out, as in `list_bounties`.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read any further.
         """
         return self._iterate(self.wrapped.walk_bounties, query, unreadable=unreadable)
 
@@ -623,17 +737,29 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
 
         In an order of their own; pass the last id as `after` to resume.
+
+        Raises:
+            NexusError: They could not be read any further.
         """
         return self._iterate(self.wrapped.walk_ids, status, after)
 
     def count_bounties(self, query: BountyQuery | None = None) -> int:
-        """How many bounties match, `limit` and `offset` aside."""
+        """How many bounties match, `limit` and `offset` aside.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.count_bounties, query)
 
     def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
         """The open and claimed bounties whose deadline has passed, newest first.
 
         Deadlines once seen are believed for half an hour at least: no transition changes them.
+
+        Raises:
+            InvalidInputError: `now` is no aware time; nothing was sent.
+            NexusError: They could not be read.
         """
         return self._run(self.wrapped.find_expired_bounties, now)
 
@@ -773,7 +899,9 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         gives back the claim `giving_back`, so that no claim with `once` can be made with it.
 
         Raises:
-            CommitUnknownError: Still neither could be proven.
+            InvalidInputError: The id or the key cannot be; nothing was sent.
+            CommitUnknownError: Still neither could be proven; never another `PreCommitError`, which
+                a caller would take for one about the operation.
         """
         return self._run(
             self.wrapped.resolve_operation, bounty_id, idempotency_key, giving_back=giving_back
@@ -793,30 +921,55 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.record_reward, reward, idempotency_key=idempotency_key)
 
     def has_reward(self, reward_id: str) -> bool:
-        """Whether the reward is recorded."""
+        """Whether the reward is recorded.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+            NexusError: It could not be read.
+        """
         return self._run(self.wrapped.has_reward, reward_id)
 
     def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
-        """Those of the rewards that are recorded; read in bulk."""
+        """Those of the rewards that are recorded; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.recorded_rewards, reward_ids)
 
     def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
-        """The rewards that match, newest first."""
+        """The rewards that match, newest first.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.list_rewards, query)
 
     def list_index_statuses(self) -> list[IndexStatus]:
-        """How each status index compares with the documents; changes nothing."""
+        """How each status index compares with the documents; changes nothing.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.list_index_statuses)
 
     def audit_index(self, after: str = "") -> Iterator[IndexPage]:
         """What is wrong with the status index, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit.
+
+        Raises:
+            NexusError: The files could not be read any further.
         """
         return self._iterate(self.wrapped.audit_index, after)
 
     def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
-        """Write markers that an audit found missing and remove stale ones; returns what is left."""
+        """Write markers that an audit found missing and remove stale ones; returns what is left.
+
+        Raises:
+            NexusError: Markers could not be written or removed; another repair does the rest.
+        """
         return self._run(self.wrapped.repair_markers, faults)
 
     def collect_leftovers(self) -> list[str]:
@@ -824,6 +977,9 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
 
         Tombstones stay: no delete on Nexus can be conditional, and one that arrives late would
         take whatever was created in the tombstone's place.
+
+        Raises:
+            NexusError: Not everything could be read or removed; another call does the rest.
         """
         return self._run(self.wrapped.collect_leftovers)
 
@@ -832,6 +988,9 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
 
         Returns what was found, and so was repaired. A marker that may announce a commit still to
         come is left alone until no request can be under way any more.
+
+        Raises:
+            NexusError: Not everything could be read or repaired; another call does the rest.
         """
         return self._run(self.wrapped.repair_index, bounty_id)
 
@@ -867,6 +1026,11 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
             clock=clock,
             observers=observers,
         )
+
+    @property
+    def zone_id(self) -> str:
+        """The zone whose claims these are."""
+        return self.wrapped.zone_id
 
     def claim_or_renew(
         self,
@@ -929,11 +1093,21 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         )
 
     def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`."""
+        """The claim as it stands, or `None`.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a claim.
+        """
         return self._run(self.wrapped.get, claim_id)
 
     def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids; read in bulk."""
+        """Those of the claims that exist, by their ids; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.get_many, claim_ids)
 
     def list_claims(
@@ -994,11 +1168,19 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         """End every active claim whose lease has run out; returns those it ended.
 
         With `stalled_for` those, too, whose agents have not been heard of for so long.
+
+        Raises:
+            NexusError: They could not be read.
         """
         return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
 
     def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
-        """The claims that hold their target, but whose agents were not heard of for so long."""
+        """The claims that hold their target, but whose agents were not heard of for so long.
+
+        Raises:
+            InvalidInputError: `stalled_for` is no duration; nothing was sent.
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.detect_stalled, stalled_for, now)
 
     def clean_completed(self, retention: timedelta) -> int:
@@ -1015,15 +1197,28 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
     def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target at `now`, oldest first."""
+        """The claims that hold their target at `now`, oldest first.
+
+        Raises:
+            InvalidInputError: `target_ref` cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
     def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
+        """Every claim that holds its target at `now`, in no order, holding one batch at a time.
+
+        Raises:
+            NexusError: They could not be read any further.
+        """
         return self._iterate(self.wrapped.walk_active_claims, now)
 
     def collect_leftovers(self) -> list[str]:
-        """Remove what commits left behind and no request can need any more; returns the paths."""
+        """Remove what commits left behind and no request can need any more; returns the paths.
+
+        Raises:
+            NexusError: Not everything could be read or removed; another call does the rest.
+        """
         return self._run(self.wrapped.collect_leftovers)
 
 

@@ -65,6 +65,7 @@ from nexus_bounty.outcomes import (
     BountyStateError,
     Outcome,
     PostCommitError,
+    PreCommitError,
     Proof,
     Resolution,
 )
@@ -202,6 +203,10 @@ class NexusBountyStore:
 
         `unreadable` gets what is wrong with documents that cannot be understood, by their ids:
         they are left out, and may be some of those asked for.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
         """
         return await self._listing.select(query or BountyQuery(), unreadable)
 
@@ -211,6 +216,10 @@ class NexusBountyStore:
         """Every bounty that matches, in no order, holding one page of documents at a time.
 
         `unreadable` gets what is left out, as in `list_bounties`.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read any further.
         """
         return self._listing.walk(query or BountyQuery(), unreadable)
 
@@ -218,17 +227,29 @@ class NexusBountyStore:
         """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
 
         In an order of their own; pass the last id as `after` to resume.
+
+        Raises:
+            NexusError: They could not be read any further.
         """
         return self._index.walk_ids(status, after)
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
-        """How many bounties match, `limit` and `offset` aside."""
+        """How many bounties match, `limit` and `offset` aside.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         return await self._listing.count(query or BountyQuery())
 
     async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
         """The open and claimed bounties whose deadline has passed, newest first.
 
         Deadlines once seen are believed for half an hour at least: no transition changes them.
+
+        Raises:
+            InvalidInputError: `now` is no aware time; nothing was sent.
+            NexusError: They could not be read.
         """
         if now is not None:
             check_time("now", now)
@@ -498,14 +519,20 @@ class NexusBountyStore:
         gives back the claim `giving_back`, so that no claim with `once` can be made with it.
 
         Raises:
-            CommitUnknownError: Still neither could be proven.
+            InvalidInputError: The id or the key cannot be; nothing was sent.
+            CommitUnknownError: Still neither could be proven; never another `PreCommitError`, which
+                a caller would take for one about the operation.
         """
         check_id("bounty_id", bounty_id)
         async with self._writer.operation(
             "resolve_operation", "resolve", bounty_id, {}, idempotency_key
         ) as operation:
             operation.giving_back = giving_back
-            return await self._resolve(operation)
+            operation.in_doubt = True  # what cannot be looked at may have happened all the same
+            try:
+                return await self._resolve(operation)
+            except PreCommitError as refusal:  # it speaks of the fence, not of the operation
+                raise operation.unknown(f"it cannot be ruled out: {refusal.message}") from refusal
 
     async def _resolve(self, operation: Operation) -> Resolution:
         bounty_id = operation.record_id
@@ -549,19 +576,37 @@ class NexusBountyStore:
         return await self._rewards.record(reward, idempotency_key)
 
     async def has_reward(self, reward_id: str) -> bool:
-        """Whether the reward is recorded."""
+        """Whether the reward is recorded.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+            NexusError: It could not be read.
+        """
         return await self._rewards.has(reward_id)
 
     async def recorded_rewards(self, reward_ids: Sequence[str]) -> set[str]:
-        """Those of the rewards that are recorded; read in bulk."""
+        """Those of the rewards that are recorded; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return await self._rewards.recorded(reward_ids)
 
     async def list_rewards(self, query: RewardQuery | None = None) -> list[RewardRecord]:
-        """The rewards that match, newest first."""
+        """The rewards that match, newest first.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         return await self._rewards.select(query or RewardQuery())
 
     async def list_index_statuses(self) -> list[IndexStatus]:
-        """How each status index compares with the documents; changes nothing."""
+        """How each status index compares with the documents; changes nothing.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         _, statuses = await self._audit.compare()
         return statuses
 
@@ -569,11 +614,18 @@ class NexusBountyStore:
         """What is wrong with the status index, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit.
+
+        Raises:
+            NexusError: The files could not be read any further.
         """
         return self._audit.pages(after)
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
-        """Write markers that an audit found missing and remove stale ones; returns what is left."""
+        """Write markers that an audit found missing and remove stale ones; returns what is left.
+
+        Raises:
+            NexusError: Markers could not be written or removed; another repair does the rest.
+        """
         return await self._audit.repair(faults)
 
     async def collect_leftovers(self) -> list[str]:
@@ -581,6 +633,9 @@ class NexusBountyStore:
 
         Tombstones stay: no delete on Nexus can be conditional, and one that arrives late would
         take whatever was created in the tombstone's place.
+
+        Raises:
+            NexusError: Not everything could be read or removed; another call does the rest.
         """
         before = self._clock() - self._client.settings.tombstone_retention
         strategy = await self._choice.for_reading(self._client.deadline())
@@ -594,6 +649,9 @@ class NexusBountyStore:
 
         Returns what was found, and so was repaired. A marker that may announce a commit still to
         come is left alone until no request can be under way any more.
+
+        Raises:
+            NexusError: Not everything could be read or repaired; another call does the rest.
         """
         if bounty_id is not None:
             check_id("bounty_id", bounty_id)

@@ -325,7 +325,13 @@ class NexusClaimStore:
     # Keeping and ending
 
     async def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`."""
+        """The claim as it stands, or `None`.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is stored is not a claim.
+        """
         check_id("claim_id", claim_id)
         path = self._zone.claim(claim_id)
         deadline = self._client.deadline()
@@ -334,7 +340,11 @@ class NexusClaimStore:
         return None if document is None else listed(document, to_claim)
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids; read in bulk."""
+        """Those of the claims that exist, by their ids; read in bulk.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         return await self._listing.by_ids(claim_ids)
 
     async def list_claims(
@@ -466,6 +476,9 @@ class NexusClaimStore:
         """End every active claim whose lease has run out; returns those it ended.
 
         With `stalled_for` those, too, whose agents have not been heard of for so long.
+
+        Raises:
+            NexusError: They could not be read.
         """
         if stalled_for is not None:
             check_duration("stalled_for", stalled_for)
@@ -502,7 +515,12 @@ class NexusClaimStore:
     async def detect_stalled(
         self, stalled_for: timedelta, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target, but whose agents were not heard of for so long."""
+        """The claims that hold their target, but whose agents were not heard of for so long.
+
+        Raises:
+            InvalidInputError: `stalled_for` is no duration; nothing was sent.
+            NexusError: They could not be read.
+        """
         check_duration("stalled_for", stalled_for)
         moment = now or self._clock()
         return [
@@ -527,7 +545,12 @@ class NexusClaimStore:
     async def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target at `now`, oldest first."""
+        """The claims that hold their target at `now`, oldest first.
+
+        Raises:
+            InvalidInputError: `target_ref` cannot be; nothing was sent.
+            NexusError: They could not be read.
+        """
         moment = now or self._clock()
         if target_ref is not None:
             return [claim for claim in await self._named_by(target_ref) if claim.holds(moment)]
@@ -535,7 +558,11 @@ class NexusClaimStore:
         return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
 
     async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, holding one batch at a time."""
+        """Every claim that holds its target at `now`, in no order, holding one batch at a time.
+
+        Raises:
+            NexusError: They could not be read any further.
+        """
         moment = now or self._clock()
         async for claim in self._listing.marked():
             if claim.holds(moment):
@@ -556,7 +583,11 @@ class NexusClaimStore:
         return [claim] if claim and claim.target_ref == target_ref else []
 
     async def collect_leftovers(self) -> list[str]:
-        """Remove what commits left behind and no request can need any more; returns the paths."""
+        """Remove what commits left behind and no request can need any more; returns the paths.
+
+        Raises:
+            NexusError: Not everything could be read or removed; another call does the rest.
+        """
         before = self._clock() - self._client.settings.tombstone_retention
         strategy = await self._choice.for_reading(self._client.deadline())
         return [

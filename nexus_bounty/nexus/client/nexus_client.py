@@ -205,16 +205,28 @@ class NexusClient:
         *,
         deadline: Deadline | None = None,
     ) -> T:
-        """Send one JSON-RPC request without retries (for the probe)."""
+        """Send one JSON-RPC request without retries (for the probe).
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
+        """
         path = str(params.get("path", ""))
         return await self._rpc.call(method, path, params, decoder, deadline or self.deadline())
 
     async def ask(self, route: str, *, deadline: Deadline | None = None) -> Any:
-        """What the server answers to a GET outside JSON-RPC, as plain values."""
+        """What the server answers to a GET outside JSON-RPC, as plain values.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
+        """
         return await self._rpc.ask(route, deadline or self.deadline())
 
     async def read(self, path: str, *, deadline: Deadline | None = None) -> File | None:
-        """The file with its etag, in one request; `None` if it is missing."""
+        """The file with its etag, in one request; `None` if it is missing.
+
+        Raises:
+            NexusError: It could not be read.
+        """
         params = {"path": path, "return_metadata": True}
         try:
             reply = await self._sent("read", path, params, wire.files, deadline)
@@ -227,7 +239,11 @@ class NexusClient:
     async def read_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
     ) -> list[File | None]:
-        """The files at `paths`, in their order; in bulk where the server can."""
+        """The files at `paths`, in their order; in bulk where the server can.
+
+        Raises:
+            NexusError: They could not be read.
+        """
         deadline = deadline or self.deadline()
         found: list[File | None] = []
         for batch in self._batches(paths):
@@ -253,6 +269,9 @@ class NexusClient:
             if_none_match: Write only if there is no file.
             idempotent: Writing this again later would do no harm, whatever others do.
             deadline: When to stop trying.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         params: dict[str, Any] = {"path": path, "content": wire.encode_bytes(content)}
         if if_match is not None:
@@ -272,6 +291,9 @@ class NexusClient:
         """Delete a file that nobody will need again, so that repeats are harmless.
 
         Returns `False` if it was provably not there.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         doubts: list[NexusError] = []
         try:
@@ -290,6 +312,9 @@ class NexusClient:
         """Write files that it does no harm to write again; in bulk where the server can.
 
         Without preconditions; when it fails, any of them may have been written.
+
+        Raises:
+            NexusError: The server did not acknowledge all of them; some may be written.
         """
         deadline = deadline or self.deadline()
         for batch in self._batches(list(files)):
@@ -305,6 +330,9 @@ class NexusClient:
         """Delete files that nobody will need again; in bulk where the server can.
 
         Returns those that are still there.
+
+        Raises:
+            NexusError: The server did not acknowledge all of them; some may be gone.
         """
         deadline = deadline or self.deadline()
         failed: list[str] = []
@@ -320,7 +348,11 @@ class NexusClient:
         return await self.delete_many(paths, deadline=deadline)
 
     async def exists(self, path: str, *, deadline: Deadline | None = None) -> bool:
-        """Whether there is a file at `path`."""
+        """Whether there is a file at `path`.
+
+        Raises:
+            NexusError: It could not be found out.
+        """
         reply = await self._sent("exists", path, {"path": path}, wire.existence, deadline)
         return reply.exists
 
@@ -328,12 +360,19 @@ class NexusClient:
         """The etag of the file at `path`, without its content; `None` if it is missing.
 
         Only 0.9 and later can say it.
+
+        Raises:
+            NexusError: It could not be found out.
         """
         reply = await self._sent(STAT, path, {"path": path}, wire.stats, deadline)
         return reply.version_tag if reply else None
 
     async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
-        """Whether there is a file at each of `paths`, in their order; in bulk where possible."""
+        """Whether there is a file at each of `paths`, in their order; in bulk where possible.
+
+        Raises:
+            NexusError: It could not be found out.
+        """
         deadline = deadline or self.deadline()
         found: list[bool] = []
         for batch in self._batches(paths):
@@ -344,6 +383,9 @@ class NexusClient:
         """Move a file onto a name that must be free.
 
         That the source is missing is ambiguous: it may be the echo of our own success.
+
+        Raises:
+            NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
         params = {"old_path": source, "new_path": target}
         try:
@@ -366,6 +408,9 @@ class NexusClient:
         """The files in `directory`, page by page where no page can lose one.
 
         Without `details` an entry may have only its path.
+
+        Raises:
+            NexusError: They could not be read any further.
         """
         deadline = deadline or self.deadline()
         # a recursive listing of 0.10 has directories in it, which only details tell from files
@@ -401,6 +446,9 @@ class NexusClient:
 
         A page of them; all of them at once where pages of the server could lose one. Nothing is
         remembered in between, so whoever knows a path can go on from there, at any later time.
+
+        Raises:
+            NexusError: It could not be read.
         """
         params = {"path": directory, "recursive": recursive}
         deadline = deadline or self.deadline()
@@ -423,6 +471,9 @@ class NexusClient:
         """The etags of the files in `directory` whose paths come after `after`, in one request.
 
         Of a page of them, or of all where pages of the server could lose one.
+
+        Raises:
+            NexusError: They could not be read.
         """
         params = {"path": directory, "recursive": False, "details": True}
         cursor = after if after and self.capabilities.orders_pages else None
@@ -621,7 +672,11 @@ class NexusClient:
 
     # last in the class: its name hides the builtin from the annotations after it
     async def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
-        """The paths of all files directly in `directory`; none if it is missing."""
+        """The paths of all files directly in `directory`; none if it is missing.
+
+        Raises:
+            NexusError: It could not be read.
+        """
         return [entry.path async for entry in self.walk(directory, deadline=deadline)]
 
 

@@ -47,7 +47,11 @@ class ConditionalCommit:
     def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> Awaitable[CommitResult]:
-        """Write `intent` and resolve every doubt about it, or fence it off."""
+        """Write `intent` and resolve every doubt about it, or fence it off.
+
+        Raises:
+            NexusError: A marker could not be written; nothing else was sent.
+        """
         return self._write(intent, deadline, trail, in_doubt=in_doubt).proven()
 
     def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:

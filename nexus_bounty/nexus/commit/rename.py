@@ -49,7 +49,11 @@ class RenameCommit:
     def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> Awaitable[CommitResult]:
-        """Win the slot after the intent's base, or fence it off."""
+        """Win the slot after the intent's base, or fence it off.
+
+        Raises:
+            NexusError: A marker could not be written; nothing else was sent.
+        """
         return self._bid(intent, deadline, trail, in_doubt=in_doubt).proven()
 
     def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:

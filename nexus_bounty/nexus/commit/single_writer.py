@@ -94,7 +94,11 @@ class SingleWriter(ConditionalCommit):
     async def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> CommitResult:
-        """Carry `intent` to a proven end, while the zone is held."""
+        """Carry `intent` to a proven end, while the zone is held.
+
+        Raises:
+            NexusError: A marker could not be written; nothing else was sent.
+        """
         async with self._turns.of(intent.path):
             held = deadline.within(self._lease.remaining)
             return await super().commit(intent, held, trail, in_doubt=in_doubt)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
-from nexus_bounty import BountyStatus, NexusBountyStore, NexusClient
+import pytest
+
+from nexus_bounty import BountyStatus, CommitUnknownError, NexusBountyStore, NexusClient
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.outcomes import Outcome
@@ -30,3 +33,33 @@ async def test_a_resolution_shows_what_others_have_made_of_the_bounty_since_the_
         found = await resolving
     assert found.outcome is Outcome.PRE_COMMIT
     assert found.bounty == claimed
+
+
+def _as_a_newer_version_wrote_it(text: str) -> str:
+    value = json.loads(text)
+    value["nexusBounty"]["schema"] = 99
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "spoilt", [lambda _: "no JSON", _as_a_newer_version_wrote_it], ids=["unreadable", "newer"]
+)
+async def test_what_cannot_be_looked_at_or_fenced_is_not_ruled_out(spoilt) -> None:
+    """Whoever asks would compensate on a `PreCommitError`, and the operation may have happened."""
+    mock = MockNexus("0.10-hypothetical")
+    await seed(mock, BountyStatus.OPEN)
+    text = (mock.read_file(DOCUMENT) or b"").decode()
+    mock.core.table.write(DOCUMENT, spoilt(text).encode())
+    async with NexusClient("http://nexus", transport=mock.transport()) as client:
+        store = NexusBountyStore(client, commit="conditional")
+        with pytest.raises(CommitUnknownError):
+            await store.resolve_operation(BOUNTY_ID, "of a process that died")
+
+
+@pytest.mark.parametrize("fault", [FaultKind.REFUSE, FaultKind.DROP_BEFORE])
+@virtual
+async def test_an_operation_that_nobody_can_look_for_is_not_ruled_out(fault: FaultKind) -> None:
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock, faults=[Fault(fault, times=None)])
+    async with NexusClient("http://nexus", transport=mock.transport()) as client:
+        with pytest.raises(CommitUnknownError):
+            await NexusBountyStore(client).resolve_operation(BOUNTY_ID, "of a process that died")
