@@ -3,6 +3,7 @@
     available credits          alice
     escrowed credits           system:escrow:alice
     where credits come from    system:mint          (as far below zero as the rest is above)
+    what rewards are paid from system:frontier-rewards   (the peer's; like a user's, but nobody's)
 
 Every movement is one journal entry that takes an amount from one account and gives it to
 another, so that an unbalanced movement cannot even be written down and the sum over *all*
@@ -12,7 +13,7 @@ once and for good.
 
 from __future__ import annotations
 
-from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, escrow_of
+from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, TREASURY, escrow_of
 from nexus_bounty.ledger.audit import Audit, Sums
 from nexus_bounty.ledger.book import Book
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
@@ -21,6 +22,7 @@ from nexus_bounty.ledger.service import LedgerCredits
 __all__ = [
     "MINT",
     "SYSTEM_PREFIX",
+    "TREASURY",
     "Audit",
     "Book",
     "EntryKind",

@@ -11,6 +11,9 @@ SYSTEM_PREFIX: Final = "system:"
 MINT: Final = "system:mint"
 """Where new credits come from: the one account below zero, by exactly what has been issued."""
 
+TREASURY: Final = "system:frontier-rewards"
+"""The peer's account from which rewards are paid: filled and spent like a user's, but nobody's."""
+
 LONGEST_NAME: Final = 512
 
 _ESCROW_PREFIX: Final = "system:escrow:"
@@ -41,10 +44,19 @@ def check_name(field: str, value: str) -> str:
 
 
 def check_account(field: str, value: str) -> str:
-    """The name of a user's account.
+    """The name of a user's account, or of the treasury.
 
     Raises:
         InvalidInputError: It is no name, or one of the ledger's own (pre-commit, local check).
+    """
+    return value if value == TREASURY else check_user(field, value)
+
+
+def check_user(field: str, value: str) -> str:
+    """The name of a user's account.
+
+    Raises:
+        InvalidInputError: It is no name, or nobody's (pre-commit, local check).
     """
     if check_name(field, value).startswith(SYSTEM_PREFIX):
         raise InvalidInputError(field, value, f"must not start with {SYSTEM_PREFIX!r}")

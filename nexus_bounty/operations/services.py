@@ -17,7 +17,7 @@ from nexus_bounty.events.tracking import may_land, tracked
 from nexus_bounty.events.types import told_as
 from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
-from nexus_bounty.ledger.accounts import check_account
+from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
@@ -106,7 +106,7 @@ def check_payee(field: str, agent: AgentIdentity) -> None:
     Raises:
         InvalidInputError: Its id is the name of a service's own account (pre-commit).
     """
-    check_account(f"{field}.agent_id", agent.agent_id)
+    check_user(f"{field}.agent_id", agent.agent_id)
 
 
 def credits_with(bounty: Bounty) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from nexus_bounty.ledger import TREASURY
 from nexus_bounty.outcomes import (
     IdempotencyMismatchError,
     InsufficientCreditsError,
@@ -56,6 +57,19 @@ class CreditsServiceContract:
         """What an account has, free and reserved."""
         balance = await credits.balance(account)
         return balance.available, balance.reserved
+
+    async def test_rewards_can_be_paid_from_the_treasury_of_the_peer(
+        self, credits: CreditsService
+    ) -> None:
+        """It is filled and spent like any account; the same reward is paid once."""
+        await self.fund(credits, TREASURY, 100)
+        reward = "reward:frontier_advance:val_bpb:cid-1"
+        for _ in range(2):
+            await credits.transfer(reward, from_account=TREASURY, to_account="alice", amount=30)
+        assert await self.has(credits, TREASURY) == (70, 0)
+        assert await self.has(credits, "alice") == (30, 0)
+        with pytest.raises(InsufficientCreditsError):
+            await credits.transfer("t-2", from_account=TREASURY, to_account="alice", amount=71)
 
     async def test_it_is_a_credits_service(self, credits: CreditsService) -> None:
         """The service has every method of the protocol."""

@@ -56,7 +56,7 @@ async def test_a_settle_pays_the_claimer_records_the_reward_and_ends_the_claim()
     assert (await world.ledger.balance("bob")).available == PRICE
 
 
-@pytest.mark.parametrize("agent_id", ["system:mint", "system:mallory"])
+@pytest.mark.parametrize("agent_id", ["system:mint", "system:mallory", "system:frontier-rewards"])
 @virtual
 async def test_an_agent_that_the_ledger_cannot_pay_never_gets_past_the_pivot(agent_id: str) -> None:
     """Refused when it claims, or at the latest when it settles; the credits are not stranded."""
