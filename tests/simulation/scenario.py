@@ -23,7 +23,7 @@ SERVERS: Final = (ATOMIC, "0.7.0", "0.9", "0.10", "0.9.26")
 ETAGS: Final = ("content", "version")
 """What etags of the first may be; those of the others are as they are measured."""
 SKEWS: Final = (0, 0, 0, 60, -60)
-"""Seconds by which clocks are wrong: well within the grace period, as the README asks for."""
+"""Seconds by which clocks are wrong: well within the grace period, as the manual asks for."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -238,7 +238,7 @@ def test_the_transcription_refuses_what_grove_could_not_use(
 
 
 async def test_a_lease_of_ours_can_be_lost_to_a_late_clean_up_of_grove() -> None:
-    """It deletes the lock without a condition: the README says so."""
+    """It deletes the lock without a condition: `share-a-zone-with-grove.md` says so."""
     server = shared_server()
     async with ours(server.transport()) as client:
         claims = NexusClaimStore(client, ZONE, commit="conditional", clock=lambda: NOW)
