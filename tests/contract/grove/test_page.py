@@ -1,0 +1,146 @@
+"""The page on sharing a zone: each thing that it says happens is held by a test, named here."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PAGE: Final = (Path(__file__).parents[3] / "docs/how-to/share-a-zone-with-grove.md").read_text()
+
+SHARED, CLAIMS, ODD, LIMITS = (
+    f"tests.contract.grove.test_{name}"
+    for name in ("shared_zone", "newer_claims", "odd_documents", "limits")
+)
+LISTINGS = "tests.nexus.bounties.test_listings"
+SWEEPS = "tests.nexus.bounties.test_foreign_sweeps"
+SUITE = "nexus_bounty.testing.claims_suite"
+KEEPING = "nexus_bounty.testing.claims_keeping"
+
+HELD_BY: Final[dict[str, tuple[str, str]]] = {
+    # documents
+    "read, listed and moved on by the other": (
+        SHARED,
+        "test_in_each_turn_we_find_what_grove_left_and_leave_what_grove_read",
+    ),
+    "Unknown keys": (SHARED, "test_what_grove_knows_and_we_do_not_survives_every_transition"),
+    "Neither overwrites": (LISTINGS, "test_what_the_peer_did_meanwhile_is_not_overwritten"),
+    "leave our evidence in a bounty": (
+        SHARED,
+        "test_what_we_know_and_grove_does_not_survives_its_transitions",
+    ),
+    "A date without time": (
+        ODD,
+        "test_a_date_without_time_seconds_or_zone_is_understood_in_utc",
+    ),
+    "A status that we do not know": (
+        ODD,
+        "test_no_operation_and_no_reconciler_moves_it_or_its_credits",
+    ),
+    "What cannot be understood": (
+        ODD,
+        "test_what_cannot_be_understood_is_left_out_counted_and_named",
+    ),
+    # claims
+    "A lease of either is respected": (
+        CLAIMS,
+        "test_a_live_lease_of_grove_is_respected_and_the_refusal_says_whose_it_is",
+    ),
+    "The refusal says who": (
+        CLAIMS,
+        "test_a_live_lease_of_grove_is_respected_and_the_refusal_says_whose_it_is",
+    ),
+    "in its own shape": (CLAIMS, "test_a_claim_of_grove_is_ended_in_its_own_shape"),
+    "A lease that has run out": (
+        CLAIMS,
+        "test_a_lease_of_grove_that_has_run_out_frees_its_target",
+    ),
+    "An emptied lock": (CLAIMS, "test_an_emptied_lock_is_a_free_lock"),
+    "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
+    # markers
+    "written ahead and swept away": (
+        SWEEPS,
+        "test_a_marker_swept_between_pivot_and_settled_leaves_no_settled_bounty_unlisted",
+    ),
+    "What a process that died left unlisted": (
+        SWEEPS,
+        "test_what_a_process_that_died_did_not_look_at_the_reconciler_finds",
+    ),
+    # credits
+    "What Grove completed is paid": (
+        "tests.reconcile.test_sweeps",
+        "test_each_sweep_brings_what_it_finds_to_its_right_end_or_says_why_not",
+    ),
+    "of whose lease there is no record": (
+        "tests.reconcile.test_leases_gone",
+        "test_somebody_else_can_claim_it_as_soon_as_it_is_reopened",
+    ),
+    "treasury": (
+        "nexus_bounty.testing.credits_suite",
+        "CreditsServiceContract.test_rewards_can_be_paid_from_the_treasury_of_the_peer",
+    ),
+    # limits
+    "which transitions are legal": (LIMITS, "test_grove_cancels_a_bounty_that_is_being_paid"),
+    "its status marker after its commit": (
+        LISTINGS,
+        "test_a_marker_that_the_peer_lost_is_found_missing_and_repaired",
+    ),
+    "deletes lock files without a condition": (
+        SHARED,
+        "test_a_lease_of_ours_can_be_lost_to_a_late_clean_up_of_grove",
+    ),
+    "cannot lease a target again": (
+        SHARED,
+        "test_grove_cannot_take_a_target_that_we_have_leased_before",
+    ),
+    "takes a lock for abandoned": (
+        LIMITS,
+        "test_the_newer_grove_takes_a_lock_whose_claim_is_not_written_yet",
+    ),
+    "our evidence is gone": (
+        CLAIMS,
+        "test_of_a_flat_claim_that_grove_renewed_the_evidence_is_gone_and_we_say_so",
+    ),
+    "no record of operations": (LIMITS, "test_nothing_tells_what_became_of_a_request_of_grove"),
+    "makes ids with `/`": (LISTINGS, "test_ids_that_only_the_peer_allows_are_listed"),
+    # stricter
+    "An id stands for one claim": (
+        SUITE,
+        "ClaimStoreContract.test_the_id_of_an_ended_claim_is_not_used_again",
+    ),
+    "Only a claim that still holds": (
+        SUITE,
+        "ClaimStoreContract.test_a_claim_whose_lease_has_run_out_cannot_be_completed",
+    ),
+    "kept for a day": (
+        KEEPING,
+        "ClaimKeeping.test_what_a_repeat_may_still_have_to_find_is_not_deleted",
+    ),
+    "Ids with": (LIMITS, "test_ids_that_grove_makes_are_refused_as_arguments"),
+}
+
+
+def _claims() -> list[str]:
+    """What the page says happens: the bullets after its tables of servers."""
+    return re.findall(r"^- (.+)$", PAGE[PAGE.index("## What holds") :], re.MULTILINE)
+
+
+def test_each_claim_of_the_page_names_its_test() -> None:
+    """And no test is named for a claim that is not made."""
+    for claim in _claims():
+        assert [each for each in HELD_BY if each in claim], claim
+    for phrase in HELD_BY:
+        assert [claim for claim in _claims() if phrase in claim], phrase
+
+
+@pytest.mark.parametrize("phrase", HELD_BY)
+def test_each_test_that_is_named_exists(phrase: str) -> None:
+    """By its module and name."""
+    module, name = HELD_BY[phrase]
+    found: object = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
