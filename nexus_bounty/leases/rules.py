@@ -203,7 +203,7 @@ def _check_namesake(wish: Wish, namesake: Claim | None) -> None:
 
 def _held(target_ref: str, holder: Claim, now: datetime) -> ClaimConflictError:
     return ClaimConflictError(
-        f"{target_ref} is claimed by {holder.agent.agent_id}",
+        f"{target_ref} has the active claim {holder.claim_id} of {holder.agent.agent_id}",
         claim_id=holder.claim_id,
         holder=holder.agent.agent_id,
         held_until=holder.lease_expires_at,

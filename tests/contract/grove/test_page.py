@@ -111,6 +111,15 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         SUITE,
         "ClaimStoreContract.test_the_id_of_an_ended_claim_is_not_used_again",
     ),
+    "Ending a claim again": (SUITE, "ClaimStoreContract.test_ending_a_claim_again_changes_nothing"),
+    "`expire_stale` does not find it": (
+        SUITE,
+        "ClaimStoreContract.test_a_lease_run_out_lets_another_agent_in",
+    ),
+    "however old their heartbeats": (
+        "tests.nexus.claims.test_retention",
+        "test_a_claim_that_ended_lately_stays_however_old_its_heartbeat",
+    ),
     "Only a claim that still holds": (
         SUITE,
         "ClaimStoreContract.test_a_claim_whose_lease_has_run_out_cannot_be_completed",
