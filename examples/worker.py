@@ -6,6 +6,7 @@ worker's name, so that one that was killed and started again goes on with what i
 
 import argparse
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -77,13 +78,13 @@ async def take(
     print(f"delivered {work.cid[:14]}… for {bounty.bounty_id}")
 
 
-async def rounds(me: AgentIdentity, pause: float, most: int | None) -> None:
+async def rounds(me: AgentIdentity, pause: float, most: int | None, ledger: str) -> None:
     """Look for work, again and again."""
     async with NexusClient() as client:
         works = NexusContributionStore(client)
         operations = BountyOperations(
             NexusBountyStore(client),
-            credits=open_credits("memory:"),  # a worker moves none
+            credits=open_credits(ledger),  # where the bounties' credits are held
             claims=NexusClaimStore(client),
             contributions=works,
         )
@@ -104,10 +105,12 @@ def main() -> None:
     parser.add_argument("--agent", default="worker-1")
     parser.add_argument("--pause", type=float, default=5.0)
     parser.add_argument("--rounds", type=int)
+    ledger = os.environ.get("NEXUS_BOUNTY_CREDITS", "sqlite:///ledger.db")
+    parser.add_argument("--credits", default=ledger, help="the ledger that holds the credits")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt):
         me = AgentIdentity(agent_id=options.agent)
-        asyncio.run(rounds(me, options.pause, options.rounds))
+        asyncio.run(rounds(me, options.pause, options.rounds, options.credits))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         OperationResult,
     )
     from nexus_bounty.outcomes import (
+        AssignedError,
         BountyExistsError,
         BountyNotFoundError,
         BountyStateError,
@@ -93,13 +94,16 @@ if TYPE_CHECKING:
         Proof,
         Resolution,
         UnsupportedServerError,
+        WrongLedgerError,
     )
     from nexus_bounty.ports import (
+        Assignment,
         Balance,
         BountyStore,
         ClaimStore,
         ContributionStore,
         CreditsService,
+        EscrowTerms,
         Reservation,
         ReservationStatus,
         Transfer,
@@ -113,6 +117,8 @@ __version__ = "0.1.0"
 __all__ = [
     "FROM_IDEMPOTENCY_KEY",
     "AgentIdentity",
+    "AssignedError",
+    "Assignment",
     "AutoCommit",
     "Balance",
     "Bounty",
@@ -137,6 +143,7 @@ __all__ = [
     "ContributionStore",
     "CreditsService",
     "CriteriaNotMetError",
+    "EscrowTerms",
     "Evidence",
     "ExpiryFailure",
     "ExpiryResult",
@@ -182,6 +189,7 @@ __all__ = [
     "UnsupportedServerError",
     "Verdict",
     "Work",
+    "WrongLedgerError",
     "evaluate_bounty_criteria",
     "is_bounty_expired",
     "is_bounty_terminal",
@@ -194,6 +202,10 @@ __all__ = [
 # What is named is imported when it is first asked for: a program pays for what it uses.
 _MODULES = {
     "AgentIdentity": "nexus_bounty.models",
+    "AssignedError": "nexus_bounty.outcomes",
+    "WrongLedgerError": "nexus_bounty.outcomes",
+    "Assignment": "nexus_bounty.ports",
+    "EscrowTerms": "nexus_bounty.ports",
     "AutoCommit": "nexus_bounty.nexus.selection.auto_commit",
     "Balance": "nexus_bounty.ports",
     "Bounty": "nexus_bounty.models",

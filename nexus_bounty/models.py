@@ -215,6 +215,7 @@ class Bounty(Wire, frozen=True, kw_only=True):
         claim_id: The claim by which that agent holds it.
         fulfilled_by_cid: The contribution that it is, or was, settled with.
         reservation_id: The reservation that holds its credits, if any are held.
+        ledger_id: Which ledger holds them.
         context: Whatever else its creator wants to say, as JSON.
         created_at: When it was posted; aware.
         updated_at: When it last changed; aware.
@@ -233,6 +234,7 @@ class Bounty(Wire, frozen=True, kw_only=True):
     claim_id: str | None = None
     fulfilled_by_cid: str | None = None
     reservation_id: str | None = None
+    ledger_id: str | None = None
     context: dict[str, Any] | None = None
     created_at: datetime = msgspec.field(default_factory=utc_now)
     updated_at: datetime = msgspec.field(default_factory=utc_now)

@@ -14,7 +14,9 @@
     │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
     │   ├── UnsupportedServerError no safe way to commit on this server is known
     │   └── PaymentError           the credits service refused
-    │       └── InsufficientCreditsError
+    │       ├── InsufficientCreditsError
+    │       ├── AssignedError      it is to be paid to somebody already
+    │       └── WrongLedgerError   the bounty's credits are in another ledger
     ├── PostCommitError            happened (snapshot attached); named steps are still owed: go
     │                              forward, never compensate
     ├── IdempotencyMismatchError   the key stands for another operation, which may well have
@@ -411,6 +413,52 @@ class InsufficientCreditsError(PaymentError):
     def details(self) -> dict[str, Any]:
         """The error as plain values, both amounts included."""
         return super().details() | {"available": self.available, "required": self.required}
+
+
+class AssignedError(PaymentError):
+    """The reservation is to be paid to somebody already; no credits moved.
+
+    Attributes:
+        payee: Who is to be paid.
+        work: For which contribution.
+        key: The key of the settlement that decided so, which may yet be shown not to commit.
+    """
+
+    advice = "No credits moved; find out what became of the settlement that is named"
+
+    def __init__(self, message: str, *, payee: str, work: str, key: str, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.payee = payee
+        self.work = work
+        self.key = key
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, the assignment included."""
+        assigned = {"payee": self.payee, "work": self.work, "key": self.key}
+        return super().details() | {"assigned": assigned}
+
+
+class WrongLedgerError(PaymentError):
+    """The bounty's credits are in another ledger than the one at hand; nothing was written.
+
+    Attributes:
+        ledger_id: The ledger at hand.
+        right_ledger_id: The one that the bounty names; `None` if it names none.
+    """
+
+    advice = "Nothing was written; use the ledger that holds the credits of this bounty"
+
+    def __init__(
+        self, message: str, *, ledger_id: str, right_ledger_id: str | None, **context: Any
+    ) -> None:
+        super().__init__(message, **context)
+        self.ledger_id = ledger_id
+        self.right_ledger_id = right_ledger_id
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, both ledgers included."""
+        ledgers = {"ledgerId": self.ledger_id, "rightLedgerId": self.right_ledger_id}
+        return super().details() | ledgers
 
 
 class PostCommitError(OutcomeError):

@@ -50,6 +50,11 @@ class BountyStore(Protocol):
         """Which persistent state this store works on: equal identities, equal state."""
         ...
 
+    @property
+    def zone_id(self) -> str:
+        """The zone that this store works on, which reservations for its bounties name."""
+        ...
+
     async def create_bounty(
         self,
         bounty: Bounty,
@@ -142,9 +147,16 @@ class BountyStore(Protocol):
         ...
 
     async def begin_settlement(
-        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        fulfilled_by_cid: str,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim.
 
         Raises:
             PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
@@ -476,6 +488,40 @@ class ReservationStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class EscrowTerms(Wire, frozen=True, kw_only=True):
+    """What credits are held for: whose they are, how many, and for what.
+
+    A reservation is paid or given back only to a caller who names these, so that a document that
+    names somebody else's reservation moves nothing.
+
+    Attributes:
+        account: Whose credits they are.
+        amount: In the smallest unit.
+        reference: What they are for, see `reference_of`.
+    """
+
+    account: str
+    amount: int
+    reference: str
+
+
+class Assignment(Wire, frozen=True, kw_only=True):
+    """Who is to be paid from a reservation, for which work, by which settlement.
+
+    It is recorded in the ledger before a settlement commits, and names the `key` of that commit,
+    by which anybody can find out what became of it.
+
+    Attributes:
+        payee: The account that is to be paid.
+        work: The contribution that is paid for.
+        key: The idempotency key of the commit that decides it.
+    """
+
+    payee: str
+    work: str
+    key: str
+
+
 class Reservation(Wire, frozen=True, kw_only=True):
     """Credits set aside under an id of the caller's choosing.
 
@@ -484,9 +530,10 @@ class Reservation(Wire, frozen=True, kw_only=True):
         account: Whose credits they are.
         amount: In the smallest unit.
         status: Where they are by now.
-        reference: What they are for: a bounty id.
+        reference: What they are for, see `reference_of`.
         captured_to: Who was paid.
         expires_at: When they go back by themselves; never, if not given.
+        assignment: Who is to be paid, once that has been decided.
         created_at: When; aware.
     """
 
@@ -497,7 +544,27 @@ class Reservation(Wire, frozen=True, kw_only=True):
     reference: str = ""
     captured_to: str | None = None
     expires_at: datetime | None = None
+    assignment: Assignment | None = None
     created_at: datetime = msgspec.field(default_factory=utc_now)
+
+    @property
+    def terms(self) -> EscrowTerms:
+        """What the credits are held for."""
+        return EscrowTerms(account=self.account, amount=self.amount, reference=self.reference)
+
+
+def reference_of(zone_id: str, bounty_id: str) -> str:
+    """What the reservation of a bounty names: its zone, in which `/` is `%2F`, and its id."""
+    zone = zone_id.replace("%", "%25").replace("/", "%2F")
+    return f"zone:{zone}/bounty:{bounty_id}"
+
+
+def referred_to(reference: str) -> tuple[str | None, str]:
+    """The zone and the bounty that a reservation is for; reservations of old name no zone."""
+    zone, found, bounty_id = reference.partition("/bounty:")
+    if not found or not zone.startswith("zone:"):
+        return None, reference
+    return zone.removeprefix("zone:").replace("%2F", "/").replace("%25", "%"), bounty_id
 
 
 class Transfer(Wire, frozen=True, kw_only=True):
@@ -538,6 +605,9 @@ class Balance(Wire, frozen=True, kw_only=True):
 class CreditsService(Protocol):
     """Holds the money. Every mutation is idempotent by its id.
 
+    `held_for` names what a reservation is held for; if it is given and does not fit, nothing is
+    changed.
+
     Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
     input, `IdempotencyMismatchError` when the id was used before with other parameters, and
     `CommitUnknownError` when the answer was lost: ask again with the same id.
@@ -561,19 +631,71 @@ class CreditsService(Protocol):
         """
         ...
 
-    async def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
-        """Pay a held reservation to `to_account`; again to the same account is a no-op.
+    async def assign(
+        self,
+        reservation_id: str,
+        assignment: Assignment,
+        *,
+        held_for: EscrowTerms | None = None,
+        replacing: str | None = None,
+        shared_work: bool = False,
+    ) -> Reservation:
+        """Record who is to be paid from a held reservation; the same again is a no-op.
+
+        From then on only that payee is paid, for that work, and nothing is given back on request.
+        Whoever has found out that the settlement with the key `replacing` never will commit takes
+        its place. Unless the work is shared, it pays one reservation only.
 
         Raises:
-            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
+            AssignedError: Another assignment stands, which is attached (pre-commit).
+            PaymentError: It is unknown, not held, not held for that, or the work is or was paid
+                from another reservation (pre-commit).
         """
         ...
 
-    async def void(self, reservation_id: str) -> Reservation:
-        """Give a held reservation back to its account; again is a no-op.
+    async def unassign(self, reservation_id: str, key: str) -> Reservation:
+        """Take back the assignment of the settlement `key`, which never will commit.
+
+        One that is not there, or is another's, is left as it is.
 
         Raises:
-            PaymentError: It is unknown or captured (pre-commit).
+            PaymentError: The reservation is unknown (pre-commit).
+        """
+        ...
+
+    async def capture(
+        self,
+        reservation_id: str,
+        *,
+        to_account: str,
+        work: str | None = None,
+        held_for: EscrowTerms | None = None,
+    ) -> Reservation:
+        """Pay a held reservation to `to_account`; again to the same account is a no-op.
+
+        With `work`, only if it was assigned to that account for that work.
+
+        Raises:
+            PaymentError: It is unknown, voided, expired, captured to another, assigned to another
+                or for other work, or not held for that (pre-commit).
+        """
+        ...
+
+    async def void(
+        self,
+        reservation_id: str,
+        *,
+        held_for: EscrowTerms | None = None,
+        despite: str | None = None,
+    ) -> Reservation:
+        """Give a held reservation back to its account; again is a no-op.
+
+        One that is assigned is given back only to whoever knows that the settlement never will
+        commit, and names its key: `despite` it.
+
+        Raises:
+            AssignedError: It is to be paid to somebody (pre-commit).
+            PaymentError: It is unknown, captured, or not held for that (pre-commit).
         """
         ...
 
@@ -584,6 +706,14 @@ class CreditsService(Protocol):
 
         Raises:
             InsufficientCreditsError: `from_account` does not have it (pre-commit).
+        """
+        ...
+
+    async def identity(self) -> str:
+        """Which ledger this is: the same wherever it is opened, another for every other ledger.
+
+        Raises:
+            CommitUnknownError: The ledger cannot be read.
         """
         ...
 

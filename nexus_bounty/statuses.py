@@ -64,6 +64,7 @@ class Repair(StrEnum):
     SETTLE_COMPLETED = "settle what another program completed"
     RECORD_REWARD = "record the reward if it is missing"
     END_ESCROW = "pay or give back credits that are still held"
+    CHECK_ESCROW = "report it if its credits are not held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ _ROWS: Final[Mapping[BountyStatus, StatusRow]] = {
         then=frozenset({_S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
         credits=Credits.ESCROW,
         claimer=Claimer.NONE,
-        repairs=frozenset({Repair.EXPIRE}),
+        repairs=frozenset({Repair.EXPIRE, Repair.CHECK_ESCROW}),
     ),
     _S.CLAIMED: StatusRow(
         means="is being worked on",
@@ -133,7 +134,7 @@ _ROWS: Final[Mapping[BountyStatus, StatusRow]] = {
         ),
         credits=Credits.ESCROW,
         claimer=Claimer.AT_WORK,
-        repairs=frozenset({Repair.REOPEN, Repair.EXPIRE}),
+        repairs=frozenset({Repair.REOPEN, Repair.EXPIRE, Repair.CHECK_ESCROW}),
     ),
     _S.PENDING_SETTLEMENT: StatusRow(
         means="is being paid",

@@ -203,7 +203,7 @@ def check_bounty(bounty: object) -> None:
     check_member("status", bounty.status, BountyStatus)
     if bounty.claimed_by is not None:
         check_agent("claimed_by", bounty.claimed_by)
-    for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "zone_id"):
+    for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "ledger_id", "zone_id"):
         check_optional_text(field, getattr(bounty, field))
     check_context("context", bounty.context)
 

@@ -18,6 +18,7 @@ from nexus_bounty import (
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.memory.credits import MemoryCredits
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.ports import reference_of
 from nexus_bounty.testing.builders import make_bounty_in
 
 NOW = datetime.now(UTC)
@@ -33,9 +34,17 @@ async def main() -> None:
         assert [each.bounty_id for each in listed] == [waiting.bounty_id]
         assert str(status_text(ON_HOLD).style) == "magenta"
         assert all(each.healthy for each in await store.list_index_statuses())
+        ledger = MemoryCredits()
+        await ledger.top_up("funds", account=waiting.creator.agent_id, amount=waiting.amount)
+        await ledger.reserve(
+            waiting.reservation_id or "",
+            account=waiting.creator.agent_id,
+            amount=waiting.amount,
+            reference=reference_of(store.zone_id, waiting.bounty_id),
+        )
         operations = BountyOperations(
             store,
-            credits=MemoryCredits(),
+            credits=ledger,
             claims=NexusClaimStore(client),
             contributions=NexusContributionStore(client),
             clock=lambda: NOW + timedelta(hours=2),

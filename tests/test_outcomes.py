@@ -15,6 +15,7 @@ import pytest
 
 import nexus_bounty
 from nexus_bounty import (
+    AssignedError,
     BountyExistsError,
     BountyNotFoundError,
     BountyStateError,
@@ -37,6 +38,7 @@ from nexus_bounty import (
     Proof,
     Resolution,
     UnsupportedServerError,
+    WrongLedgerError,
     outcomes,
 )
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
@@ -70,6 +72,8 @@ SPECIMENS: tuple[OutcomeError, ...] = (
     UnsupportedServerError("two writers won one race", **CONTEXT),
     PaymentError("the reservation has expired", **CONTEXT),
     InsufficientCreditsError("alice has 5 of 10", available=5, required=10, **CONTEXT),
+    AssignedError("it is to be paid to bob", payee="bob", work="cid-1", key="k:begin", **CONTEXT),
+    WrongLedgerError("it is elsewhere", ledger_id="here", right_ledger_id="there", **CONTEXT),
     PostCommitError(
         "bounty 'b-1' is claimed, and a marker is to be removed",
         bounty=make_bounty(),
@@ -82,6 +86,7 @@ DOMAIN_REFUSALS = (
     *(InvalidInputError, BountyNotFoundError, BountyExistsError, BountyStateError),
     *(ClaimConflictError, ClaimNotFoundError, ClaimStateError, CriteriaNotMetError),
     *(UnsupportedServerError, PaymentError, InsufficientCreditsError),
+    *(AssignedError, WrongLedgerError),
 )
 
 

@@ -127,6 +127,17 @@ class NexusPayCredits(LedgerCredits):
         """Close every connection; calls after this are never sent."""
         await self._api.close()
 
+    async def identity(self) -> str:
+        """Which ledger this is, by its first entry; read once.
+
+        Raises:
+            CommitUnknownError: The ledger cannot be read.
+        """
+        if self._identity is None:
+            origin = await self._read("identity", lambda _: self._log.journal.origin)
+            self._identity = f"nexuspay-{self.ledger}-{origin}"
+        return self._identity
+
     async def unassigned(self) -> int:
         """Units that were deposited and are in no account; the next top-up uses them first.
 
@@ -141,11 +152,11 @@ class NexusPayCredits(LedgerCredits):
     async def verify(self) -> Audit:
         """Recount the whole journal, and compare what was issued with what was deposited."""
         audit = await super().verify()
+        problems = [*audit.problems, *self._log.journal.passed_over]
         missing = -self._log.journal.unassigned
-        if missing <= 0:
-            return audit
-        problem = f"{missing} more were issued than NexusPay has received"
-        return msgspec.structs.replace(audit, problems=(*audit.problems, problem))
+        if missing > 0:
+            problems.append(f"{missing} more were issued than NexusPay has received")
+        return msgspec.structs.replace(audit, problems=tuple(problems))
 
     async def _write(self, operation: str, key: str | None, work: Callable[[Book], T]) -> T:
         """Append what `work` does, on condition that nothing else has been appended meanwhile."""

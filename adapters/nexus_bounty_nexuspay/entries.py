@@ -23,7 +23,11 @@ logger = logging.getLogger("nexus_bounty.nexuspay")
 
 START: Final = ""
 """What the first entry of a ledger follows."""
-VERSION: Final = 1
+PLAIN: Final = 1
+ASSIGNING: Final = 2
+"""The version of an entry that assigns reservations, which releases of version 1 would pass over
+and pay somebody else."""
+VERSION: Final = ASSIGNING
 
 
 class Entry(Wire, frozen=True, kw_only=True):
@@ -37,14 +41,17 @@ class Entry(Wire, frozen=True, kw_only=True):
     operation: str
     key: str | None = None
     opened: Sequence[Reservation] = ()
+    assigned: Sequence[Reservation] = ()
     closed: Sequence[Reservation] = ()
     moved: Sequence[JournalEntry] = ()
-    version: int = VERSION
+    version: int = PLAIN
 
     def apply(self, book: MemoryBook) -> None:
         """Do to `book` what was done."""
         for reservation in self.opened:
             book.add_reservation(reservation)
+        for reservation in self.assigned:
+            book.assign_reservation(reservation)
         for reservation in self.closed:
             book.close_reservation(reservation)
         for movement in self.moved:
@@ -62,6 +69,7 @@ class Draft(MemoryBook):
     def __init__(self, start: MemoryBook) -> None:
         super().__init__(start)
         self._opened: list[Reservation] = []
+        self._assigned: list[Reservation] = []
         self._closed: list[Reservation] = []
         self._moved: list[JournalEntry] = []
 
@@ -69,6 +77,11 @@ class Draft(MemoryBook):
         """Write a new reservation down."""
         super().add_reservation(reservation)
         self._opened.append(reservation)
+
+    def assign_reservation(self, assigned: Reservation) -> None:
+        """Replace a held reservation by one with another assignment, or with none."""
+        super().assign_reservation(assigned)
+        self._assigned.append(assigned)
 
     def close_reservation(self, closed: Reservation) -> None:
         """Replace a held reservation by its final state."""
@@ -83,7 +96,7 @@ class Draft(MemoryBook):
     @property
     def changed(self) -> bool:
         """Whether there is anything to keep."""
-        return bool(self._opened or self._closed or self._moved)
+        return bool(self._opened or self._assigned or self._closed or self._moved)
 
     def entry(self, entry_id: str, after: str, operation: str, key: str | None) -> Entry:
         """The entry that makes the same changes."""
@@ -93,13 +106,11 @@ class Draft(MemoryBook):
             operation=operation,
             key=key,
             opened=tuple(self._opened),
+            assigned=tuple(self._assigned),
             closed=tuple(self._closed),
             moved=tuple(self._moved),
+            version=ASSIGNING if self._assigned else PLAIN,
         )
-
-
-class UnknownEntryError(Exception):
-    """An entry of a later release is in the ledger: what it did is not known here."""
 
 
 class Names:
@@ -123,21 +134,11 @@ class Names:
         return recipient == self.deposit or recipient.startswith(self._start)
 
     def entry_in(self, recipient: str) -> Entry | None:
-        """The entry that a recipient's name carries, if it carries one.
-
-        Raises:
-            UnknownEntryError: It was written by a later release.
-        """
+        """The entry that a recipient's name carries, if it carries one."""
         if not recipient.startswith(self._start):
             return None
         try:
-            entry = msgspec.json.decode(recipient.removeprefix(self._start), type=Entry)
+            return msgspec.json.decode(recipient.removeprefix(self._start), type=Entry)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             logger.warning("not an entry, counted as a deposit only: %.80r", recipient)
             return None
-        if entry.version > VERSION:
-            raise UnknownEntryError(
-                f"entry {entry.entry_id} has version {entry.version}, this release knows up to "
-                f"{VERSION}: upgrade nexus-bounty"
-            )
-        return entry

@@ -19,6 +19,7 @@ from nexus_bounty.ledger import MINT
 from nexus_bounty.memory import MemoryBook
 from nexus_bounty_nexuspay.amounts import units_in
 from nexus_bounty_nexuspay.entries import START, Entry, Names
+from nexus_bounty_nexuspay.replay import objection
 
 logger = logging.getLogger("nexus_bounty.nexuspay")
 
@@ -50,6 +51,7 @@ class Journal:
         book: The accounts and reservations.
         head: The last entry that counts.
         deposited: How many units all its transfers together took from those who sent them.
+        passed_over: Entries that do what no ledger by the rules would: they change nothing.
     """
 
     def __init__(self, names: Names) -> None:
@@ -60,6 +62,9 @@ class Journal:
         self.book = MemoryBook()
         self.head = START
         self.deposited = 0
+        self.passed_over: list[str] = []
+        self._deposits: list[tuple[datetime, int]] = []
+        self._short_of_deposits: list[datetime] = []
 
     @property
     def size(self) -> int:
@@ -70,6 +75,11 @@ class Journal:
     def unassigned(self) -> int:
         """Units that were deposited and no top-up has brought to an account."""
         return self.deposited + self.book.balance(MINT)
+
+    @property
+    def origin(self) -> str | None:
+        """The ledger's first entry, by which it is told from every other."""
+        return self.follower(START)
 
     def knows(self, transaction_id: str) -> bool:
         """Whether the transfer has been taken in."""
@@ -84,7 +94,6 @@ class Journal:
         """Take in what the list shows, in any order and as often as it shows it.
 
         Raises:
-            UnknownEntryError: A later release wrote to this ledger.
             ArithmeticError, ValueError: An amount is none.
         """
         for transaction in transactions:
@@ -97,7 +106,11 @@ class Journal:
         if not self._names.owns(transaction.seller_agent_id):
             return
         entry = self._names.entry_in(transaction.seller_agent_id)
-        self.deposited += units_in(transaction.amount)
+        units = units_in(transaction.amount)
+        self.deposited += units
+        self._deposits.append((transaction.created_at, units))
+        if units and any(at >= transaction.created_at for at in self._short_of_deposits):
+            self._count_anew()  # it allows for an entry that was passed over
         if entry is None:
             return
         place = _Place(transaction.created_at, transaction.id, entry)
@@ -105,6 +118,8 @@ class Journal:
         if place[:2] < first[:2]:
             self._followers[entry.after] = place
             self._start_again(first.entry, entry)
+            if entry.issued and first.entry.entry_id == entry.entry_id:
+                self._count_anew()  # fewer deposits lie before it than it seemed
 
     def _start_again(self, before: Entry, now: Entry) -> None:
         """Count anew from the first entry, where the list has a new order."""
@@ -115,14 +130,31 @@ class Journal:
                 now.entry_id,
                 before.entry_id,
             )
-            self.book, self.head = MemoryBook(), START
-            self._counted.clear()
+            self._count_anew()
+
+    def _count_anew(self) -> None:
+        self.book, self.head = MemoryBook(), START
+        self._counted.clear()
+        self.passed_over.clear()
+        self._short_of_deposits.clear()
 
     def _advance(self) -> None:
         while (place := self._followers.get(self.head)) is not None:
             entry = place.entry
             if entry.entry_id in self._counted or entry.entry_id == START:
                 return  # a circle, which only a forger can have written
-            entry.apply(self.book)
+            covered = self._covered(place) if entry.issued else 0
+            if problem := objection(entry, self.book, covered):
+                if entry.issued > covered:
+                    self._short_of_deposits.append(place.created_at)
+                self.passed_over.append(f"entry {entry.entry_id} is passed over: {problem}")
+                logger.error("%s", self.passed_over[-1])
+            else:
+                entry.apply(self.book)
             self._counted.add(entry.entry_id)
             self.head = entry.entry_id
+
+    def _covered(self, place: _Place) -> int:
+        """The new credits that the deposits until `place` allow for; the same for every reader."""
+        until_then = sum(units for at, units in self._deposits if at <= place.created_at)
+        return until_then + self.book.balance(MINT)

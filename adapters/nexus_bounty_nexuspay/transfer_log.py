@@ -15,7 +15,7 @@ from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.outcomes import Evidence, Observation, Proof
 from nexus_bounty_nexuspay.api import PayApi, PayRelease, UnsupportedNexusPayError, without_records
-from nexus_bounty_nexuspay.entries import START, Entry, Names, UnknownEntryError
+from nexus_bounty_nexuspay.entries import START, Entry, Names
 from nexus_bounty_nexuspay.journal import Journal, Transaction
 
 logger = logging.getLogger("nexus_bounty.nexuspay")
@@ -294,7 +294,7 @@ class TransferLog:
             page = await self._api.page(limit, page.next_cursor, deadline)
         try:
             self.journal.add(unseen)
-        except (UnknownEntryError, ArithmeticError, ValueError) as error:
+        except (ArithmeticError, ValueError) as error:
             raise _unreadable(str(error)) from error
         if total < known:
             raise _ShortListError(known)

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from nexus_bounty.ledger import EntryKind, JournalEntry
-from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Transfer
 from nexus_bounty_sqlite.times import from_text, to_text
 
 _RESERVATION: Final = """
     SELECT position, reservation_id, account, amount, status, reference, captured_to,
-           expires_at, created_at
+           expires_at, created_at, payee, work, settlement_key
     FROM reservations
 """
 _ENTRY: Final = """
@@ -26,6 +26,11 @@ class SqliteBook:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def identity(self) -> str:
+        """Which ledger this is: the same in every copy of the file."""
+        (row,) = self._rows("SELECT identity FROM ledger")
+        return str(row[0])
 
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
@@ -111,6 +116,29 @@ class SqliteBook:
             ),
         )
 
+    def assign_reservation(self, assigned: Reservation) -> None:
+        """Replace a held reservation by one with another assignment, or with none."""
+        to = assigned.assignment
+        self._connection.execute(
+            """
+            UPDATE reservations SET payee = ?, work = ?, settlement_key = ?
+            WHERE reservation_id = ?
+            """,
+            (*((to.payee, to.work, to.key) if to else (None,) * 3), assigned.reservation_id),
+        )
+
+    def paid_for(self, work: str, *, besides: str) -> Reservation | None:
+        """Another reservation than `besides`, held or captured, that is assigned for `work`."""
+        row = self._row(
+            f"""
+            {_RESERVATION} WHERE work = ? AND reservation_id <> ?
+            AND status IN ('held', 'captured') LIMIT 1
+            """,
+            work,
+            besides,
+        )
+        return None if row is None else _reservation(row)
+
     def close_reservation(self, closed: Reservation) -> None:
         """Replace a held reservation by its final state."""
         self._connection.execute(
@@ -148,7 +176,8 @@ class SqliteBook:
 
 
 def _reservation(row: tuple[Any, ...]) -> Reservation:
-    _, reservation_id, account, amount, status, reference, captured_to, expires_at, created_at = row
+    _, reservation_id, account, amount, status, reference, captured_to, *others = row
+    expires_at, created_at, payee, work, key = others
     return Reservation(
         reservation_id=reservation_id,
         account=account,
@@ -157,6 +186,7 @@ def _reservation(row: tuple[Any, ...]) -> Reservation:
         reference=reference,
         captured_to=captured_to,
         expires_at=None if expires_at is None else from_text(expires_at),
+        assignment=None if payee is None else Assignment(payee=payee, work=work, key=key),
         created_at=from_text(created_at),
     )
 

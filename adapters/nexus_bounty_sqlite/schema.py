@@ -3,14 +3,18 @@
 The constraints and triggers hold for every program that opens the file, this one included: no
 user account goes below zero, balances change by journal entries only, the journal is never
 rewritten, a reservation ends once, and a target has one active claim.
+
+A file is made by the statements of every version in order, and a file of an earlier version by
+those that it lacks: so both have the same tables.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x4E58424C  # "NXBL"
 OLDEST_SQLITE: Final = (3, 37)
 """The first release with strict tables."""
@@ -129,8 +133,42 @@ _CLAIMS: Final = (
 )
 
 
+_ASSIGNMENTS: Final = (
+    "ALTER TABLE reservations ADD COLUMN payee TEXT",
+    "ALTER TABLE reservations ADD COLUMN work TEXT",
+    """
+    ALTER TABLE reservations ADD COLUMN settlement_key TEXT
+        CHECK ((payee IS NULL) = (work IS NULL) AND (payee IS NULL) = (settlement_key IS NULL))
+    """,
+    "CREATE INDEX reservations_by_work ON reservations (work) WHERE work IS NOT NULL",
+    """
+    CREATE TRIGGER the_payee_on_record_is_paid BEFORE UPDATE ON reservations
+        WHEN NEW.status = 'captured' AND NEW.payee <> NEW.captured_to BEGIN
+        SELECT RAISE(ABORT, 'another payee is on record');
+    END
+    """,
+)
+
+_IDENTITY: Final = (
+    "CREATE TABLE ledger (identity TEXT NOT NULL) STRICT",
+    "INSERT INTO ledger (identity) VALUES (new_identity())",
+    """
+    CREATE TRIGGER a_ledger_stays_itself BEFORE UPDATE ON ledger BEGIN
+        SELECT RAISE(ABORT, 'bounties name their ledger by this');
+    END
+    """,
+)
+
+VERSIONS: Final[Mapping[int, Sequence[str]]] = {
+    1: (*_LEDGER, *_CLAIMS),
+    2: (*_ASSIGNMENTS, *_IDENTITY),
+}
+"""What each version of the schema adds to the one before."""
+SCHEMA_VERSION: Final = max(VERSIONS)
+
+
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file, or see that those in it are ours.
+    """Make the tables in an empty file, or bring those of an earlier release up to date.
 
     Raises:
         SchemaError: The file belongs to a later release or to another program.
@@ -138,23 +176,25 @@ def prepare(connection: sqlite3.Connection) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old, {needed} is needed")
-    if _is_ready(connection):
+    if _version(connection) == SCHEMA_VERSION:
         return
     # Two processes may get here at once: the one that comes second finds the tables made.
     connection.execute("BEGIN IMMEDIATE")
-    if not _is_ready(connection):
-        _create(connection)
+    _upgrade(connection, _version(connection))
     connection.execute("COMMIT")
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    for statement in (*_LEDGER, *_CLAIMS):
-        connection.execute(statement)
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    connection.create_function("new_identity", 0, lambda: f"sqlite-{uuid.uuid4().hex[:16]}")
+    for later in range(version + 1, SCHEMA_VERSION + 1):
+        for statement in VERSIONS[later]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {later}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _is_ready(connection: sqlite3.Connection) -> bool:
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of the file's schema; 0 if it is empty."""
     version, owner, tables = connection.execute(
         """
         SELECT (SELECT user_version FROM pragma_user_version),
@@ -163,7 +203,7 @@ def _is_ready(connection: sqlite3.Connection) -> bool:
         """
     ).fetchone()
     if (version, owner, tables) == (0, 0, 0):
-        return False
+        return 0
     if owner != APPLICATION_ID:
         raise SchemaError("the file is a database of another program")
     if version > SCHEMA_VERSION:
@@ -171,4 +211,4 @@ def _is_ready(connection: sqlite3.Connection) -> bool:
             f"the file has schema {version}, this release knows up to {SCHEMA_VERSION}: "
             "upgrade nexus-bounty"
         )
-    return True
+    return int(version)

@@ -18,7 +18,7 @@ from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Claim, RewardRecord, RewardType, reward_id
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations.services import target_of
-from nexus_bounty.ports import CreditsService
+from nexus_bounty.ports import Assignment, CreditsService
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
@@ -155,6 +155,9 @@ async def escrow(credits: CreditsService, record: Record) -> None:  # noqa: A002
     await credits.reserve(
         reservation_id, account=CREATOR.agent_id, amount=1, reference=bounty.bounty_id
     )
+    if bounty.fulfilled_by_cid is not None:
+        settlement = Assignment(payee=WORKER.agent_id, work=CID, key=f"pivot-{reservation_id}")
+        await credits.assign(reservation_id, settlement, shared_work=True)
     if record.escrow == "captured":
         await credits.capture(reservation_id, to_account=WORKER.agent_id)
     if record.escrow == "voided":

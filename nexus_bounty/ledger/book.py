@@ -16,6 +16,10 @@ class Book(Protocol):
     Everything read is one state, and everything written is kept or lost as a whole.
     """
 
+    def identity(self) -> str:
+        """Which ledger this is."""
+        ...
+
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
         ...
@@ -49,6 +53,14 @@ class Book(Protocol):
 
     def add_reservation(self, reservation: Reservation) -> None:
         """Write a new reservation down."""
+        ...
+
+    def assign_reservation(self, assigned: Reservation) -> None:
+        """Replace a held reservation by one with another assignment, or with none."""
+        ...
+
+    def paid_for(self, work: str, *, besides: str) -> Reservation | None:
+        """Another reservation than `besides`, held or captured, that is assigned for `work`."""
         ...
 
     def close_reservation(self, closed: Reservation) -> None:

@@ -14,6 +14,7 @@ from nexus_bounty.ledger.accounts import MINT, escrow_of
 from nexus_bounty.ledger.book import Book
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.outcomes import (
+    AssignedError,
     Evidence,
     IdempotencyMismatchError,
     InsufficientCreditsError,
@@ -24,7 +25,14 @@ from nexus_bounty.outcomes import (
     PaymentError,
     Proof,
 )
-from nexus_bounty.ports import Balance, Reservation, ReservationStatus, Transfer
+from nexus_bounty.ports import (
+    Assignment,
+    Balance,
+    EscrowTerms,
+    Reservation,
+    ReservationStatus,
+    Transfer,
+)
 from nexus_bounty.validation import MOST_AMOUNT
 
 Source = Reservation | Transfer
@@ -51,23 +59,84 @@ def reserve(book: Book, now: datetime, wanted: Reservation) -> Reservation:
     return wanted
 
 
-def capture(book: Book, now: datetime, reservation_id: str, to_account: str) -> Reservation:
-    """Pay the escrowed credits to `to_account`, or find that it has been done."""
-    found = _known(book, reservation_id)
-    if found.captured_to == to_account:
+def assign(
+    book: Book,
+    now: datetime,  # noqa: ARG001 - every rule is told the time
+    reservation_id: str,
+    assignment: Assignment,
+    held_for: EscrowTerms | None,
+    replacing: str | None,
+    *,
+    shared_work: bool,
+) -> Reservation:
+    """Record who is to be paid, or find that it has been done."""
+    found = _fitting(book, reservation_id, held_for)
+    if found.assignment == assignment:
         return found
     if found.status is not ReservationStatus.HELD:
         raise _refused(found)
+    if found.assignment is not None and found.assignment.key != replacing:
+        raise _assigned(found, found.assignment)
+    if not shared_work:
+        _require_unpaid(book, found, assignment.work)
+    assigned = msgspec.structs.replace(found, assignment=assignment)
+    book.assign_reservation(assigned)
+    return assigned
+
+
+def unassign(book: Book, now: datetime, reservation_id: str, key: str) -> Reservation:  # noqa: ARG001 - every rule is told the time
+    """Take an assignment back, if it is the one of the settlement `key`."""
+    found = _known(book, reservation_id)
+    if found.status is not ReservationStatus.HELD:
+        return found
+    if found.assignment is None or found.assignment.key != key:
+        return found
+    free = msgspec.structs.replace(found, assignment=None)
+    book.assign_reservation(free)
+    return free
+
+
+def capture(
+    book: Book,
+    now: datetime,
+    reservation_id: str,
+    to_account: str,
+    work: str | None,
+    held_for: EscrowTerms | None,
+) -> Reservation:
+    """Pay the escrowed credits to `to_account`, or find that it has been done."""
+    found = _fitting(book, reservation_id, held_for)
+    assigned = found.assignment
+    if found.captured_to == to_account and (assigned is None or work in (None, assigned.work)):
+        return found
+    if found.status is not ReservationStatus.HELD:
+        raise _refused(found)
+    if assigned is not None and (assigned.payee != to_account or work not in (None, assigned.work)):
+        raise _assigned(found, assigned)
+    if assigned is None and work is not None:
+        message = (
+            f"the ledger has nobody on record to be paid from {reservation_id}: no settlement "
+            f"by these rules has decided that {to_account} is to be paid for {work}"
+        )
+        raise PaymentError(message, evidence=_seen(reservation_id, "not assigned"))
     return _close(book, now, found, ReservationStatus.CAPTURED, to_account)
 
 
-def void(book: Book, now: datetime, reservation_id: str) -> Reservation:
+def void(
+    book: Book,
+    now: datetime,
+    reservation_id: str,
+    held_for: EscrowTerms | None,
+    despite: str | None,
+) -> Reservation:
     """Give the escrowed credits back, or find that they are back."""
-    found = _known(book, reservation_id)
+    found = _fitting(book, reservation_id, held_for)
     if found.status is ReservationStatus.CAPTURED:
         raise _refused(found)
     if found.status is not ReservationStatus.HELD:
         return found
+    if found.assignment is not None and found.assignment.key != despite:
+        raise _assigned(found, found.assignment)
     return _close(book, now, found, ReservationStatus.VOIDED)
 
 
@@ -128,6 +197,42 @@ def _known(book: Book, reservation_id: str) -> Reservation:
         evidence = _seen(reservation_id, "no such reservation")
         raise PaymentError(f"there is no reservation {reservation_id}", evidence=evidence)
     return found
+
+
+def _fitting(book: Book, reservation_id: str, held_for: EscrowTerms | None) -> Reservation:
+    """The reservation, if it is held for what the caller names."""
+    found = _known(book, reservation_id)
+    if held_for is not None and found.terms != held_for:
+        message = f"reservation {reservation_id} is {_spoken(found.terms)}, not {_spoken(held_for)}"
+        raise PaymentError(message, evidence=_seen(reservation_id, _spoken(found.terms)))
+    return found
+
+
+def _spoken(terms: EscrowTerms) -> str:
+    what = f" for {terms.reference}" if terms.reference else ""
+    return f"{terms.amount} of {terms.account}{what}"
+
+
+def _require_unpaid(book: Book, found: Reservation, work: str) -> None:
+    other = book.paid_for(work, besides=found.reservation_id)
+    if other is None:
+        return
+    message = (
+        f"contribution {work} is paid from reservation {other.reservation_id} "
+        f"({_spoken(other.terms)}): one contribution pays one bounty"
+    )
+    raise PaymentError(message, evidence=_seen(other.reservation_id, other.status.value))
+
+
+def _assigned(found: Reservation, assignment: Assignment) -> AssignedError:
+    state = f"to be paid to {assignment.payee} for {assignment.work}"
+    return AssignedError(
+        f"reservation {found.reservation_id} is {state}, as settlement {assignment.key} decided",
+        payee=assignment.payee,
+        work=assignment.work,
+        key=assignment.key,
+        evidence=_seen(found.reservation_id, state),
+    )
 
 
 def _refused(found: Reservation) -> PaymentError:

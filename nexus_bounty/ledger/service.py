@@ -18,7 +18,14 @@ from nexus_bounty.outcomes import (
     InvalidInputError,
     PreCommitError,
 )
-from nexus_bounty.ports import Balance, Reservation, ReservationStatus, Transfer
+from nexus_bounty.ports import (
+    Assignment,
+    Balance,
+    EscrowTerms,
+    Reservation,
+    ReservationStatus,
+    Transfer,
+)
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import check_amount, check_time
 
@@ -34,6 +41,8 @@ class LedgerCredits(Transactional[Book]):
     Reads raise `CommitUnknownError` when the ledger cannot be read, never a `PreCommitError`: a
     failed look at a reservation must not pass for a proof that it was not made.
     """
+
+    _identity: str | None = None
 
     async def reserve(
         self,
@@ -65,27 +74,92 @@ class LedgerCredits(Transactional[Book]):
         )
         return await self._change("reserve", reservation_id, partial(rules.reserve, wanted=wanted))
 
-    async def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
+    async def assign(
+        self,
+        reservation_id: str,
+        assignment: Assignment,
+        *,
+        held_for: EscrowTerms | None = None,
+        replacing: str | None = None,
+        shared_work: bool = False,
+    ) -> Reservation:
+        """Record who is to be paid from a held reservation; the same again is a no-op.
+
+        Raises:
+            AssignedError: Another assignment stands (pre-commit).
+            PaymentError: It is unknown, not held, or not for that; or the work is paid from
+                another reservation (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        check_name("reservation_id", reservation_id)
+        check_account("payee", assignment.payee)
+        check_name("work", assignment.work)
+        rule = partial(
+            rules.assign,
+            reservation_id=reservation_id,
+            assignment=assignment,
+            held_for=held_for,
+            replacing=replacing,
+            shared_work=shared_work,
+        )
+        return await self._change("assign", reservation_id, rule)
+
+    async def unassign(self, reservation_id: str, key: str) -> Reservation:
+        """Take back the assignment of the settlement `key`, which never will commit.
+
+        Raises:
+            PaymentError: The reservation is unknown (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        check_name("reservation_id", reservation_id)
+        rule = partial(rules.unassign, reservation_id=reservation_id, key=key)
+        return await self._change("unassign", reservation_id, rule)
+
+    async def capture(
+        self,
+        reservation_id: str,
+        *,
+        to_account: str,
+        work: str | None = None,
+        held_for: EscrowTerms | None = None,
+    ) -> Reservation:
         """Pay a held reservation to `to_account`; again to the same account is a no-op.
 
         Raises:
-            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
+            AssignedError: It is to be paid to another, or for other work (pre-commit).
+            PaymentError: It is unknown, voided, expired, captured to another, or not held for
+                that; with `work`, also if nobody is on record to be paid (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
         check_name("reservation_id", reservation_id)
         check_account("to_account", to_account)
-        rule = partial(rules.capture, reservation_id=reservation_id, to_account=to_account)
+        rule = partial(
+            rules.capture,
+            reservation_id=reservation_id,
+            to_account=to_account,
+            work=work,
+            held_for=held_for,
+        )
         return await self._change("capture", reservation_id, rule)
 
-    async def void(self, reservation_id: str) -> Reservation:
+    async def void(
+        self,
+        reservation_id: str,
+        *,
+        held_for: EscrowTerms | None = None,
+        despite: str | None = None,
+    ) -> Reservation:
         """Give a held reservation back; one that is back already stays as it is.
 
         Raises:
-            PaymentError: It is unknown or captured (pre-commit).
+            AssignedError: It is to be paid to somebody (pre-commit).
+            PaymentError: It is unknown, captured, or not held for that (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
         check_name("reservation_id", reservation_id)
-        rule = partial(rules.void, reservation_id=reservation_id)
+        rule = partial(
+            rules.void, reservation_id=reservation_id, held_for=held_for, despite=despite
+        )
         return await self._change("void", reservation_id, rule)
 
     async def transfer(
@@ -113,6 +187,16 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
         return await self._move("top_up", transfer_id, MINT, account, amount, "")
+
+    async def identity(self) -> str:
+        """Which ledger this is; read once, since it never changes.
+
+        Raises:
+            CommitUnknownError: The ledger cannot be read.
+        """
+        if self._identity is None:
+            self._identity = await self._read("identity", lambda book: book.identity())
+        return self._identity
 
     async def balance(self, account: str) -> Balance:
         """What the account has; an account never heard of has nothing."""

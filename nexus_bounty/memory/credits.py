@@ -10,6 +10,7 @@ from itertools import islice
 
 import msgspec
 
+from nexus_bounty.idempotency import new_key
 from nexus_bounty.ledger import Book, EntryKind, JournalEntry, LedgerCredits
 from nexus_bounty.models import utc_now
 from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
@@ -19,23 +20,36 @@ _MOVES = (EntryKind.TRANSFER, EntryKind.TOP_UP)
 
 
 class MemoryCredits(InMemory[Book], LedgerCredits):
-    """A `CreditsService` in this process, for one event loop at a time."""
+    """A `CreditsService` in this process, for one event loop at a time.
 
-    def __init__(self, *, clock: Clock = utc_now) -> None:
-        super().__init__(MemoryBook(), clock=clock)
+    Args:
+        clock: Says what has expired; aware.
+        identity: Which ledger this is; one of its own if not given.
+    """
+
+    def __init__(self, *, clock: Clock = utc_now, identity: str | None = None) -> None:
+        super().__init__(MemoryBook(identity=identity), clock=clock)
 
 
 class MemoryBook:
     """A `Book` in dictionaries; given another, it starts as a copy of that one."""
 
-    def __init__(self, start: MemoryBook | None = None) -> None:
+    def __init__(self, start: MemoryBook | None = None, *, identity: str | None = None) -> None:
+        self._identity = identity
         self._balances: Counter[str] = Counter()
         self._journal: list[JournalEntry] = []
         self._transfers: dict[str, Transfer] = {}
         self._reservations: dict[str, Reservation] = {}
         self._expiring: dict[str, datetime] = {}
+        self._works: dict[str, tuple[str, ...]] = {}
         if start is not None:
             vars(self).update({name: copy(part) for name, part in vars(start).items()})
+
+    def identity(self) -> str:
+        """Which ledger this is."""
+        if self._identity is None:
+            self._identity = f"memory-{new_key()[:16]}"
+        return self._identity
 
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
@@ -83,6 +97,23 @@ class MemoryBook:
         self._reservations[reservation.reservation_id] = reservation
         if reservation.expires_at is not None:
             self._expiring[reservation.reservation_id] = reservation.expires_at
+
+    def assign_reservation(self, assigned: Reservation) -> None:
+        """Replace a held reservation by one with another assignment, or with none."""
+        name = assigned.reservation_id
+        before = self._reservations[name].assignment
+        if before is not None:
+            self._works[before.work] = tuple(x for x in self._works[before.work] if x != name)
+        if (after := assigned.assignment) is not None:
+            self._works[after.work] = (*self._works.get(after.work, ()), name)
+        self._reservations[name] = assigned
+
+    def paid_for(self, work: str, *, besides: str) -> Reservation | None:
+        """Another reservation than `besides`, held or captured, that is assigned for `work`."""
+        names = (name for name in self._works.get(work, ()) if name != besides)
+        found = (self._reservations[name] for name in names)
+        paying = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
+        return next((each for each in found if each.status in paying), None)
 
     def close_reservation(self, closed: Reservation) -> None:
         """Replace a held reservation by its final state."""

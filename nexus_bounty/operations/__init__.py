@@ -37,6 +37,7 @@ class BountyOperations:
         contributions: Where delivered work is looked up.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may be paid from their own bounties.
+        allow_shared_work: Whether one contribution may pay several bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -57,6 +58,7 @@ class BountyOperations:
         contributions: ContributionStore,
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
+        allow_shared_work: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
@@ -68,6 +70,7 @@ class BountyOperations:
             contributions=contributions,
             lease=lease,
             allow_self_claims=allow_self_claims,
+            allow_shared_work=allow_shared_work,
             clock=clock,
             random=random or SystemRandom(),  # which a forked process does not share
             observers=given(observers),

@@ -7,15 +7,16 @@ from typing import Final
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import Bounty
 from nexus_bounty.operations.claim import RELEASE_LEASE, end_lease
+from nexus_bounty.operations.escrow import check_ledger, give_back
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
     Services,
     committed,
     credits_with,
-    give_back,
     operation,
     owing,
+    remembered_bounty,
     still_owed,
 )
 from nexus_bounty.validation import check_id
@@ -32,6 +33,9 @@ async def cancel(
     key = services.key(idempotency_key)
     async with operation(services, CANCEL, bounty_id, key):
         owed: list[str] = []
+        standing = await remembered_bounty(services, bounty_id)
+        if standing is not None:
+            await check_ledger(services, standing)
         step = services.store.cancel_bounty(bounty_id, idempotency_key=derived_key(key, "cancel"))
         return await unwind(services, "cancel", await committed(step, owed), key, owed)
 
@@ -51,13 +55,14 @@ async def unwind(
     async with owing(services, RELEASE_LEASE, owed):
         if bounty.claim_id is not None:
             await end_lease(services, bounty.claim_id)
-    steps = (f"commit_{bounty.status.value}", VOID, RELEASE_LEASE)
+    voided = () if reservation is None and bounty.reservation_id is not None else (VOID,)
+    steps = (f"commit_{bounty.status.value}", *voided, RELEASE_LEASE)
     return OperationResult(
         operation=name,
         idempotency_key=key,
         bounty=bounty,
         done=tuple(step for step in steps if step not in owed),
         owed=owed,
-        credits_with=credits_with(bounty),
+        credits_with=credits_with(bounty) if voided else None,  # nobody knows where they are
         reservation=reservation,
     )

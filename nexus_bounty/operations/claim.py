@@ -13,6 +13,7 @@ from typing import Final
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
+from nexus_bounty.operations.escrow import check_ledger, forget_payee
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -40,6 +41,7 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.validation import check_agent, check_duration, check_id
 
 RELEASE_LEASE: Final = "release_lease"
+FORGET_PAYEE: Final = "forget_payee"
 CLAIM: Final = Plan("claim", decided_by="claim", owed_then=("renew_lease",))
 RENEW: Final = Plan("renew", decided_by="renew", owed_then=())
 RELEASE: Final = Plan("release", decided_by="release", owed_then=(RELEASE_LEASE,))
@@ -61,6 +63,7 @@ async def claim(
     key = services.key(idempotency_key)
     async with operation(services, CLAIM, bounty_id, key):
         bounty = await _claimable(services, bounty_id, agent, key)
+        await check_ledger(services, bounty)
         return await _claim(services, bounty, agent, lease, key)
 
 
@@ -226,6 +229,7 @@ async def renew(
     async with operation(services, RENEW, bounty_id, key):
         bounty = await known_bounty(services, bounty_id)
         _check_holder(bounty, agent)
+        await check_ledger(services, bounty)
         held = await services.claims.heartbeat(
             bounty.claim_id or "", lease=services.lease if lease is None else lease
         )
@@ -249,6 +253,7 @@ async def release(
     async with operation(services, RELEASE, bounty_id, key):
         owed: list[str] = []
         before = await known_bounty(services, bounty_id)
+        await check_ledger(services, before)
         step = services.store.release_bounty(
             bounty_id, agent, idempotency_key=derived_key(key, "release")
         )
@@ -256,11 +261,13 @@ async def release(
         if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
             async with owing(services, RELEASE_LEASE, owed):
                 await _end_lease_of(services, before, agent)
+            async with owing(services, FORGET_PAYEE, owed):
+                await forget_payee(services, bounty)
     return OperationResult(
         operation="release",
         idempotency_key=key,
         bounty=bounty,
-        done=("commit_open", *(() if RELEASE_LEASE in owed else (RELEASE_LEASE,))),
+        done=("commit_open", *(each for each in (RELEASE_LEASE, FORGET_PAYEE) if each not in owed)),
         owed=owed,
         credits_with=credits_with(bounty),
     )

@@ -16,6 +16,7 @@ import msgspec
 
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
+from nexus_bounty.operations.escrow import check_same_ledger, give_back, ledger_at_hand, terms_of
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -24,7 +25,6 @@ from nexus_bounty.operations.services import (
     check_payee,
     committed,
     credits_with,
-    give_back,
     has_landed,
     logger,
     operation,
@@ -62,6 +62,7 @@ async def create(
             services, draft.bounty_id, derived_key(key, "draft")
         ):
             raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
+        draft = msgspec.structs.replace(draft, ledger_id=await ledger_at_hand(services))
         return await _create(services, draft, key, relative_deadline=relative_deadline)
 
 
@@ -85,6 +86,7 @@ async def _create(
         draft, relative_deadline=relative_deadline, idempotency_key=derived_key(key, "draft")
     )
     bounty = await committed(step, owed)
+    check_same_ledger(bounty, draft.ledger_id)  # a repeat may come with another
     reservation = None
     try:
         if bounty.status is BountyStatus.DRAFT:
@@ -117,13 +119,15 @@ async def _reserve(services: Services, draft: Bounty) -> Reservation:
         PaymentError: The service refused, or the reservation was given back (pre-commit).
         CommitUnknownError: The answer was lost every time.
     """
+    terms = terms_of(services, draft)
+    reference = draft.bounty_id if draft.ledger_id is None else terms.reference  # of old
     reservation = await asked_until_told(
         services,
         lambda: services.credits.reserve(
             draft.reservation_id or "",
-            account=draft.creator.agent_id,
-            amount=draft.amount,
-            reference=draft.bounty_id,
+            account=terms.account,
+            amount=terms.amount,
+            reference=reference,
         ),
     )
     if reservation.status is not ReservationStatus.HELD:

@@ -8,6 +8,7 @@ from typing import Final
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.operations.cancel import VOID, unwind
 from nexus_bounty.operations.claim import RELEASE_LEASE
+from nexus_bounty.operations.escrow import check_ledger
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Plan, Services, committed, known_bounty, operation
 from nexus_bounty.outcomes import BountyStateError, Evidence, OutcomeError, Proof
@@ -30,6 +31,7 @@ async def expire(
                 current_status=bounty.status.value,
                 evidence=Evidence(proof=Proof.DOCUMENT),
             )
+        await check_ledger(services, bounty)
         owed: list[str] = []
         step = services.store.expire_bounty(bounty_id, idempotency_key=derived_key(key, "expire"))
         return await unwind(services, "expire", await committed(step, owed), key, owed)

@@ -36,8 +36,6 @@ from nexus_bounty.ports import (
     ClaimStore,
     ContributionStore,
     CreditsService,
-    Reservation,
-    ReservationStatus,
 )
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.statuses import STATUSES, Credits
@@ -64,6 +62,7 @@ class Services:
         contributions: Where delivered work is looked up.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
+        allow_shared_work: Whether one contribution may pay several bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation.
@@ -77,6 +76,7 @@ class Services:
     contributions: ContributionStore
     lease: timedelta = timedelta(minutes=30)
     allow_self_claims: bool = False
+    allow_shared_work: bool = False
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()
@@ -287,24 +287,6 @@ async def remembered_bounty(services: Services, bounty_id: str) -> Bounty | None
     return await before_commit(services.store.get_bounty(bounty_id, fresh=False), "the bounty")
 
 
-async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
-    """Void the reservation of a bounty whose document rules out that it is ever needed again.
-
-    Returns `None` if there is nothing to give back.
-    """
-    if STATUSES[bounty.status].credits is not Credits.CREATOR:
-        raise AssertionError(f"a bounty that is {bounty.status} may need its credits")
-    reservation_id = bounty.reservation_id
-    if reservation_id is None:
-        return None
-    held = await services.credits.get_reservation(reservation_id)
-    if held is None or held.status is not ReservationStatus.HELD:
-        return held
-    if held.reference not in ("", bounty.bounty_id):
-        return None  # it is another bounty's, whatever this document says
-    return await asked_until_told(services, lambda: services.credits.void(reservation_id))
-
-
 @asynccontextmanager
 async def owing(services: Services, step: str, owed: list[str]) -> AsyncIterator[None]:
     """Do a clean-up step after a commit: if it fails, it is owed, and the operation stands."""
@@ -322,7 +304,8 @@ def still_owed(bounty: Bounty, pending: Sequence[str], error: Exception) -> Post
     said = f"{type(error).__name__}: {error}"
     seen = Observation(action=pending[0], target=bounty.bounty_id, answer=said)
     return PostCommitError(
-        f"bounty {bounty.bounty_id!r} is {bounty.status.value}; still owed: {', '.join(pending)}",
+        f"bounty {bounty.bounty_id!r} is {bounty.status.value}; still owed: {', '.join(pending)} "
+        f"({error.message if isinstance(error, OutcomeError) else said})",
         bounty=bounty,
         pending=pending,
         bounty_id=bounty.bounty_id,

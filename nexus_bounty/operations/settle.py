@@ -11,13 +11,19 @@ from typing import Final
 
 from nexus_bounty import criteria
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.lifecycle import PAST_THE_PIVOT
-from nexus_bounty.models import Bounty, BountyStatus, RewardRecord, RewardType, reward_id
+from nexus_bounty.models import (
+    Bounty,
+    BountyStatus,
+    Contribution,
+    RewardRecord,
+    RewardType,
+    reward_id,
+)
+from nexus_bounty.operations.escrow import check_ledger, pay, record_payee
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
     Services,
-    asked_until_told,
     before_commit,
     check_payee,
     committed,
@@ -36,10 +42,8 @@ from nexus_bounty.outcomes import (
     CriteriaNotMetError,
     Evidence,
     Observation,
-    PaymentError,
     Proof,
 )
-from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_id
 
@@ -59,14 +63,46 @@ async def settle(
     key = services.key(idempotency_key)
     async with operation(services, SETTLE, bounty_id, key):
         owed: list[str] = []
-        bounty = await _fulfilled(services, bounty_id, contribution_cid)
-        _check_contribution(bounty, contribution_cid)
-        if not _is_decided_elsewhere(bounty):
-            pivot = services.store.begin_settlement(
-                bounty_id, contribution_cid, idempotency_key=derived_key(key, "begin")
-            )
-            bounty = await committed(pivot, owed)
+        bounty = await _examined(services, bounty_id, contribution_cid)
+        bounty = await _decided(services, bounty, contribution_cid, key, owed)
         return await finish(services, bounty, key, owed)
+
+
+async def _examined(services: Services, bounty_id: str, cid: str) -> Bounty:
+    """The bounty, whose claimer's work was looked at, as it is remembered if that is enough.
+
+    Raises:
+        PreCommitError: It is not to be settled with that work.
+    """
+    remembered = await remembered_bounty(services, bounty_id)
+    try:
+        return await _fulfilled(services, remembered, bounty_id, cid)
+    except (CriteriaNotMetError, BountyStateError):
+        standing = await known_bounty(services, bounty_id)
+        if remembered is None or standing.claim_id == remembered.claim_id:
+            raise
+        return await _fulfilled(services, standing, bounty_id, cid)  # another holds it by now
+
+
+async def _decided(
+    services: Services, bounty: Bounty, cid: str, key: str, owed: list[str]
+) -> Bounty:
+    """The bounty past the pivot, its payee and the work written down in the ledger before that.
+
+    Raises:
+        PreCommitError: It is not to be settled so, or has been claimed anew since it was examined.
+    """
+    _check_contribution(bounty, cid)
+    await check_ledger(services, bounty)
+    pivot_key = derived_key(key, "begin")
+    if bounty.status in (BountyStatus.CLAIMED, BountyStatus.COMPLETED):
+        await record_payee(services, bounty, cid, pivot_key)
+    if _is_decided_elsewhere(bounty):
+        return bounty
+    pivot = services.store.begin_settlement(
+        bounty.bounty_id, cid, claim_id=bounty.claim_id, idempotency_key=pivot_key
+    )
+    return await committed(pivot, owed)
 
 
 async def finish(
@@ -80,7 +116,7 @@ async def finish(
     owed = [] if owed is None else owed
     pending = [CAPTURE, SETTLED, REWARD]
     try:
-        reservation = await _capture(services, bounty)
+        reservation = await pay(services, bounty)
         pending.remove(CAPTURE)
         bounty = await _settled(services, bounty, key, owed)
         pending.remove(SETTLED)
@@ -103,14 +139,13 @@ async def finish(
     )
 
 
-async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
-    """The bounty, with a contribution that meets its criteria, or past the pivot already.
+async def _fulfilled(services: Services, bounty: Bounty | None, bounty_id: str, cid: str) -> Bounty:
+    """The bounty, with its claimer's work that meets its criteria, or past the pivot already.
 
     Raises:
         CriteriaNotMetError: It does not (pre-commit).
         BountyStateError: Nobody has claimed it (pre-commit).
     """
-    bounty = await remembered_bounty(services, bounty_id)
     if bounty is None or STATUSES[bounty.status].claimer is not Claimer.AT_WORK:
         bounty = await known_bounty(services, bounty_id)
     claimer = STATUSES[bounty.status].claimer
@@ -121,17 +156,12 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
             current_status=bounty.status.value,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-    if claimer is not Claimer.AT_WORK:
+    if claimer is not Claimer.AT_WORK and not _is_decided_elsewhere(bounty):
         return bounty  # past the pivot, or the store refuses it
     if bounty.claimed_by is not None:
         check_payee("claimed_by", bounty.claimed_by)
     contribution = await before_commit(services.contributions.get(cid), "the contribution")
-    lacking = (
-        ["to exist: there is no such contribution"]
-        if contribution is None
-        else criteria.unmet(bounty.criteria, contribution)
-    )
-    if lacking:
+    if lacking := _lacking(bounty, cid, contribution):
         seen = Observation(action="read", target=cid, answer=f"it lacks {', '.join(lacking)}")
         raise CriteriaNotMetError(
             f"contribution {cid!r} does not fulfil bounty {bounty_id!r}: it lacks "
@@ -139,6 +169,18 @@ async def _fulfilled(services: Services, bounty_id: str, cid: str) -> Bounty:
             evidence=Evidence(proof=Proof.LOCAL_CHECK, observations=(seen,)),
         )
     return bounty
+
+
+def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> list[str]:
+    """What a contribution would need to be paid by this bounty."""
+    if contribution is None:
+        return ["to exist: there is no such contribution"]
+    if contribution.cid != cid:
+        return [f"to be the one asked for: it is {contribution.cid!r}"]
+    claimer, author = bounty.claimed_by, contribution.agent
+    if claimer is not None and author is not None and author.agent_id != claimer.agent_id:
+        return [f"to be the claimer's: it is by {author.agent_id!r}, not {claimer.agent_id!r}"]
+    return criteria.unmet(bounty.criteria, contribution)
 
 
 def _is_decided_elsewhere(bounty: Bounty) -> bool:
@@ -154,24 +196,6 @@ def _check_contribution(bounty: Bounty, cid: str) -> None:
             current_status=bounty.status.value,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-
-
-async def _capture(services: Services, bounty: Bounty) -> Reservation | None:
-    """Pay the claimer out of escrow; a bounty without one was never funded by us."""
-    reservation_id, payee = bounty.reservation_id, bounty.claimed_by
-    if bounty.status not in PAST_THE_PIVOT:
-        raise AssertionError(f"a bounty that is {bounty.status} is not to be paid yet")
-    if reservation_id is None:
-        return None
-    if payee is None:
-        raise PaymentError(f"bounty {bounty.bounty_id!r} does not say who claimed it")
-    reservation = await asked_until_told(
-        services,
-        lambda: services.credits.capture(reservation_id, to_account=payee.agent_id),
-    )
-    if reservation.status is not ReservationStatus.CAPTURED:
-        raise PaymentError(f"the reservation {reservation_id!r} is {reservation.status.value}")
-    return reservation
 
 
 async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]) -> Bounty:

@@ -18,7 +18,8 @@ class PastDeadlines:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every open or claimed bounty whose deadline has passed."""
         for bounty in await scope.services.store.find_expired_bounties(scope.now):
-            yield _problem(scope.services, bounty)
+            if not await scope.is_elsewhere(bounty):
+                yield _problem(scope.services, bounty)
 
 
 def _problem(services: Services, bounty: Bounty) -> Problem:

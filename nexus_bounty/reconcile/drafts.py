@@ -8,6 +8,7 @@ from nexus_bounty.idempotency import derived_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.cancel import unwind
+from nexus_bounty.operations.escrow import is_of, reservation_of
 from nexus_bounty.operations.services import Services, committed
 from nexus_bounty.outcomes import PreCommitError, Proof
 from nexus_bounty.ports import Reservation, ReservationStatus
@@ -27,17 +28,13 @@ class StuckDrafts:
         services = scope.services
         stuck = BountyQuery(status=swept_for(Repair.FINISH_CREATING))
         async for draft in services.store.walk_bounties(stuck):
+            if await scope.is_elsewhere(draft):
+                continue
             if scope.is_young(draft.updated_at):
                 yield Problem(draft.bounty_id, "is a draft", touched=draft.updated_at)
                 continue
-            reservation = await _reservation(services, draft)
+            reservation = await reservation_of(services, draft)
             yield _problem(scope, draft, reservation)
-
-
-async def _reservation(services: Services, draft: Bounty) -> Reservation | None:
-    if draft.reservation_id is None:
-        return None
-    return await services.credits.get_reservation(draft.reservation_id)
 
 
 def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Problem:
@@ -48,12 +45,7 @@ def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Pr
         return Problem(
             draft.bounty_id, f"is a draft {why}", lambda: _cancel(services, draft.bounty_id)
         )
-    asked = (draft.bounty_id, draft.creator.agent_id, draft.amount)
-    if reservation is None or asked != (
-        reservation.reference,
-        reservation.account,
-        reservation.amount,
-    ):
+    if reservation is None or not is_of(services, reservation, draft):
         what = "is a draft that names a reservation for something else"
         return Problem(draft.bounty_id, what, reason="a person has to decide")
     return Problem(

@@ -18,6 +18,7 @@ from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
 from nexus_bounty.reconcile.drafts import StuckDrafts
+from nexus_bounty.reconcile.escrow import MissingEscrow
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, SweepReport
 from nexus_bounty.reconcile.reservations import OrphanReservations
@@ -38,6 +39,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     CompletedNotSettled(),
     PastDeadlines(),
     OrphanReservations(),
+    MissingEscrow(),
     OrphanClaims(),
     AbandonedBounties(),
     MissingRewards(),  # it and the next go through everything there ever was: the others first

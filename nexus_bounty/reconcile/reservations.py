@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty
-from nexus_bounty.operations.services import Services, give_back
+from nexus_bounty.operations.escrow import give_back, terms_of
+from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
-from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.ports import Reservation, ReservationStatus, referred_to
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Credits, Repair
 
@@ -21,8 +22,8 @@ from nexus_bounty.statuses import STATUSES, Credits, Repair
 class OrphanReservations:
     """Held reservations whose bounty does not need them any more.
 
-    One whose bounty cannot be found is left to people: the ledger may serve other zones, too, and
-    no crash of ours leaves such a one, because a draft names its reservation before it is made.
+    Those of other zones are none of ours. One whose bounty cannot be found is left to people: no
+    crash of ours leaves such a one, because a draft names its reservation before it is made.
     """
 
     name = "orphan reservations"
@@ -31,9 +32,9 @@ class OrphanReservations:
         """Every held reservation that its document rules out."""
         await _forget_ended(scope)
         async for page in in_pages(_in_doubt(scope), scope.page):
-            bounties = await scope.services.store.get_bounties([each.reference for each in page])
+            bounties = await scope.services.store.get_bounties([_bounty_of(each) for each in page])
             for reservation in page:
-                if problem := _wrong(scope, reservation, bounties.get(reservation.reference)):
+                if problem := _wrong(scope, reservation, bounties.get(_bounty_of(reservation))):
                     yield problem
 
 
@@ -47,8 +48,22 @@ async def _forget_ended(scope: Scope) -> None:
 async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
     """The held reservations that are not known to be needed."""
     async for each in scope.services.credits.reservations(ReservationStatus.HELD):
-        if each.reference and scope.state.known.get(each.reference) != each.reservation_id:
+        if (
+            each.reference
+            and _is_ours(scope, each)
+            and scope.state.known.get(_bounty_of(each)) != each.reservation_id
+        ):
             yield each
+
+
+def _bounty_of(reservation: Reservation) -> str:
+    return referred_to(reservation.reference)[1]
+
+
+def _is_ours(scope: Scope, reservation: Reservation) -> bool:
+    """Whether it may be for a bounty of this zone; those of earlier releases name none."""
+    zone, _ = referred_to(reservation.reference)
+    return zone in (None, scope.services.store.zone_id)
 
 
 def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Problem | None:
@@ -56,9 +71,17 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
     if bounty is None:
         return Problem(
             reservation.reservation_id,
-            f"is held for bounty {reservation.reference!r}, which is not found in this zone",
-            reason="it may belong to another zone, or its document cannot be read",
+            f"is held for bounty {_bounty_of(reservation)!r}, which is not found in this zone",
+            reason="its document is gone or cannot be read" + _or_elsewhere(reservation),
             touched=reservation.created_at,
+        )
+    if bounty.ledger_id is not None and reservation.terms != terms_of(scope.services, bounty):
+        return Problem(
+            reservation.reservation_id,
+            f"is {reservation.amount} of {reservation.account} for bounty {bounty.bounty_id!r}, "
+            f"which promises {bounty.amount} of {bounty.creator.agent_id}",
+            reason="a person has to decide",
+            touched=max(reservation.created_at, bounty.updated_at),
         )
     if bounty.reservation_id != reservation.reservation_id:
         return Problem(
@@ -71,8 +94,13 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
     if Repair.END_ESCROW in row.repairs:
         return _problem(scope.services, bounty, reservation)
     if row.credits is not Credits.PROMISED:  # it may yet be opened on other credits
-        scope.state.known.add(reservation.reference, reservation.reservation_id)
+        scope.state.known.add(bounty.bounty_id, reservation.reservation_id)
     return None
+
+
+def _or_elsewhere(reservation: Reservation) -> str:
+    zone, _ = referred_to(reservation.reference)
+    return ", or it belongs to another zone" if zone is None else ""
 
 
 def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Problem:

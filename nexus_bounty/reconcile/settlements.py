@@ -22,7 +22,8 @@ class PendingSettlements:
         """Every bounty that is still being paid, by nobody."""
         stranded = BountyQuery(status=swept_for(self.repair))
         async for bounty in scope.services.store.walk_bounties(stranded):
-            yield _problem(scope.services, bounty)
+            if not await scope.is_elsewhere(bounty):
+                yield _problem(scope.services, bounty)
 
 
 class CompletedNotSettled(PendingSettlements):

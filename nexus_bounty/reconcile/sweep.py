@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
+from nexus_bounty.models import Bounty
 from nexus_bounty.operations.services import Services
 from nexus_bounty.reconcile.sweep_state import SweepState
 
@@ -66,6 +67,10 @@ class Scope:
     def is_ahead(self, touched: datetime) -> bool:
         """Whether something was touched in a future that no small difference of clocks explains."""
         return touched - self.now > self.grace
+
+    async def is_elsewhere(self, bounty: Bounty) -> bool:
+        """Whether the credits of a bounty are in another ledger, whose reconciler sees to it."""
+        return bounty.ledger_id not in (None, await self.services.credits.identity())
 
     def has_room_after(self, files: int, last: str) -> bool:
         """Note that `files` up to `last` were looked at; whether there is room for more."""

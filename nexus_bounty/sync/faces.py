@@ -62,10 +62,12 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
 from nexus_bounty.ports import (
+    Assignment,
     Balance,
     ClaimStore,
     ContributionStore,
     CreditsService,
+    EscrowTerms,
     Reservation,
     ReservationStatus,
     Transfer,
@@ -279,6 +281,9 @@ class SyncContributionStore(Face[ContributionStore]):
 class SyncCreditsService(Face[CreditsService]):
     """Holds the money. Every mutation is idempotent by its id.
 
+    `held_for` names what a reservation is held for; if it is given and does not fit, nothing is
+    changed.
+
     Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
     input, `IdempotencyMismatchError` when the id was used before with other parameters, and
     `CommitUnknownError` when the answer was lost: ask again with the same id.
@@ -312,21 +317,86 @@ class SyncCreditsService(Face[CreditsService]):
             expires_at=expires_at,
         )
 
-    def capture(self, reservation_id: str, *, to_account: str) -> Reservation:
+    def assign(
+        self,
+        reservation_id: str,
+        assignment: Assignment,
+        *,
+        held_for: EscrowTerms | None = None,
+        replacing: str | None = None,
+        shared_work: bool = False,
+    ) -> Reservation:
+        """Record who is to be paid from a held reservation; the same again is a no-op.
+
+        From then on only that payee is paid, for that work, and nothing is given back on request.
+        Whoever has found out that the settlement with the key `replacing` never will commit takes
+        its place. Unless the work is shared, it pays one reservation only.
+
+        Raises:
+            AssignedError: Another assignment stands, which is attached (pre-commit).
+            PaymentError: It is unknown, not held, not held for that, or the work is or was paid
+                from another reservation (pre-commit).
+        """
+        return self._run(
+            self.wrapped.assign,
+            reservation_id,
+            assignment,
+            held_for=held_for,
+            replacing=replacing,
+            shared_work=shared_work,
+        )
+
+    def unassign(self, reservation_id: str, key: str) -> Reservation:
+        """Take back the assignment of the settlement `key`, which never will commit.
+
+        One that is not there, or is another's, is left as it is.
+
+        Raises:
+            PaymentError: The reservation is unknown (pre-commit).
+        """
+        return self._run(self.wrapped.unassign, reservation_id, key)
+
+    def capture(
+        self,
+        reservation_id: str,
+        *,
+        to_account: str,
+        work: str | None = None,
+        held_for: EscrowTerms | None = None,
+    ) -> Reservation:
         """Pay a held reservation to `to_account`; again to the same account is a no-op.
 
-        Raises:
-            PaymentError: It is unknown, voided, expired or captured to another (pre-commit).
-        """
-        return self._run(self.wrapped.capture, reservation_id, to_account=to_account)
+        With `work`, only if it was assigned to that account for that work.
 
-    def void(self, reservation_id: str) -> Reservation:
+        Raises:
+            PaymentError: It is unknown, voided, expired, captured to another, assigned to another
+                or for other work, or not held for that (pre-commit).
+        """
+        return self._run(
+            self.wrapped.capture,
+            reservation_id,
+            to_account=to_account,
+            work=work,
+            held_for=held_for,
+        )
+
+    def void(
+        self,
+        reservation_id: str,
+        *,
+        held_for: EscrowTerms | None = None,
+        despite: str | None = None,
+    ) -> Reservation:
         """Give a held reservation back to its account; again is a no-op.
 
+        One that is assigned is given back only to whoever knows that the settlement never will
+        commit, and names its key: `despite` it.
+
         Raises:
-            PaymentError: It is unknown or captured (pre-commit).
+            AssignedError: It is to be paid to somebody (pre-commit).
+            PaymentError: It is unknown, captured, or not held for that (pre-commit).
         """
-        return self._run(self.wrapped.void, reservation_id)
+        return self._run(self.wrapped.void, reservation_id, held_for=held_for, despite=despite)
 
     def transfer(
         self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
@@ -344,6 +414,14 @@ class SyncCreditsService(Face[CreditsService]):
             amount=amount,
             memo=memo,
         )
+
+    def identity(self) -> str:
+        """Which ledger this is: the same wherever it is opened, another for every other ledger.
+
+        Raises:
+            CommitUnknownError: The ledger cannot be read.
+        """
+        return self._run(self.wrapped.identity)
 
     def balance(self, account: str) -> Balance:
         """What the account has; an account never heard of has nothing.
@@ -676,6 +754,11 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         )
 
     @property
+    def zone_id(self) -> str:
+        """The zone that this store works on."""
+        return self.wrapped.zone_id
+
+    @property
     def store_identity(self) -> str:
         """Which zone of which kind of store this is."""
         return self.wrapped.store_identity
@@ -841,9 +924,17 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         )
 
     def begin_settlement(
-        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        fulfilled_by_cid: str,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim: whoever has looked
+        at somebody's work does not settle what another has claimed meanwhile.
 
         Raises: as every transition, see `claim_bounty`.
         """
@@ -851,6 +942,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             self.wrapped.begin_settlement,
             bounty_id,
             fulfilled_by_cid,
+            claim_id=claim_id,
             idempotency_key=idempotency_key,
         )
 
@@ -1267,6 +1359,7 @@ class SyncBountyOperations(Face[BountyOperations]):
         contributions: Where delivered work is looked up.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may be paid from their own bounties.
+        allow_shared_work: Whether one contribution may pay several bounties.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -1287,6 +1380,7 @@ class SyncBountyOperations(Face[BountyOperations]):
         contributions: ContributionStore | Face[ContributionStore],
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
+        allow_shared_work: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
@@ -1300,6 +1394,7 @@ class SyncBountyOperations(Face[BountyOperations]):
             contributions=unwrapped(contributions),
             lease=lease,
             allow_self_claims=allow_self_claims,
+            allow_shared_work=allow_shared_work,
             clock=clock,
             random=random,
             observers=observers,

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from nexus_bounty.testing.every_fault import parametrize_faults, steps_of
     from nexus_bounty.testing.steps import LedgerFault, StepFaults
 
-SUITES = ("bounties_suite", "claims_suite", "contributions_suite", "credits_suite")
+SUITES = (
+    "binding_suite",
+    "bounties_suite",
+    "claims_suite",
+    "contributions_suite",
+    "credits_suite",
+)
 
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in SUITES))
 

@@ -1,16 +1,14 @@
 """What every `CreditsService` must do."""
-# ruff: noqa: S101, A002, ARG002 - tests assert; nobody misses the builtin `credits`; a fixture to
+# ruff: noqa: S101, A002 - tests assert; nobody misses the builtin `credits`; a fixture to
 # override names what it may use
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from nexus_bounty.ledger import TREASURY
 from nexus_bounty.outcomes import (
@@ -22,41 +20,15 @@ from nexus_bounty.outcomes import (
     PreCommitError,
 )
 from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
+from nexus_bounty.testing.binding_suite import CreditsBindingContract
 from nexus_bounty.testing.clock import ManualClock
 
 HOUR = timedelta(hours=1)
 NOT_AMOUNTS: tuple[Any, ...] = (0, -1, True, 1.0, "1", None, 2**53)
 
 
-class CreditsServiceContract:
+class CreditsServiceContract(CreditsBindingContract):
     """Override the fixture `credits`; override `fund` where clients may not top up."""
-
-    pytestmark = pytest.mark.asyncio
-
-    @pytest.fixture
-    def clock(self) -> ManualClock:
-        """The clock that the service under test must go by."""
-        return ManualClock()
-
-    @pytest_asyncio.fixture
-    async def credits(self, clock: ManualClock) -> AsyncIterator[CreditsService]:
-        """An empty service that goes by `clock`."""
-        raise NotImplementedError
-        yield
-
-    async def fund(self, credits: CreditsService, account: str, amount: int) -> None:
-        """Give an account credits to begin with."""
-        await credits.top_up(f"fund-{account}", account=account, amount=amount)
-
-    async def total(self, credits: CreditsService) -> int:
-        """All credits of the accounts that these tests use."""
-        balances = [await credits.balance(name) for name in ("alice", "bob", "carol")]
-        return sum(balance.available + balance.reserved for balance in balances)
-
-    async def has(self, credits: CreditsService, account: str) -> tuple[int, int]:
-        """What an account has, free and reserved."""
-        balance = await credits.balance(account)
-        return balance.available, balance.reserved
 
     async def test_rewards_can_be_paid_from_the_treasury_of_the_peer(
         self, credits: CreditsService

@@ -118,7 +118,7 @@ def _kind(kind: str | FaultKind) -> FaultKind:
 LEDGER_CALLS: Final = tuple(
     name
     for name, method in inspect.getmembers(CreditsService, inspect.iscoroutinefunction)
-    if not name.startswith("get_") and name not in ("balance", "close")
+    if not name.startswith("get_") and name not in ("balance", "close", "identity")
 )
 """The methods of a credits service that change something."""
 

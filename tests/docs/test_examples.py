@@ -65,6 +65,8 @@ def test_an_agent_that_is_run_twice_posts_one_bounty(
 def test_a_worker_takes_what_is_open_and_delivers(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
+    environment = environment | {"NEXUS_BOUNTY_CREDITS": f"sqlite:///{tmp_path / 'ledger.db'}"}
+
     def command(*arguments: str) -> Any:
         said = subprocess.run(
             ["nexus-bounty", *arguments, "--json"],

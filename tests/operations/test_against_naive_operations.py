@@ -125,7 +125,7 @@ BUGS = (
         "settled before paid, the ledger refusing",
         SETTLE_THEN_PAY,
         UNPAID,
-        ledger=LedgerFault("refused", 1),
+        ledger=LedgerFault("refused", 1, "capture"),
         outcomes=("post_commit",),
     ),
     Bug(

@@ -12,21 +12,23 @@ from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.testing.virtual_time import run
 from tests.operations import operation_trials
 from tests.operations.lives import case_of, outcome
-from tests.operations.operation_trials import CASES, Case
+from tests.operations.operation_trials import Case
 from tests.support.virtual import virtual
 from tests.support.world import LedgerFault, World, a_world, broken_invariants
 
+CALLS = (("create", "reserve"), ("settle", "assign"), ("settle", "capture"), ("cancel", "void"))
+
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
-@pytest.mark.parametrize(
-    "case", [each for each in CASES if each.name in ("create", "settle", "cancel")]
-)
+@pytest.mark.parametrize(("case", "method"), [(case_of(name), method) for name, method in CALLS])
 @virtual
-async def test_a_lost_answer_of_the_ledger_is_asked_for_again(case: Case, kind: str) -> None:
+async def test_a_lost_answer_of_the_ledger_is_asked_for_again(
+    case: Case, method: str, kind: str
+) -> None:
     """By the same id, so that nothing is done twice, and the operation goes on."""
     world = await a_world()
     await operation_trials.prepare(world, case)
-    async with world.process(fault=LedgerFault(kind, 1)) as process:
+    async with world.process(fault=LedgerFault(kind, 1, method)) as process:
         assert await outcome(case.act(process.operations)) == "committed"
         assert process.credits.calls == 2
     assert not await broken_invariants(world)

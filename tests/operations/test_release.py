@@ -19,7 +19,7 @@ async def test_a_released_bounty_can_be_claimed_by_another_agent() -> None:
         await claimed(process.operations)
         result = await process.operations.release(BOUNTY_ID, BOB, idempotency_key=KEY)
         again = await process.operations.claim(BOUNTY_ID, CAROL)
-    assert result.done == ("commit_open", "release_lease")
+    assert result.done == ("commit_open", "release_lease", "forget_payee")
     assert result.bounty.status is BountyStatus.OPEN
     assert result.bounty.claimed_by is None
     assert again.bounty.claimed_by == CAROL

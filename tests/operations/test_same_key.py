@@ -13,7 +13,7 @@ import pytest
 from nexus_bounty import BountyCriteria, Contribution, IdempotencyMismatchError
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
-from nexus_bounty.ports import ReservationStatus
+from nexus_bounty.ports import ReservationStatus, referred_to
 from nexus_bounty.testing.virtual_time import run
 from tests.operations import operation_trials
 from tests.operations.lives import DOCUMENT, KEY, Act, claimed, outcome, posted, refusal, settled
@@ -153,9 +153,8 @@ async def test_a_key_reused_for_another_bounty_never_touches_the_escrow_of_the_f
         await process.operations.create(a_bounty(), idempotency_key=KEY)
         await outcome(process.operations.create(other, idempotency_key=KEY))
     reservations = [each async for each in world.ledger.reservations()]
-    assert [each.status for each in reservations if each.reference == BOUNTY_ID] == [
-        ReservationStatus.HELD
-    ]
+    of_the_first = [each for each in reservations if referred_to(each.reference)[1] == BOUNTY_ID]
+    assert [each.status for each in of_the_first] == [ReservationStatus.HELD]
 
 
 @pytest.mark.parametrize(("key", "again"), [("create", posted), ("claim", claimed)])

@@ -16,6 +16,8 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
+from nexus_bounty.operations.escrow import record_payee
+from nexus_bounty.operations.services import known_bounty
 from nexus_bounty.outcomes import CriteriaNotMetError, Outcome
 from tests.operations.lives import DOCUMENT, KEY, claimed, outcome, posted, refusal, settled
 from tests.support.virtual import virtual
@@ -92,9 +94,9 @@ async def test_a_bounty_past_the_pivot_is_settled_with_its_contribution_or_not_a
     world.contributions.add(Contribution(cid="cid-2", tags=["sorted"], scores={"speed": 9.0}))
     async with world.process() as process:
         await claimed(process.operations)
-        await process.operations.services.store.begin_settlement(
-            BOUNTY_ID, CID, idempotency_key="settle:begin"
-        )
+        services = process.operations.services
+        await record_payee(services, await known_bounty(services, BOUNTY_ID), CID, "settle:begin")
+        await services.store.begin_settlement(BOUNTY_ID, CID, idempotency_key="settle:begin")
     async with world.process(seed=3) as process:
         other = await refusal(process.operations.settle(BOUNTY_ID, "cid-2", idempotency_key="x"))
         same = await refusal(
@@ -232,7 +234,7 @@ async def test_what_the_ledger_has_not_paid_is_owed_by_name() -> None:
     world = await a_world()
     async with world.process() as process:
         await claimed(process.operations)
-    async with world.process(fault=LedgerFault("refused", 1)) as process:
+    async with world.process(fault=LedgerFault("refused", 1, "capture")) as process:
         error: Any = await refusal(process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY))
         assert error.outcome is Outcome.POST_COMMIT
         assert error.pending[:3] == ("capture_payment", "commit_settled", "record_reward")

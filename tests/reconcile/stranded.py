@@ -14,6 +14,7 @@ from nexus_bounty import AgentIdentity, Bounty, BountyStatus, NexusBountyStore, 
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations.escrow import record_payee
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.testing.virtual_time import EPOCH
 from tests.support.world import (
@@ -32,6 +33,7 @@ from tests.support.world import (
 )
 
 ESCROW = "r-1"
+PIVOT = "settle-1:begin"
 ZONE = ZonePaths("default")
 DOCUMENT = ZONE.bounty(BOUNTY_ID)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -86,7 +88,14 @@ class Hands:
 
     async def pending(self) -> None:
         await self.claimed()
-        await self.store.begin_settlement(BOUNTY_ID, CID)
+        await self.decide()
+        await self.store.begin_settlement(BOUNTY_ID, CID, idempotency_key=PIVOT)
+
+    async def decide(self) -> None:
+        """Write down in the ledger whom a settlement under way is to pay, as it does itself."""
+        bounty = await self.store.get_bounty(BOUNTY_ID)
+        assert bounty is not None
+        await record_payee(self.operations.services, bounty, CID, PIVOT)
 
     async def escrow(self) -> str | None:
         bounty = document(self.world.mock)
@@ -133,6 +142,12 @@ async def _draft_of_another_amount(hands: Hands) -> None:
 
 
 async def _completed(hands: Hands) -> None:
+    await hands.claimed()
+    await hands.decide()
+    await hands.store.complete_bounty(BOUNTY_ID, CID)
+
+
+async def _completed_without_a_word(hands: Hands) -> None:
     await hands.claimed()
     await hands.store.complete_bounty(BOUNTY_ID, CID)
 
@@ -238,6 +253,14 @@ STRANDED = (
     ),
     Stranded("pending", Hands.pending, "pending settlements", "settled", "captured"),
     Stranded("completed", _completed, "completed, not settled", "settled", "captured"),
+    Stranded(
+        "completed by a document alone",
+        _completed_without_a_word,
+        "completed, not settled",
+        "completed",
+        "held",
+        left="nobody on record",
+    ),
     Stranded(
         "open too long", lambda hands: hands.posted(MINUTE), "past deadlines", "expired", "voided"
     ),

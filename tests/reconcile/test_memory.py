@@ -23,7 +23,7 @@ from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Scope
 from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
-from tests.reconcile.stranded import ESCROW, HOUR, MINUTE, Hands
+from tests.reconcile.stranded import ESCROW, HOUR, MINUTE, PIVOT, Hands
 from tests.support.virtual import virtual
 from tests.support.world import ALICE, BOB, BOUNTY_ID, CAROL, CID, GRACE, a_bounty, a_world
 
@@ -190,7 +190,7 @@ async def test_a_bounty_that_is_still_being_settled_is_not_rewarded() -> None:
         await hands.pending()
         bounty = await hands.store.get_bounty(BOUNTY_ID)
         assert bounty is not None
-        await world.ledger.void(bounty.reservation_id or "")
+        await world.ledger.void(bounty.reservation_id or "", despite=PIVOT)
         await world.later()
         await Reconciler(process.operations, grace=GRACE).run_once()
         assert await hands.store.list_rewards() == []

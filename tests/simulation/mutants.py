@@ -260,27 +260,27 @@ MUTANTS: Final = (
     Mutant(
         "settle: paid before the pivot",
         _SETTLE,
-        "        if not _is_decided_elsewhere(bounty):\n            pivot",
-        "        if bounty.status is BountyStatus.CLAIMED:\n"
-        "            await services.credits.capture(\n"
-        '                bounty.reservation_id or "", to_account=bounty.claimed_by.agent_id\n'
-        "            )\n"
-        "        if not _is_decided_elsewhere(bounty):\n            pivot",
+        "    if _is_decided_elsewhere(bounty):\n        return bounty\n    pivot",
+        "    if bounty.status is BountyStatus.CLAIMED:\n"
+        "        await services.credits.capture(\n"
+        '            bounty.reservation_id or "", to_account=bounty.claimed_by.agent_id\n'
+        "        )\n"
+        "    if _is_decided_elsewhere(bounty):\n        return bounty\n    pivot",
     ),
     Mutant(
         "settle: settled before it is paid",
         _SETTLE,
-        "        reservation = await _capture(services, bounty)\n"
+        "        reservation = await pay(services, bounty)\n"
         "        pending.remove(CAPTURE)\n"
         "        bounty = await _settled(services, bounty, key, owed)\n",
         "        bounty = await _settled(services, bounty, key, owed)\n"
-        "        reservation = await _capture(services, bounty)\n"
+        "        reservation = await pay(services, bounty)\n"
         "        pending.remove(CAPTURE)\n",
     ),
     Mutant(
         "settle: never paid",
         _SETTLE,
-        "        reservation = await _capture(services, bounty)",
+        "        reservation = await pay(services, bounty)",
         "        reservation = None",
     ),
     Mutant(
@@ -292,8 +292,8 @@ MUTANTS: Final = (
     Mutant(
         "settle: the criteria are not looked at",
         _SETTLE,
-        "    if lacking:",
-        "    if False:",
+        "    if lacking := _lacking(bounty, cid, contribution):",
+        "    if lacking := []:",
     ),
     Mutant(
         "settle: the criteria are not looked at while nobody has claimed the bounty",

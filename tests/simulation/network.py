@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from nexus_bounty import CommitUnknownError, PaymentError
+from nexus_bounty import Assignment, CommitUnknownError, PaymentError
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import Fault, MockNexus
 from nexus_bounty.mock.oracle import ReceivedRequest
@@ -24,6 +24,7 @@ COMMITS: Final = (
     "write document if",
     "rename document",
     "ledger reserve",
+    "ledger assign",
     "ledger capture",
     "ledger void",
 )
@@ -190,13 +191,21 @@ class LedgerLine:
             "reserve", lambda: self._ledger.reserve(reservation_id, **parameters)
         )
 
-    async def capture(self, reservation_id: str, *, to_account: str) -> Any:
+    async def assign(self, reservation_id: str, assignment: Assignment, **parameters: Any) -> Any:
         return await self._call(
-            "capture", lambda: self._ledger.capture(reservation_id, to_account=to_account)
+            "assign", lambda: self._ledger.assign(reservation_id, assignment, **parameters)
         )
 
-    async def void(self, reservation_id: str) -> Any:
-        return await self._call("void", lambda: self._ledger.void(reservation_id))
+    async def unassign(self, reservation_id: str, key: str) -> Any:
+        return await self._call("unassign", lambda: self._ledger.unassign(reservation_id, key))
+
+    async def capture(self, reservation_id: str, **parameters: Any) -> Any:
+        return await self._call(
+            "capture", lambda: self._ledger.capture(reservation_id, **parameters)
+        )
+
+    async def void(self, reservation_id: str, **parameters: Any) -> Any:
+        return await self._call("void", lambda: self._ledger.void(reservation_id, **parameters))
 
     async def get_reservation(self, reservation_id: str) -> Any:
         return await self._call("look", lambda: self._ledger.get_reservation(reservation_id))

@@ -10,12 +10,15 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
+import msgspec
+
 from nexus_bounty import ConditionalCommit, Contribution
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import CoreState
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.create import _draft as draft_of
+from nexus_bounty.operations.escrow import record_payee, terms_of
 from nexus_bounty.testing.virtual_time import EPOCH, VirtualTimeLoop, wall_clock
 from tests.simulation.scenario import ATOMIC, SERVERS
 from tests.support.racing import by_rename_on
@@ -48,19 +51,24 @@ async def _claim(operations: BountyOperations) -> None:
 
 async def _draft(operations: BountyOperations) -> None:
     """What a create leaves that died once its credits were held."""
-    draft = draft_of(a_bounty(), "past-create")
     services = operations.services
+    draft = msgspec.structs.replace(
+        draft_of(a_bounty(), "past-create"), ledger_id=await services.credits.identity()
+    )
     await services.store.create_bounty(draft, idempotency_key="past-create:draft")
     await services.credits.reserve(
         draft.reservation_id or "",
         account=ALICE.agent_id,
         amount=draft.amount,
-        reference=draft.bounty_id,
+        reference=terms_of(services, draft).reference,
     )
 
 
 async def _pivot(operations: BountyOperations) -> None:
     """What a settle leaves that died right after the pivot."""
+    bounty = await operations.services.store.get_bounty(BOUNTY_ID)
+    assert bounty is not None
+    await record_payee(operations.services, bounty, CID, "past-settle:begin")
     await operations.services.store.begin_settlement(
         BOUNTY_ID, CID, idempotency_key="past-settle:begin"
     )
@@ -131,7 +139,7 @@ def a_world(begin: Start, mock: MockNexus) -> World:
     world = World.__new__(World)
     world.mock = mock
     mock.restore(begin.files)
-    world.ledger = MemoryCredits(clock=wall_clock)
+    world.ledger = MemoryCredits(clock=wall_clock, identity="ledger")
     world.ledger._book = pickle.loads(begin.ledger)
     world.contributions = MemoryContributionStore(CONTRIBUTIONS)
     return world

@@ -14,6 +14,7 @@ import msgspec
 
 from nexus_bounty import (
     AgentIdentity,
+    Assignment,
     Bounty,
     BountyCriteria,
     CommitUnknownError,
@@ -80,9 +81,10 @@ class LedgerFault:
 
     kind: str  # "refused" | "lost_before" | "lost_after" | "lost_always"
     at: int = 0
+    of: str = ""  # the method that alone counts, if not every mutation does
 
     def __str__(self) -> str:
-        return f"ledger {self.kind} #{self.at}"
+        return f"ledger {self.kind} {self.of}#{self.at}"
 
 
 LEDGER_FAULTS = ("refused", "lost_before", "lost_after", "lost_always")
@@ -97,9 +99,10 @@ class FaultyCredits:
     fault: LedgerFault | None = None
     calls: int = 0
 
-    async def _through(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        self.calls += 1
-        fault = self.fault
+    async def _through(self, method: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        fault = self.fault if self.fault and self.fault.of in ("", method) else None
+        if fault is not None or self.fault is None:
+            self.calls += 1
         hit = fault is not None and (
             self.calls == fault.at or (fault.kind == "lost_always" and self.calls > fault.at)
         )
@@ -115,15 +118,25 @@ class FaultyCredits:
         return result
 
     async def reserve(self, reservation_id: str, **parameters: Any) -> Any:
-        return await self._through(lambda: self.ledger.reserve(reservation_id, **parameters))
-
-    async def capture(self, reservation_id: str, *, to_account: str) -> Any:
         return await self._through(
-            lambda: self.ledger.capture(reservation_id, to_account=to_account)
+            "reserve", lambda: self.ledger.reserve(reservation_id, **parameters)
         )
 
-    async def void(self, reservation_id: str) -> Any:
-        return await self._through(lambda: self.ledger.void(reservation_id))
+    async def assign(self, reservation_id: str, assignment: Assignment, **parameters: Any) -> Any:
+        return await self._through(
+            "assign", lambda: self.ledger.assign(reservation_id, assignment, **parameters)
+        )
+
+    async def unassign(self, reservation_id: str, key: str) -> Any:
+        return await self._through("unassign", lambda: self.ledger.unassign(reservation_id, key))
+
+    async def capture(self, reservation_id: str, **parameters: Any) -> Any:
+        return await self._through(
+            "capture", lambda: self.ledger.capture(reservation_id, **parameters)
+        )
+
+    async def void(self, reservation_id: str, **parameters: Any) -> Any:
+        return await self._through("void", lambda: self.ledger.void(reservation_id, **parameters))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.ledger, name)
@@ -141,7 +154,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.mock = MockNexus(self.personality, clock=wall_clock)
-        self.ledger = MemoryCredits(clock=wall_clock)
+        self.ledger = MemoryCredits(clock=wall_clock, identity="ledger")
         self.contributions = MemoryContributionStore(
             [Contribution(cid=CID, tags=["sorted"], scores={"speed": 2.0})]
         )

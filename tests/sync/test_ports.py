@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_an_unknown_outcome_comes_through_a_face_as_it_is() -> None:
     """With all that a caller needs to find out."""
 
     class Lossy(MemoryCredits):
-        async def void(self, reservation_id: str) -> Reservation:
+        async def void(self, reservation_id: str, **_: Any) -> Reservation:
             raise CommitUnknownError("the answer was lost", idempotency_key=reservation_id)
 
     with SyncCreditsService(Lossy()) as money, pytest.raises(CommitUnknownError) as raised:

@@ -140,6 +140,11 @@ class NexusBountyStore:
         return other
 
     @property
+    def zone_id(self) -> str:
+        """The zone that this store works on."""
+        return self._zone.zone_id
+
+    @property
     def store_identity(self) -> str:
         """Which zone of which kind of store this is."""
         return f"nexus:{self._zone.zone_id}:bounties"
@@ -287,6 +292,7 @@ class NexusBountyStore:
         parameters = to_value(bounty)
         for moving in ("createdAt", "updatedAt", *(["deadline"] if relative_deadline else ())):
             del parameters[moving]
+        parameters.pop("ledgerId", None)  # a repeat of an earlier release names none
         async with self._writer.operation(
             "create_bounty", "create", bounty.bounty_id, parameters, key
         ) as operation:
@@ -391,14 +397,24 @@ class NexusBountyStore:
         return await self._transition("release_bounty", bounty_id, transition, idempotency_key)
 
     async def begin_settlement(
-        self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        fulfilled_by_cid: str,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → pending_settlement`, the pivot: from here only forward.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim: whoever has looked
+        at somebody's work does not settle what another has claimed meanwhile.
 
         Raises: as every transition, see `claim_bounty`.
         """
         check_id("fulfilled_by_cid", fulfilled_by_cid)
-        transition = transitions.begin_settlement(fulfilled_by_cid)
+        if claim_id is not None:
+            check_text("claim_id", claim_id)
+        transition = transitions.begin_settlement(fulfilled_by_cid, claim_id)
         return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
 
     async def complete_bounty(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nexus_bounty.idempotency import History
@@ -21,6 +21,8 @@ class Transition:
     `None` removes one. `parameters` are what makes two requests the same request. `only_by` is
     the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
     the pivot may be completed with. A claim that was given back cannot be made `with_claim` again.
+    `examined_claim` is the one that a claimed bounty must still be claimed by: a precondition, no
+    parameter.
     """
 
     kind: str
@@ -31,6 +33,7 @@ class Transition:
     only_by: str | None = None
     cid: str | None = None
     with_claim: str | None = None
+    examined_claim: str | None = None
 
     def refusal(self, bounty: Bounty, history: History) -> str | None:
         """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
@@ -39,6 +42,8 @@ class Transition:
         claimer = STATUSES[bounty.status].claimer
         if claimer is Claimer.AT_WORK and self.only_by not in (None, holder_of(bounty)):
             return f"it is claimed by {holder_of(bounty)!r}, not by {self.only_by!r}"
+        if claimer is Claimer.AT_WORK and self.examined_claim not in (None, bounty.claim_id):
+            return f"it is claimed by {bounty.claim_id!r} now, not by {self.examined_claim!r}"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
         spent = self.with_claim is not None and history.has_given_back(self.with_claim)
@@ -80,10 +85,12 @@ def release(claimed_by: AgentIdentity) -> Transition:
     )
 
 
-def begin_settlement(cid: str) -> Transition:
-    """`claimed → pending_settlement`."""
+def begin_settlement(cid: str, claim_id: str | None = None) -> Transition:
+    """`claimed → pending_settlement`, if it is still claimed by `claim_id`."""
     parameters = {"fulfilledByCid": cid}
-    return _to("begin_settlement", BountyStatus.PENDING_SETTLEMENT, parameters, parameters, cid=cid)
+    target = BountyStatus.PENDING_SETTLEMENT
+    transition = _to("begin_settlement", target, parameters, parameters, cid=cid)
+    return replace(transition, examined_claim=claim_id)
 
 
 def complete(cid: str) -> Transition:

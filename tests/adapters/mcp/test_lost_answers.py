@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nexus_bounty.testing import steps_of
+from nexus_bounty.testing.steps import is_of_ledger
 from tests.adapters.mcp.office import POST, Agent, Office, an_office, posted
 
 LOST = ("answer lost", "request lost", "no answer", "internal error")
@@ -19,7 +20,7 @@ def cases(operation: str) -> list[Any]:
     return [
         (step, kind)
         for step in steps_of(operation)
-        for kind in (LEDGERS if step.split()[0] in ("reserve", "capture", "void") else LOST)
+        for kind in (LEDGERS if is_of_ledger(step) else LOST)
     ]
 
 

@@ -92,7 +92,7 @@ def with_pragma(path):
 async def test_a_file_of_a_later_release_is_refused(used_file, with_pragma):
     """The error names both versions and says what to do; the file is left alone."""
     with_pragma(f"user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(PaymentError, match=r"schema 2.*up to 1.*upgrade") as refusal:
+    with pytest.raises(PaymentError, match=r"schema \d+.*up to \d+.*upgrade") as refusal:
         async with SqliteCredits(used_file):
             raise AssertionError("opened")
     assert refusal.value.evidence.proof is Proof.NEVER_SENT
@@ -102,7 +102,7 @@ async def test_a_read_of_a_file_that_cannot_be_used_proves_nothing(used_file, wi
     """A failed look-up is never pre-commit, so that nobody compensates because of it."""
     with_pragma(f"user_version = {SCHEMA_VERSION + 1}")
     service = SqliteCredits(used_file)
-    with pytest.raises(CommitUnknownError, match="schema 2"):
+    with pytest.raises(CommitUnknownError, match=r"schema \d+"):
         await service.get_reservation("held")
     await service.close()
 
