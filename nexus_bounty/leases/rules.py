@@ -31,7 +31,7 @@ from nexus_bounty.validation import (
 )
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class LeaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller of `claim_or_renew` asks for."""
 
     target_ref: str
@@ -51,7 +51,7 @@ def wished(
     lease: timedelta,
     intent_summary: str,
     context: dict[str, Any] | None,
-) -> Wish:
+) -> LeaseRequest:
     """What is asked for, checked.
 
     Raises:
@@ -62,7 +62,7 @@ def wished(
     check_duration("lease", lease)
     check_optional_text("intent_summary", intent_summary)
     check_context("context", context)
-    return Wish(
+    return LeaseRequest(
         target_ref=check_text("target_ref", target_ref),
         agent=agent,
         claim_id=claim_id,
@@ -72,8 +72,10 @@ def wished(
     )
 
 
-def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetime) -> Claim:
-    """The claim that `wish` leads to: a renewal of the agent's own, or a new one.
+def taken(
+    request: LeaseRequest, holder: Claim | None, namesake: Claim | None, now: datetime
+) -> Claim:
+    """The claim that `request` leads to: a renewal of the agent's own, or a new one.
 
     `holder` is the claim that holds the target at `now`, `namesake` the claim that has the wished
     id already, if there is one.
@@ -83,19 +85,19 @@ def taken(wish: Wish, holder: Claim | None, namesake: Claim | None, now: datetim
         ClaimStateError: The id belongs to a claim that has ended (pre-commit).
         IdempotencyMismatchError: The id belongs to another agent's or target's claim.
     """
-    _check_namesake(wish, namesake)
-    if holder is not None and not may_renew(wish, holder):
-        raise _held(wish.target_ref, holder, now)
+    _check_namesake(request, namesake)
+    if holder is not None and not may_renew(request, holder):
+        raise _held(request.target_ref, holder, now)
     if holder is not None:
-        return renewed(holder, wish.lease, now, wish.intent_summary)
+        return renewed(holder, request.lease, now, request.intent_summary)
     if namesake is not None:
         raise _ended(namesake, now)
-    return _new(wish, now)
+    return _new(request, now)
 
 
-def may_renew(wish: Wish, holder: Claim) -> bool:
-    """Whether `wish` may extend the claim that holds its target."""
-    return wish.renews and holder.agent.agent_id == wish.agent.agent_id
+def may_renew(request: LeaseRequest, holder: Claim) -> bool:
+    """Whether `request` may extend the claim that holds its target."""
+    return request.renews and holder.agent.agent_id == request.agent.agent_id
 
 
 def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str = "") -> Claim:
@@ -175,16 +177,16 @@ def known(claim: Claim | None, claim_id: str) -> Claim:
     raise ClaimNotFoundError(f"there is no claim {claim_id}", evidence=evidence)
 
 
-def _new(wish: Wish, now: datetime) -> Claim:
+def _new(request: LeaseRequest, now: datetime) -> Claim:
     return Claim(
-        claim_id=wish.claim_id,
-        target_ref=wish.target_ref,
-        agent=wish.agent,
-        intent_summary=wish.intent_summary,
+        claim_id=request.claim_id,
+        target_ref=request.target_ref,
+        agent=request.agent,
+        intent_summary=request.intent_summary,
         heartbeat_at=now,
-        lease_expires_at=now + wish.lease,
+        lease_expires_at=now + request.lease,
         created_at=now,
-        context=wish.context,
+        context=request.context,
     )
 
 
@@ -192,13 +194,13 @@ def _in(claim: Claim, status: ClaimStatus) -> Claim:
     return msgspec.structs.replace(claim, status=status, revision=claim.revision + 1)
 
 
-def _check_namesake(wish: Wish, namesake: Claim | None) -> None:
+def _check_namesake(request: LeaseRequest, namesake: Claim | None) -> None:
     if namesake is None:
         return
-    asked = (wish.target_ref, wish.agent.agent_id)
+    asked = (request.target_ref, request.agent.agent_id)
     if asked != (namesake.target_ref, namesake.agent.agent_id):
         owner = f"{namesake.agent.agent_id}'s claim on {namesake.target_ref}"
-        raise IdempotencyMismatchError(f"{wish.claim_id} is {owner}")
+        raise IdempotencyMismatchError(f"{request.claim_id} is {owner}")
 
 
 def _held(target_ref: str, holder: Claim, now: datetime) -> ClaimConflictError:

@@ -57,8 +57,8 @@ class LeasedClaims(Transactional[ClaimBook]):
             IdempotencyMismatchError: The key or the id was used for something else.
             CommitUnknownError: The store did not say; ask again with the same key.
         """
-        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
-        return await self._claim_as("claim_or_renew", wish, idempotency_key)
+        request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        return await self._claim_as("claim_or_renew", request, idempotency_key)
 
     async def create_claim(
         self,
@@ -75,14 +75,19 @@ class LeasedClaims(Transactional[ClaimBook]):
 
         Raises: as `claim_or_renew`.
         """
-        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
-        wish = msgspec.structs.replace(wish, renews=False)
-        return await self._claim_as("create_claim", wish, idempotency_key)
+        request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        request = msgspec.structs.replace(request, renews=False)
+        return await self._claim_as("create_claim", request, idempotency_key)
 
-    async def _claim_as(self, name: str, wish: rules.Wish, key: str | None) -> Claim:
-        asked: tuple[Any, ...] = (wish.target_ref, wish.agent.agent_id, wish.claim_id, wish.lease)
-        asked += (wish.intent_summary, *(() if wish.context is None else (wish.context,)))
-        return await self._change(name, asked, key, partial(_take, wish))
+    async def _claim_as(self, name: str, request: rules.LeaseRequest, key: str | None) -> Claim:
+        asked: tuple[Any, ...] = (
+            request.target_ref,
+            request.agent.agent_id,
+            request.claim_id,
+            request.lease,
+        )
+        asked += (request.intent_summary, *(() if request.context is None else (request.context,)))
+        return await self._change(name, asked, key, partial(_take, request))
 
     async def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`."""
@@ -261,11 +266,11 @@ def _apply_once(book: ClaimBook, clock: Clock, rule: Rule, key: str, asks: str) 
     return claim
 
 
-def _take(wish: rules.Wish, book: ClaimBook, now: datetime) -> Claim:
-    found = next(iter(book.active(wish.target_ref)), None)
+def _take(request: rules.LeaseRequest, book: ClaimBook, now: datetime) -> Claim:
+    found = next(iter(book.active(request.target_ref)), None)
     lapsed = found is not None and not found.holds(now)
     holder = None if lapsed else found
-    claim = rules.taken(wish, holder, book.claim(wish.claim_id), now)
+    claim = rules.taken(request, holder, book.claim(request.claim_id), now)
     if found is not None and lapsed:
         book.save(rules.expired(found))
     book.save(claim)

@@ -388,8 +388,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: whoever is refused the lock takes the lease",
         _CLAIMS,
-        "            if free and await lock.move(operation, named, wish.claim_id):",
-        "            if free and (await lock.move(operation, named, wish.claim_id) or True):",
+        "            if free and await lock.move(operation, named, request.claim_id):",
+        "            if free and (await lock.move(operation, named, request.claim_id) or True):",
     ),
     Mutant(
         "leases: the lock is overwritten",

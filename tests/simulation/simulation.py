@@ -187,8 +187,8 @@ class Simulation:
 
     async def _live(self, who: scenario.Actor, actor: Actor) -> None:
         done: Done | None = None
-        for number, wish in enumerate(who.does):
-            name, _, argument = wish.partition(" ")
+        for number, step in enumerate(who.does):
+            name, _, argument = step.partition(" ")
             if name != "again":
                 key = f"{who.keys or who.name}-{number}-{name}"
                 done = Done(who.name, who.home, name, key, argument or CID)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nexus_bounty.models import BountyStatus, IndexFault, IndexPage, IndexStatus
-from nexus_bounty.nexus.bounties.status_index import Standing, StatusIndex, standing
+from nexus_bounty.nexus.bounties.status_index import MarkerState, StatusIndex, marker_state
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths
@@ -150,8 +150,8 @@ class IndexAudit:
             IndexFault(bounty_id=bounty_id, status=status, marker=marker)
             for marker, bounty_id in ids.items()
             if bounty_id in about
-            and standing(status, paths.marker_generation(marker), *about[bounty_id])
-            is Standing.STALE
+            and marker_state(status, paths.marker_generation(marker), *about[bounty_id])
+            is MarkerState.STALE
         ]
         return stale, {}  # what cannot be understood was found among the documents
 

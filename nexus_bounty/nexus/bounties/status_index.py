@@ -38,7 +38,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.statuses import STATUSES
 
 
-class Standing(Enum):
+class MarkerState(Enum):
     """How a marker relates to the document it points to."""
 
     CURRENT = "current"
@@ -85,21 +85,21 @@ def left_behind(
     return behind
 
 
-def standing(
+def marker_state(
     marked: BountyStatus, generation: int | None, status: BountyStatus, history: History
-) -> Standing:
+) -> MarkerState:
     """How a marker of `marked` stands to a bounty in `status`.
 
     Out of a status of another program a bounty may go anywhere.
     """
     if not status.is_known:
-        return Standing.AHEAD
+        return MarkerState.AHEAD
     if generation is not None and generation > history.seq:
-        return Standing.AHEAD
+        return MarkerState.AHEAD
     if marked is status and generation in (None, history.marker_seq):
-        return Standing.CURRENT
+        return MarkerState.CURRENT
     ahead = generation is None and marked in ahead_of(status)  # a re-entry has one of its own
-    return Standing.AHEAD if ahead else Standing.STALE
+    return MarkerState.AHEAD if ahead else MarkerState.STALE
 
 
 class StatusIndex:

@@ -34,12 +34,12 @@ from nexus_bounty.nexus.bounties.listing import BountyListing
 from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
 from nexus_bounty.nexus.bounties.rewards import RewardBook
 from nexus_bounty.nexus.bounties.status_index import (
-    Standing,
+    MarkerState,
     StatusIndex,
     announced_with,
     generation_after,
     left_behind,
-    standing,
+    marker_state,
 )
 from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
@@ -323,7 +323,7 @@ class NexusBountyStore:
         stale = [
             self._zone.marker(each, bounty.bounty_id)
             for each in announced_with(bounty.status)
-            if standing(each, None, existing.status, document.history) is Standing.STALE
+            if marker_state(each, None, existing.status, document.history) is MarkerState.STALE
         ]
         with suppress(NexusError):  # the reconciler repairs it
             await self._client.delete_many(stale, deadline=operation.deadline)

@@ -148,8 +148,8 @@ class NexusClaimStore:
             PreCommitError: It did not happen and can no longer happen.
             CommitUnknownError: Neither could be proven; ask again with the same key.
         """
-        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
-        return await self._claim_as("claim_or_renew", wish, idempotency_key)
+        request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        return await self._claim_as("claim_or_renew", request, idempotency_key)
 
     async def create_claim(
         self,
@@ -166,35 +166,35 @@ class NexusClaimStore:
 
         Raises: as `claim_or_renew`.
         """
-        wish = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
-        wish = msgspec.structs.replace(wish, renews=False)
-        return await self._claim_as("create_claim", wish, idempotency_key)
+        request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
+        request = msgspec.structs.replace(request, renews=False)
+        return await self._claim_as("create_claim", request, idempotency_key)
 
-    async def _claim_as(self, name: str, wish: rules.Wish, key: str | None) -> Claim:
+    async def _claim_as(self, name: str, request: rules.LeaseRequest, key: str | None) -> Claim:
         parameters = {
-            "agentId": wish.agent.agent_id,
-            "claimId": wish.claim_id,
-            "lease": wish.lease.total_seconds(),
-            "intentSummary": wish.intent_summary,
-            **({} if wish.context is None else {"context": wish.context}),
+            "agentId": request.agent.agent_id,
+            "claimId": request.claim_id,
+            "lease": request.lease.total_seconds(),
+            "intentSummary": request.intent_summary,
+            **({} if request.context is None else {"context": request.context}),
         }
         async with self._writer.operation(
-            name, name, wish.target_ref, parameters, key
+            name, name, request.target_ref, parameters, key
         ) as operation:
             try:
-                return await self._claim(operation, wish)
+                return await self._claim(operation, request)
             except OutcomeError as refusal:
                 refusal.about(operation.name, operation.record_id, operation.key)
                 raise
 
-    async def _claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+    async def _claim(self, operation: Operation, request: rules.LeaseRequest) -> Claim:
         strategy = await self._writer.ready(operation)
-        lock = self._lock(strategy.locks, wish.target_ref)
+        lock = self._lock(strategy.locks, request.target_ref)
         named: LockState | None = None
         free, looks, retries = True, 0, self._client.retries
         while operation.deadline.remaining:
-            if free and await lock.move(operation, named, wish.claim_id):
-                return await self._write_claim(operation, wish)
+            if free and await lock.move(operation, named, request.claim_id):
+                return await self._write_claim(operation, request)
             named = await lock.read(operation)
             if named is None or named.is_empty:
                 free = True
@@ -202,17 +202,17 @@ class NexusClaimStore:
             free = False  # until the claim that it names is known to have ended
             document = await self._writer.read(operation, self._zone.claim(named.claim_id))
             if document is not None:
-                if claim := await self._renew(operation, wish, document):
+                if claim := await self._renew(operation, request, document):
                     return claim
-                free = await self._has_ended(operation, wish, document)
-            elif named.claim_id == wish.claim_id:
-                return await self._write_claim(operation, wish)
+                free = await self._has_ended(operation, request, document)
+            elif named.claim_id == request.claim_id:
+                return await self._write_claim(operation, request)
             elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
                 looks += 1
                 if not await retries.rest(looks, operation.deadline, why="not written yet"):
                     break
             else:
-                await self._fence_off(operation, wish.target_ref, named.claim_id)
+                await self._fence_off(operation, request.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
 
     def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
@@ -220,7 +220,7 @@ class NexusClaimStore:
         return TargetLock(locks, self._zone.target_lock(target_ref), encoding)
 
     async def _renew(
-        self, operation: Operation, wish: rules.Wish, document: Document
+        self, operation: Operation, request: rules.LeaseRequest, document: Document
     ) -> Claim | None:
         """The claim that the lock names, renewed if it is the agent's; `None` if it does not hold.
 
@@ -232,20 +232,22 @@ class NexusClaimStore:
         if is_tombstone(document):
             return None
         claim = self._writer.view(operation, document, to_claim)
-        if not self._holds(wish, claim):
+        if not self._holds(request, claim):
             return None
-        if not rules.may_renew(wish, claim):
-            return await self._taken_over(operation, wish, claim)
+        if not rules.may_renew(request, claim):
+            return await self._taken_over(operation, request, claim)
 
         def rule(standing: Claim, now: datetime) -> Claim:
-            return rules.taken(wish, standing, None, now)
+            return rules.taken(request, standing, None, now)
 
         return await self._change(operation, claim.claim_id, rule)
 
-    def _holds(self, wish: rules.Wish, claim: Claim) -> bool:
-        return claim.target_ref == wish.target_ref and claim.holds(self._clock())
+    def _holds(self, request: rules.LeaseRequest, claim: Claim) -> bool:
+        return claim.target_ref == request.target_ref and claim.holds(self._clock())
 
-    async def _has_ended(self, operation: Operation, wish: rules.Wish, document: Document) -> bool:
+    async def _has_ended(
+        self, operation: Operation, request: rules.LeaseRequest, document: Document
+    ) -> bool:
         """Whether a claim that does not hold the target never will again.
 
         One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
@@ -255,33 +257,35 @@ class NexusClaimStore:
             ClaimConflictError: It is the one to be made, and was fenced off (pre-commit).
         """
         if is_tombstone(document):
-            if document.path == self._zone.claim(wish.claim_id):
+            if document.path == self._zone.claim(request.claim_id):
                 raise _fenced_off(operation)
             return True
         claim = self._writer.view(operation, document, to_claim)
-        if claim.claim_id == wish.claim_id:  # an id stands for one claim: refuse it
-            rules.taken(wish, None, claim, self._clock())
-        if claim.status is ClaimStatus.ACTIVE and claim.target_ref == wish.target_ref:
+        if claim.claim_id == request.claim_id:  # an id stands for one claim: refuse it
+            rules.taken(request, None, claim, self._clock())
+        if claim.status is ClaimStatus.ACTIVE and claim.target_ref == request.target_ref:
             return await self._expire(claim) is not None
         return True
 
-    async def _taken_over(self, operation: Operation, wish: rules.Wish, holder: Claim) -> Claim:
+    async def _taken_over(
+        self, operation: Operation, request: rules.LeaseRequest, holder: Claim
+    ) -> Claim:
         """The claim that this operation made earlier, before `holder` took the target.
 
         Raises:
             ClaimConflictError: It made none (pre-commit).
         """
-        own = await self._writer.read(operation, self._zone.claim(wish.claim_id))
+        own = await self._writer.read(operation, self._zone.claim(request.claim_id))
         namesake = None
         if own is not None and not is_tombstone(own):
             namesake = self._writer.view(operation, own, to_claim)
         if own is not None and namesake and self._writer.recall(operation, own.history):
             return namesake
-        return rules.taken(wish, holder, namesake, self._clock())
+        return rules.taken(request, holder, namesake, self._clock())
 
-    async def _write_claim(self, operation: Operation, wish: rules.Wish) -> Claim:
+    async def _write_claim(self, operation: Operation, request: rules.LeaseRequest) -> Claim:
         """Commit the claim, the lock being won."""
-        claim = rules.taken(wish, None, None, self._clock())
+        claim = rules.taken(request, None, None, self._clock())
         shape = self._client.settings.claim_shape
         value = new_claim(claim, shape)
         never_made = msgspec.structs.replace(claim, status=ClaimStatus.RELEASED)
@@ -298,7 +302,7 @@ class NexusClaimStore:
             return self._writer.view(operation, document, to_claim)
         if is_tombstone(document):
             raise _fenced_off(operation)
-        rules.taken(wish, None, self._writer.view(operation, document, to_claim), self._clock())
+        rules.taken(request, None, self._writer.view(operation, document, to_claim), self._clock())
         raise AssertionError("a namesake is always refused")  # pragma: no cover
 
     async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:

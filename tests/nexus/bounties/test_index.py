@@ -20,11 +20,11 @@ from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import TRANSITIONS
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.nexus.bounties.status_index import (
-    Standing,
+    MarkerState,
     announced_with,
     generation_after,
     left_behind,
-    standing,
+    marker_state,
 )
 from nexus_bounty.nexus.documents.paths import ZonePaths, marked_id, marker_generation
 from nexus_bounty.testing.bounties_suite import LIFE, MOVES
@@ -80,9 +80,9 @@ class Moment(NamedTuple):
         for target in TRANSITIONS[self.status] if self.status else BountyStatus:
             yield self.after(target)
 
-    def standing(self, marker: str) -> Standing:
+    def marker_state(self, marker: str) -> MarkerState:
         marked = BountyStatus(marker.split("/")[-2])
-        return standing(marked, marker_generation(marker), self.before, self.history)
+        return marker_state(marked, marker_generation(marker), self.before, self.history)
 
 
 NOTHING = Moment(None, History())
@@ -112,7 +112,7 @@ def test_the_marker_that_a_bounty_needs_is_there_and_current(start):
     for moment in lives(start, 5):
         if moment.needed:
             assert moment.needed in moment.present
-            assert moment.standing(moment.needed) is Standing.CURRENT
+            assert moment.marker_state(moment.needed) is MarkerState.CURRENT
 
 
 @both_starts
@@ -121,7 +121,7 @@ def test_no_marker_that_is_called_stale_is_ever_needed_again(start):
     for moment in lives(start, 3):
         if moment.status is None:  # without a bounty there is nothing to stand to
             continue
-        stale = {each for each in any_marker() if moment.standing(each) is Standing.STALE}
+        stale = {each for each in any_marker() if moment.marker_state(each) is MarkerState.STALE}
         for later in lives(moment, 3):
             assert later.needed not in stale, (moment, later)
 
@@ -144,7 +144,7 @@ def test_no_marker_that_is_left_behind_is_ever_needed_again(start):
 def test_no_life_leaves_a_stale_marker(start):
     """What nobody needs any more is removed by the transition that ends the need."""
     for moment in lives(start, 5):
-        stale = {each for each in moment.present if moment.standing(each) is Standing.STALE}
+        stale = {each for each in moment.present if moment.marker_state(each) is MarkerState.STALE}
         assert stale == set(), moment
 
 
@@ -153,7 +153,7 @@ def test_a_marker_of_a_write_still_to_come_is_ahead():
     for moment in lives(NOTHING, 3):
         for status in BountyStatus if moment.status else ():
             marker = PATHS.marker(status, "b", moment.history.seq + 1)
-            assert moment.standing(marker) is Standing.AHEAD
+            assert moment.marker_state(marker) is MarkerState.AHEAD
 
 
 def test_a_marker_name_tells_the_bounty_and_the_generation():
