@@ -451,11 +451,9 @@ MUTANTS: Final = (
     Mutant(
         "reconciler: claimed bounties are opened whose lease goes on",
         "nexus_bounty.reconcile.claims",
-        "if claim is None or claim.holds(scope.now) or bounty.deadline <= scope.now:\n"
+        "                if claim.holds(scope.now):\n"
         "                    continue\n"
         "                lapsed_just_now = claim.holds(scope.now - scope.grace)",
-        "if claim is None or bounty.deadline <= scope.now:\n"
-        "                    continue\n"
         "                lapsed_just_now = False",
     ),
 )
