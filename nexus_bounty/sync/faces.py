@@ -500,6 +500,11 @@ class SyncNexusClient(Face[NexusClient]):
         """How many requests were sent, repeats included."""
         return self.wrapped.requests_sent
 
+    @property
+    def sunset(self) -> str | None:
+        """When the server says that it will shut off the routes that were used, if it does."""
+        return self.wrapped.sunset
+
     def flush(self) -> None:
         """Do now what stores leave for later: remove stale markers, look at others again."""
         return self._run(self.wrapped.flush)

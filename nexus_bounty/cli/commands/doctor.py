@@ -59,7 +59,8 @@ async def doctor(
 ) -> Reply:
     """Find out by trying how commits are safe on a server.
 
-    It uses a zone of its own, which it removes, at most 60 requests and 20 seconds.
+    It uses a zone of its own, which it removes, and at most 60 requests, those aside that are lost.
+    Where the server asks to be left alone, it waits for two minutes at most.
 
     Exit codes: 0 safe for any number of writers; 6 for a single writer only; 7 not safe; 1
     nothing could be found out.

@@ -154,6 +154,11 @@ class NexusClient:
         """How many requests were sent, repeats included."""
         return self._rpc.requests_sent
 
+    @property
+    def sunset(self) -> str | None:
+        """When the server says that it will shut off the routes that were used, if it does."""
+        return self._rpc.sunset
+
     async def __aenter__(self) -> Self:
         """The client itself; connections open when needed."""
         return self

@@ -51,6 +51,7 @@ class Rpc:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.requests_sent = 0
+        self.sunset: str | None = None
         self._observers = given(observers)
         self._settings = settings
         self._ids = count(1)
@@ -128,9 +129,11 @@ class Rpc:
             connect_in = min(self._settings.connect_timeout, left)
             answer_in = min(self._settings.request_timeout, left)
             async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
-                return await self._transport.send(
+                answer = await self._transport.send(
                     verb, route, body, connect_in=connect_in, answer_in=answer_in
                 )
+            self.sunset = answer.sunset or self.sunset
+            return answer
         except TimeoutError as error:
             raise request.error(classification.LATE) from error
         except NexusError:

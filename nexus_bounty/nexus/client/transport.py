@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from io import BytesIO
@@ -44,17 +44,23 @@ ALONE_AFTER_A_LOSS: Final = 32
 
 
 class Answer(NamedTuple):
-    """A whole HTTP answer, unpacked; `retry_after` and `location` are the headers of that name."""
+    """A whole HTTP answer, unpacked; what is not its status or body is the header of that name."""
 
     status: int
     body: bytes
     retry_after: str | None = None
     location: str | None = None
+    sunset: str | None = None
 
     @property
     def text(self) -> str:
         """The body, to be shown."""
         return self.body.decode(errors="replace")
+
+
+def _shown(headers: Mapping[str, str]) -> Iterator[str | None]:
+    """Those headers that an `Answer` has."""
+    return (headers.get(name) for name in ("Retry-After", "Location", "Sunset"))
 
 
 class Transport(Protocol):
@@ -202,9 +208,7 @@ class HttpxTransport:
             content = await read_body(stream, headers.get("Content-Encoding"), self._most)
         finally:
             await response.aclose()
-        return Answer(
-            response.status_code, content, headers.get("Retry-After"), headers.get("Location")
-        )
+        return Answer(response.status_code, content, *_shown(headers))
 
     def _distrust(self, connections: _Connections) -> None:
         """An answer was lost: send what comes next on connections that nothing was sent on."""
@@ -311,7 +315,7 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             self._alone = ALONE_AFTER_A_LOSS
             raise httpx.ReadError(f"{type(error).__name__}: {error}") from error
-        return Answer(answer.status, content, headers.get("Retry-After"), headers.get("Location"))
+        return Answer(answer.status, content, *_shown(headers))
 
     def _next_session(self) -> aiohttp.ClientSession:
         if self._alone:

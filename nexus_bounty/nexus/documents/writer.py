@@ -6,6 +6,7 @@ and remembers which keys have been tried before: for those a later "never sent" 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -204,7 +205,8 @@ class DocumentWriter:
             UnsupportedServerError: They are not (pre-commit).
             CommitUnknownError: They are not, and an earlier attempt may be under way.
         """
-        left = operation.deadline.remaining
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             strategy = await self._choice.for_writing(operation.deadline)
         except UnsupportedServerError as error:
@@ -213,7 +215,7 @@ class DocumentWriter:
             raise error.about(operation.name, operation.record_id, operation.key) from None
         except NexusError as error:
             raise operation.stopped_by(error, "find out how to commit on this server") from error
-        operation.deadline = operation.deadline.put_off(left - operation.deadline.remaining)
+        operation.deadline = operation.deadline.put_off(clock() - began)
         return strategy
 
     async def read(self, operation: Operation, path: str) -> Document | None:

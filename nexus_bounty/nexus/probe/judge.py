@@ -9,6 +9,8 @@ from nexus_bounty.nexus.probe.report import Facts, Judgement, Race, RenameFacts,
 
 SLOW_RENAME: Final = 2.0
 """Seconds from which on a rename is too slow to be what every commit needs."""
+TIMES_A_WRITE: Final = 3.0
+"""How many times as long as a write it may take even then, where everything is slow."""
 
 _MEASURED: Final = ", ".join(release for row in DIALECTS.values() for release in row.measured)
 
@@ -33,8 +35,23 @@ _ADVICE: Final = {
 }
 
 
+_WITHOUT_KERNEL: Final = Judgement(
+    verdict=Verdict.UNSAFE,
+    safe=[],
+    reasons=["files are written, and seen to be there, and cannot be read: its kernel is missing"],
+    advice=[
+        (
+            "install the kernel of that release (nexus_kernel, which is in no package index), or "
+            "use a release that needs none"
+        )
+    ],
+)
+
+
 def judge(facts: Facts) -> Judgement:
     """What is safe on a server on which `facts` were observed."""
+    if not facts.reads:
+        return _WITHOUT_KERNEL
     safe = _safe(facts)
     verdict = safe[0] if safe else Verdict.UNSAFE
     advice = [_ADVICE[verdict]]
@@ -56,7 +73,7 @@ def _safe(facts: Facts) -> list[Verdict]:
         found.append(Verdict.RENAME)
     if checked and decides:  # the lease of the one writer is won by rename
         found.append(Verdict.SINGLE_WRITER)
-    if Verdict.CONDITIONAL not in found and _is_slow(facts.rename):
+    if Verdict.CONDITIONAL not in found and _is_slow(facts):
         found.reverse()
     return found
 
@@ -66,8 +83,10 @@ def _is_known_to_race(facts: Facts) -> bool:
     return facts.known is not None and facts.known.preconditions is ConditionalWrites.RACE
 
 
-def _is_slow(rename: RenameFacts | None) -> bool:
-    return rename is not None and (not rename.answered or rename.seconds >= SLOW_RENAME)
+def _is_slow(facts: Facts) -> bool:
+    rename = facts.rename
+    slow = max(SLOW_RENAME, TIMES_A_WRITE * facts.write_seconds)
+    return rename is not None and (not rename.answered or rename.seconds >= slow)
 
 
 def _rename_time(rename: RenameFacts | None) -> str:
@@ -79,7 +98,7 @@ def _rename_time(rename: RenameFacts | None) -> str:
 def _reasons(facts: Facts) -> list[str]:
     reasons = [_about_preconditions(facts)]
     if facts.rename is not None:
-        reasons.append(_about_rename(facts.rename))
+        reasons.append(_about_rename(facts.rename, is_slow=_is_slow(facts)))
     return reasons
 
 
@@ -104,7 +123,7 @@ def _most(race: Race) -> int:
     return max(race.told_they_won, default=0)
 
 
-def _about_rename(rename: RenameFacts) -> str:
+def _about_rename(rename: RenameFacts, *, is_slow: bool) -> str:
     if not rename.exclusive and not rename.answered:
         return f"no file was renamed within {rename.seconds:.1f} s"
     if not rename.exclusive:
@@ -112,7 +131,7 @@ def _about_rename(rename: RenameFacts) -> str:
     said = f"a rename onto a free name has one winner; it takes {_rename_time(rename)}"
     if not rename.decides:
         return f"{said}, but whose file won cannot be seen after it"
-    if _is_slow(rename):
+    if is_slow:
         return f"{said}, which is too slow for every commit"
     if not rename.readable:
         return f"{said}, and the new name keeps the etag, though not the content, of its file"

@@ -3,76 +3,149 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Final, TypeVar
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.etags import speaks_for
-from nexus_bounty.nexus.probe.observe import MANY_PAGES
-from nexus_bounty.nexus.probe.report import Race, RenameFacts
-from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone
+from nexus_bounty.nexus.probe.extras import MANY_PAGES
+from nexus_bounty.nexus.probe.report import Look, Race, RenameFacts
+from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, UnclearError, is_refused
 
-WRITERS: Final = 4
-UPDATE_ROUNDS: Final = 3
-RENAMERS: Final = 3
+T = TypeVar("T")
+
+WRITERS: Final = {Look.QUICK: 3, Look.FULL: 4}
+UPDATE_ROUNDS: Final = 2
+RENAMERS: Final = {Look.QUICK: 2, Look.FULL: 3}
 RENAME_ROUNDS: Final = 3
 RENAME_PATIENCE: Final = 2.5
-"""Seconds that a rename is waited for: 0.5.6 takes 30."""
+"""Seconds that a rename is waited for at least: 0.5.6 takes 30."""
+TIMES_THE_SLOWEST: Final = 2.5
+"""How many times as long as any other answer took a rename is waited for."""
 
 
-async def race_updates(zone: ScratchZone) -> Race:
+async def race_updates(zone: ScratchZone, number: int, look: Look) -> Race:
     """Several writers at once over the same version of a file."""
-    path = zone.path("updated")
-    await zone.write(path, "0")
-    await _warm_up(zone, path)
-    told = []
-    for number in range(UPDATE_ROUNDS):
-        now = await zone.read(path)
-        told.append(
-            await _won(
-                (
-                    zone.write(path, f"{number}.{each}", if_match=now and now.version_tag)
-                    for each in range(WRITERS)
-                ),
-                _loses,
-            )
+    path, writers = zone.path(f"updated-{number}"), WRITERS[look]
+    tag = (await zone.written(path, "0")).version_tag
+    if look is Look.FULL:
+        await _warm_up(zone, path, writers - 1)
+    won = await _won(zone.write(path, f"0.{each}", if_match=tag) for each in range(writers))
+    told = [len(won)]
+    while len(told) < UPDATE_ROUNDS and told[-1] == 1:
+        turn, tag = len(told), won[0].version_tag or await _tag(zone, path)
+        won = await _won(
+            zone.write(path, f"{turn}.{each}", if_match=tag) for each in range(writers)
         )
-        if told[-1] > 1:
-            break
-    return Race(writers=WRITERS, told_they_won=told)
+        told.append(len(won))
+    return Race(writers=writers, told_they_won=told)
 
 
-async def race_creates(zone: ScratchZone) -> Race:
+async def _tag(zone: ScratchZone, path: str) -> str | None:
+    now = await zone.read(path)
+    return now.version_tag if now else None
+
+
+async def race_creates(zone: ScratchZone, number: int, look: Look) -> Race:
     """Several writers at once of a file that does not exist."""
-    path = zone.path("created")
-    creates = (zone.write(path, f"{each}", if_none_match=True) for each in range(WRITERS))
-    told = await _won(creates, _loses)
-    return Race(writers=WRITERS, told_they_won=[told])
+    path, writers = zone.path(f"created-{number}"), WRITERS[look]
+    won = await _won(zone.write(path, f"{each}", if_none_match=True) for each in range(writers))
+    return Race(writers=writers, told_they_won=[len(won)])
 
 
-async def race_renames(zone: ScratchZone, *, from_root: bool) -> RenameFacts:
+async def _warm_up(zone: ScratchZone, path: str, connections: int) -> None:
+    """Open more connections, as many as will race in all, so that the race starts at once."""
+    await _all_of(zone.read(path) for _ in range(connections))
+
+
+async def _won(attempts: Iterable[Awaitable[wire.WriteReply]]) -> list[wire.WriteReply]:
+    """What those of `attempts`, made at once, are told that succeeded.
+
+    Raises:
+        UnclearError: One ended neither so nor in a refusal, or none won.
+    """
+    won, errors = await _ends(attempts)
+    _refuse_unheard(errors)
+    if not won:
+        raise UnclearError("nobody was told that it won")
+    return won
+
+
+async def _ends(
+    attempts: Iterable[Awaitable[T]],
+) -> tuple[list[T], list[NexusError]]:
+    """What `attempts`, made at once, return, and what they raise."""
+    ends = await asyncio.gather(*attempts, return_exceptions=True)
+    won: list[T] = []
+    errors: list[NexusError] = []
+    for end in ends:
+        if isinstance(end, NexusError):
+            errors.append(end)
+        elif isinstance(end, BaseException):
+            raise end
+        else:
+            won.append(end)
+    return won, errors
+
+
+async def _all_of(attempts: Iterable[Awaitable[T]]) -> list[T]:
+    """What `attempts`, made at once, return; all have ended, whatever the first of them raises."""
+    ends = await asyncio.gather(*attempts, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return [end for end in ends if not isinstance(end, BaseException)]
+
+
+def _refuse_unheard(errors: Sequence[NexusError], but: Sequence[Reason] = ()) -> None:
+    for error in errors:
+        if error.reason in UNHEARD and error.reason not in but:
+            raise UnclearError("an answer was not heard", error) from error
+
+
+async def race_renames(zone: ScratchZone, look: Look, *, at_root: bool) -> RenameFacts:
     """Several files at once onto one new name, in as many rounds as there is room for."""
-    found = [await _rename_round(zone, 0, from_root=from_root)]
-    while _is_worth_another_round(zone, found):
-        found.append(await _rename_round(zone, len(found), from_root=from_root))
+    names = iter(range(1000))
+
+    async def race(_: int) -> RenameFacts:
+        return await _rename_round(zone, next(names), RENAMERS[look], at_root=at_root)
+
+    def is_expected(facts: RenameFacts) -> bool:
+        """Whether it is as on every release that was measured, be it that it takes long."""
+        return facts.decides and (facts.answered or zone.blocked)
+
+    found = [await zone.clear(race, is_expected, _shown)]
+    while look is Look.FULL and _is_worth_another_round(zone, found):
+        found.append(await zone.clear(race, is_expected, _shown))
+    return _together(found)
+
+
+def _shown(facts: RenameFacts) -> object:
+    """What a round shows, however long it took."""
+    return facts.exclusive, facts.readable, facts.told_by_etag, facts.answered
+
+
+def _together(found: Sequence[RenameFacts]) -> RenameFacts:
     told = [count for facts in found for count in facts.race.told_they_won]
     return RenameFacts(
-        race=Race(writers=RENAMERS, told_they_won=told),
+        race=Race(writers=found[0].race.writers, told_they_won=told),
         exclusive=all(facts.exclusive for facts in found),
         readable=all(facts.readable for facts in found),
         told_by_etag=all(facts.told_by_etag for facts in found),
-        from_root=from_root,
+        from_root=found[0].from_root,
         seconds=max(facts.seconds for facts in found),
         answered=all(facts.answered for facts in found),
     )
 
 
 def _is_worth_another_round(zone: ScratchZone, found: Sequence[RenameFacts]) -> bool:
-    removed_one_by_one = RENAMERS if found[-1].from_root else 0
-    cost = 3 * RENAMERS + 2 + MANY_PAGES + 1 + removed_one_by_one * (len(found) + 1)
     last = found[-1]
+    renamers = last.race.writers
+    removed_one_by_one = renamers if last.from_root else 0
+    cost = 3 * renamers + 2 + MANY_PAGES + 1 + removed_one_by_one * (len(found) + 1)
     return (
         len(found) < RENAME_ROUNDS
         and last.exclusive
@@ -81,57 +154,55 @@ def _is_worth_another_round(zone: ScratchZone, found: Sequence[RenameFacts]) -> 
     )
 
 
-async def _rename_round(zone: ScratchZone, number: int, *, from_root: bool) -> RenameFacts:
+async def takes_files_at_root(zone: ScratchZone, number: int) -> bool:
+    """Whether a file may lie in no directory."""
+    return not await is_refused(zone.write(zone.path_at_root(f"a-{number}"), ""))
+
+
+async def _rename_round(
+    zone: ScratchZone, number: int, renamers: int, *, at_root: bool
+) -> RenameFacts:
     """One round: only one source may be gone, and the target must be its file."""
-    place = zone.path_at_root if from_root else zone.path
-    sources = [place(f"renamed-{number}-{each}") for each in range(RENAMERS)]
+    place = zone.path_at_root if at_root else zone.path
+    sources = [place(f"renamed-{number}-{each}") for each in range(renamers)]
     target = zone.path(f"target-{number}")
-    await asyncio.gather(*(zone.write(source, source) for source in sources))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    patience = Deadline.after(RENAME_PATIENCE)
-    renames = (zone.rename(source, target, patience) for source in sources)
-    told = await _won(renames, _loses_a_rename)
-    seconds = loop.time() - began
-    zone.blocked = zone.blocked or told == 0
+    await _all_of(zone.written(source, source) for source in sources)
+    told, seconds, timed_out = await _renamed(zone, sources, target)
     content = await zone.read(target)
     etag = content.version_tag if content else await zone.etag(target)
-    left = await asyncio.gather(*(zone.exists(source) for source in sources))
+    left = await _all_of(zone.exists(source) for source in sources)
     gone = [source for source, is_left in zip(sources, left, strict=True) if not is_left]
+    zone.blocked = timed_out and told == 0 and await zone.is_blocked(f"blocked-{number}")
+    if told == 0 and not zone.blocked and (gone or not timed_out):
+        raise UnclearError("nobody was told that its rename was carried out")
     is_own = content is None or gone == [content.body.decode()]
     return RenameFacts(
-        race=Race(writers=RENAMERS, told_they_won=[told]),
+        race=Race(writers=renamers, told_they_won=[told]),
         exclusive=len(gone) == 1 and told <= 1 and is_own,
         readable=content is not None,
         told_by_etag=all(speaks_for(etag, source.encode()) for source in gone),
-        from_root=from_root,
+        from_root=at_root,
         seconds=seconds,
         answered=told > 0,
     )
 
 
-async def _warm_up(zone: ScratchZone, path: str) -> None:
-    """Open as many connections as will race, so that the race starts at once."""
-    await asyncio.gather(*(zone.read(path) for _ in range(WRITERS)))
+async def _renamed(
+    zone: ScratchZone, sources: Sequence[str], target: str
+) -> tuple[int, float, bool]:
+    """How many were told that they won, how long it took, and whether some were not answered."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    patience = Deadline.after(max(RENAME_PATIENCE, TIMES_THE_SLOWEST * zone.slowest))
+    won, errors = await _ends(_timed(zone.rename(source, target, patience)) for source in sources)
+    too_late = (Reason.TIMEOUT, Reason.OUT_OF_TIME)
+    _refuse_unheard(errors, too_late)
+    seconds = max(won, default=clock() - began)
+    return len(won), seconds, any(each.reason in too_late for each in errors)
 
 
-async def _won(attempts: Iterable[Awaitable[object]], loses: Callable[[Reason], bool]) -> int:
-    """How many of `attempts`, made at once, are told that they succeeded.
-
-    Raises:
-        NexusError: One ended neither so nor as one that `loses`, so that nothing is known of it.
-    """
-    ends = await asyncio.gather(*attempts, return_exceptions=True)
-    failed = [each for each in ends if isinstance(each, BaseException)]
-    for error in failed:
-        if not (isinstance(error, NexusError) and loses(error.reason)):
-            raise error
-    return len(ends) - len(failed)
-
-
-def _loses(reason: Reason) -> bool:
-    return reason not in UNHEARD
-
-
-def _loses_a_rename(reason: Reason) -> bool:
-    return _loses(reason) or reason in (Reason.TIMEOUT, Reason.OUT_OF_TIME)
+async def _timed(renaming: Awaitable[None]) -> float:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    await renaming
+    return clock() - began

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,15 @@ class Verdict(StrEnum):
     """Only if one process alone writes the zone: `SingleWriter`."""
     UNSAFE = "unsafe"
     """In no way known."""
+
+
+class Look(StrEnum):
+    """How closely a server is looked at."""
+
+    QUICK = "quick"
+    """At what a verdict depends on: before the first write of a zone, and so in few requests."""
+    FULL = "full"
+    """At everything, as thoroughly as there is room for."""
 
 
 class Paging(StrEnum):
@@ -110,16 +120,21 @@ class Facts(Observed, frozen=True, kw_only=True):
     dialect: str
     """The name of how it words its answers, as in the table of dialects."""
     etag: EtagKind
+    stale_etags: bool | None = None
+    """Whether a read goes on showing the etag of what was overwritten; `None` if not tried."""
+    reads: bool = True
+    """Whether what is there can be read: where its kernel is missing, a server cannot."""
     stores_conditional_writes: bool
     enforces_preconditions: bool
     updates: Race | None = None
     creates: Race | None = None
     rename: RenameFacts | None = None
-    bulk: Bulk = Bulk()
-    paging: Paging = Paging.NONE
-    locks: Locks = Locks.NONE
-    read_seconds: float = 0.0
+    bulk: Bulk | None = None
+    paging: Paging | None = None
+    locks: Locks | None = None
+    read_seconds: float | None = None
     write_seconds: float = 0.0
+    """In a quick look, the time of the slowest request."""
 
     @property
     def known(self) -> Dialect | None:
@@ -153,8 +168,12 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
         version: What the server says that it is, where it does.
         requests: How many it took.
         seconds: How long it took.
-        cleaned_up: Whether the scratch zone was seen to be empty again.
+        cleaned_up: Whether the scratch zone was seen to be empty again; a quick look leaves that to
+            be done later.
         scratch_zone: Where it tried things.
+        look: How closely it looked.
+        waited: Seconds for which the server asked to be left alone, where it limits calls.
+        sunset: When the server says that it will shut off the routes that were used, if it does.
         probed_at: When; aware.
     """
 
@@ -166,6 +185,9 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
     seconds: float
     cleaned_up: bool
     scratch_zone: str
+    look: Look = Look.FULL
+    waited: float = 0.0
+    sunset: str | None = None
     probed_at: datetime = msgspec.field(default_factory=utc_now)
 
     @property
@@ -183,7 +205,8 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
         return [
             ("server", f"{self.version or 'unknown version'}, speaks as {facts.dialect}"),
             *_known(facts.known),
-            ("etag", facts.etag.value),
+            *_warnings(self),
+            ("etag", _etag(facts)),
             ("conditional writes are stored", _yes(facts.stores_conditional_writes)),
             ("preconditions are enforced", _yes(facts.enforces_preconditions)),
             ("racing updates", str(facts.updates or "not tried")),
@@ -192,11 +215,11 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
             ("rename has exactly one winner", _yes(rename and rename.exclusive)),
             ("renamed file can be read", _readable(rename)),
             ("time of a rename", _time(rename)),
-            ("in bulk", str(facts.bulk)),
-            ("paged listing", facts.paging.value),
-            ("locks", facts.locks.value),
-            ("time of a read", f"{facts.read_seconds * 1000:.0f} ms"),
-            ("time of a write", f"{facts.write_seconds * 1000:.0f} ms"),
+            ("in bulk", str(facts.bulk or "not tried")),
+            ("paged listing", _name(facts.paging)),
+            ("locks", _name(facts.locks)),
+            ("time of a read", _milliseconds(facts.read_seconds)),
+            ("time of a write", _milliseconds(facts.write_seconds)),
             ("cost of this probe", f"{self.requests} requests, {self.seconds:.1f} s"),
             ("scratch zone removed", _removed(self)),
         ]
@@ -205,6 +228,40 @@ class ProbeReport(Observed, Stored, frozen=True, kw_only=True):
 def _known(dialect: Dialect | None) -> list[tuple[str, str]]:
     notes = dialect.notes if dialect else ()
     return [("known of such servers", "; ".join(notes))] if notes else []
+
+
+_ETAGS: Final = {
+    EtagKind.SHA256: "SHA-256 of the content",
+    EtagKind.BLAKE3: "BLAKE3 of the content",
+    EtagKind.OPAQUE: "no hash of the content that is known",
+    EtagKind.CONSTANT: "constant: the same whatever the content",
+    EtagKind.NONE: "none",
+}
+
+
+def _etag(facts: Facts) -> str:
+    stale = "; a read shows a stale one after an overwrite" if facts.stale_etags else ""
+    return _ETAGS[facts.etag] + stale
+
+
+def _warnings(report: ProbeReport) -> list[tuple[str, str]]:
+    """What is said only where there is something to say."""
+    found = []
+    if not report.facts.reads:
+        found.append(("kernel", "missing: what is there cannot be read"))
+    if report.waited:
+        found.append(("rate limit", f"asked to be left alone for {report.waited:.0f} s"))
+    if report.sunset:
+        found.append(("sunset of /api/nfs", f"announced for {report.sunset}"))
+    return found
+
+
+def _name(fact: StrEnum | None) -> str:
+    return fact.value if fact else "not tried"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "not tried" if seconds is None else f"{seconds * 1000:.0f} ms"
 
 
 def _yes(fact: object) -> str:

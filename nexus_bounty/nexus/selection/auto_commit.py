@@ -125,13 +125,15 @@ class AutoCommit:
             UnsupportedServerError: There is none; nothing was written (pre-commit).
             NexusError: It could not be found out.
         """
+        clock = asyncio.get_running_loop().time
+        began = clock()
         async with self._finding_out:
             chosen = self._chosen
             if chosen is None or self._is_due(self._checked):
                 chosen = await self._find_out(chosen, deadline)
         if isinstance(chosen, UnsupportedServerError):
             raise UnsupportedServerError(chosen.message, evidence=chosen.evidence)
-        await chosen.ready(deadline)
+        await chosen.ready(deadline.put_off(clock() - began))
         return chosen
 
     async def for_reading(self, deadline: Deadline) -> CommitStrategy:

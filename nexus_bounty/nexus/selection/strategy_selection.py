@@ -15,7 +15,8 @@ import msgspec
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.models import Wire, utc_now
-from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client import File, NexusClient
+from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
@@ -24,7 +25,7 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
 from nexus_bounty.nexus.probe.observe import fingerprint
 from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
 
@@ -58,7 +59,10 @@ async def pinned_verdict(
     Raises:
         NexusError: It could not be read.
     """
-    file = await client.read(zone.pinned_verdict, deadline=deadline)
+    return _understood(await client.read(zone.pinned_verdict, deadline=deadline))
+
+
+def _understood(file: File | None) -> PinnedVerdict | None:
     if file is None:
         return None
     try:
@@ -92,21 +96,54 @@ async def choose(
         UnsupportedServerError: What is wanted, or everything, is unsafe here (pre-commit).
         NexusError: It could not be found out.
     """
-    pinned = await pinned_verdict(client, zone, deadline)
+    file = await _pinned_file(client, zone, deadline)
+    pinned = _understood(file)
     fresh = pinned and pinned.report.probed_at >= clock() - _lasts(pinned, max_age)
-    if pinned and fresh and await _is_the_same_server(client, pinned, deadline):
+    by_rename = Verdict.RENAME in (wanted, pinned.strategy if pinned else None)
+    alone = Verdict.SINGLE_WRITER in (wanted, pinned.strategy if pinned else None)
+    if (
+        pinned
+        and fresh
+        and _says_enough(pinned.report, rename_too=by_rename or alone)
+        and await _is_the_same_server(client, pinned, deadline)
+    ):
         report = pinned.report
     else:
         logger.info("finding out how commits are safe on %s …", client.settings.url)
-        report = await probe(client)
+        report = await probe(client, look=Look.QUICK, rename_too=by_rename or alone)
     found, refusal = _decide(report, pinned, wanted)
     if found != pinned:
-        standing = await _pin(client, zone, found, pinned)
+        standing = await _pin(client, zone, found, first=file is None)
         if standing != found:  # another program was first
             found, refusal = _decide(report, standing, wanted)
     if refusal:
         raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
     return found
+
+
+async def _pinned_file(client: NexusClient, zone: ZonePaths, deadline: Deadline) -> File | None:
+    """The file in which a verdict is pinned.
+
+    Raises:
+        UnsupportedServerError: It cannot be read, and nor can any other: the kernel is missing.
+        NexusError: It could not be read.
+    """
+    try:
+        return await client.read(zone.pinned_verdict, deadline=deadline)
+    except NexusError as error:
+        if error.reason is Reason.SERVER_ERROR:
+            report = await probe(client, look=Look.QUICK)
+            if not report.facts.reads:
+                refusal = _refusal(report, None, None, same_server=True)
+                raise UnsupportedServerError(
+                    refusal or "", evidence=_evidence(client, report)
+                ) from error
+        raise
+
+
+def _says_enough(report: ProbeReport, *, rename_too: bool) -> bool:
+    """Whether a probe looked at renames, where that is asked for: a quick one may not have."""
+    return report.facts.rename is not None or not rename_too
 
 
 def _lasts(pinned: PinnedVerdict, max_age: timedelta) -> timedelta:
@@ -190,12 +227,14 @@ def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
 
 
 async def _pin(
-    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, pinned: PinnedVerdict | None
+    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
 ) -> PinnedVerdict:
-    """Pin what was found, for every program of the zone; what is pinned now."""
+    """Pin what was found, for every program of the zone; what is pinned now.
+
+    Where nothing was pinned, `first`, another program may pin what it found at the same time.
+    """
     path, content = zone.pinned_verdict, msgspec.json.encode(found)
     deadline = Deadline.after(PINNING_MAY_LAST)
-    first = pinned is None and not await client.exists(path, deadline=deadline)
     # where conditional writes are not stored there is only rename, so that none can clash
     checked = first and found.report.facts.stores_conditional_writes
     try:

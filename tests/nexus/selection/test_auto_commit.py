@@ -91,7 +91,7 @@ async def requests_of(mock: MockNexus, act: Callable[[NexusBountyStore], Awaitab
 async def test_the_verdict_is_pinned_for_whoever_comes_next() -> None:
     """The next client's first read costs one request more, its first write two more again."""
     mock = MockNexus("0.10-hypothetical")
-    assert await requests_of(mock, lambda store: store.create_bounty(make_bounty())) > 50
+    assert await requests_of(mock, lambda store: store.create_bounty(make_bounty())) > 15
     assert await requests_of(mock, lambda store: store.get_bounty("b-1")) == 1 + 1
     second = make_bounty(bounty_id="b-2")
     assert await requests_of(mock, lambda store: store.create_bounty(second)) == 1 + 2 + 2
@@ -194,7 +194,7 @@ async def test_an_old_verdict_is_found_out_again() -> None:
         mock.reset_counts()
         clock.advance(A_LONG_TIME)
         await AutoCommit(client, clock=clock).for_writing(client.deadline())
-    assert mock.request_count > 30
+    assert mock.request_count > 10
 
 
 async def test_a_zone_is_closed_where_its_preconditions_turn_out_to_race_after_all() -> None:
@@ -237,7 +237,7 @@ async def test_an_unsafe_server_is_refused_before_anything_is_written() -> None:
         ):
             with pytest.raises((UnsupportedServerError, BountyNotFoundError)):
                 await attempt
-        assert not other_files(mock)
+    assert not other_files(mock)
 
 
 async def test_the_refusal_names_the_operation_what_was_seen_and_the_way_out() -> None:
