@@ -22,7 +22,7 @@ def house() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("personality", ["0.10", "0.7.0"])
+@pytest.mark.parametrize("personality", ["0.10-hypothetical", "0.7.0", "0.10"])
 async def test_the_commit_of_a_claim_passes_ten_frames_from_the_store(
     house: ModuleType, personality: str
 ) -> None:
@@ -33,7 +33,7 @@ async def test_the_commit_of_a_claim_passes_ten_frames_from_the_store(
     assert depth.commit <= 10, depth.stack
 
 
-@pytest.mark.parametrize("personality", ["0.10", "0.7.0"])
+@pytest.mark.parametrize("personality", ["0.10-hypothetical", "0.7.0", "0.10"])
 async def test_the_commit_of_a_claim_passes_fourteen_frames_from_the_operation(
     house: ModuleType, personality: str
 ) -> None:

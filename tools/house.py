@@ -94,13 +94,15 @@ class Depth:
         return cls(len(commit), max(map(len, frames)), commit)
 
 
-async def measure_store_claim(personality: str = "0.10", commit: Any = "auto") -> Depth:
+async def measure_store_claim(
+    personality: str = "0.10-hypothetical", commit: Any = "auto"
+) -> Depth:
     """Of `store.claim_bounty`, on a bounty that the store has just created."""
     from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient
     from nexus_bounty.mock import MockNexus
     from nexus_bounty.testing import make_bounty
 
-    mock = MockNexus(personality, atomic=True if personality == "0.10" else None)
+    mock = MockNexus(personality)
     watching = Watching(mock.transport())
     async with NexusClient("http://nexus", transport=watching) as client:
         store = NexusBountyStore(client, commit=commit)
@@ -111,7 +113,9 @@ async def measure_store_claim(personality: str = "0.10", commit: Any = "auto") -
     return Depth.of(watching.sent)
 
 
-async def measure_operation_claim(personality: str = "0.10", commit: Any = "auto") -> Depth:
+async def measure_operation_claim(
+    personality: str = "0.10-hypothetical", commit: Any = "auto"
+) -> Depth:
     """Of `operations.claim`, with claims on Nexus, on a bounty that the process has created."""
     from nexus_bounty import AgentIdentity, BountyOperations, NexusBountyStore, NexusClient
     from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
@@ -119,7 +123,7 @@ async def measure_operation_claim(personality: str = "0.10", commit: Any = "auto
     from nexus_bounty.nexus.claims.store import NexusClaimStore
     from nexus_bounty.testing import make_bounty
 
-    mock = MockNexus(personality, atomic=True if personality == "0.10" else None)
+    mock = MockNexus(personality)
     watching = Watching(mock.transport())
     async with NexusClient("http://nexus", transport=watching) as client:
         credit, bounty = MemoryCredits(), make_bounty()

@@ -327,7 +327,9 @@ class NexusClient:
                 continue
             for path in batch:
                 # Sequentially: 0.5.6 later denies that files written concurrently exist.
-                await self.write(path, files[path], idempotent=True, deadline=deadline)
+                params = {"path": path, "content": wire.encode_bytes(files[path])}
+                reply = await self._sent("write", path, params, wire.writes, deadline)
+                self._learn_hash(reply.version_tag, files[path])
 
     async def delete_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None

@@ -172,19 +172,18 @@ class ScratchZone:
         """Wait as is usual, or as long as is asked; `False` if it is not worth while."""
         asked, retries = error.retry_after, self.client.retries
         if error.reason is Reason.RATE_LIMITED and asked:
-            return await self._leave_alone(asked)
+            return await self._leave_alone(asked, error)
         if attempt >= retries.attempts:
             return False
         return await retries.rest(attempt, self.deadline, asked, error.proven)
 
-    async def _leave_alone(self, seconds: float) -> bool:
+    async def _leave_alone(self, seconds: float, error: NexusError) -> bool:
         if self.waited + seconds > MOST_WAITING:
             return False
         self.tell(f"waiting for {seconds:.0f} s, as the server asks: too many requests")
         self.waited += seconds
         self.deadline = self.deadline.put_off(seconds)
-        await asyncio.sleep(seconds)
-        return True
+        return await self.client.retries.rest(1, self.deadline, seconds, error.proven)
 
     async def call(
         self,
