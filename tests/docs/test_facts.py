@@ -10,6 +10,7 @@ import nexus_bounty
 from nexus_bounty import NexusSettings
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.overview import command_files
+from nexus_bounty.reconcile.reconciler import SWEEPS
 from tests.docs.pages import PAGES, ROOT, Page
 
 README = Page(ROOT / "README.md")
@@ -88,3 +89,23 @@ def test_everything_that_is_exported_is_in_the_reference() -> None:
         kind = getattr(nexus_bounty, name)
         module = getattr(kind, "__module__", "nexus_bounty.models")
         assert {module, f"{module}.{getattr(kind, '__name__', name)}"} & shown, name
+
+
+def test_what_the_reconciler_is_quoted_with_is_what_it_says() -> None:
+    """Each part of a message, as it stands in the code."""
+    page = Page(ROOT / "docs/how-to/recover-by-hand.md").text
+    table = page.partition("| it says |")[2].partition("\n\n")[0]
+    rooms = ("reconcile", "operations")
+    paths = [path for room in rooms for path in (ROOT / "nexus_bounty" / room).glob("*.py")]
+    code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in paths))
+    rows = re.findall(r"^\| (?!-)([^|]+) \|", table, re.MULTILINE)
+    assert len(rows) > 5
+    for row in rows:
+        for part in re.split(r"; |…", row.removeprefix("somebody ")):
+            assert part.strip() in code, part
+
+
+def test_every_sweep_is_in_the_table_of_what_is_repaired() -> None:
+    page = Page(ROOT / "docs/how-to/run-the-reconciler.md").text
+    for sweep in SWEEPS:
+        assert re.search(rf"^\|[^|]*\b{sweep.name}\b[^|]*\|", page, re.MULTILINE), sweep.name
