@@ -125,13 +125,21 @@ async def _serve(
 
 async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
     """Serve until it ends, or SIGTERM or Ctrl-C ends it: everything is closed in either case."""
+    import anyio
+
     task = asyncio.ensure_future(serving)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
+    try:
         await task
+    except asyncio.CancelledError:
+        pass
+    except ExceptionGroup as errors:  # parts of the SDK that were at work for one another
+        broken = anyio.BrokenResourceError, anyio.ClosedResourceError
+        if not task.cancelling() or errors.split(broken)[1]:
+            raise
 
 
 def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -14,6 +16,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 import nexus_bounty
 from nexus_bounty_mcp.callers import TokenCallers
@@ -23,6 +27,7 @@ from nexus_bounty_mcp.tools import BountyTools
 
 PATH: Final = "/mcp"
 GRACE_SECONDS: Final = 10
+READY_SECONDS: Final = 5
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 INSTRUCTIONS: Final = """\
 Bounties pay credits for work. Whoever creates one puts its credits into escrow; one agent claims
@@ -63,9 +68,31 @@ def make_server(
         auth=_auth(url) if by_token else None,
     )
     BountyTools(desk).add_to(server)
+    _add_health(server, desk)
     if grove_names:
         GroveTools(desk, zone_id).add_to(server)
     return server
+
+
+def _add_health(server: MCPServer[Any], desk: Desk) -> None:
+    """Say by HTTP whether it is alive, and whether it can work; nobody has to be known for that."""
+    server.custom_route("/healthz", methods=["GET"])(_healthz)
+    server.custom_route("/readyz", methods=["GET"])(partial(_readyz, desk))
+
+
+async def _healthz(_request: Request) -> Response:
+    return JSONResponse({"alive": True})
+
+
+async def _readyz(desk: Desk, _request: Request) -> Response:
+    services = desk.operations.services
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await services.store.get_bounty("readyz")
+            await services.credits.balance("readyz")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it cannot work now
+        return JSONResponse({"ready": False, "why": type(error).__name__}, 503)
+    return JSONResponse({"ready": True})
 
 
 def _auth(url: str | None) -> AuthSettings:
@@ -89,7 +116,10 @@ def http_app(server: MCPServer[Any], host: str = "127.0.0.1", *names: str) -> St
             allowed_hosts=allowed, allowed_origins=[f"https://{name}" for name in names]
         )
     return server.streamable_http_app(
-        streamable_http_path=PATH, stateless_http=True, host=host, transport_security=security
+        streamable_http_path=PATH,
+        stateless_http=True,
+        host=host,
+        transport_security=security,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -164,33 +165,105 @@ async def test_http_serves_nobody_without_a_token_of_its_own(
         assert (await http.post(url, json=call, headers=elsewhere)).status_code in (403, 421)
 
 
-def test_stdio_ends_at_once_on_sigterm(environment: dict[str, str]) -> None:
-    """Nothing is written to stdout that is not the protocol's."""
-    command = [*PROGRAM, "mcp", "--agent", "alice"]
+async def test_it_says_whether_it_is_alive_and_whether_it_can_work(
+    http_server: Serving, mock: MockNexus
+) -> None:
+    """To whoever starts and stops services, and knows no token."""
+    base = http_server[0].removesuffix("/mcp")
+    async with httpx2.AsyncClient() as http:
+        assert (await http.get(f"{base}/healthz")).json() == {"alive": True}
+        assert (await http.get(f"{base}/readyz")).json() == {"ready": True}
+        mock.inject(Fault(FaultKind.STATUS_BEFORE, match=RequestMatch("read"), times=None))
+        unready = await http.get(f"{base}/readyz")
+        assert (unready.status_code, unready.json()["ready"]) == (503, False)
+        assert (await http.get(f"{base}/healthz")).status_code == 200
+
+
+SLOW = Fault(FaultKind.DELAY, seconds=1, match=RequestMatch("write", "*/bounties/*.json"))
+
+
+async def test_sigterm_in_the_middle_of_a_call_lets_it_end(
+    http_server: Serving, mock: MockNexus
+) -> None:
+    """By HTTP its answer still arrives; then the program ends."""
+    url, process = http_server
+    mock.clear_faults()
+    mock.inject(SLOW)
+    said: list[str] = []
+    with suppress(httpx2.TransportError, ExceptionGroup):  # it is gone when the client says goodbye
+        async with AsyncExitStack() as stack:
+            alice = await by_token(stack, url, TOKENS["alice"])
+            await alice.client.list_tools()  # which the client looks at to understand an answer
+            call = asyncio.ensure_future(alice("bounty_create", **POST))
+            await _is_committing(mock)
+            process.send_signal(signal.SIGTERM)
+            said.append((await call)["outcome"])
+    assert said == ["committed"]
+    assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+async def _is_committing(mock: MockNexus) -> None:
+    async with asyncio.timeout(20):
+        while not any(each.fault for each in mock.requests):  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def raw(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The program on stdio, greeted, without a client that would miss it."""
     with subprocess.Popen(
-        command,
+        [*PROGRAM, "mcp", "--agent", "alice"],
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdin is not None
         assert process.stdout is not None
         hello = {
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-06-18",
-                "capabilities": {},
-                "clientInfo": {"name": "a test", "version": "1"},
-            },
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "a test", "version": "1"},
         }
-        process.stdin.write(f"{json.dumps(hello)}\n")
-        process.stdin.flush()
+        _say(process, {"id": 1, "method": "initialize", "params": hello})
         answered = json.loads(process.stdout.readline())
         assert answered["result"]["serverInfo"]["name"] == "nexus-bounty"
+        _say(process, {"method": "notifications/initialized"})
+        yield process
+
+
+def _say(process: subprocess.Popen[str], message: dict[str, object]) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{json.dumps({'jsonrpc': '2.0', **message})}\n")
+    process.stdin.flush()
+
+
+async def test_a_call_that_a_stopped_process_was_at_is_finished_by_the_next(
+    environment: dict[str, str], mock: MockNexus
+) -> None:
+    """The key follows from the call, so that nothing is done twice."""
+    mock.clear_faults()
+    mock.inject(SLOW)
+    with raw(environment) as process:
+        call = {"name": "bounty_create", "arguments": POST}
+        _say(process, {"id": 2, "method": "tools/call", "params": call})
+        await _is_committing(mock)
+        process.send_signal(signal.SIGTERM)
+        rest, errors = await asyncio.to_thread(process.communicate, timeout=20)
+    assert (process.returncode, rest) == (0, "")
+    assert "it may have happened" in " ".join(errors.split())
+    async with Client(on_stdio("alice", environment)) as client:
+        alice = Agent(client)
+        again = await alice("bounty_create", **POST)
+        assert (again["outcome"], again["bounty"]["status"]) == ("committed", "open")
+        money = {"account": "alice", "available": 900, "reserved": 100}
+        assert await alice("bounty_balance") == money
+        assert len((await alice("bounty_list"))["bounties"]) == 1
+
+
+def test_stdio_ends_at_once_on_sigterm(environment: dict[str, str]) -> None:
+    """Nothing is written to stdout that is not the protocol's."""
+    with raw(environment) as process:
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=20)
     assert (process.returncode, rest, errors) == (0, "", "")
