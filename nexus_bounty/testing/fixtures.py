@@ -51,7 +51,7 @@ def _planned(request: pytest.FixtureRequest) -> list[StepFault]:
 
 @pytest.fixture
 def mock_nexus(nexus_faults: StepFaults) -> MockNexus:
-    """A Nexus server in this process: the newest release, atomic, empty."""
+    """A Nexus server in this process, empty; its preconditions hold."""
     from nexus_bounty.testing.room import a_mock
 
     return a_mock(nexus_faults)

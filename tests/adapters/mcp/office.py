@@ -21,6 +21,7 @@ from nexus_bounty import (
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.testing import StepFaults
 from nexus_bounty.testing.faulty_credits import FaultyCredits
+from nexus_bounty.testing.room import a_mock
 from nexus_bounty.testing.steps import StepFault, step_fault
 from nexus_bounty_mcp.callers import OneCaller
 from nexus_bounty_mcp.desk import Desk
@@ -90,7 +91,7 @@ class Agent:
 async def an_office(*, keys: Keys | None = None) -> AsyncIterator[Office]:
     """A server on which alice has 1,000 credits."""
     faults = StepFaults()
-    mock = MockNexus(faults=faults)
+    mock = a_mock(faults)
     ledger = FaultyCredits(faults)
     await ledger.fund("alice", 1000)
     with faults.listening():

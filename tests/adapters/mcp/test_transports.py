@@ -19,6 +19,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock.personality import Release
 from nexus_bounty.registry import open_credits
 from nexus_bounty.sync import SyncCreditsService
 from tests.adapters.mcp.office import POST, Agent
@@ -36,7 +37,7 @@ LOST = [
 
 @pytest.fixture
 def mock() -> MockNexus:
-    return MockNexus(faults=LOST)
+    return MockNexus(Release.HYPOTHETICAL, faults=LOST)
 
 
 @pytest.fixture
