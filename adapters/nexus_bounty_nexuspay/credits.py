@@ -150,7 +150,11 @@ class NexusPayCredits(LedgerCredits):
         return await self._read("unassigned", lambda _: self._log.journal.unassigned)
 
     async def verify(self) -> Audit:
-        """Recount the whole journal, and compare what was issued with what was deposited."""
+        """Recount the whole journal, and compare what was issued with what was deposited.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         audit = await super().verify()
         problems = [*audit.problems, *self._log.journal.passed_over]
         missing = -self._log.journal.unassigned

@@ -18,7 +18,11 @@ class SqliteCredits(InFile[Book], LedgerCredits):
     refusal = PaymentError
 
     async def verify(self) -> Audit:
-        """Recount the whole journal, and have SQLite check the file itself."""
+        """Recount the whole journal, and have SQLite check the file itself.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         audit = await super().verify()
         damage = await self._database.read("verify", _damage)
         return msgspec.structs.replace(audit, problems=(*audit.problems, *damage))

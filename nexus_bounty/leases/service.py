@@ -90,12 +90,21 @@ class LeasedClaims(Transactional[ClaimBook]):
         return await self._change(name, asked, key, partial(_take, request))
 
     async def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`."""
+        """The claim as it stands, or `None`.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+            CommitUnknownError: The claims could not be read.
+        """
         check_id("claim_id", claim_id)
         return await self._read("get", lambda book: book.claim(claim_id))
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids."""
+        """Those of the claims that exist, by their ids.
+
+        Raises:
+            CommitUnknownError: The claims could not be read.
+        """
         return await self._read("get_many", partial(_known, claim_ids=claim_ids))
 
     async def heartbeat(
@@ -150,6 +159,9 @@ class LeasedClaims(Transactional[ClaimBook]):
         """End every active claim whose lease has run out; returns those it ended.
 
         With `stalled_for` those, too, whose agents have not been heard of for so long.
+
+        Raises:
+            CommitUnknownError: The store did not say; ask again.
         """
         if stalled_for is not None:
             check_duration("stalled_for", stalled_for)
@@ -159,14 +171,23 @@ class LeasedClaims(Transactional[ClaimBook]):
     async def detect_stalled(
         self, stalled_for: timedelta, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target, but whose agents were not heard of for so long."""
+        """The claims that hold their target, but whose agents were not heard of for so long.
+
+        Raises:
+            CommitUnknownError: The claims could not be read.
+        """
         check_duration("stalled_for", stalled_for)
         moment = self._moment(now)
         claims = await self._read("detect_stalled", lambda book: book.active())
         return [claim for claim in claims if rules.is_stalled(claim, moment, stalled_for)]
 
     async def list_claims(self, query: ClaimQuery | None = None) -> list[Claim]:
-        """The claims that match, ended ones included, newest first."""
+        """The claims that match, ended ones included, newest first.
+
+        Raises:
+            InvalidInputError: The query cannot be; nothing was sent.
+            CommitUnknownError: The claims could not be read.
+        """
         query = query or ClaimQuery()
         check_claim_query(query)
         found = [each async for each in self._walk_all() if query.matches(each)]
@@ -186,13 +207,21 @@ class LeasedClaims(Transactional[ClaimBook]):
     async def active_claims(
         self, target_ref: str | None = None, now: datetime | None = None
     ) -> list[Claim]:
-        """The claims that hold their target at `now`, oldest first."""
+        """The claims that hold their target at `now`, oldest first.
+
+        Raises:
+            CommitUnknownError: The claims could not be read.
+        """
         moment = self._moment(now)
         claims = await self._read("active_claims", lambda book: book.active(target_ref))
         return [claim for claim in claims if claim.holds(moment)]
 
     async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, by its id, a page at a time."""
+        """Every claim that holds its target at `now`, by its id, a page at a time.
+
+        Raises:
+            CommitUnknownError: The claims could not be read.
+        """
         moment = self._moment(now)
         after = ""
         while page := await self._read("walk_active_claims", partial(_page, after=after)):

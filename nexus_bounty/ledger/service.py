@@ -199,19 +199,32 @@ class LedgerCredits(Transactional[Book]):
         return self._identity
 
     async def balance(self, account: str) -> Balance:
-        """What the account has; an account never heard of has nothing."""
+        """What the account has; an account never heard of has nothing.
+
+        Raises:
+            InvalidInputError: The account cannot be; nothing was sent.
+            CommitUnknownError: The ledger could not be read.
+        """
         check_account("account", account)
         return await self._look("balance", partial(rules.balance, account=account))
 
     async def get_reservation(self, reservation_id: str) -> Reservation | None:
-        """The reservation as it stands, or `None`."""
+        """The reservation as it stands, or `None`.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         check_name("reservation_id", reservation_id)
         return await self._look("get_reservation", lambda book: book.reservation(reservation_id))
 
     async def reservations(
         self, status: ReservationStatus | None = None
     ) -> AsyncIterator[Reservation]:
-        """Every reservation (in `status`), oldest first, a page at a time."""
+        """Every reservation (in `status`), oldest first, a page at a time.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         after = 0
         while page := await self._look(
             "reservations", partial(_page_of_reservations, status=status, after=after)
@@ -223,7 +236,11 @@ class LedgerCredits(Transactional[Book]):
     async def history(
         self, *, source_id: str | None = None, account: str | None = None
     ) -> AsyncIterator[JournalEntry]:
-        """The journal, oldest first: of one reservation or transfer, of one account, or all."""
+        """The journal, oldest first: of one reservation or transfer, of one account, or all.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         names = None if account is None else (account, escrow_of(account))
         after = 0
         while page := await self._look(
@@ -234,19 +251,35 @@ class LedgerCredits(Transactional[Book]):
                 yield entry
 
     async def sums(self) -> Sums:
-        """The whole system's credits: issued, free and reserved."""
+        """The whole system's credits: issued, free and reserved.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return await self._look("sums", lambda book: sums_of(book.accounts()))
 
     async def total(self) -> int:
-        """All credits that users have, free and reserved; only `top_up` changes it."""
+        """All credits that users have, free and reserved; only `top_up` changes it.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return (await self.sums()).total
 
     async def verify(self) -> Audit:
-        """Recount the whole journal and compare it with balances and reservations."""
+        """Recount the whole journal and compare it with balances and reservations.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
         return await self._read("verify", audit)
 
     async def expire_due(self) -> int:
-        """Give back what is overdue now; every other call does the same on its way."""
+        """Give back what is overdue now; every other call does the same on its way.
+
+        Raises:
+            CommitUnknownError: The ledger did not say; ask again.
+        """
         return await self._write(
             "expire_due", None, partial(rules.expire_overdue, now=self._clock())
         )
