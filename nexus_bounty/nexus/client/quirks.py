@@ -233,7 +233,7 @@ _ROWS: Final = (
                 "after an overwrite, read and sys_stat show the new content with the old etag; "
                 "listings, metadata_batch and read_bulk show the right one"
             ),
-            "no answer but that to a write has a date",
+            "no answer but that to a write has a date: what commits leave behind stays there",
             _LIMITED,
         ),
     ),
