@@ -51,6 +51,11 @@ def derived_id(prefix: str, key: str) -> str:
     return f"{prefix}-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}"
 
 
+def content_key(kind: str, content: Mapping[str, Any]) -> str:
+    """The key of a call that was given none, where equal contents are to mean the same call."""
+    return f"content-{fingerprint(kind, content)}"
+
+
 def fingerprint(kind: str, parameters: Mapping[str, Any]) -> str:
     """A digest of what an operation asks for: equal requests have equal fingerprints."""
     canonical = msgspec.json.encode([kind, parameters], order="deterministic")

@@ -621,10 +621,12 @@ class CreditsService(Protocol):
         amount: int,
         reference: str = "",
         expires_at: datetime | None = None,
+        timeout: timedelta | None = None,
     ) -> Reservation:
         """Set `amount` of `account` aside.
 
-        A reservation with `expires_at` returns to its account by itself from that moment on.
+        A reservation with `expires_at` returns to its account by itself from that moment on; one
+        with `timeout` so long after it was made, however often that is asked for.
 
         Raises:
             InsufficientCreditsError: `account` does not have it (pre-commit).

@@ -106,7 +106,8 @@ def is_face(argument: ast.arg) -> bool:
 
 def may_be_face(argument: ast.arg) -> bool:
     """Whether the argument takes the face of another object, or that object."""
-    return ast.unparse(argument.annotation or argument) in {f"{p} | Face[{p}]" for p in PORTS}
+    annotation = ast.unparse(argument.annotation or argument).removesuffix(" | None")
+    return annotation in {f"{port} | Face[{port}]" for port in PORTS}
 
 
 def forwarded(arguments: ast.arguments) -> list[str]:

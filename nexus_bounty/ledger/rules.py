@@ -5,7 +5,7 @@ Every rule refuses before it writes, so that a refusal leaves the book as it was
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
@@ -45,10 +45,18 @@ _ENDING: Final = {
 }
 
 
-def reserve(book: Book, now: datetime, wanted: Reservation) -> Reservation:
-    """Move `wanted.amount` into escrow, or find that it has been done."""
+def reserve(
+    book: Book, now: datetime, wanted: Reservation, timeout: timedelta | None = None
+) -> Reservation:
+    """Move `wanted.amount` into escrow, or find that it has been done.
+
+    A `timeout` was reckoned from the moment of the call, of which there may have been an earlier.
+    """
     existing = book.reservation(wanted.reservation_id)
     if existing is not None:
+        if timeout is not None:
+            since = existing.created_at + timeout
+            wanted = msgspec.structs.replace(wanted, expires_at=since)
         asked = ("account", "amount", "reference", "expires_at")
         return _unless_different(existing, wanted, asked)
     if wanted.expires_at is not None and wanted.expires_at <= now:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -27,7 +27,7 @@ from nexus_bounty.ports import (
     Transfer,
 )
 from nexus_bounty.transactions import Clock, Transactional
-from nexus_bounty.validation import check_amount, check_time
+from nexus_bounty.validation import check_amount, check_duration, check_time
 
 T = TypeVar("T")
 
@@ -52,8 +52,11 @@ class LedgerCredits(Transactional[Book]):
         amount: int,
         reference: str = "",
         expires_at: datetime | None = None,
+        timeout: timedelta | None = None,
     ) -> Reservation:
         """Set `amount` of `account` aside.
+
+        With `timeout` it expires so long after now: a repeat, later, is the same reservation.
 
         Raises:
             InvalidInputError: A parameter is wrong, or `expires_at` has passed (pre-commit).
@@ -62,6 +65,12 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
         check_amount("amount", amount)
+        now = self._clock()
+        if timeout is not None:
+            check_duration("timeout", timeout)
+            if expires_at is not None:
+                raise InvalidInputError("expires_at", expires_at, "must not be given with timeout")
+            expires_at = now + timeout
         if expires_at is not None:
             check_time("expires_at", expires_at)
         wanted = Reservation(
@@ -70,9 +79,10 @@ class LedgerCredits(Transactional[Book]):
             amount=amount,
             reference=check_note("reference", reference),
             expires_at=expires_at,
-            created_at=self._clock(),
+            created_at=now,
         )
-        return await self._change("reserve", reservation_id, partial(rules.reserve, wanted=wanted))
+        rule = partial(rules.reserve, wanted=wanted, timeout=timeout)
+        return await self._change("reserve", reservation_id, rule)
 
     async def assign(
         self,

@@ -16,6 +16,7 @@ from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations import cancel, claim, create, expire, settle
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Services
+from nexus_bounty.operations.without_credits import WithoutCredits
 from nexus_bounty.ports import (
     BountyStore,
     ClaimStore,
@@ -32,12 +33,15 @@ class BountyOperations:
 
     Args:
         store: Where bounties are.
-        credits: Where the money is.
+        credits: Where the money is; with `None`, bounties have no escrow, and those whose credits
+            are in some ledger are refused.
         claims: Where leases are.
         contributions: Where delivered work is looked up.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may be paid from their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
+        same_content_once: Whether a create without a key, of what the same creator has posted
+            before, is a repeat of that: the title, the amount and so on count, not the deadline.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -53,24 +57,26 @@ class BountyOperations:
         self,
         store: BountyStore,
         *,
-        credits: CreditsService,  # noqa: A002 - the word for it
+        credits: CreditsService | None,  # noqa: A002 - the word for it
         claims: ClaimStore,
         contributions: ContributionStore,
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
         allow_shared_work: bool = False,
+        same_content_once: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.services = Services(
             store=cleaning_up(store, later=True),
-            credits=credits,
+            credits=WithoutCredits() if credits is None else credits,
             claims=cleaning_up(claims, later=True),
             contributions=contributions,
             lease=lease,
             allow_self_claims=allow_self_claims,
             allow_shared_work=allow_shared_work,
+            same_content_once=same_content_once,
             clock=clock,
             random=random or SystemRandom(),  # which a forked process does not share
             observers=given(observers),

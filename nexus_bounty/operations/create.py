@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.idempotency import content_key, derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
 from nexus_bounty.operations.escrow import check_same_ledger, give_back, ledger_at_hand, terms_of
 from nexus_bounty.operations.results import OperationResult
@@ -30,6 +30,7 @@ from nexus_bounty.operations.services import (
     operation,
     taken_forward,
 )
+from nexus_bounty.operations.without_credits import WithoutCredits
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     InvalidInputError,
@@ -55,15 +56,52 @@ async def create(
     if bounty.status is not BountyStatus.OPEN:
         raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
     check_payee("creator", bounty.creator)
+    if idempotency_key is None and services.same_content_once:
+        idempotency_key, relative_deadline = _content_key(bounty), True
     key = services.key(idempotency_key)
     draft = _draft(bounty, key)
+    first_step = derived_key(key, "open" if _has_no_credits(services) else "draft")
     async with operation(services, CREATE, draft.bounty_id, key):
         if bounty.deadline <= services.clock() and not await has_landed(
-            services, draft.bounty_id, derived_key(key, "draft")
+            services, draft.bounty_id, first_step
         ):
             raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
+        if _has_no_credits(services):
+            return await _post(services, draft, key, relative_deadline=relative_deadline)
         draft = msgspec.structs.replace(draft, ledger_id=await ledger_at_hand(services))
         return await _create(services, draft, key, relative_deadline=relative_deadline)
+
+
+def _has_no_credits(services: Services) -> bool:
+    return isinstance(services.credits, WithoutCredits)
+
+
+def _content_key(bounty: Bounty) -> str:
+    """A key that equal offers of one creator have in common, whenever they are due."""
+    content = msgspec.to_builtins(bounty)
+    for moving in ("deadline", "createdAt", "updatedAt"):
+        content.pop(moving, None)
+    return content_key("create", content | {"creator": bounty.creator.agent_id})
+
+
+async def _post(
+    services: Services, draft: Bounty, key: str, *, relative_deadline: bool
+) -> OperationResult:
+    """Store the bounty as an open one, in one step: no credits are set aside for it."""
+    owed: list[str] = []
+    offer = msgspec.structs.replace(draft, status=BountyStatus.OPEN, reservation_id=None)
+    step = services.store.create_bounty(
+        offer, relative_deadline=relative_deadline, idempotency_key=derived_key(key, "open")
+    )
+    bounty = await committed(step, owed)
+    return OperationResult(
+        operation="create",
+        idempotency_key=key,
+        bounty=bounty,
+        done=("open_bounty",),
+        owed=owed,
+        credits_with=credits_with(bounty),
+    )
 
 
 def _draft(bounty: Bounty, key: str) -> Bounty:

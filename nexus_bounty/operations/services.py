@@ -63,6 +63,7 @@ class Services:
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
+        same_content_once: Whether a create without a key is a repeat of one with equal content.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation.
@@ -77,6 +78,7 @@ class Services:
     lease: timedelta = timedelta(minutes=30)
     allow_self_claims: bool = False
     allow_shared_work: bool = False
+    same_content_once: bool = False
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()

@@ -19,7 +19,7 @@ from nexus_bounty.models import (
     RewardType,
     reward_id,
 )
-from nexus_bounty.operations.escrow import check_ledger, pay, record_payee
+from nexus_bounty.operations.escrow import check_ledger, pay, record_payee, reservation_of
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -44,6 +44,7 @@ from nexus_bounty.outcomes import (
     Observation,
     Proof,
 )
+from nexus_bounty.ports import ReservationStatus
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_id
 
@@ -95,6 +96,21 @@ async def _decided(
     _check_contribution(bounty, cid)
     await check_ledger(services, bounty)
     pivot_key = derived_key(key, "begin")
+    if _is_begun(bounty, cid):
+        return await _resumed(services, bounty, cid, pivot_key)
+    try:
+        return await _begun(services, bounty, cid, pivot_key, owed)
+    except BountyStateError:
+        standing = await known_bounty(services, bounty.bounty_id)
+        if not _is_begun(standing, cid):
+            raise
+        return await _resumed(services, standing, cid, pivot_key)  # another call was faster
+
+
+async def _begun(
+    services: Services, bounty: Bounty, cid: str, pivot_key: str, owed: list[str]
+) -> Bounty:
+    """The bounty past the pivot, taken there by this call unless another program completed it."""
     if bounty.status in (BountyStatus.CLAIMED, BountyStatus.COMPLETED):
         await record_payee(services, bounty, cid, pivot_key)
     if _is_decided_elsewhere(bounty):
@@ -103,6 +119,22 @@ async def _decided(
         bounty.bounty_id, cid, claim_id=bounty.claim_id, idempotency_key=pivot_key
     )
     return await committed(pivot, owed)
+
+
+async def _resumed(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> Bounty:
+    """A bounty whose settlement with this very work another call has begun, whatever its key.
+
+    A program that keeps no ledger leaves nobody on record to be paid: then the work is looked at.
+
+    Raises:
+        CriteriaNotMetError: It does not fulfil the bounty (pre-commit, for the one that asks).
+    """
+    reservation = await before_commit(reservation_of(services, bounty), "the reservation")
+    held = reservation is not None and reservation.status is ReservationStatus.HELD
+    if held and reservation is not None and reservation.assignment is None:
+        await _check_work(services, bounty, cid)
+        await record_payee(services, bounty, cid, pivot_key)
+    return bounty
 
 
 async def finish(
@@ -158,17 +190,26 @@ async def _fulfilled(services: Services, bounty: Bounty | None, bounty_id: str, 
         )
     if claimer is not Claimer.AT_WORK and not _is_decided_elsewhere(bounty):
         return bounty  # past the pivot, or the store refuses it
+    await _check_work(services, bounty, cid)
+    return bounty
+
+
+async def _check_work(services: Services, bounty: Bounty, cid: str) -> None:
+    """Refuse to settle with what does not fulfil the bounty.
+
+    Raises:
+        CriteriaNotMetError: It does not (pre-commit).
+    """
     if bounty.claimed_by is not None:
         check_payee("claimed_by", bounty.claimed_by)
     contribution = await before_commit(services.contributions.get(cid), "the contribution")
     if lacking := _lacking(bounty, cid, contribution):
         seen = Observation(action="read", target=cid, answer=f"it lacks {', '.join(lacking)}")
         raise CriteriaNotMetError(
-            f"contribution {cid!r} does not fulfil bounty {bounty_id!r}: it lacks "
+            f"contribution {cid!r} does not fulfil bounty {bounty.bounty_id!r}: it lacks "
             + ", ".join(lacking),
             evidence=Evidence(proof=Proof.LOCAL_CHECK, observations=(seen,)),
         )
-    return bounty
 
 
 def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> list[str]:
@@ -186,6 +227,12 @@ def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> lis
 def _is_decided_elsewhere(bounty: Bounty) -> bool:
     """Whether another program has taken the bounty past the pivot, to be paid by whoever can."""
     return STATUSES[bounty.status].credits is Credits.IN_PAYMENT
+
+
+def _is_begun(bounty: Bounty, cid: str) -> bool:
+    """Whether the bounty is being settled with that work, and not yet at its end."""
+    begun = bounty.status is BountyStatus.PENDING_SETTLEMENT
+    return begun and bounty.fulfilled_by_cid == cid
 
 
 def _check_contribution(bounty: Bounty, cid: str) -> None:

@@ -34,11 +34,19 @@ class CompletedNotSettled(PendingSettlements):
 
 
 def _problem(services: Services, bounty: Bounty) -> Problem:
+    what = f"is {bounty.status.value}"
+    if bounty.fulfilled_by_cid is None:
+        return Problem(
+            bounty.bounty_id,
+            f"{what}, and does not say for which work",
+            reason="whoever completed it has to say: nobody is paid for nothing",
+            touched=bounty.updated_at,
+        )
+
     async def pay() -> str:
         result = await finish(services, bounty, services.key(None))
         if result.reservation is None:
             return "settled; it holds no credits"
         return f"paid {bounty.amount} to {result.credits_with} and settled"
 
-    what = f"is {bounty.status.value}"
     return Problem(bounty.bounty_id, what, pay, touched=bounty.updated_at)

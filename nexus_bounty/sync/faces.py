@@ -300,10 +300,12 @@ class SyncCreditsService(Face[CreditsService]):
         amount: int,
         reference: str = "",
         expires_at: datetime | None = None,
+        timeout: timedelta | None = None,
     ) -> Reservation:
         """Set `amount` of `account` aside.
 
-        A reservation with `expires_at` returns to its account by itself from that moment on.
+        A reservation with `expires_at` returns to its account by itself from that moment on; one
+        with `timeout` so long after it was made, however often that is asked for.
 
         Raises:
             InsufficientCreditsError: `account` does not have it (pre-commit).
@@ -315,6 +317,7 @@ class SyncCreditsService(Face[CreditsService]):
             amount=amount,
             reference=reference,
             expires_at=expires_at,
+            timeout=timeout,
         )
 
     def assign(
@@ -1359,12 +1362,15 @@ class SyncBountyOperations(Face[BountyOperations]):
 
     Args:
         store: Where bounties are.
-        credits: Where the money is.
+        credits: Where the money is; with `None`, bounties have no escrow, and those whose credits
+            are in some ledger are refused.
         claims: Where leases are.
         contributions: Where delivered work is looked up.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may be paid from their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
+        same_content_once: Whether a create without a key, of what the same creator has posted
+            before, is a repeat of that: the title, the amount and so on count, not the deadline.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -1380,12 +1386,13 @@ class SyncBountyOperations(Face[BountyOperations]):
         self,
         store: SyncNexusBountyStore,
         *,
-        credits: CreditsService | Face[CreditsService],  # noqa: A002 - the name it has in the async class
+        credits: CreditsService | Face[CreditsService] | None,  # noqa: A002 - the name it has in the async class
         claims: ClaimStore | Face[ClaimStore],
         contributions: ContributionStore | Face[ContributionStore],
         lease: timedelta = timedelta(minutes=30),
         allow_self_claims: bool = False,
         allow_shared_work: bool = False,
+        same_content_once: bool = False,
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
@@ -1400,6 +1407,7 @@ class SyncBountyOperations(Face[BountyOperations]):
             lease=lease,
             allow_self_claims=allow_self_claims,
             allow_shared_work=allow_shared_work,
+            same_content_once=same_content_once,
             clock=clock,
             random=random,
             observers=observers,

@@ -30,6 +30,26 @@ NOT_AMOUNTS: tuple[Any, ...] = (0, -1, True, 1.0, "1", None, 2**53)
 class CreditsServiceContract(CreditsBindingContract):
     """Override the fixture `credits`; override `fund` where clients may not top up."""
 
+    async def test_a_reservation_with_a_timeout_is_the_same_when_it_is_asked_for_again_later(
+        self, credits: CreditsService, clock: ManualClock
+    ) -> None:
+        """It ends so long after it was made; another timeout, or both ways, is another wish."""
+        await self.fund(credits, "alice", 100)
+        wish: dict[str, Any] = {"account": "alice", "amount": 30, "reference": "b-1"}
+        made = await credits.reserve("r-1", timeout=HOUR, **wish)
+        assert made.expires_at == clock.now + HOUR
+        clock.advance(HOUR / 2)
+        assert await credits.reserve("r-1", timeout=HOUR, **wish) == made
+        assert await credits.reserve("r-1", expires_at=made.expires_at, **wish) == made
+        with pytest.raises(IdempotencyMismatchError):
+            await credits.reserve("r-1", timeout=2 * HOUR, **wish)
+        with pytest.raises(InvalidInputError):
+            await credits.reserve("r-2", timeout=HOUR, expires_at=clock.now + HOUR, **wish)
+        clock.advance(HOUR)
+        assert await self.has(credits, "alice") == (100, 0)
+        again = await credits.reserve("r-1", timeout=HOUR, **wish)
+        assert again.status is ReservationStatus.EXPIRED
+
     async def test_rewards_can_be_paid_from_the_treasury_of_the_peer(
         self, credits: CreditsService
     ) -> None:

@@ -152,6 +152,12 @@ async def _completed_without_a_word(hands: Hands) -> None:
     await hands.store.complete_bounty(BOUNTY_ID, CID)
 
 
+async def _completed_for_nothing(hands: Hands) -> None:
+    """As the peer can: it does not say for which work."""
+    await hands.put(BountyStatus.COMPLETED, claimed_by=BOB, claim_id="theirs")
+    await hands.reserve()
+
+
 async def _cancelled_and_held(hands: Hands) -> None:
     await hands.posted()
     await hands.store.cancel_bounty(BOUNTY_ID)
@@ -260,6 +266,14 @@ STRANDED = (
         "completed",
         "held",
         left="nobody on record",
+    ),
+    Stranded(
+        "completed for nothing",
+        _completed_for_nothing,
+        "completed, not settled",
+        "completed",
+        "held",
+        left="for nothing",
     ),
     Stranded(
         "open too long", lambda hands: hands.posted(MINUTE), "past deadlines", "expired", "voided"

@@ -70,9 +70,17 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_what_a_process_that_died_did_not_look_at_the_reconciler_finds",
     ),
     # credits
-    "What Grove completed is paid": (
+    "or began to settle": (
+        "tests.operations.test_resume",
+        "test_what_another_program_has_begun_is_paid_once_its_work_was_looked_at",
+    ),
+    "The reconciler reports it until then": (
         "tests.reconcile.test_sweeps",
         "test_each_sweep_brings_what_it_finds_to_its_right_end_or_says_why_not",
+    ),
+    "`credits=None`": (
+        "tests.operations.test_without_credits",
+        "test_a_whole_life_needs_no_ledger",
     ),
     "of whose lease there is no record": (
         "tests.reconcile.test_leases_gone",
