@@ -9,6 +9,7 @@ of the process that does its work, and at the end its exit code.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -18,10 +19,12 @@ import runpy
 import socket
 import struct
 import sys
+import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nexus_bounty
 import nexus_bounty.cli.commands
@@ -88,11 +91,31 @@ def _answer(client: socket.socket) -> None:
     process = os.fork()
     if process == 0:
         client.close()
-        return _become(asked, streams)
+        _end(_become, asked, streams)
     client.sendall(struct.pack("!I", process))
     _, status = os.waitpid(process, 0)
     client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
     os._exit(0)
+
+
+def _end(work: Callable[..., None], *arguments: Any) -> NoReturn:
+    """Do the work, and end as Python does, but for taking apart all that was imported."""
+    code: Any = 0
+    try:
+        work(*arguments)
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException as error:  # noqa: BLE001 - told as Python tells it
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as an exit does
+    atexit._run_exitfuncs()
+    gc.collect()  # what was not closed warns
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _become(asked: Any, streams: list[int]) -> None:
