@@ -68,7 +68,8 @@ class Page:
     @property
     def name(self) -> str:
         """Its path in the repository."""
-        return str(self.path.relative_to(ROOT))
+        inside = self.path.is_relative_to(ROOT)
+        return str(self.path.relative_to(ROOT) if inside else self.path)
 
     @cached_property
     def text(self) -> str:
