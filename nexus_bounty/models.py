@@ -363,7 +363,14 @@ class Claim(Wire, frozen=True, kw_only=True):
 
 
 class ClaimQuery(Wire, frozen=True, kw_only=True):
-    """Which claims to list, ended ones included; what is not given does not restrict."""
+    """Which claims to list, ended ones included; what is not given does not restrict.
+
+    Attributes:
+        status: One status, or several.
+        agent_id: Only those of this agent.
+        target_ref: Only those on this target.
+        limit: At most so many, newest first.
+    """
 
     status: ClaimStatus | Sequence[ClaimStatus] | None = None
     agent_id: str | None = None

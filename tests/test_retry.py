@@ -235,6 +235,7 @@ asyncio.run(main())
 WAITS_FOR_SOMETHING_ELSE = {
     "reconcile/reconciler.py": "the time between two runs, however they ended",
     "nexus/commit/zone_lease.py": "the time between two renewals",
+    "nexus_bounty_otel/escrow.py": "the time between two counts, however they ended",
 }
 JITTER = {"uniform", "expovariate", "random", "betavariate", "triangular"}
 
