@@ -119,6 +119,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         SUITE,
         "ClaimStoreContract.test_the_id_of_an_ended_claim_is_not_used_again",
     ),
+    "A bounty that nobody has claimed": (
+        "tests.operations.test_settle",
+        "test_what_nobody_has_claimed_is_not_settled_whoever_claims_it_meanwhile",
+    ),
     "Ending a claim again": (SUITE, "ClaimStoreContract.test_ending_a_claim_again_changes_nothing"),
     "`expire_stale` does not find it": (
         SUITE,
