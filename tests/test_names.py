@@ -22,3 +22,27 @@ def test_no_two_classes_have_one_name() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places[node.name].append(str(path.relative_to(ROOT)))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+RETIRED = {
+    "Lane": "ConnectionThread",
+    "Notes": "SweepState",
+    "PayLog": "TransferLog",
+    "PlainFiles": "FileBackend",
+    "Portal": "BackgroundLoop",
+    "Recent": "BoundedSet",
+    "Standing": "MarkerState",
+    "Tally": "FindingCounter",
+    "Turnstile": "PriorityLimiter",
+    "Wish": "LeaseRequest",
+    "WitnessedCommit": "RecordingCommit",
+}
+"""Names that had to be looked up, and what those things are called now."""
+
+
+def test_no_class_takes_up_a_name_that_was_given_up() -> None:
+    for room in ("nexus_bounty", "adapters"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    assert node.name not in RETIRED, f"{path}: say {RETIRED[node.name]}"

@@ -128,7 +128,7 @@ class Part:
         return [{}, *before]
 
     def _with_faults(self, run: Run, schedule: Schedule, left: int, after: int) -> Iterator[Ran]:
-        """Run `schedule`, then with up to `left` faults more, each behind turn `after`."""
+        """Run `schedule`, then with up to `left` faults more, each after turn `after`."""
         result = run(schedule)
         yield schedule, result
         if not left:

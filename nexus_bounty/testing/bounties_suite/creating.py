@@ -125,7 +125,7 @@ class Creating(BountyStoreSuite):
         assert await store.get_bounties(asked) == {"b 0": made[0], "b 2": made[2]}
         assert await store.get_bounties([]) == {}
 
-    async def test_ids_are_walked_by_status_and_a_walk_goes_on_behind_any_of_them(
+    async def test_ids_are_walked_by_status_and_a_walk_goes_on_after_any_of_them(
         self, store: BountyStore
     ) -> None:
         """No bounty is missed, wherever the walk was left."""

@@ -35,7 +35,7 @@ def credits_on(
 class Truth:
     """What the transfers that a server really stored amount to, read without the adapter's code.
 
-    Entries are JSON behind the ledger's name; of those that follow the same one, the first that
+    Entries are JSON after the ledger's name; of those that follow the same one, the first that
     was stored counts.
     """
 

@@ -83,7 +83,7 @@ async def test_what_an_audit_found_can_be_mended_at_any_later_time() -> None:
 
 
 @pytest.mark.parametrize("release", ["0.7.0", "0.10"])
-async def test_an_audit_goes_on_behind_any_of_its_pages_in_another_process(release: str) -> None:
+async def test_an_audit_goes_on_after_any_of_its_pages_in_another_process(release: str) -> None:
     """Nothing is looked at twice, nothing is left out."""
     async with Zone(release, bulk_size=3, page_size=4) as zone:
         await tampered(zone, seed=2)

@@ -1,4 +1,4 @@
-"""Pages of a listing that go on behind any path: what takes up long walks where they stopped."""
+"""Pages of a listing that go on after any path: what takes up long walks where they stopped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def all_after(client: NexusClient, after: str) -> list[str]:
 
 @pytest.mark.parametrize("after", ["", "/d/04", "/d/04x", "/d/09", "/d/zz"])
 @pytest.mark.parametrize("personality", PERSONALITIES)
-async def test_a_listing_goes_on_behind_any_path(personality: str, after: str) -> None:
+async def test_a_listing_goes_on_after_any_path(personality: str, after: str) -> None:
     """Of a client that has never asked anything; the path need not exist any more."""
     client = client_of(await filled(personality))
     assert await all_after(client, after) == [path for path in NAMES if path > after]

@@ -39,7 +39,7 @@ async def test_a_hundred_operations_on_two_connections_all_have_their_time() -> 
 
 @virtual
 async def test_operations_that_came_first_are_done_first() -> None:
-    """One under way does not queue for its next request behind all that came after it."""
+    """One under way does not queue for its next request after all that came later."""
     mock = slow_server()
     client = client_of(mock, max_connections=2)
     await asyncio.gather(*(two_requests(client, str(number)) for number in range(10)))
