@@ -16,7 +16,7 @@ import typer
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.failures import Failure, expected, interrupted, unexpected
 from nexus_bounty.cli.options import Options, OutputOptions
-from nexus_bounty.cli.output import Later, Reply, notices, safe, stderr, stdout, write_json
+from nexus_bounty.cli.output import LazyText, Reply, notices, safe, stderr, stdout, write_json
 from nexus_bounty.cli.screen import accept_loss, is_unread, lost
 from nexus_bounty.cli.session import Session
 
@@ -93,7 +93,7 @@ def say(answer: Reply | Failure, *, as_json: bool) -> None:
     from rich.text import Text
 
     console = stderr() if isinstance(answer, Failure) else stdout()
-    text = answer.text.make() if isinstance(answer.text, Later) else answer.text
+    text = answer.text.make() if isinstance(answer.text, LazyText) else answer.text
     # one line stays one, however long: a refusal is to be read by scripts, too
     console.print(text, soft_wrap=isinstance(text, Text), crop=False)
     console.file.flush()

@@ -47,7 +47,7 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactTable:
     """Names and values side by side; below each other where one of them is too long for that."""
 
     rows: Sequence[tuple[Text, Text]]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.text import Text
 
-    from nexus_bounty.cli.layout import Facts
+    from nexus_bounty.cli.layout import FactTable
 
 WIDTH_OF_A_PIPE: Final = 200
 """A file has no width of its own; ids must not be cut there."""
@@ -41,7 +41,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Later:
+class LazyText:
     """Something to read that is made when it is to be read."""
 
     make: Callable[[], RenderableType]
@@ -93,11 +93,11 @@ def safe(value: object, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
-def facts(*rows: tuple[str, str | Text | None]) -> Facts:
+def facts(*rows: tuple[str, str | Text | None]) -> FactTable:
     """Names and values side by side; values that are `None` are left out."""
-    from nexus_bounty.cli.layout import Facts
+    from nexus_bounty.cli.layout import FactTable
 
-    return Facts(
+    return FactTable(
         [
             (safe(name, "dim"), safe(value) if isinstance(value, str) else value)
             for name, value in rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nexus_bounty.cli.output import Later, Reply, facts, lines, safe
+from nexus_bounty.cli.output import LazyText, Reply, facts, lines, safe
 from nexus_bounty.models import BountyStatus, Claim
 from nexus_bounty.ports import Balance, ReservationStatus
 from nexus_bounty.statuses import STATUSES
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def done(result: OperationResult, what: str, following: str | None = None) -> Reply:
     """The reply to an operation that is committed: `what` in a sentence, and what may be next."""
-    return Reply(result, Later(lambda: _told(result, what, following)))
+    return Reply(result, LazyText(lambda: _told(result, what, following)))
 
 
 def _told(result: OperationResult, what: str, following: str | None) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_bounty.cli.inputs import BountyId
-from nexus_bounty.cli.output import Later, Reply, facts
+from nexus_bounty.cli.output import LazyText, Reply, facts
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyCriteria
@@ -32,7 +32,7 @@ async def show(session: Session, *, bounty_id: BountyId) -> Reply:
             bounty_id=bounty_id,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-    return Reply(bounty, Later(lambda: _portrait(bounty)))
+    return Reply(bounty, LazyText(lambda: _portrait(bounty)))
 
 
 def _portrait(bounty: Bounty) -> RenderableType:

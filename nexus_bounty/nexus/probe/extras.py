@@ -12,7 +12,7 @@ from nexus_bounty.nexus.client import etags, wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import HASHES, EtagKind, Extra
-from nexus_bounty.nexus.probe.report import Bulk, Locks, Paging
+from nexus_bounty.nexus.probe.report import Bulk, LockKind, Paging
 from nexus_bounty.nexus.probe.scratch import ScratchZone, is_refused
 
 T = TypeVar("T")
@@ -111,20 +111,20 @@ async def _pages(zone: ScratchZone, params: dict[str, Any]) -> set[Any]:
     return found
 
 
-async def locks(zone: ScratchZone, number: int) -> Locks:
+async def locks(zone: ScratchZone, number: int) -> LockKind:
     """Whether a lock that is held is refused to another, and granted again once it is released."""
     path = zone.path(f"lock-{number}")
     params = {"path": path, "ttl": 30}
     try:
         first = await zone.heard(lambda: zone.call("lock_acquire", params, _raw))
     except NexusError as error:
-        return Locks.NONE if error.reason is Reason.BAD_REQUEST else Locks.SHARED
+        return LockKind.NONE if error.reason is Reason.BAD_REQUEST else LockKind.SHARED
     second = await _is_refused_lock(zone, params)
     release = {"path": path, "lock_id": first.get("lock_id")}
     await is_refused(zone.call("sys_unlock", release, _anything))
     third = await _is_refused_lock(zone, params)
     exclusive = first.get("acquired") is True and second and not third
-    return Locks.EXCLUSIVE if exclusive else Locks.SHARED
+    return LockKind.EXCLUSIVE if exclusive else LockKind.SHARED
 
 
 async def _is_refused_lock(zone: ScratchZone, params: dict[str, Any]) -> bool:

@@ -44,7 +44,7 @@ class Paging(StrEnum):
     """The server knows no pages."""
 
 
-class Locks(StrEnum):
+class LockKind(StrEnum):
     """Whether `lock_acquire` has one winner."""
 
     EXCLUSIVE = "exclusive"
@@ -131,7 +131,7 @@ class Facts(Observed, frozen=True, kw_only=True):
     rename: RenameFacts | None = None
     bulk: Bulk | None = None
     paging: Paging | None = None
-    locks: Locks | None = None
+    locks: LockKind | None = None
     read_seconds: float | None = None
     write_seconds: float = 0.0
     """In a quick look, the time of the slowest request."""

@@ -11,7 +11,7 @@ from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
 from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.probe import Bulk, EtagKind, Locks, Look, Paging
+from nexus_bounty.nexus.probe import Bulk, EtagKind, LockKind, Look, Paging
 from nexus_bounty.testing.virtual_time import run
 from tests.support.sampling import sample_and_all, sampled
 
@@ -189,17 +189,17 @@ def test_it_is_seen_whether_reads_show_stale_etags(personality: str, stale: bool
 
 
 FACTS = [
-    ("0.5.6", Bulk(), Paging.NONE, Locks.NONE),
-    ("0.7.0", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.NONE),
-    ("0.9", Bulk(checks=True, writes=True), Paging.LOSES_ENTRIES, Locks.EXCLUSIVE),
-    ("0.9.26", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.EXCLUSIVE),
-    ("0.10", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, Locks.EXCLUSIVE),
+    ("0.5.6", Bulk(), Paging.NONE, LockKind.NONE),
+    ("0.7.0", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, LockKind.NONE),
+    ("0.9", Bulk(checks=True, writes=True), Paging.LOSES_ENTRIES, LockKind.EXCLUSIVE),
+    ("0.9.26", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, LockKind.EXCLUSIVE),
+    ("0.10", Bulk(reads=True, checks=True, writes=True), Paging.COMPLETE, LockKind.EXCLUSIVE),
 ]
 
 
 @pytest.mark.parametrize(("personality", "bulk", "paging", "locks"), FACTS)
 def test_bulk_requests_pages_and_locks_are_tried_out(
-    personality: str, bulk: Bulk, paging: Paging, locks: Locks
+    personality: str, bulk: Bulk, paging: Paging, locks: LockKind
 ) -> None:
     """What is answered is compared with what is known; a lock may refuse by an error."""
     facts = probed(MockNexus(personality)).facts
@@ -233,7 +233,7 @@ def test_locks_that_are_granted_twice_are_not_exclusive() -> None:
     """The counter-example."""
     mock = MockNexus("0.9")
     mock.core.locks = SharedLocks()  # type: ignore[assignment]
-    assert probed(mock).facts.locks is Locks.SHARED
+    assert probed(mock).facts.locks is LockKind.SHARED
 
 
 @pytest.mark.parametrize("look", Look)
