@@ -26,7 +26,7 @@ def house() -> ModuleType:
 async def test_the_commit_of_a_claim_passes_ten_frames_from_the_store(
     house: ModuleType, personality: str
 ) -> None:
-    """By the server's preconditions, or by rename, as `auto` finds out."""
+    """By the server's preconditions, by create or by rename, as `auto` finds out."""
     depth = await house.measure_store_claim(personality)
     assert depth.stack[0] == "NexusBountyStore.claim_bounty"
     assert depth.stack[-1] == "HttpxTransport.send"

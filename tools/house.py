@@ -28,8 +28,13 @@ NOT_COUNTED: Final = ("mock", "testing")
 """What stands for the server and for the tests."""
 MOST_LINES: Final = 400
 ETAG_NAMES: Final = ("etag", "content_id")
-_COMMIT: Final = re.compile(r"^write [^ ]*/zones/\w+/bounties/|^rename [^ ]*/bounties/commits/")
-"""The request that commits a bounty: of its file, or of the slot that it wins."""
+ATOMIC: Final = "0.10-hypothetical"
+"""The personality whose preconditions hold."""
+_COMMITS: Final = (
+    re.compile(r"^(write|rename) [^ ]*/indexes/bounties/commits/"),
+    re.compile(r"^write [^ ]*/zones/\w+/bounties/"),
+)
+"""The request that commits a bounty: to the slot that it wins, or else of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,16 @@ class Depth:
     def of(cls, sent: list[Sent]) -> Depth:
         """The depth by all that was `sent`."""
         frames = [each.frames for each in sent if each.frames]
-        commit = next(each.frames for each in sent if each.frames and _COMMIT.search(each.target))
+        commit = next(
+            each.frames
+            for pattern in _COMMITS
+            for each in sent
+            if each.frames and pattern.search(each.target)
+        )
         return cls(len(commit), max(map(len, frames)), commit)
 
 
-async def measure_store_claim(
-    personality: str = "0.10-hypothetical", commit: Any = "auto"
-) -> Depth:
+async def measure_store_claim(personality: str = ATOMIC, commit: Any = "auto") -> Depth:
     """Of `store.claim_bounty`, on a bounty that the store has just created."""
     from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient
     from nexus_bounty.mock import MockNexus
@@ -113,9 +121,7 @@ async def measure_store_claim(
     return Depth.of(watching.sent)
 
 
-async def measure_operation_claim(
-    personality: str = "0.10-hypothetical", commit: Any = "auto"
-) -> Depth:
+async def measure_operation_claim(personality: str = ATOMIC, commit: Any = "auto") -> Depth:
     """Of `operations.claim`, with claims on Nexus, on a bounty that the process has created."""
     from nexus_bounty import AgentIdentity, BountyOperations, NexusBountyStore, NexusClient
     from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
@@ -226,8 +232,10 @@ def _modules() -> Iterator[tuple[str, ast.Module]]:
 
 DEPTHS: Final[dict[str, Callable[[], Awaitable[Depth]]]] = {
     "store.claim_bounty": measure_store_claim,
+    "store.claim_bounty, by create": lambda: measure_store_claim("0.10"),
     "store.claim_bounty, by rename": lambda: measure_store_claim("0.7.0"),
     "operations.claim": measure_operation_claim,
+    "operations.claim, by create": lambda: measure_operation_claim("0.10"),
     "operations.claim, by rename": lambda: measure_operation_claim("0.7.0"),
 }
 

@@ -20,7 +20,7 @@ class Accident:
     """What happens once, in place of the answer to the first acknowledged commit of `path`.
 
     Attributes:
-        path: The document whose commit is hit: its write, or the rename that decides it.
+        path: The document whose commit is hit: its write, or what wins its slot.
         error: What the writer gets instead of the answer.
         happened: Whether it has.
     """
@@ -72,9 +72,10 @@ def _commits(request: httpx.Request, path: str) -> bool:
         return False
     call: dict[str, Any] = msgspec.json.decode(request.content)
     params = call["params"]
-    if call["method"] == "rename":
-        return str(params["new_path"]).startswith(f"{commit_slots(path)}/")
-    return bool(call["method"] == "write" and params["path"] == path)
+    if call["method"] not in ("write", "rename"):
+        return False
+    target = str(params.get("new_path", params.get("path")))
+    return target == path or target.startswith(f"{commit_slots(path)}/")
 
 
 def _is_acknowledged(body: bytes) -> bool:

@@ -74,7 +74,7 @@ async def test_every_write_is_committed_and_says_by_what_that_is_known() -> None
     """None is left unknown, the crashed one included."""
     report = await run_demo()
     assert {write.outcome for write in report.writes} == {Outcome.COMMITTED}
-    assert {write.proof for write in report.writes} == {Proof.IN_HISTORY}
+    assert {write.proof for write in report.writes} == {Proof.ACKNOWLEDGED, Proof.IN_HISTORY}
     assert [write.kind for write in report.writes if write.found_by] == ["begin_settlement"]
 
 

@@ -39,17 +39,16 @@ from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy
 REQUESTS_TO_RESOLVE: Final = {
     (scenario.ATOMIC, "content"): 3,
     (scenario.ATOMIC, "version"): 4,
-    ("0.7.0", "content"): 7,
-    ("0.9", "content"): 9,
-    ("0.9.26", "content"): 11,
-    ("0.10", "content"): 10,
+    ("0.7.0", "content"): 6,
+    ("0.9", "content"): 7,
+    ("0.9.26", "content"): 7,
+    ("0.10", "content"): 5,
 }
 """When nobody else writes meanwhile: a late request that arrives right then costs as many more.
 
 A version etag says nothing about content, so that the first look is two reads there. By rename, a
-look is at the file and at the slot, and a fence is staged, renamed, looked for, and written to the
-file; where renamed files lose their content, there is a copy of it to write and to read. Where
-an etag is constant or stale, what was read is read again."""
+look is at the file and at the slot, and once more at the file before a fence is staged, renamed and
+written to the file; where renamed files lose their content, there is a copy of it to write."""
 REQUESTS_TO_CATCH_UP: Final = 3
 """For each slot whose winner has died and left the file behind: two reads at most, one write."""
 MOST_RECONCILERS: Final = 3

@@ -137,6 +137,8 @@ class NexusBountyStore:
         """
         other = copy(self)
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
+        other._rewards = RewardBook(self._client, self._zone, other._writer, self._choice)  # noqa: SLF001
         return other
 
     @property
@@ -557,6 +559,7 @@ class NexusBountyStore:
         record = document.history.find(operation.key) if document else None
         if record is None:
             tombstone = anonymous_tombstone(bounty_id, self._clock())
+            operation.base_is_fresh = document is not None
             fence = self._writer.fence(operation, path, document, tombstone)
             result = await self._writer.abort(operation, fence)
             document = result.document or document

@@ -9,6 +9,7 @@ written, `expired` if its lease has run out.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime, timedelta
 from functools import partial
@@ -99,6 +100,7 @@ class NexusClaimStore:
         """
         other = copy(self)
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
         return other
 
     @property
@@ -149,7 +151,8 @@ class NexusClaimStore:
             CommitUnknownError: Neither could be proven; ask again with the same key.
         """
         request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
-        return await self._claim_as("claim_or_renew", request, idempotency_key)
+        async with self._claiming("claim_or_renew", request, idempotency_key) as operation:
+            return await self._claim(operation, request)
 
     async def create_claim(
         self,
@@ -168,9 +171,13 @@ class NexusClaimStore:
         """
         request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
         request = msgspec.structs.replace(request, renews=False)
-        return await self._claim_as("create_claim", request, idempotency_key)
+        async with self._claiming("create_claim", request, idempotency_key) as operation:
+            return await self._claim(operation, request)
 
-    async def _claim_as(self, name: str, request: rules.LeaseRequest, key: str | None) -> Claim:
+    @asynccontextmanager
+    async def _claiming(
+        self, name: str, request: rules.LeaseRequest, key: str | None
+    ) -> AsyncIterator[Operation]:
         parameters = {
             "agentId": request.agent.agent_id,
             "claimId": request.claim_id,
@@ -182,7 +189,7 @@ class NexusClaimStore:
             name, name, request.target_ref, parameters, key
         ) as operation:
             try:
-                return await self._claim(operation, request)
+                yield operation
             except OutcomeError as refusal:
                 refusal.about(operation.name, operation.record_id, operation.key)
                 raise
@@ -217,7 +224,8 @@ class NexusClaimStore:
 
     def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
         encoding = self._client.settings.storage_encoding
-        return TargetLock(locks, self._zone.target_lock(target_ref), encoding)
+        path = self._zone.target_lock(target_ref)
+        return TargetLock(locks, path, encoding, promptly=self._writer.promptly)
 
     async def _renew(
         self, operation: Operation, request: rules.LeaseRequest, document: Document

@@ -44,8 +44,11 @@ class TargetLock:
     With base64 storage its content is base64 text, as the peer writes it.
     """
 
-    def __init__(self, locks: Locks, path: str, encoding: StorageEncoding) -> None:
+    def __init__(
+        self, locks: Locks, path: str, encoding: StorageEncoding, *, promptly: bool
+    ) -> None:
         self._locks = locks
+        self._promptly = promptly
         self._base64 = encoding == "base64"
         self.path = path
 
@@ -70,6 +73,7 @@ class TargetLock:
                 self._encode(claim_id),
                 operation.deadline,
                 operation.trail,
+                promptly=self._promptly,
             )
         except NexusError as error:
             raise operation.stopped_by(error, "take the target lock") from error

@@ -91,10 +91,12 @@ class RenameQuirks:
             (0.5.6). A file at the root has none, so files are staged there.
         loses_content: A renamed file keeps its etag, and its content cannot be read any more
             (0.9.9 to 0.9.26). So a copy is kept under a name that is that etag.
+        creates_instead: Nothing needs to be renamed: of those who create one name, one wins (0.10).
     """
 
     blocks_in_directories: bool = False
     loses_content: bool = False
+    creates_instead: bool = False
 
 
 class Acknowledges(StrEnum):
@@ -247,6 +249,7 @@ _ROWS: Final = (
         bad_path=-32004,
         extras=_BULK | {Extra.BATCH_DELETES},
         preconditions=ConditionalWrites.CHECKED,
+        rename=RenameQuirks(creates_instead=True),
         contention=Contention.ERROR,
         notes=(
             (

@@ -70,7 +70,13 @@ class NexusSettings(BaseModel):
     """How many names one page of a listing holds, on servers whose pages cannot lose one."""
 
     cleanup_delay: float = Field(default=0.5, ge=0)
-    """How long the operations leave what nothing needs any more, to remove it in batches."""
+    """How long the operations leave what nothing needs any more, to remove it in batches.
+
+    Where commits win names, a document's own file follows as much later, see `follow_at_once`.
+    """
+    follow_at_once: bool = False
+    """Whether programs that know no slots write the zone, too, such as Grove: the operations then
+    look at a file before each commit by name, and bring it up to date before they return."""
 
     retry_attempts: int = Field(default=8, ge=1)
     """How often one request is sent at most, where a repeat is harmless."""

@@ -46,6 +46,8 @@ class FileLocks:
         content: bytes,
         deadline: Deadline,
         trail: Trail,
+        *,
+        promptly: bool,  # noqa: ARG002 - the file is the lock
     ) -> bool:
         """Move the lock by one conditional write."""
         try:

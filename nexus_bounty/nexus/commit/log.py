@@ -7,39 +7,37 @@ through the slots after it, and writes the file anew if there are any.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
-from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.commit.slots import Slots
-from nexus_bounty.nexus.documents import Document, DocumentReader, UnreadableDocumentError, paths
-
-logger = logging.getLogger("nexus_bounty.nexus")
+from nexus_bounty.nexus.commit.following import Following
+from nexus_bounty.nexus.commit.slots import WITHOUT_ETAG, Slots
+from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError, paths
 
 
 class CommitLog:
     """Documents as their slots say, and their files, which follow."""
 
-    def __init__(self, client: NexusClient, slots: Slots) -> None:
+    def __init__(self, client: NexusClient, slots: Slots, following: Following) -> None:
         self._client = client
         self._slots = slots
-        self._reader = DocumentReader(client)
+        self._following = following
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed last; its file is brought up to date if it lags."""
         document = await self.file(path, deadline)
         newest = await self.newest(path, document, deadline)
-        if newest is not None and newest is not document:
+        if newest is not None and newest is not document and not self._following.owes(path):
             await self.follow(newest, deadline)
         return newest
 
     async def file(self, path: str, deadline: Deadline) -> Document | None:
         """The document as its file has it, be it late or not."""
-        return await self._reader.read(path, deadline)
+        file = await self._slots.file(path, deadline)
+        return documents.decode(file) if file else None
 
     async def newest(
         self, path: str, document: Document | None, deadline: Deadline
@@ -54,21 +52,26 @@ class CommitLog:
         won = await self._slots.read(path, slot(path, seq), deadline)
         return documents.decode(replace(won, path=path)) if won else None
 
-    async def follow(self, document: Document, deadline: Deadline) -> None:
-        """Write what was committed to the document's file, if that can be done at once.
+    async def follow(
+        self, document: Document, deadline: Deadline, *, promptly: bool = True
+    ) -> None:
+        """Write what was committed to the document's file: now, if that can be done, or soon.
 
         Best effort; the next reader repairs it.
         """
-        try:
-            await self._client.write(document.path, document.file.content, deadline=deadline)
-        except NexusError as error:
-            logger.info("left for the next reader to bring up to date: %s", error)
+        path, content = document.path, document.file.content
+        if promptly:
+            await self._following.now(path, content, deadline)
+        else:
+            self._following.soon(path, content, document.history.seq)
 
     async def read_many(
         self, names: Sequence[str], deadline: Deadline
     ) -> list[Document | UnreadableDocumentError]:
         """The documents that exist among `names`, as committed last."""
-        found = {each.path: each for each in await self._reader.read_many(names, deadline)}
+        files = await self._client.read_many(names, deadline=deadline)
+        read = [BelievedFile(each.path, each.content, WITHOUT_ETAG) for each in files if each]
+        found = {each.path: documents.decoded_or_error(each) for each in read}
         lagging = await self._lagging(names, found, deadline)
         for path in lagging:
             newest = await self.read(path, deadline)

@@ -18,6 +18,7 @@ from collections.abc import Awaitable
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.rename_write import Bid
@@ -39,8 +40,9 @@ class RenameCommit:
     def __init__(self, client: NexusClient, quirks: RenameQuirks | None = None) -> None:
         self._client = client
         self._slots = Slots(client, quirks)
-        self.reads = CommitLog(client, self._slots)
-        self.locks = RenameLocks(client, self._slots)
+        following = Following(client)
+        self.reads = CommitLog(client, self._slots, following)
+        self.locks = RenameLocks(client, self._slots, following)
         self.leftovers: Leftovers = SlotSweep(client, self._slots, self.reads, self.locks)
 
     async def ready(self, deadline: Deadline) -> None:

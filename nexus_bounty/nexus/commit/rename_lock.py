@@ -13,8 +13,9 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.slots import Slots
-from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
+from nexus_bounty.nexus.documents import BelievedFile, paths
 from nexus_bounty.nexus.documents.commits import Trail
 
 _FIRST: Final = "%@first"  # no encoded name contains `%@`
@@ -25,22 +26,22 @@ _EMPTIED: Final = "%@emptied"
 class RenameLocks:
     """Small files that name a holder, moved from one to the next by renames."""
 
-    def __init__(self, client: NexusClient, slots: Slots) -> None:
+    def __init__(self, client: NexusClient, slots: Slots, following: Following) -> None:
         self._client = client
         self._slots = slots
-        self._reader = DocumentReader(client)
+        self._following = following
 
     async def read(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock as it was moved last; its file is brought up to date if it lags."""
         file = await self.file(path, deadline)
         newest = await self.newest(path, file, deadline)
-        if newest is not None and newest is not file:
+        if newest is not None and newest is not file and not self._following.owes(path):
             await self.follow(path, newest.content, deadline)
         return newest
 
     async def file(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The lock as its file has it, be it late or not."""
-        return await self._reader.read_file(path, deadline)
+        return await self._slots.file(path, deadline)
 
     async def newest(
         self, path: str, file: BelievedFile | None, deadline: Deadline
@@ -57,6 +58,8 @@ class RenameLocks:
         content: bytes,
         deadline: Deadline,
         trail: Trail,
+        *,
+        promptly: bool,
     ) -> bool:
         """Try once to have `content` follow `now`; whether it provably does.
 
@@ -69,12 +72,15 @@ class RenameLocks:
         slot = _after(path, now)
         try:
             staged = await self._slots.stage(path, _name(content), content, deadline)
-            await self._client.rename(staged, slot, deadline=deadline)
+            await self._slots.take(staged, slot, content, deadline)
         except NexusError as error:
             trail.saw(error.method, path, error.answer)
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
                 raise
-        return await self._won(path, slot, content, deadline, trail)
+            if not await self._has_won(path, slot, content, deadline, trail):
+                return False
+        await self.follow(path, content, deadline, promptly=promptly)
+        return True
 
     async def _known_already(
         self, path: str, now: BelievedFile | None, content: bytes, deadline: Deadline
@@ -86,7 +92,7 @@ class RenameLocks:
         passed_over = await self._client.exists(_slot(path, content), deadline=deadline)
         return True if passed_over else None
 
-    async def _won(
+    async def _has_won(
         self, path: str, slot: str, content: bytes, deadline: Deadline, trail: Trail
     ) -> bool:
         try:
@@ -94,17 +100,16 @@ class RenameLocks:
         except NexusError as error:
             trail.saw("read", slot, error.answer)
             return False
-        if winner is None or winner.content != content:
-            return False
-        await self.follow(path, content, deadline)
-        return True
+        return winner is not None and winner.content == content
 
-    async def follow(self, path: str, content: bytes, deadline: Deadline) -> None:
-        """Write the lock's file for others to see; whoever reads next does it otherwise."""
-        try:
-            await self._client.write(path, content, deadline=deadline)
-        except NexusError:
-            return
+    async def follow(
+        self, path: str, content: bytes, deadline: Deadline, *, promptly: bool = True
+    ) -> None:
+        """Write the lock's file for others to see, now or soon; the next reader does it else."""
+        if promptly:
+            await self._following.now(path, content, deadline)
+        else:
+            self._following.soon(path, content)
 
 
 def _after(path: str, holder: BelievedFile | None) -> str:

@@ -1,7 +1,7 @@
 """One bid for the slot after a document: by an intent or its fence, repeated until proven.
 
-What is proven is always read from the slot. Only a first bid whose rename was definitely refused,
-or never sent at all, needs no look.
+What is not acknowledged is read from the slot. Only a first bid that was definitely refused, or
+never sent at all, needs no look.
 """
 
 from __future__ import annotations
@@ -11,13 +11,21 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from nexus_bounty.idempotency import with_record
+from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.log import CommitLog, slot
 from nexus_bounty.nexus.commit.proven_write import ProvenWrite
-from nexus_bounty.nexus.commit.slots import Slots
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError
-from nexus_bounty.nexus.documents.commits import CommitResult, Superseded, Unknown
+from nexus_bounty.nexus.commit.slots import WITHOUT_ETAG, Slots
+from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
+from nexus_bounty.nexus.documents.commits import (
+    Aborted,
+    CommitResult,
+    Committed,
+    Superseded,
+    Unknown,
+)
+from nexus_bounty.outcomes import Proof
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +35,11 @@ class Bid(ProvenWrite):
     slots: Slots
     log: CommitLog
     base_checked: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        super(Bid, self).__post_init__()
+        # others of ours are kept out by the slot, and other programs do not see it at once anyway
+        self.base_checked = self.intent.base_is_fresh and not self.intent.promptly
 
     async def _send(self) -> CommitResult | None:
         """Stage and rename, if the base still stands."""
@@ -39,18 +52,21 @@ class Bid(ProvenWrite):
         doing = "stage"
         try:
             staged = await self.slots.stage(path, key, self.content, self.deadline)
-            doing = "rename"
-            await self.client.rename(staged, self._slot, deadline=self.deadline)
+            doing = "rename" if staged else "create"
+            await self.slots.take(staged, self._slot, self.content, self.deadline)
         except NexusError as error:
             return self._not_acknowledged(doing, error)
-        self._saw("rename", "acknowledged: not believed yet")
-        self._doubted()
-        return None
+        self._saw(doing, "acknowledged")
+        document = self._document
+        await self.log.follow(document, self.deadline, promptly=self.intent.promptly)
+        if self.as_fence:
+            return Aborted(Proof.FENCED, document)
+        return Committed(document, Proof.ACKNOWLEDGED)
 
     def _not_acknowledged(self, doing: str, error: NexusError) -> CommitResult | None:
         self._saw(doing, error.answer)
         refusal = self._refused(error)
-        if refusal is None and doing == "rename":  # what is only staged is never renamed
+        if refusal is None and doing != "stage":  # what is only staged is never renamed
             self._doubted(error)
         return refusal
 
@@ -118,7 +134,7 @@ class Bid(ProvenWrite):
                 self._saw("read", "the slot is still free")
                 return None
             if found := self._found(won):
-                await self.log.follow(won, self.deadline)
+                await self.log.follow(won, self.deadline, promptly=self.intent.promptly)
                 return found
             newest = await self.log.newest(path, won, self.deadline)
         except NexusError as error:
@@ -127,6 +143,14 @@ class Bid(ProvenWrite):
         except UnreadableDocumentError as error:
             return self._unreadable(error)
         return self._judge(newest or won)
+
+    @property
+    def _document(self) -> Document:
+        """What the slot holds that this has won."""
+        if self.as_fence:
+            file = BelievedFile(self.intent.path, self.content, WITHOUT_ETAG)
+            return documents.decode(file)
+        return self.intent.stored_as(WITHOUT_ETAG)
 
     @property
     def _slot(self) -> str:

@@ -124,9 +124,11 @@ class _HeldLocks(FileLocks):
         content: bytes,
         deadline: Deadline,
         trail: Trail,
+        *,
+        promptly: bool,
     ) -> bool:
         """Move the lock by one conditional write, while the zone is held."""
         await self._lease.hold()
         async with self._turns.of(path):
             held = deadline.within(self._lease.remaining)
-            return await super().move(path, now, content, held, trail)
+            return await super().move(path, now, content, held, trail, promptly=promptly)

@@ -1,7 +1,11 @@
-"""Slots: names that exactly one file wins, by rename.
+"""Slots: names that exactly one file wins, by rename, or by a create where that is exclusive.
 
-What is to win is staged under a name of its own first, which is never used again: a write that
-arrives late can only bring the same bytes, and whoever else renames has other names to rename.
+What is to win by rename is staged under a name of its own first, which is never used again: a write
+that arrives late can only bring the same bytes, and whoever else renames has other names to rename.
+
+That a slot was won is believed when it is acknowledged: the answer names the request, what won has
+a name or bytes that are its own, and the probe has seen that what is acknowledged is there. Reads
+of a slot need no etag that speaks for them: its content never becomes another.
 
 Why a slot and no lock, on 0.9.9 to 0.9.18, which store no conditional write? Measured on 0.9.18,
 `lock_acquire` with a time to live is exclusive, and plain writes are stored as acknowledged. But
@@ -15,7 +19,7 @@ outlive a `kill -9` of the server.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -24,25 +28,30 @@ from nexus_bounty.idempotency import derived_id
 from nexus_bounty.nexus.client import NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
-from nexus_bounty.nexus.documents import BelievedFile, DocumentReader, paths
+from nexus_bounty.nexus.documents import BelievedFile, paths
 
 STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"
+WITHOUT_ETAG: Final = ""
+"""Where names decide, no write goes by an etag; this one matches nothing."""
 
 
 class Slots:
-    """Stages files, and renames them into slots."""
+    """Stages files, and has them win slots."""
 
     def __init__(self, client: NexusClient, quirks: RenameQuirks | None = None) -> None:
         self._client = client
         self._quirks = quirks or RenameQuirks()
-        self._reader = DocumentReader(client)
 
-    async def stage(self, path: str, key: str, content: bytes, deadline: Deadline) -> str:
+    async def stage(self, path: str, key: str, content: bytes, deadline: Deadline) -> str | None:
         """Put `content` where it can be renamed from, once; returns where that is.
+
+        `None` where it can be created in the slot itself.
 
         Raises:
             NexusError: It was not acknowledged. Nothing will ever come of it.
         """
+        if self._quirks.creates_instead:
+            return None
         attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
         at_root = self._quirks.blocks_in_directories
         name = f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
@@ -61,6 +70,27 @@ class Slots:
             raise NexusError(classification.UNREADABLE, method="write", path=copy, detail=detail)
         await self._client.write(copy, content, idempotent=True, deadline=deadline)
 
+    def take(
+        self, staged: str | None, slot: str, content: bytes, deadline: Deadline
+    ) -> Awaitable[object]:
+        """Win `slot` with what was staged, which only one can do.
+
+        Raises:
+            NexusError: It was not acknowledged.
+        """
+        if staged is None:
+            return self._client.write(slot, content, if_none_match=True, deadline=deadline)
+        return self._client.rename(staged, slot, deadline=deadline)
+
+    async def file(self, path: str, deadline: Deadline) -> BelievedFile | None:
+        """The file at `path`, which may lag behind its slots: its content alone counts.
+
+        Raises:
+            NexusError: It could not be read.
+        """
+        file = await self._client.read(path, deadline=deadline)
+        return None if file is None else BelievedFile(path, file.content, WITHOUT_ETAG)
+
     async def read(self, path: str, slot: str, deadline: Deadline) -> BelievedFile | None:
         """What won `slot`, one of those of the file at `path`; `None` if it is still free.
 
@@ -68,15 +98,15 @@ class Slots:
             NexusError: It could not be read.
         """
         if not self._quirks.loses_content:
-            return await self._reader.read_file(slot, deadline)
+            return await self.file(slot, deadline)
         etag = await self._client.etag(slot, deadline=deadline)
         if etag is None:
             return None
-        copy = await self._reader.read_file(f"{paths.contents(path)}/{etag}", deadline)
-        if copy is None or copy.etag != etag:
+        copy = await self._client.read(f"{paths.contents(path)}/{etag}", deadline=deadline)
+        if copy is None or not etags.speaks_for(etag, copy.content):
             detail = f"there is no copy of its content, whose etag is {etag}"
             raise NexusError(classification.UNREADABLE, method="read", path=slot, detail=detail)
-        return BelievedFile(slot, copy.content, etag)
+        return BelievedFile(slot, copy.content, WITHOUT_ETAG)
 
     async def taken(self, slots: Sequence[str], deadline: Deadline) -> list[bool]:
         """Which of `slots` have been won, in their order."""

@@ -162,7 +162,7 @@ class ZoneLease:
         try:
             content = msgspec.json.encode(holder)
             staged = await self._slots.stage(slot, self.holder, content, deadline)
-            await self._client.rename(staged, slot, deadline=deadline)
+            await self._slots.take(staged, slot, content, deadline)
         except NexusError as error:
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
                 raise

@@ -9,6 +9,7 @@ from nexus_bounty.nexus.documents.document import (
     DocumentReader,
     UnreadableDocumentError,
     decode,
+    decoded_or_error,
     encode,
     is_tombstone,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "DocumentReader",
     "UnreadableDocumentError",
     "decode",
+    "decoded_or_error",
     "encode",
     "is_tombstone",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +53,10 @@ class Bounded(Generic[V]):
         self._values.clear()
 
 
+def _tick() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class DocumentMemory:
     """The last seen version of the most recently used documents, by path.
 
@@ -66,21 +72,26 @@ class DocumentMemory:
         lasts: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._documents: Bounded[tuple[Document, datetime]] = Bounded(capacity)
+        self._documents: Bounded[tuple[Document, datetime, float]] = Bounded(capacity)
         self._lasts = lasts
         self._clock = clock
 
     def remember(self, document: Document) -> None:
         """Keep `document`, forgetting the least recently used one if there is no room."""
-        self._documents.put(document.path, (document, self._clock()))
+        self._documents.put(document.path, (document, self._clock(), _tick()))
 
     def recall(self, path: str) -> Document | None:
         """The document as last seen, or `None`."""
-        document, seen = self._documents.get(path) or (None, None)
+        document, seen, _ = self._documents.get(path) or (None, None, None)
         if seen is None or self._lasts is None or self._clock() - seen < self._lasts:
             return document
         self.forget(path)
         return None
+
+    def age(self, path: str) -> float:
+        """How many seconds ago the document at `path` was seen, by a clock that nobody sets."""
+        seen = self._documents.get(path)
+        return _tick() - seen[2] if seen else math.inf
 
     def forget(self, path: str) -> None:
         """Drop what was seen of the document at `path`."""

@@ -30,6 +30,9 @@ class Intent:
         record: The operation.
         encoding: How both are stored.
         markers: The empty files that have to be there before it lands, of which none does harm.
+        promptly: Whether other programs are to see it, in the document's own file, before the
+            commit returns; a moment later will do otherwise.
+        base_is_fresh: Whether the base was seen, or made, only a moment ago.
     """
 
     path: str
@@ -41,6 +44,8 @@ class Intent:
     record: OperationRecord
     encoding: StorageEncoding
     markers: tuple[str, ...] = ()
+    promptly: bool = True
+    base_is_fresh: bool = False
 
     def stored_as(self, etag: str) -> Document:
         """The document that its content is, under the etag that speaks for it."""
@@ -139,8 +144,12 @@ class Locks(Protocol):
         content: bytes,
         deadline: Deadline,
         trail: Trail,
+        *,
+        promptly: bool,
     ) -> bool:
         """Try once to move the lock on from `now`; whether it provably was.
+
+        `promptly`: other programs are to see it in the lock's own file before this returns.
 
         Raises:
             NexusError: The request was refused or could not be sent.

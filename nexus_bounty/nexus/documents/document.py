@@ -173,7 +173,7 @@ class DocumentReader:
         for file in await self._client.read_many(paths, deadline=deadline):
             believed = None if file is None else await self._believe(file, deadline)
             if believed is not None:
-                found.append(_decoded_or_error(believed))
+                found.append(decoded_or_error(believed))
         return found
 
     async def _believe(
@@ -201,7 +201,8 @@ class DocumentReader:
         )
 
 
-def _decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
+def decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
+    """The document that `file` is, or why it is none."""
     try:
         return decode(file)
     except UnreadableDocumentError as error:

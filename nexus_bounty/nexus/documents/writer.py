@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.deadlines import Deadline
@@ -83,6 +84,8 @@ class Operation:
     in_doubt: bool
     giving_back: str | None = None
     """The claim that its fence gives back."""
+    base_is_fresh: bool = False
+    """Whether what it changes was seen, or made, only a moment ago."""
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -160,8 +163,18 @@ class DocumentWriter:
         self._observers = (*client.observers, *observers)
         self._choice = choice
         self.clock = clock
+        self.promptly = True
         self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
+
+    def leaving_files(self, *, later: bool) -> Self:
+        """The same writer, which lets files follow their commits `later`, or at once.
+
+        Where a file is all there is to a document, there is nothing to follow.
+        """
+        other = copy(self)
+        other.promptly = not later or self._client.settings.follow_at_once
+        return other
 
     @asynccontextmanager
     async def operation(
@@ -319,6 +332,8 @@ class DocumentWriter:
             record=record,
             encoding=encoding,
             markers=markers,
+            promptly=self.promptly,
+            base_is_fresh=operation.base_is_fresh,
         )
 
     def fence(
@@ -353,6 +368,8 @@ class DocumentWriter:
         remembered = memory.recall(path)
         document = remembered or _there(operation, await self.read(operation, path), missing)
         while True:
+            moment = self._client.settings.cleanup_delay
+            operation.base_is_fresh = document is not remembered or memory.age(path) <= moment
             try:
                 done = self.recall(operation, document.history)
                 intent = None if done else prepare(document)

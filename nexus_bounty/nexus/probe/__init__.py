@@ -109,6 +109,10 @@ async def _observe(zone: ScratchZone, look: Look, *, rename_too: bool) -> Facts:
         return facts
     if basics.may_be_atomic or (thorough and basics.enforces):
         facts = await _with_races(zone, look, facts)
+    elif basics.may_create:
+        zone.tell("creates that race")
+        creates = await zone.clear(partial(races.race_creates, zone, look=look))
+        facts = replace(facts, creates=creates)
     if basics.enforces is None:
         facts = replace(facts, enforces_preconditions=await _enforces(zone, facts))
     if thorough:

@@ -94,6 +94,12 @@ class Basics:
         known_to_race = self.dialect.preconditions is ConditionalWrites.RACE
         return self.stores and self.enforces is not False and not known_to_race
 
+    @property
+    def may_create(self) -> bool:
+        """Whether creates may be exclusive although updates are not: their etags are constant."""
+        checked = self.dialect.preconditions is ConditionalWrites.CHECKED
+        return self.stores and self.etag is EtagKind.CONSTANT and checked
+
 
 async def basics(zone: ScratchZone, number: int, *, thorough: bool) -> Basics:
     """Write, update under a precondition, read, and try what a precondition forbids.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -10,7 +11,13 @@ from typing import Final
 import msgspec
 
 from nexus_bounty.models import Stored, Wire, utc_now
-from nexus_bounty.nexus.client.quirks import DIALECTS, Dialect, EtagKind, RenameQuirks
+from nexus_bounty.nexus.client.quirks import (
+    DIALECTS,
+    ConditionalWrites,
+    Dialect,
+    EtagKind,
+    RenameQuirks,
+)
 
 
 class Verdict(StrEnum):
@@ -140,6 +147,18 @@ class Facts(Observed, frozen=True, kw_only=True):
     def known(self) -> Dialect | None:
         """What is known of servers that word their answers so."""
         return DIALECTS.get(self.dialect)
+
+    @property
+    def quirks(self) -> RenameQuirks:
+        """What whoever wins names here has to mind."""
+        found = self.rename.quirks if self.rename else RenameQuirks()
+        return replace(found, creates_instead=self.creates_are_exclusive)
+
+    @property
+    def creates_are_exclusive(self) -> bool:
+        """Whether of those who create one name one wins, as far as was seen and is known."""
+        checked = self.known is not None and self.known.preconditions is ConditionalWrites.CHECKED
+        return checked and self.creates is not None and self.creates.was_exclusive
 
     @property
     def preconditions_are_atomic(self) -> bool:

@@ -47,8 +47,7 @@ class PinnedVerdict(Wire, frozen=True, kw_only=True):
     @property
     def quirks(self) -> RenameQuirks:
         """What whoever commits by rename here has to mind."""
-        rename = self.report.facts.rename
-        return rename.quirks if rename else RenameQuirks()
+        return self.report.facts.quirks
 
 
 async def pinned_verdict(

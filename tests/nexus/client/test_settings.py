@@ -26,6 +26,7 @@ FROM_ENVIRONMENT = {
     "listing_timeout": ("5.5", 5.5),
     "max_answer_bytes": ("9", 9),
     "cleanup_delay": ("0.125", 0.125),
+    "follow_at_once": ("true", True),
     "max_connections": ("4", 4),
     "bulk_size": ("5", 5),
     "page_size": ("6", 6),

@@ -154,7 +154,7 @@ def test_a_client_that_dies_at_any_request_leaves_a_legal_state_and_keeps_nobody
     at = 1
     while run(scenario(at)):
         at += 1
-    assert at > 5
+    assert at > 3
 
 
 @on_every_release

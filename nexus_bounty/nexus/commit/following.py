@@ -1,0 +1,64 @@
+"""Brings files up to date with the slots that decide what they are.
+
+The slots are the truth, whatever a file says: one that lags only costs whoever reads it a look at
+the slots, and one that is written late, or never, does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nexus_bounty.deadlines import Deadline
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.later import Later
+
+logger = logging.getLogger("nexus_bounty.nexus")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a file is to become, by the commit of that number."""
+
+    content: bytes
+    seq: int
+
+
+class Following(Later[Decided]):
+    """The files of one client that follow their slots: at once, or in batches a moment later."""
+
+    def __init__(self, client: NexusClient) -> None:
+        settings = client.settings
+        super().__init__(
+            delay=settings.cleanup_delay,
+            batch=settings.bulk_size,
+            timeout=settings.operation_timeout,
+        )
+        self._client = client
+        client.closes_after(self)
+
+    def owes(self, path: str) -> bool:
+        """Whether the file at `path` is to follow soon."""
+        return path in self._owed
+
+    def soon(self, path: str, content: bytes, seq: int = 0) -> None:
+        """Write the file in the next batch, unless something newer is to be written."""
+        owed = self._owed.get(path)
+        if owed is None or owed.seq <= seq:
+            self.put({path: Decided(content, seq)})
+
+    async def now(self, path: str, content: bytes, deadline: Deadline) -> None:
+        """Write the file, if that can be done at once; the next reader does it otherwise."""
+        try:
+            await self._client.write(path, content, deadline=deadline)
+        except NexusError as error:
+            logger.info("left for the next reader to bring up to date: %s", error)
+
+    async def _do(self, batch: Mapping[str, Decided], deadline: Deadline) -> None:
+        files = {path: decided.content for path, decided in batch.items()}
+        try:
+            await self._client.write_many(files, deadline=deadline)
+        except NexusError as error:
+            logger.info("files are left for the next reader to bring up to date: %s", error)
