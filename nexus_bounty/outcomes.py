@@ -11,6 +11,7 @@
     │   ├── ClaimConflictError     another agent holds the target's lease
     │   ├── ClaimNotFoundError     there is no such claim (also a LookupError)
     │   ├── ClaimStateError        the claim is no longer active, or not as it was seen
+    │   ├── NotAllowedError        the actor may not do that
     │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
     │   ├── UnsupportedServerError no safe way to commit on this server is known
     │   └── PaymentError           the credits service refused
@@ -349,6 +350,26 @@ class ClaimStateError(PreCommitError):
     """The claim is not active any more, or was renewed since it was seen: it stays as it is."""
 
     advice = "The claim was left as it is"
+
+
+class NotAllowedError(PreCommitError):
+    """The actor may not do that; nothing was written.
+
+    Attributes:
+        actor: Who asked.
+        allowed: Who may; empty if that is not known yet.
+    """
+
+    advice = "Nothing was done; ask somebody who may"
+
+    def __init__(self, message: str, *, actor: str, allowed: Sequence[str], **context: Any) -> None:
+        super().__init__(message, **context)
+        self.actor = actor
+        self.allowed = tuple(allowed)
+
+    def details(self) -> dict[str, Any]:
+        """The error as plain values, with who may."""
+        return super().details() | {"actor": self.actor, "allowed": list(self.allowed)}
 
 
 class CriteriaNotMetError(PreCommitError):

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from nexus_bounty.ledger import MINT, SYSTEM_PREFIX, EntryKind, JournalEntry, escrow_of
+from nexus_bounty.ledger import MINT, EntryKind, JournalEntry, escrow_of
+from nexus_bounty.ledger.accounts import is_own
 from nexus_bounty.memory import MemoryBook
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty_nexuspay.entries import VERSION, Entry
@@ -54,15 +55,17 @@ def _reservations_amiss(entry: Entry, book: MemoryBook) -> str | None:
         if standing.terms != each.terms:
             return f"it changes what {each.reservation_id} is held for"
     for each in entry.closed:
-        payee = _payee_on_record(book, each)
+        payee = _payee_on_record(entry, book, each)
         if each.status is ReservationStatus.CAPTURED and payee not in (None, each.captured_to):
             return f"it pays {each.captured_to}, and {payee} is on record for {each.reservation_id}"
     return None
 
 
-def _payee_on_record(book: MemoryBook, reservation: Reservation) -> str | None:
-    """Who is on record to be paid from a reservation."""
+def _payee_on_record(entry: Entry, book: MemoryBook, reservation: Reservation) -> str | None:
+    """Who is on record to be paid from a reservation, once the entry has assigned what it does."""
     standing = book.reservation(reservation.reservation_id)
+    for each in entry.assigned:
+        standing = each if each.reservation_id == reservation.reservation_id else standing
     return standing.assignment.payee if standing and standing.assignment else None
 
 
@@ -88,7 +91,7 @@ def _movements_amiss(entry: Entry) -> str | None:
 def _is_system(movement: JournalEntry, from_mint: bool) -> bool:
     """Whether a transfer or top-up touches an account that only the ledger itself may move."""
     names = [movement.credit] if from_mint else [movement.debit, movement.credit]
-    return any(name.startswith(SYSTEM_PREFIX) for name in names)
+    return any(is_own(name) for name in names)
 
 
 def _opening(each: Reservation) -> _Movement:

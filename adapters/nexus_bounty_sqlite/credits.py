@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 
-from nexus_bounty.ledger import Audit, Book, LedgerCredits
+from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
 from nexus_bounty.outcomes import PaymentError
 from nexus_bounty_sqlite.in_file import InFile
 from nexus_bounty_sqlite.ledger_book import SqliteBook
 
 
-class SqliteCredits(InFile[Book], LedgerCredits):
+class SqliteCredits(InFile[Any], LedgerCredits, JournaledLedger):
     """A `CreditsService` that keeps its double-entry ledger in one file; see `InFile`."""
 
     refusal = PaymentError
@@ -27,7 +28,7 @@ class SqliteCredits(InFile[Book], LedgerCredits):
         damage = await self._database.read("verify", _damage)
         return msgspec.structs.replace(audit, problems=(*audit.problems, *damage))
 
-    def _book(self, connection: sqlite3.Connection) -> Book:
+    def _book(self, connection: sqlite3.Connection) -> SqliteBook:
         return SqliteBook(connection)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from nexus_bounty.ledger import EntryKind, JournalEntry
 from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Transfer
+from nexus_bounty_sqlite.operations_book import SqliteOperations
 from nexus_bounty_sqlite.times import from_text, to_text
 
 _RESERVATION: Final = """
@@ -21,11 +21,8 @@ _ENTRY: Final = """
 """
 
 
-class SqliteBook:
-    """A `Book` on a connection with an open transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+class SqliteBook(SqliteOperations):
+    """A `Book`, and a `JournalBook`, on a connection with an open transaction."""
 
     def identity(self) -> str:
         """Which ledger this is: the same in every copy of the file."""
@@ -169,10 +166,6 @@ class SqliteBook:
     def _row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         rows = self._rows(query, *values)
         return rows[0] if rows else None
-
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        # Read to the end: a statement left half-read keeps its transaction open past ROLLBACK.
-        return self._connection.execute(query, values).fetchall()
 
 
 def _reservation(row: tuple[Any, ...]) -> Reservation:

@@ -159,9 +159,27 @@ _IDENTITY: Final = (
     """,
 )
 
+_OPERATIONS: Final = (
+    """
+    CREATE TABLE operations (
+        zone_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        document TEXT NOT NULL,
+        PRIMARY KEY (zone_id, key)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX operations_in_doubt ON operations (zone_id, began_at, key)
+        WHERE ended_at IS NULL
+    """,
+    "CREATE INDEX operations_by_age ON operations (zone_id, ended_at) WHERE ended_at IS NOT NULL",
+)
+
 VERSIONS: Final[Mapping[int, Sequence[str]]] = {
     1: (*_LEDGER, *_CLAIMS),
-    2: (*_ASSIGNMENTS, *_IDENTITY),
+    2: (*_ASSIGNMENTS, *_IDENTITY, *_OPERATIONS),
 }
 """What each version of the schema adds to the one before."""
 SCHEMA_VERSION: Final = max(VERSIONS)

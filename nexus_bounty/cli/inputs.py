@@ -58,6 +58,14 @@ Role = Annotated[
         "--role", help="What it is there for.  [GROVE_AGENT_ROLE]", rich_help_panel=_ABOUT
     ),
 ]
+Actor = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        metavar="ID",
+        help="Who asks: refused if not allowed.",
+    ),
+]
 Key = Annotated[
     str | None,
     typer.Option(

@@ -17,6 +17,7 @@ from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, TREASURY, escrow_o
 from nexus_bounty.ledger.audit import Audit, Sums
 from nexus_bounty.ledger.book import Book
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
+from nexus_bounty.ledger.operations import JournalBook, JournaledLedger
 from nexus_bounty.ledger.service import LedgerCredits
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Audit",
     "Book",
     "EntryKind",
+    "JournalBook",
     "JournalEntry",
+    "JournaledLedger",
     "LedgerCredits",
     "Sums",
     "escrow_of",

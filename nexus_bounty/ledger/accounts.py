@@ -63,6 +63,11 @@ def check_user(field: str, value: str) -> str:
     return value
 
 
+def is_own(name: str) -> bool:
+    """Whether `name` is an account that only the ledger itself moves."""
+    return name.startswith(SYSTEM_PREFIX) and name != TREASURY
+
+
 def check_note(field: str, value: str) -> str:
     """Free text that may be empty.
 

@@ -148,6 +148,22 @@ def void(
     return _close(book, now, found, ReservationStatus.VOIDED)
 
 
+def rescue(
+    book: Book, now: datetime, reservation_id: str, to_account: str | None, because: str
+) -> Reservation:
+    """Pay or give back whatever stands in the way, or find that it has been done."""
+    found = _known(book, reservation_id)
+    ended = ReservationStatus.VOIDED if to_account is None else ReservationStatus.CAPTURED
+    if found.status is ended and found.captured_to == to_account:
+        return found
+    if found.status is not ReservationStatus.HELD:
+        raise _refused(found)
+    if found.assignment is not None:
+        found = msgspec.structs.replace(found, assignment=None)
+        book.assign_reservation(found)
+    return _close(book, now, found, ended, to_account, because)
+
+
 def expire_overdue(book: Book, now: datetime) -> int:
     """Give back what was reserved until now at most; returns how many reservations that were.
 
@@ -278,16 +294,23 @@ def _close(
     held: Reservation,
     status: ReservationStatus,
     captured_to: str | None = None,
+    because: str = "",
 ) -> Reservation:
     closed = msgspec.structs.replace(held, status=status, captured_to=captured_to)
     book.close_reservation(closed)
     payee = captured_to or held.account
-    _post(book, _ENDING[status], held, escrow_of(held.account), payee, now)
+    _post(book, _ENDING[status], held, escrow_of(held.account), payee, now, because)
     return closed
 
 
 def _post(
-    book: Book, kind: EntryKind, source: Source, debit: str, credit: str, now: datetime
+    book: Book,
+    kind: EntryKind,
+    source: Source,
+    debit: str,
+    credit: str,
+    now: datetime,
+    because: str = "",
 ) -> None:
     if isinstance(source, Transfer):
         source_id, memo = source.transfer_id, source.memo
@@ -300,6 +323,6 @@ def _post(
         credit=credit,
         amount=source.amount,
         at=now,
-        memo=memo,
+        memo=f"{memo}: {because}" if because else memo,
     )
     book.post(entry)

@@ -27,7 +27,7 @@ from nexus_bounty.ports import (
     Transfer,
 )
 from nexus_bounty.transactions import Clock, Transactional
-from nexus_bounty.validation import check_amount, check_duration, check_time
+from nexus_bounty.validation import check_amount, check_duration, check_text, check_time
 
 T = TypeVar("T")
 
@@ -171,6 +171,25 @@ class LedgerCredits(Transactional[Book]):
             rules.void, reservation_id=reservation_id, held_for=held_for, despite=despite
         )
         return await self._change("void", reservation_id, rule)
+
+    async def rescue(
+        self, reservation_id: str, *, to_account: str | None, because: str
+    ) -> Reservation:
+        """Free what no rule can: pay it to `to_account`, or give it back without one.
+
+        Raises:
+            InvalidInputError: No reason is given, or the account is none (pre-commit).
+            PaymentError: It is unknown, or has ended otherwise (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        check_name("reservation_id", reservation_id)
+        check_text("because", because)
+        if to_account is not None:
+            check_account("to_account", to_account)
+        rule = partial(
+            rules.rescue, reservation_id=reservation_id, to_account=to_account, because=because
+        )
+        return await self._change("rescue", reservation_id, rule)
 
     async def transfer(
         self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""

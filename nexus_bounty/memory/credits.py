@@ -6,20 +6,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from datetime import datetime
+from heapq import nsmallest
 from itertools import islice
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 
 from nexus_bounty.idempotency import new_key
-from nexus_bounty.ledger import Book, EntryKind, JournalEntry, LedgerCredits
+from nexus_bounty.ledger import EntryKind, JournaledLedger, JournalEntry, LedgerCredits
 from nexus_bounty.models import utc_now
-from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Clock, InMemory
 
 _MOVES = (EntryKind.TRANSFER, EntryKind.TOP_UP)
 
 
-class MemoryCredits(InMemory[Book], LedgerCredits):
+class MemoryCredits(InMemory[Any], LedgerCredits, JournaledLedger):
     """A `CreditsService` in this process, for one event loop at a time.
 
     Args:
@@ -42,6 +45,7 @@ class MemoryBook:
         self._reservations: dict[str, Reservation] = {}
         self._expiring: dict[str, datetime] = {}
         self._works: dict[str, tuple[str, ...]] = {}
+        self._operations: dict[tuple[str, str], JournaledOperation] = {}
         if start is not None:
             vars(self).update({name: copy(part) for name, part in vars(start).items()})
 
@@ -132,6 +136,41 @@ class MemoryBook:
         numbered = islice(enumerate(self._reservations.values(), 1), after, None)
         found = (item for item in numbered if status in (None, item[1].status))
         return list(islice(found, None if limit < 0 else limit))
+
+    def operation(self, zone_id: str, key: str) -> JournaledOperation | None:
+        """The operation that a key stands for, or `None`."""
+        return self._operations.get((zone_id, key))
+
+    def save_operation(self, operation: JournaledOperation) -> None:
+        """Write an operation, new or changed."""
+        self._operations[operation.zone_id, operation.key] = operation
+
+    def operations_in_doubt(
+        self, zone_id: str, after: str, limit: int
+    ) -> list[tuple[str, JournaledOperation]]:
+        """Open operations behind the place `after`, the oldest first, each with its place."""
+        found = (
+            (place_of(each.began_at, each.key), each)
+            for each in self._operations.values()
+            if each.is_open and each.zone_id == zone_id
+        )
+        return nsmallest(limit, (each for each in found if each[0] > after), key=itemgetter(0))
+
+    def forget_operations(self, zone_id: str, before: datetime) -> int:
+        """Drop those that were closed before then; returns how many."""
+        old = [
+            name
+            for name, each in self._operations.items()
+            if each.zone_id == zone_id and each.ended_at is not None and each.ended_at < before
+        ]
+        for name in old:
+            del self._operations[name]
+        return len(old)
+
+
+def place_of(began_at: datetime, key: str) -> str:
+    """Where an operation stands among those in doubt."""
+    return f"{began_at.isoformat(timespec='microseconds')} {key}"
 
 
 def _transfer_of(entry: JournalEntry) -> Transfer:

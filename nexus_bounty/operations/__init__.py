@@ -14,6 +14,7 @@ from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations import cancel, claim, create, expire, settle
+from nexus_bounty.operations.journal import journal_of
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.without_credits import WithoutCredits
@@ -42,6 +43,10 @@ class BountyOperations:
         allow_shared_work: Whether one contribution may pay several bounties.
         same_content_once: Whether a create without a key, of what the same creator has posted
             before, is a repeat of that: the title, the amount and so on count, not the deadline.
+        longest_lease: What no lease may be longer than.
+        lease_beyond_deadline: Whether a lease may last longer than its bounty; it is cut otherwise.
+        acceptance: How long after its deadline a claimed bounty can still be settled; so long it
+            is not expired, either.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -50,7 +55,11 @@ class BountyOperations:
     Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
     whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
     `PreCommitError` says so of the calls made through this process; whoever takes over a key from
-    a process that died should let the reconciler run first.
+    a process that died is told of that one's doubt where the ledger keeps a journal.
+
+    Every operation takes an `actor`, the agent whom the program has authenticated, and is refused
+    with a `NotAllowedError` before anything is written if that agent may not; see
+    `nexus_bounty.operations.policy`. Without one the program speaks for whomever it likes.
     """
 
     def __init__(
@@ -64,22 +73,30 @@ class BountyOperations:
         allow_self_claims: bool = False,
         allow_shared_work: bool = False,
         same_content_once: bool = False,
+        longest_lease: timedelta = timedelta(days=7),
+        lease_beyond_deadline: bool = False,
+        acceptance: timedelta = timedelta(0),
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
+        ledger = WithoutCredits() if credits is None else credits
         self.services = Services(
             store=cleaning_up(store, later=True),
-            credits=WithoutCredits() if credits is None else credits,
+            credits=ledger,
             claims=cleaning_up(claims, later=True),
             contributions=contributions,
             lease=lease,
             allow_self_claims=allow_self_claims,
             allow_shared_work=allow_shared_work,
             same_content_once=same_content_once,
+            longest_lease=longest_lease,
+            lease_beyond_deadline=lease_beyond_deadline,
+            acceptance=acceptance,
             clock=clock,
             random=random or SystemRandom(),  # which a forked process does not share
             observers=given(observers),
+            given_journal=journal_of(ledger, clock),
         )
 
     async def create(
@@ -87,6 +104,7 @@ class BountyOperations:
         bounty: Bounty,
         *,
         relative_deadline: bool = False,
+        actor: str | None = None,
         idempotency_key: str | None = None,
     ) -> OperationResult:
         """Post a bounty, its credits held in escrow: draft → reserve → open.
@@ -101,7 +119,11 @@ class BountyOperations:
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
         return await create.create(
-            self.services, bounty, idempotency_key, relative_deadline=relative_deadline
+            self.services,
+            bounty,
+            idempotency_key,
+            relative_deadline=relative_deadline,
+            actor=actor,
         )
 
     async def claim(
@@ -110,6 +132,7 @@ class BountyOperations:
         agent: AgentIdentity,
         *,
         lease: timedelta | None = None,
+        actor: str | None = None,
         idempotency_key: str | None = None,
     ) -> OperationResult:
         """Claim an open bounty, or renew one's own claim: lease → commit.
@@ -121,10 +144,15 @@ class BountyOperations:
             PreCommitError: It is not claimed by this call and can no longer be.
             CommitUnknownError: Repeat with the same key; the lease is kept meanwhile.
         """
-        return await claim.claim(self.services, bounty_id, agent, lease, idempotency_key)
+        return await claim.claim(self.services, bounty_id, agent, lease, idempotency_key, actor)
 
     async def renew(
-        self, bounty_id: str, agent: AgentIdentity, *, lease: timedelta | None = None
+        self,
+        bounty_id: str,
+        agent: AgentIdentity,
+        *,
+        lease: timedelta | None = None,
+        actor: str | None = None,
     ) -> OperationResult:
         """Extend the lease on a bounty that the agent has claimed.
 
@@ -133,10 +161,15 @@ class BountyOperations:
             ClaimStateError: The lease has ended (pre-commit).
             PreCommitError, CommitUnknownError: As every operation.
         """
-        return await claim.renew(self.services, bounty_id, agent, lease)
+        return await claim.renew(self.services, bounty_id, agent, lease, actor)
 
     async def release(
-        self, bounty_id: str, agent: AgentIdentity, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        agent: AgentIdentity,
+        *,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Give a claimed bounty back, so that others can claim it: commit `open` → end the lease.
 
@@ -144,10 +177,15 @@ class BountyOperations:
             BountyStateError: The agent does not hold the bounty (pre-commit).
             PreCommitError, CommitUnknownError: As every operation.
         """
-        return await claim.release(self.services, bounty_id, agent, idempotency_key)
+        return await claim.release(self.services, bounty_id, agent, idempotency_key, actor)
 
     async def settle(
-        self, bounty_id: str, contribution_cid: str, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        contribution_cid: str,
+        *,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Pay the claimer for a contribution: pivot → capture → settled → reward.
 
@@ -158,10 +196,12 @@ class BountyOperations:
             PostCommitError: It is being paid and will be; the named steps are still owed.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
-        return await settle.settle(self.services, bounty_id, contribution_cid, idempotency_key)
+        return await settle.settle(
+            self.services, bounty_id, contribution_cid, idempotency_key, actor
+        )
 
     async def cancel(
-        self, bounty_id: str, *, idempotency_key: str | None = None
+        self, bounty_id: str, *, actor: str | None = None, idempotency_key: str | None = None
     ) -> OperationResult:
         """Withdraw a bounty and give its credits back: commit `cancelled` → void.
 
@@ -171,7 +211,7 @@ class BountyOperations:
             PostCommitError: It is cancelled; giving the credits back is still owed.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
-        return await cancel.cancel(self.services, bounty_id, idempotency_key)
+        return await cancel.cancel(self.services, bounty_id, idempotency_key, actor)
 
     async def expire(
         self, bounty_id: str, *, idempotency_key: str | None = None

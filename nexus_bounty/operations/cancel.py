@@ -8,6 +8,7 @@ from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import Bounty
 from nexus_bounty.operations.claim import RELEASE_LEASE, end_lease
 from nexus_bounty.operations.escrow import check_ledger, give_back
+from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -26,15 +27,16 @@ CANCEL: Final = Plan("cancel", decided_by="cancel", owed_then=(VOID, RELEASE_LEA
 
 
 async def cancel(
-    services: Services, bounty_id: str, idempotency_key: str | None
+    services: Services, bounty_id: str, idempotency_key: str | None, actor: str | None = None
 ) -> OperationResult:
     """Withdraw a bounty and give its credits back; see `BountyOperations.cancel`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    async with operation(services, CANCEL, bounty_id, key):
+    async with operation(services, CANCEL, bounty_id, key, {}):
         owed: list[str] = []
         standing = await remembered_bounty(services, bounty_id)
         if standing is not None:
+            check_actor(actor, "cancel", standing.creator.agent_id, bounty_id)
             await check_ledger(services, standing)
         step = services.store.cancel_bounty(bounty_id, idempotency_key=derived_key(key, "cancel"))
         return await unwind(services, "cancel", await committed(step, owed), key, owed)

@@ -7,13 +7,17 @@ the agent does not hold the bounty.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
+
+import msgspec
 
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
 from nexus_bounty.operations.escrow import check_ledger, forget_payee
+from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -34,10 +38,12 @@ from nexus_bounty.outcomes import (
     ClaimNotFoundError,
     ClaimStateError,
     Evidence,
+    InvalidInputError,
     Outcome,
     PreCommitError,
     Proof,
 )
+from nexus_bounty.statuses import STATUSES, Claimer
 from nexus_bounty.validation import check_agent, check_duration, check_id
 
 RELEASE_LEASE: Final = "release_lease"
@@ -53,18 +59,41 @@ async def claim(
     agent: AgentIdentity,
     lease: timedelta | None,
     idempotency_key: str | None,
+    actor: str | None = None,
 ) -> OperationResult:
     """Claim a bounty, or renew one's claim; see `BountyOperations.claim`."""
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
     check_payee("agent", agent)
-    lease = services.lease if lease is None else lease
-    check_duration("lease", lease)
+    check_actor(actor, "claim", agent.agent_id, bounty_id)
+    lease = _checked_lease(services, lease)
     key = services.key(idempotency_key)
-    async with operation(services, CLAIM, bounty_id, key):
+    async with operation(services, CLAIM, bounty_id, key, {"agentId": agent.agent_id}):
         bounty = await _claimable(services, bounty_id, agent, key)
         await check_ledger(services, bounty)
+        lease = _within_deadline(services, bounty, lease)
         return await _claim(services, bounty, agent, lease, key)
+
+
+def _checked_lease(services: Services, lease: timedelta | None) -> timedelta:
+    """How long a lease is to last, as asked for or as usual.
+
+    Raises:
+        InvalidInputError: It is no length of time, or too long (pre-commit).
+    """
+    lease = min(services.lease, services.longest_lease) if lease is None else lease
+    check_duration("lease", lease)
+    if lease > services.longest_lease:
+        raise InvalidInputError("lease", lease, f"must be at most {services.longest_lease}")
+    return lease
+
+
+def _within_deadline(services: Services, bounty: Bounty, lease: timedelta) -> timedelta:
+    """The lease, cut at the end of the time in which the bounty can be worked on."""
+    if services.lease_beyond_deadline:
+        return lease
+    left = bounty.deadline + services.acceptance - services.clock()
+    return min(lease, left) if left > timedelta(0) else lease  # past it, the claim is refused
 
 
 async def _claim(
@@ -72,6 +101,8 @@ async def _claim(
 ) -> OperationResult:
     owed: list[str] = []
     held = await _take_lease(services, bounty, agent, lease, key, "lease")
+    if not _is_held_by(bounty, agent) and held.holds(services.clock()):
+        await _free(services, bounty, key)
     commit_key = derived_key(key, "claim")
     if held.claim_id != derived_id("claim", key):  # the agent had a lease before
         if await has_landed(services, bounty.bounty_id, commit_key):
@@ -130,6 +161,25 @@ async def _was_given_back(services: Services, claim: Claim) -> bool:
     return any(each.gave_back == claim.claim_id for each in history)
 
 
+async def _free(services: Services, bounty: Bounty, key: str) -> None:
+    """Release a bounty whose holder let the lease run out; it is ours now, so that stays so."""
+    if bounty.claimed_by is None or STATUSES[bounty.status].claimer is not Claimer.AT_WORK:
+        return
+    step = services.store.release_bounty(
+        bounty.bounty_id, bounty.claimed_by, idempotency_key=derived_key(key, "free")
+    )
+    with suppress(BountyStateError):  # somebody was faster: the claim itself says how it stands
+        await committed(step, [])
+
+
+async def _is_abandoned(services: Services, bounty: Bounty) -> bool:
+    """Whether whoever holds the bounty has let the lease run out."""
+    if STATUSES[bounty.status].claimer is not Claimer.AT_WORK or bounty.claim_id is None:
+        return False
+    held = await before_commit(services.claims.get(bounty.claim_id), "the claim")
+    return held is not None and not held.holds(services.clock())
+
+
 def _take_lease(
     services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str, step: str
 ) -> Awaitable[Claim]:
@@ -152,6 +202,8 @@ async def _claimable(services: Services, bounty_id: str, agent: AgentIdentity, k
         return remembered
     bounty = await known_bounty(services, bounty_id)
     objection = _objection(services, bounty, agent, claim_id)
+    if objection and await _is_abandoned(services, bounty):
+        objection = _objection(services, _as_if_open(bounty), agent, claim_id)
     if objection and not await has_landed(services, bounty_id, derived_key(key, "claim")):
         raise BountyStateError(
             f"bounty {bounty_id!r} {objection}",
@@ -159,6 +211,10 @@ async def _claimable(services: Services, bounty_id: str, agent: AgentIdentity, k
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
     return bounty
+
+
+def _as_if_open(bounty: Bounty) -> Bounty:
+    return msgspec.structs.replace(bounty, status=BountyStatus.OPEN, claimed_by=None, claim_id=None)
 
 
 def _objection(
@@ -220,18 +276,24 @@ async def give_up_lease(services: Services, held: Claim) -> bool:
 
 
 async def renew(
-    services: Services, bounty_id: str, agent: AgentIdentity, lease: timedelta | None
+    services: Services,
+    bounty_id: str,
+    agent: AgentIdentity,
+    lease: timedelta | None,
+    actor: str | None = None,
 ) -> OperationResult:
     """Extend the lease on a claimed bounty; see `BountyOperations.renew`."""
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
+    check_actor(actor, "renew", agent.agent_id, bounty_id)
+    lease = _checked_lease(services, lease)
     key = services.key(None)
     async with operation(services, RENEW, bounty_id, key):
         bounty = await known_bounty(services, bounty_id)
         _check_holder(bounty, agent)
         await check_ledger(services, bounty)
         held = await services.claims.heartbeat(
-            bounty.claim_id or "", lease=services.lease if lease is None else lease
+            bounty.claim_id or "", lease=_within_deadline(services, bounty, lease)
         )
     return OperationResult(
         operation="renew",
@@ -244,13 +306,18 @@ async def renew(
 
 
 async def release(
-    services: Services, bounty_id: str, agent: AgentIdentity, idempotency_key: str | None
+    services: Services,
+    bounty_id: str,
+    agent: AgentIdentity,
+    idempotency_key: str | None,
+    actor: str | None = None,
 ) -> OperationResult:
     """Give a claimed bounty back; see `BountyOperations.release`."""
     check_id("bounty_id", bounty_id)
     check_agent("agent", agent)
+    check_actor(actor, "release", agent.agent_id, bounty_id)
     key = services.key(idempotency_key)
-    async with operation(services, RELEASE, bounty_id, key):
+    async with operation(services, RELEASE, bounty_id, key, {"agentId": agent.agent_id}):
         owed: list[str] = []
         before = await known_bounty(services, bounty_id)
         await check_ledger(services, before)

@@ -10,13 +10,14 @@ back only once the draft is cancelled, and so can no longer be opened by anybody
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from nexus_bounty.idempotency import content_key, derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
 from nexus_bounty.operations.escrow import check_same_ledger, give_back, ledger_at_hand, terms_of
+from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -50,18 +51,21 @@ async def create(
     idempotency_key: str | None,
     *,
     relative_deadline: bool = False,
+    actor: str | None = None,
 ) -> OperationResult:
     """Post a bounty with its credits in escrow; see `BountyOperations.create`."""
     check_bounty(bounty)
     if bounty.status is not BountyStatus.OPEN:
         raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
     check_payee("creator", bounty.creator)
+    check_actor(actor, "create", bounty.creator.agent_id, bounty.bounty_id)
     if idempotency_key is None and services.same_content_once:
         idempotency_key, relative_deadline = _content_key(bounty), True
     key = services.key(idempotency_key)
     draft = _draft(bounty, key)
     first_step = derived_key(key, "open" if _has_no_credits(services) else "draft")
-    async with operation(services, CREATE, draft.bounty_id, key):
+    asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
+    async with operation(services, CREATE, draft.bounty_id, key, asked_for):
         if bounty.deadline <= services.clock() and not await has_landed(
             services, draft.bounty_id, first_step
         ):
@@ -102,6 +106,14 @@ async def _post(
         owed=owed,
         credits_with=credits_with(bounty),
     )
+
+
+def _asked_for(bounty: Bounty, *, relative_deadline: bool) -> dict[str, Any]:
+    """What makes two creates the same: nothing that depends on the moment of the call."""
+    asked: dict[str, Any] = msgspec.to_builtins(bounty)
+    for moving in ("createdAt", "updatedAt", *(["deadline"] if relative_deadline else ())):
+        asked.pop(moving, None)
+    return asked
 
 
 def _draft(bounty: Bounty, key: str) -> Bounty:

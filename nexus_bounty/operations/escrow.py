@@ -135,10 +135,22 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
     Raises:
         BountyStateError: Another settlement has committed (pre-commit).
         PaymentError: The reservation is not held for this bounty, or the work is paid already.
-        CommitUnknownError: What became of the other settlement could not be found out.
+        PreCommitError: The ledger, or the store, did not say; the pivot was not even tried.
     """
     if bounty.reservation_id is None or bounty.claimed_by is None:
         return
+    try:
+        await _recorded(services, bounty, work, pivot)
+    except CommitUnknownError as error:  # what is on record without its pivot is displaced later
+        raise PreCommitError(
+            f"it was not settled, since the ledger did not confirm whom to pay: {error.message}",
+            evidence=Evidence(proof=Proof.NEVER_SENT, observations=error.evidence.observations),
+        ) from error
+
+
+async def _recorded(services: Services, bounty: Bounty, work: str, pivot: str) -> None:
+    if bounty.claimed_by is None:
+        raise AssertionError("nobody has claimed it")
     wanted = Assignment(payee=bounty.claimed_by.agent_id, work=work, key=pivot)
     replacing: str | None = None
     for _ in range(TIMES_TO_DISPLACE):

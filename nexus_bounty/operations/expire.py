@@ -10,7 +10,14 @@ from nexus_bounty.operations.cancel import VOID, unwind
 from nexus_bounty.operations.claim import RELEASE_LEASE
 from nexus_bounty.operations.escrow import check_ledger
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
-from nexus_bounty.operations.services import Plan, Services, committed, known_bounty, operation
+from nexus_bounty.operations.services import (
+    Plan,
+    Services,
+    committed,
+    ends_at,
+    known_bounty,
+    operation,
+)
 from nexus_bounty.outcomes import BountyStateError, Evidence, OutcomeError, Proof
 from nexus_bounty.validation import check_id, check_time
 
@@ -23,11 +30,12 @@ async def expire(
     """End a bounty that is past its deadline; see `BountyOperations.expire`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    async with operation(services, EXPIRE, bounty_id, key):
+    async with operation(services, EXPIRE, bounty_id, key, {}):
         bounty = await known_bounty(services, bounty_id)
-        if bounty.deadline > (now or services.clock()):
+        if ends_at(services, bounty) > (now or services.clock()):
             raise BountyStateError(
-                f"bounty {bounty_id!r} may be worked on until {bounty.deadline.isoformat()}",
+                f"bounty {bounty_id!r} may be worked on until "
+                f"{ends_at(services, bounty).isoformat()}",
                 current_status=bounty.status.value,
                 evidence=Evidence(proof=Proof.DOCUMENT),
             )
@@ -44,6 +52,8 @@ async def expire_due(services: Services, now: datetime | None) -> ExpiryResult:
     expired: list[OperationResult] = []
     failed: list[ExpiryFailure] = []
     for bounty in await services.store.find_expired_bounties(now):
+        if ends_at(services, bounty) > (now or services.clock()):
+            continue  # its claimer's work may still be accepted
         try:
             expired.append(await expire(services, bounty.bounty_id, None, now))
         except OutcomeError as error:

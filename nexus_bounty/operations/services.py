@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from random import Random, SystemRandom
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events import StepOwed
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import may_land, tracked
 from nexus_bounty.events.types import told_as
-from nexus_bounty.idempotency import derived_key, new_key
+from nexus_bounty.idempotency import derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
+from nexus_bounty.operations.journal import journal_of, journaled
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
@@ -36,9 +38,11 @@ from nexus_bounty.ports import (
     ClaimStore,
     ContributionStore,
     CreditsService,
+    JournaledOperation,
+    OperationJournal,
 )
 from nexus_bounty.retry import RetryPolicy
-from nexus_bounty.statuses import STATUSES, Credits
+from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_key
 
 logger = logging.getLogger("nexus_bounty.operations")
@@ -64,11 +68,15 @@ class Services:
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
         same_content_once: Whether a create without a key is a repeat of one with equal content.
+        longest_lease: What no lease may be longer than.
+        lease_beyond_deadline: Whether a lease may last longer than its bounty.
+        acceptance: How long after its deadline work on a claimed bounty can still be accepted.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation.
         attempts: The operations that have happened, or may have, as far as this process knows.
         locks: Let operations with one key wait for each other.
+        given_journal: Where operations are written down; that of `credits` unless given.
     """
 
     store: BountyStore
@@ -79,11 +87,20 @@ class Services:
     allow_self_claims: bool = False
     allow_shared_work: bool = False
     same_content_once: bool = False
+    longest_lease: timedelta = timedelta(days=7)
+    lease_beyond_deadline: bool = False
+    acceptance: timedelta = timedelta(0)
     clock: Callable[[], datetime] = utc_now
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()
     attempts: BoundedSet = field(default_factory=BoundedSet)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
+    given_journal: OperationJournal | None = None
+
+    @cached_property
+    def journal(self) -> OperationJournal:
+        """Where operations are written down: the ledger's own journal, if it keeps one."""
+        return self.given_journal or journal_of(self.credits, self.clock)
 
     @property
     def retries(self) -> RetryPolicy:
@@ -100,6 +117,19 @@ class Services:
                 "idempotency_key", given, f"must be at most {MOST_CALLER_KEY} characters"
             )
         return given
+
+
+def ends_at(services: Services, bounty: Bounty) -> datetime:
+    """When a bounty can be expired, and no longer be settled; what is claimed is given more time.
+
+    The one follows from the other, so that it does not matter whether a sweep came first.
+    """
+    at_work = STATUSES[bounty.status].claimer is Claimer.AT_WORK
+    extra = services.acceptance if at_work else timedelta(0)
+    return bounty.deadline + min(extra, _LATEST - bounty.deadline)
+
+
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def check_payee(field: str, agent: AgentIdentity) -> None:
@@ -139,7 +169,11 @@ class Plan:
 
 @asynccontextmanager
 async def operation(
-    services: Services, plan: Plan, bounty_id: str, key: str
+    services: Services,
+    plan: Plan,
+    bounty_id: str,
+    key: str,
+    parameters: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[None]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
@@ -151,19 +185,47 @@ async def operation(
     decided_by = derived_key(key, plan.decided_by)
     with tracked("operations", *attempt, services.observers, decided_by=decided_by):
         async with services.locks.of(attempt):
-            tried_before = attempt in services.attempts
-            services.attempts.add(attempt)  # stays if this task is cancelled
             try:
-                try:
-                    yield
-                except PreCommitError as refusal:
-                    if tried_before:
-                        await _rule_out(services, plan, bounty_id, key, refusal)
-                    services.attempts.discard(attempt)
-                    raise
+                async with _written_down(services, plan, bounty_id, key, parameters) as earlier:
+                    tried_before = attempt in services.attempts or _may_have_happened(earlier)
+                    services.attempts.add(attempt)  # stays if this task is cancelled
+                    try:
+                        yield
+                    except PreCommitError as refusal:
+                        if tried_before:
+                            await _rule_out(services, plan, bounty_id, key, refusal)
+                        services.attempts.discard(attempt)
+                        raise
             except OutcomeError as error:
                 error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
                 raise
+
+
+def _written_down(
+    services: Services,
+    plan: Plan,
+    bounty_id: str,
+    key: str,
+    parameters: Mapping[str, Any] | None,
+) -> AbstractAsyncContextManager[JournaledOperation | None]:
+    """The journal's entry while the operation runs; none for what no repeat can meet again."""
+    if parameters is None:
+        return nullcontext()
+    entry = JournaledOperation(
+        key=key,
+        zone_id=services.store.zone_id,
+        kind=plan.name,
+        bounty_id=bounty_id,
+        fingerprint=fingerprint(plan.name, parameters),
+        decided_by=derived_key(key, plan.decided_by),
+        began_at=services.clock(),
+    )
+    return journaled(services.journal, entry)
+
+
+def _may_have_happened(earlier: JournaledOperation | None) -> bool:
+    """Whether an earlier call with the key, in whatever process, may have done it or may yet."""
+    return earlier is not None and earlier.outcome is not Outcome.PRE_COMMIT
 
 
 async def _rule_out(

@@ -20,6 +20,7 @@ from nexus_bounty.models import (
     reward_id,
 )
 from nexus_bounty.operations.escrow import check_ledger, pay, record_payee, reservation_of
+from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -28,6 +29,7 @@ from nexus_bounty.operations.services import (
     check_payee,
     committed,
     credits_with,
+    ends_at,
     known_bounty,
     operation,
     owing,
@@ -56,15 +58,20 @@ SETTLE: Final = Plan("settle", decided_by="begin", owed_then=(CAPTURE, SETTLED, 
 
 
 async def settle(
-    services: Services, bounty_id: str, contribution_cid: str, idempotency_key: str | None
+    services: Services,
+    bounty_id: str,
+    contribution_cid: str,
+    idempotency_key: str | None,
+    actor: str | None = None,
 ) -> OperationResult:
     """Pay the claimer of a bounty; see `BountyOperations.settle`."""
     check_id("bounty_id", bounty_id)
     check_id("contribution_cid", contribution_cid)
     key = services.key(idempotency_key)
-    async with operation(services, SETTLE, bounty_id, key):
+    async with operation(services, SETTLE, bounty_id, key, {"cid": contribution_cid}):
         owed: list[str] = []
         bounty = await _examined(services, bounty_id, contribution_cid)
+        check_actor(actor, "settle", bounty.creator.agent_id, bounty_id)
         bounty = await _decided(services, bounty, contribution_cid, key, owed)
         return await finish(services, bounty, key, owed)
 
@@ -95,6 +102,7 @@ async def _decided(
     """
     _check_contribution(bounty, cid)
     await check_ledger(services, bounty)
+    _check_time(services, bounty)
     pivot_key = derived_key(key, "begin")
     if _is_begun(bounty, cid):
         return await _resumed(services, bounty, cid, pivot_key)
@@ -222,6 +230,17 @@ def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> lis
     if claimer is not None and author is not None and author.agent_id != claimer.agent_id:
         return [f"to be the claimer's: it is by {author.agent_id!r}, not {claimer.agent_id!r}"]
     return criteria.unmet(bounty.criteria, contribution)
+
+
+def _check_time(services: Services, bounty: Bounty) -> None:
+    """Refuse to accept work after the time for it, whether or not a sweep has ended the bounty."""
+    until = ends_at(services, bounty)
+    if STATUSES[bounty.status].claimer is Claimer.AT_WORK and services.clock() >= until:
+        raise BountyStateError(
+            f"bounty {bounty.bounty_id!r} could be settled until {until.isoformat()}",
+            current_status=bounty.status.value,
+            evidence=Evidence(proof=Proof.DOCUMENT),
+        )
 
 
 def _is_decided_elsewhere(bounty: Bounty) -> bool:

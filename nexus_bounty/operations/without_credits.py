@@ -77,6 +77,12 @@ class WithoutCredits:
         """Refuse, as `reserve` does."""
         _refuse()
 
+    async def rescue(
+        self, reservation_id: str, *, to_account: str | None, because: str
+    ) -> Reservation:
+        """Refuse, as `reserve` does."""
+        _refuse()
+
     async def unassign(self, reservation_id: str, key: str) -> Reservation:
         """Refuse, as `reserve` does."""
         _refuse()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from nexus_bounty.models import Bounty
 from nexus_bounty.operations.expire import expire
-from nexus_bounty.operations.services import Services
+from nexus_bounty.operations.services import Services, ends_at
 from nexus_bounty.reconcile.sweep import Problem, Scope
 
 
@@ -18,6 +18,8 @@ class PastDeadlines:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every open or claimed bounty whose deadline has passed."""
         for bounty in await scope.services.store.find_expired_bounties(scope.now):
+            if ends_at(scope.services, bounty) > scope.now:
+                continue  # its claimer's work may still be accepted
             if not await scope.is_elsewhere(bounty):
                 yield _problem(scope.services, bounty)
 

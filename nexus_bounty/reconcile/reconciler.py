@@ -17,6 +17,7 @@ from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
+from nexus_bounty.reconcile.doubts import OpenOperations
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.escrow import MissingEscrow
 from nexus_bounty.reconcile.markers import IndexMarkers
@@ -42,6 +43,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     MissingEscrow(),
     OrphanClaims(),
     AbandonedBounties(),
+    OpenOperations(),
     MissingRewards(),  # it and the next go through everything there ever was: the others first
     IndexMarkers(),
 )
@@ -50,6 +52,18 @@ _AHEAD: Final = (
     "it was last touched at {}, in the future: a clock is wrong, and nobody can tell whether its "
     "operation is still running"
 )
+
+MONEY_SWEEPS: Final[tuple[Sweep, ...]] = (
+    StuckDrafts(),
+    PendingSettlements(),
+    CompletedNotSettled(),
+    OrphanReservations(),
+    MissingEscrow(),
+)
+"""Those that compare the ledger with the bounties."""
+
+JOURNAL_KEPT: Final = timedelta(days=30)
+"""How long the journal names operations that have ended; then their keys are forgotten."""
 
 HISTORY_A_RUN: Final = 5_000
 """How many settled bounties, and how many files of the index, one of many runs looks at."""
@@ -257,6 +271,9 @@ class Reconciler:
                 self._services.clock() - self._grace
             ):
                 _note(counter, lapsed.claim_id, "has run out", "ended")
+            await self._services.journal.forget_operations(
+                self._services.store.zone_id, self._services.clock() - JOURNAL_KEPT
+            )
             for removed in await self._services.store.collect_leftovers():
                 _note(counter, removed, "is an old tombstone", "removed")
         except Exception as failure:  # noqa: BLE001 - found again by the next run

@@ -401,6 +401,20 @@ class SyncCreditsService(Face[CreditsService]):
         """
         return self._run(self.wrapped.void, reservation_id, held_for=held_for, despite=despite)
 
+    def rescue(self, reservation_id: str, *, to_account: str | None, because: str) -> Reservation:
+        """Free what no rule can: pay it to `to_account`, or give it back without one.
+
+        For operators, who say why: `because` is written to the ledger's journal. The terms and
+        an assignment do not stand in the way; what has ended already stays as it is.
+
+        Raises:
+            PaymentError: It is unknown, or has ended otherwise (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        return self._run(
+            self.wrapped.rescue, reservation_id, to_account=to_account, because=because
+        )
+
     def transfer(
         self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
     ) -> Transfer:
@@ -1371,6 +1385,10 @@ class SyncBountyOperations(Face[BountyOperations]):
         allow_shared_work: Whether one contribution may pay several bounties.
         same_content_once: Whether a create without a key, of what the same creator has posted
             before, is a repeat of that: the title, the amount and so on count, not the deadline.
+        longest_lease: What no lease may be longer than.
+        lease_beyond_deadline: Whether a lease may last longer than its bounty; it is cut otherwise.
+        acceptance: How long after its deadline a claimed bounty can still be settled; so long it
+            is not expired, either.
         clock: The current time, aware.
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation and of all that happens inside, see
@@ -1379,7 +1397,11 @@ class SyncBountyOperations(Face[BountyOperations]):
     Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
     whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
     `PreCommitError` says so of the calls made through this process; whoever takes over a key from
-    a process that died should let the reconciler run first.
+    a process that died is told of that one's doubt where the ledger keeps a journal.
+
+    Every operation takes an `actor`, the agent whom the program has authenticated, and is refused
+    with a `NotAllowedError` before anything is written if that agent may not; see
+    `nexus_bounty.operations.policy`. Without one the program speaks for whomever it likes.
     """
 
     def __init__(
@@ -1393,6 +1415,9 @@ class SyncBountyOperations(Face[BountyOperations]):
         allow_self_claims: bool = False,
         allow_shared_work: bool = False,
         same_content_once: bool = False,
+        longest_lease: timedelta = timedelta(days=7),
+        lease_beyond_deadline: bool = False,
+        acceptance: timedelta = timedelta(0),
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
@@ -1408,13 +1433,21 @@ class SyncBountyOperations(Face[BountyOperations]):
             allow_self_claims=allow_self_claims,
             allow_shared_work=allow_shared_work,
             same_content_once=same_content_once,
+            longest_lease=longest_lease,
+            lease_beyond_deadline=lease_beyond_deadline,
+            acceptance=acceptance,
             clock=clock,
             random=random,
             observers=observers,
         )
 
     def create(
-        self, bounty: Bounty, *, relative_deadline: bool = False, idempotency_key: str | None = None
+        self,
+        bounty: Bounty,
+        *,
+        relative_deadline: bool = False,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Post a bounty, its credits held in escrow: draft → reserve → open.
 
@@ -1431,6 +1464,7 @@ class SyncBountyOperations(Face[BountyOperations]):
             self.wrapped.create,
             bounty,
             relative_deadline=relative_deadline,
+            actor=actor,
             idempotency_key=idempotency_key,
         )
 
@@ -1440,6 +1474,7 @@ class SyncBountyOperations(Face[BountyOperations]):
         agent: AgentIdentity,
         *,
         lease: timedelta | None = None,
+        actor: str | None = None,
         idempotency_key: str | None = None,
     ) -> OperationResult:
         """Claim an open bounty, or renew one's own claim: lease → commit.
@@ -1452,11 +1487,21 @@ class SyncBountyOperations(Face[BountyOperations]):
             CommitUnknownError: Repeat with the same key; the lease is kept meanwhile.
         """
         return self._run(
-            self.wrapped.claim, bounty_id, agent, lease=lease, idempotency_key=idempotency_key
+            self.wrapped.claim,
+            bounty_id,
+            agent,
+            lease=lease,
+            actor=actor,
+            idempotency_key=idempotency_key,
         )
 
     def renew(
-        self, bounty_id: str, agent: AgentIdentity, *, lease: timedelta | None = None
+        self,
+        bounty_id: str,
+        agent: AgentIdentity,
+        *,
+        lease: timedelta | None = None,
+        actor: str | None = None,
     ) -> OperationResult:
         """Extend the lease on a bounty that the agent has claimed.
 
@@ -1465,10 +1510,15 @@ class SyncBountyOperations(Face[BountyOperations]):
             ClaimStateError: The lease has ended (pre-commit).
             PreCommitError, CommitUnknownError: As every operation.
         """
-        return self._run(self.wrapped.renew, bounty_id, agent, lease=lease)
+        return self._run(self.wrapped.renew, bounty_id, agent, lease=lease, actor=actor)
 
     def release(
-        self, bounty_id: str, agent: AgentIdentity, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        agent: AgentIdentity,
+        *,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Give a claimed bounty back, so that others can claim it: commit `open` → end the lease.
 
@@ -1476,10 +1526,17 @@ class SyncBountyOperations(Face[BountyOperations]):
             BountyStateError: The agent does not hold the bounty (pre-commit).
             PreCommitError, CommitUnknownError: As every operation.
         """
-        return self._run(self.wrapped.release, bounty_id, agent, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.release, bounty_id, agent, actor=actor, idempotency_key=idempotency_key
+        )
 
     def settle(
-        self, bounty_id: str, contribution_cid: str, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        contribution_cid: str,
+        *,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> OperationResult:
         """Pay the claimer for a contribution: pivot → capture → settled → reward.
 
@@ -1491,10 +1548,16 @@ class SyncBountyOperations(Face[BountyOperations]):
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
         return self._run(
-            self.wrapped.settle, bounty_id, contribution_cid, idempotency_key=idempotency_key
+            self.wrapped.settle,
+            bounty_id,
+            contribution_cid,
+            actor=actor,
+            idempotency_key=idempotency_key,
         )
 
-    def cancel(self, bounty_id: str, *, idempotency_key: str | None = None) -> OperationResult:
+    def cancel(
+        self, bounty_id: str, *, actor: str | None = None, idempotency_key: str | None = None
+    ) -> OperationResult:
         """Withdraw a bounty and give its credits back: commit `cancelled` → void.
 
         Raises:
@@ -1503,7 +1566,9 @@ class SyncBountyOperations(Face[BountyOperations]):
             PostCommitError: It is cancelled; giving the credits back is still owed.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """
-        return self._run(self.wrapped.cancel, bounty_id, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.cancel, bounty_id, actor=actor, idempotency_key=idempotency_key
+        )
 
     def expire(self, bounty_id: str, *, idempotency_key: str | None = None) -> OperationResult:
         """End a bounty that is past its deadline: commit `expired` → void.

@@ -213,6 +213,30 @@ class CreditsBindingContract:
             await credits.assign("r", msgspec.structs.replace(TO_BOB, payee=payee))
         assert await credits.get_reservation("r") == made
 
+    @pytest.mark.parametrize("to", [None, "carol"])
+    async def test_an_operator_frees_what_no_rule_can(
+        self, credits: CreditsService, to: str | None
+    ) -> None:
+        """Whatever it is assigned to; a repeat does nothing more, and another end is refused."""
+        await self.held(credits)
+        await credits.assign("r", TO_BOB)
+        freed = await credits.rescue("r", to_account=to, because="its document is gone")
+        assert freed.captured_to == to
+        assert await credits.rescue("r", to_account=to, because="again") == freed
+        assert await self.has(credits, "alice") == ((100, 0) if to is None else (70, 0))
+        assert await self.has(credits, "bob") == (0, 0)
+        with pytest.raises(PaymentError):
+            await credits.rescue("r", to_account="bob", because="no")
+
+    async def test_an_operator_says_why(self, credits: CreditsService) -> None:
+        """Without a reason nothing is freed, and nothing that is not there."""
+        made = await self.held(credits)
+        with pytest.raises(InvalidInputError):
+            await credits.rescue("r", to_account=None, because="")
+        with pytest.raises(PaymentError):
+            await credits.rescue("other", to_account=None, because="why not")
+        assert await credits.get_reservation("r") == made
+
     async def test_of_two_settlements_at_once_one_is_recorded(
         self, credits: CreditsService
     ) -> None:

@@ -88,7 +88,7 @@ def test_completion_completes_commands_and_values() -> None:
         }
         return run(env=env).stdout.split()
 
-    assert completed("nexus-bounty re") == ["renew", "release", "reconcile"]
+    assert completed("nexus-bounty re") == ["renew", "release", "reconcile", "rescue"]
     assert "pending_settlement" in completed("nexus-bounty list --status pend")
 
 

@@ -439,7 +439,7 @@ async def test_the_mutations_of_a_claim_store_are_told_of_as_well() -> None:
 async def test_a_settlement_whose_ledger_does_not_answer_ends_in_what_it_owes() -> None:
     world, heard = World(), Heard()
     await world.found()
-    async with world.process(fault=LedgerFault("lost_always", at=2)) as process:
+    async with world.process(fault=LedgerFault("lost_always", of="capture")) as process:
         await process.operations.create(a_bounty())
         await process.operations.claim(BOUNTY_ID, BOB)
         with events.register(heard), pytest.raises(Exception, match="still owed"):

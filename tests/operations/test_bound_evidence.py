@@ -36,6 +36,7 @@ from tests.support.world import (
     FUNDS,
     GRACE,
     PRICE,
+    LedgerFault,
     Process,
     World,
     a_bounty,
@@ -472,3 +473,21 @@ async def test_the_creator_is_the_one_whose_credits_are_held() -> None:
         result = await process.operations.cancel(BOUNTY_ID)
     assert result.credits_with is None
     assert await money(world) == UNTOUCHED
+
+
+@pytest.mark.parametrize("kind", ["lost_always", "refused"])
+@virtual
+async def test_a_ledger_that_does_not_record_the_payee_leaves_the_bounty_as_it_was(
+    kind: str,
+) -> None:
+    """The pivot was not tried: it was not settled, and can be again."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+    fault = LedgerFault(kind, at=1 if kind == "refused" else 0, of="assign")
+    async with world.process(seed=3, fault=fault) as process:
+        error = await refusal(process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY))
+    assert isinstance(error, PreCommitError)
+    assert (document(world.mock) or {})["status"] == "claimed"
+    async with world.process(seed=4) as process:
+        assert (await process.operations.settle(BOUNTY_ID, CID)).credits_with == "bob"

@@ -20,7 +20,7 @@ from nexus_bounty.cli.session import Session
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
 
-PLACE = ("When something went wrong", 4)
+PLACE = ("When something went wrong", 7)
 EXAMPLES = (
     "doctor http://127.0.0.1:2026",
     "doctor --json",

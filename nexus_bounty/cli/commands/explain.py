@@ -14,7 +14,7 @@ from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id, derived_key
-from nexus_bounty.models import Claim
+from nexus_bounty.models import Bounty, Claim
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import (
@@ -25,7 +25,7 @@ from nexus_bounty.operations.verdicts import (
     steps_found,
 )
 from nexus_bounty.outcomes import Outcome
-from nexus_bounty.ports import Reservation
+from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.validation import check_key
 
 PLACE = ("When something went wrong", 3)
@@ -41,6 +41,9 @@ _STYLES = {
 }
 
 
+_DEFINITE: Final = (Outcome.COMMITTED, Outcome.PRE_COMMIT)
+
+
 @dataclass
 class Clues:
     """What was left elsewhere under ids that follow from the key."""
@@ -53,7 +56,7 @@ class Clues:
         """The bounty that they are about."""
         if self.claim is not None:
             return self.claim.target_ref.removeprefix(target_of(""))
-        return self.reservation.reference or None if self.reservation else None
+        return referred_to(self.reservation.reference)[1] or None if self.reservation else None
 
     @property
     def operation(self) -> OperationKind | None:
@@ -92,7 +95,12 @@ async def explain(
         await session.claims.get(derived_id("claim", key)),
         await session.credits.get_reservation(derived_id("reservation", key)),
     )
-    where = bounty_id or await _find(session, key, clues)
+    journal = session.operations().services.journal
+    session.changes = False
+    entry = await journal.find_operation(session.store.zone_id, key)
+    where = bounty_id or (entry.bounty_id if entry else await _find(session, key, clues))
+    if operation is None and entry is not None:
+        operation = OperationKind(entry.kind)
     if resolve:
         session.changes = True
         operation = operation or await _guess(session, key, where, clues)
@@ -100,6 +108,8 @@ async def explain(
             where = where or derived_id("bounty", key)
         await _resolve(session, key, where, operation)
     explanation = await _explained(session, key, where, operation or clues.operation, clues)
+    if resolve and entry is not None and explanation.outcome in _DEFINITE:
+        await journal.end_operation(entry.zone_id, key, explanation.outcome, "found out by explain")
     return Reply(explanation, _told(explanation))
 
 
@@ -172,8 +182,21 @@ async def _explained(
         bounty_status=bounty.status.value if bounty else None,
         steps=steps_found(key, operation, found),
         claim=clues.claim,
-        reservation=clues.reservation,
+        reservation=clues.reservation or await _reservation(session, key, where, bounty),
     )
+
+
+async def _reservation(
+    session: Session, key: str, where: str | None, bounty: Bounty | None
+) -> Reservation | None:
+    """The escrow of the bounty, or of the create with this key that never came to be."""
+    ids = [bounty.reservation_id] if bounty and bounty.reservation_id else []
+    if where is not None:
+        ids.append(derived_id("reservation", derived_key(key, where)))
+    for each in ids:
+        if found := await session.credits.get_reservation(each):
+            return found
+    return None
 
 
 def _told(explanation: Explanation) -> RenderableType:

@@ -18,5 +18,7 @@ async def release(
 ) -> Reply:
     """Give a claimed bounty back, so that others can claim it."""
     key = session.begin("release", key, bounty_id)
-    result = await session.operations().release(bounty_id, agent(agent_id), idempotency_key=key)
+    result = await session.operations().release(
+        bounty_id, agent(agent_id), actor=agent_id, idempotency_key=key
+    )
     return done(result, f"{result.bounty.title!r} is open again.")

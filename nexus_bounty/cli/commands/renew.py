@@ -18,5 +18,7 @@ async def renew(
 ) -> Reply:
     """Extend the lease on a claimed bounty; doing it again only extends it further."""
     span = duration("--lease", lease)
-    result = await session.operations().renew(bounty_id, agent(agent_id), lease=span)
+    result = await session.operations().renew(
+        bounty_id, agent(agent_id), lease=span, actor=agent_id
+    )
     return done(result, f"{agent_id} keeps {result.bounty.title!r}.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nexus_bounty.cli.inputs import BountyId, Key, contribution_from
+from nexus_bounty.cli.inputs import Actor, BountyId, Key, contribution_from
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.results import done
 from nexus_bounty.cli.session import Session
@@ -34,12 +34,13 @@ async def settle(
             help="Take the contribution from this JSON file (cid, tags, scores), not the zone.",
         ),
     ] = None,
+    actor: Actor = None,
     key: Key = None,
 ) -> Reply:
     """Pay the claimer for a contribution that meets the criteria."""
     contributions = contribution_from(contribution_file) if contribution_file else None
     key = session.begin("settle", key, bounty_id)
     result = await session.operations(contributions=contributions).settle(
-        bounty_id, contribution, idempotency_key=key
+        bounty_id, contribution, actor=actor, idempotency_key=key
     )
     return done(result, f"Paid {result.bounty.amount} credits to {result.credits_with}.")

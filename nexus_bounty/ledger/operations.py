@@ -1,0 +1,167 @@
+"""The journal of operations, kept in the same database as the ledger.
+
+The rules are written once, over any `JournalBook`; see `OperationJournal` for what they promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+
+from nexus_bounty.outcomes import (
+    Evidence,
+    IdempotencyMismatchError,
+    Observation,
+    OtherOperation,
+    Outcome,
+    Proof,
+)
+from nexus_bounty.ports import JournaledOperation
+from nexus_bounty.transactions import Transactional
+
+PAGE: Final = 200
+"""How many open operations an iterator holds at a time."""
+_SAME: Final = ("kind", "bounty_id", "fingerprint")
+"""What a repeat has in common with the operation that it repeats."""
+_HAPPENED: Final = (Outcome.COMMITTED, Outcome.POST_COMMIT)
+
+
+class JournalBook(Protocol):
+    """What the rules of the journal need of the place where it is kept, inside a transaction."""
+
+    def operation(self, zone_id: str, key: str) -> JournaledOperation | None:
+        """The operation that a key stands for, or `None`."""
+        ...
+
+    def save_operation(self, operation: JournaledOperation) -> None:
+        """Write an operation, new or changed."""
+        ...
+
+    def operations_in_doubt(
+        self, zone_id: str, after: str, limit: int
+    ) -> list[tuple[str, JournaledOperation]]:
+        """Open operations behind the place `after`, the oldest first, each with its place."""
+        ...
+
+    def forget_operations(self, zone_id: str, before: datetime) -> int:
+        """Drop those that were closed before then; returns how many."""
+        ...
+
+
+class JournaledLedger(Transactional[JournalBook]):
+    """An `OperationJournal` over a book."""
+
+    async def begin_operation(self, operation: JournaledOperation) -> JournaledOperation | None:
+        """Write an operation down; returns what the key stood for before this call.
+
+        Raises:
+            IdempotencyMismatchError: The key stands for another operation, which is attached.
+            PreCommitError: It could not be written down.
+            CommitUnknownError: It may have been written down.
+        """
+        return await self._write("begin", operation.key, partial(_begin, wanted=operation))
+
+    async def end_operation(
+        self, zone_id: str, key: str, outcome: Outcome | None, reason: str
+    ) -> None:
+        """Note the outcome of an operation; with `None` only the reason why it is not known.
+
+        Raises:
+            PreCommitError: It could not be noted.
+            CommitUnknownError: It may have been noted.
+        """
+        now = self._clock()
+        rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=reason, now=now)
+        await self._write("end", key, rule)
+
+    async def find_operation(self, zone_id: str, key: str) -> JournaledOperation | None:
+        """The operation that a key stands for; `None` if there is none, or it was forgotten.
+
+        Raises:
+            CommitUnknownError: The journal cannot be read.
+        """
+        return await self._read("find", lambda book: book.operation(zone_id, key))
+
+    async def open_operations(self, zone_id: str) -> AsyncIterator[JournaledOperation]:
+        """Every operation of a zone that is in doubt, the oldest first, a page at a time.
+
+        Raises:
+            CommitUnknownError: The journal cannot be read.
+        """
+        after = ""
+        while page := await self._read("open", partial(_page, zone_id=zone_id, after=after)):
+            for place, operation in page:
+                after = place
+                yield operation
+
+    async def forget_operations(self, zone_id: str, before: datetime) -> int:
+        """Drop operations that were closed before then; returns how many.
+
+        Raises:
+            PreCommitError: They could not be dropped.
+        """
+        return await self._write(
+            "forget", None, lambda book: book.forget_operations(zone_id, before)
+        )
+
+
+def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation | None:
+    standing = book.operation(wanted.zone_id, wanted.key)
+    if standing is None or standing.outcome is Outcome.OTHER_OPERATION:
+        book.save_operation(wanted)
+        return None
+    if any(getattr(standing, name) != getattr(wanted, name) for name in _SAME):
+        if standing.outcome is not Outcome.PRE_COMMIT:
+            raise _another(standing, wanted)
+        book.save_operation(wanted)  # what never was, and never will be, has left its key free
+        return standing
+    again = msgspec.structs.replace(standing, calls=standing.calls + 1)
+    if standing.outcome not in _HAPPENED:
+        again = msgspec.structs.replace(again, outcome=None, ended_at=None)
+    book.save_operation(again)
+    return standing
+
+
+def _end(
+    book: JournalBook,
+    zone_id: str,
+    key: str,
+    outcome: Outcome | None,
+    reason: str,
+    now: datetime,
+) -> None:
+    standing = book.operation(zone_id, key)
+    if standing is None or standing.outcome in _HAPPENED:
+        return  # what happened once has happened
+    ended = None if outcome is None else now
+    book.save_operation(
+        msgspec.structs.replace(standing, outcome=outcome, reason=reason, ended_at=ended)
+    )
+
+
+def _page(book: JournalBook, zone_id: str, after: str) -> list[tuple[str, JournaledOperation]]:
+    return book.operations_in_doubt(zone_id, after, PAGE)
+
+
+def _another(standing: JournaledOperation, wanted: JournaledOperation) -> IdempotencyMismatchError:
+    was = f"{standing.kind} of {standing.bounty_id}"
+    said = standing.outcome.value if standing.outcome else "its outcome is not known"
+    seen = Observation(action="read", target="the journal", answer=f"{was}: {said}")
+    asked = f"{wanted.kind} of {wanted.bounty_id}"
+    if (standing.kind, standing.bounty_id) == (wanted.kind, wanted.bounty_id):
+        asked += " with other parameters"
+    return IdempotencyMismatchError(
+        f"the key stands for {was}, not for {asked}",
+        other=OtherOperation(
+            kind=standing.kind,
+            idempotency_key=standing.key,
+            record_id=standing.bounty_id,
+            at=standing.began_at,
+            outcome=standing.outcome,
+        ),
+        evidence=Evidence(proof=Proof.DOCUMENT, observations=(seen,)),
+    ).about(wanted.kind, wanted.bounty_id, wanted.key)

@@ -1,0 +1,103 @@
+"""Operations are written down before their first request, and closed with their outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from nexus_bounty.memory.journal import MemoryJournal
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Evidence,
+    IdempotencyMismatchError,
+    Outcome,
+    OutcomeError,
+    PostCommitError,
+    PreCommitError,
+    Proof,
+)
+from nexus_bounty.ports import CreditsService, JournaledOperation, OperationJournal
+from nexus_bounty.transactions import Clock
+
+logger = logging.getLogger("nexus_bounty.operations")
+
+_METHODS: Final = ("begin_operation", "end_operation", "find_operation", "open_operations")
+
+
+def journal_of(credits: CreditsService, clock: Clock) -> OperationJournal:  # noqa: A002 - the word for it
+    """The journal that a ledger keeps, or one of this process only."""
+    if all(_has(credits, name) for name in _METHODS):
+        return cast("OperationJournal", credits)
+    logger.info(
+        "%s keeps no journal of operations: a key that another process has used is known only by "
+        "what it left in a bounty's history",
+        type(credits).__name__,
+    )
+    return MemoryJournal(clock=clock)
+
+
+def _has(credits: CreditsService, name: str) -> bool:  # noqa: A002 - same
+    try:
+        return callable(getattr(credits, name, None))
+    except Exception:  # noqa: BLE001 - a stand-in for what cannot be reached
+        return False
+
+
+@asynccontextmanager
+async def journaled(
+    journal: OperationJournal, entry: JournaledOperation
+) -> AsyncIterator[JournaledOperation | None]:
+    """Have an operation written down while it runs; yields what its key stood for before.
+
+    One that is cancelled, or whose process dies, stays open: it is in doubt.
+
+    Raises:
+        IdempotencyMismatchError: The key stands for another operation; nothing was done.
+        PreCommitError: It could not be written down; nothing was done by this call.
+    """
+    earlier = await _begun(journal, entry)
+    try:
+        yield earlier
+    except OutcomeError as error:
+        await _noted(journal, entry, _outcome_of(error), str(error))
+        raise
+    else:
+        await _noted(journal, entry, Outcome.COMMITTED, "")
+
+
+async def _begun(journal: OperationJournal, entry: JournaledOperation) -> JournaledOperation | None:
+    try:
+        return await journal.begin_operation(entry)
+    except CommitUnknownError as error:  # at worst an entry that a repeat or the reconciler closes
+        raise PreCommitError(
+            f"the operation could not be written down: {error.message}",
+            evidence=Evidence(proof=Proof.NEVER_SENT, observations=error.evidence.observations),
+        ) from error
+
+
+def _outcome_of(error: OutcomeError) -> Outcome | None:
+    match error:
+        case CommitUnknownError():
+            return None
+        case PostCommitError():
+            return Outcome.POST_COMMIT
+        case IdempotencyMismatchError():
+            return Outcome.OTHER_OPERATION
+    return Outcome.PRE_COMMIT
+
+
+async def _noted(
+    journal: OperationJournal, entry: JournaledOperation, outcome: Outcome | None, reason: str
+) -> None:
+    try:
+        await journal.end_operation(entry.zone_id, entry.key, outcome, reason)
+    except Exception:
+        logger.warning(
+            "%s of %s [key %s] stays open in the journal: its outcome could not be noted",
+            entry.kind,
+            entry.bounty_id,
+            entry.key,
+            exc_info=True,
+        )

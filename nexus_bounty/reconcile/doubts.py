@@ -1,0 +1,67 @@
+"""Open operations: what the journal has in doubt, and the histories may know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from nexus_bounty.idempotency import RETENTION
+from nexus_bounty.operations.services import Services
+from nexus_bounty.outcomes import Outcome
+from nexus_bounty.ports import JournaledOperation
+from nexus_bounty.reconcile.sweep import Problem, Scope
+
+
+class OpenOperations:
+    """Operations whose process died, or never learnt what became of them.
+
+    The history of the bounty says whether one was committed or fenced off. One that it does not
+    name is left to whoever repeats it, for as long as histories are kept; then it is fenced off.
+    """
+
+    name = "open operations"
+
+    async def find(self, scope: Scope) -> AsyncIterator[Problem]:
+        """Every operation in doubt whose outcome can be told by now."""
+        services = scope.services
+        async for each in services.journal.open_operations(services.store.zone_id):
+            if scope.is_young(each.began_at):
+                yield Problem(each.key, _what(each), touched=each.began_at)
+            elif (outcome := await _in_history(services, each)) is not None:
+                yield _known(services, each, outcome)
+            elif scope.now - each.began_at > RETENTION:
+                yield _forgotten(services, each)
+
+
+def _what(operation: JournaledOperation) -> str:
+    return f"is a {operation.kind} of bounty {operation.bounty_id!r} whose outcome is not known"
+
+
+async def _in_history(services: Services, operation: JournaledOperation) -> Outcome | None:
+    history = await services.store.get_history(operation.bounty_id)
+    found = [each for each in history if each.key == operation.decided_by]
+    if not found:
+        return None
+    return Outcome.PRE_COMMIT if found[-1].aborted else Outcome.COMMITTED
+
+
+def _known(services: Services, operation: JournaledOperation, outcome: Outcome) -> Problem:
+    async def close() -> str:
+        await _close(services, operation, outcome)
+        return "closed: it happened" if outcome is Outcome.COMMITTED else "closed: it never will be"
+
+    return Problem(operation.key, _what(operation), close)
+
+
+def _forgotten(services: Services, operation: JournaledOperation) -> Problem:
+    async def fence() -> str:
+        became = await services.store.resolve_operation(operation.bounty_id, operation.decided_by)
+        await _close(services, operation, became.outcome)
+        return f"fenced off and closed: {became.outcome.value}"
+
+    return Problem(operation.key, _what(operation), fence)
+
+
+async def _close(services: Services, operation: JournaledOperation, outcome: Outcome) -> None:
+    await services.journal.end_operation(
+        operation.zone_id, operation.key, outcome, "found out by the reconciler"
+    )
