@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What a command needs is installed when it is first used; a stamp says that it is there.
-STAMPS := $(addprefix $(VENV)/.,ready demo test check bench explore docs package)
+STAMPS := $(addprefix $(VENV)/.,ready demo test check bench explore docs package versions)
 BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 ARGS ?=
 DEMO_ARGS ?=
@@ -49,6 +49,10 @@ check: $(VENV)/.check ## Lint, formatting, types, imports, and the documentation
 	$(BIN)/lint-imports
 	$(BUILD_DOCS)
 
+.PHONY: versions
+versions: $(VENV)/.versions ## Try the lowest and highest versions of all dependencies (ARGS="--minutes 10")
+	@$(BIN)/python tools/versions.py $(ARGS)
+
 .PHONY: house
 house: $(VENV)/.test ## Measure the code: frames a claim passes, carriers of etags, long functions
 	@$(BIN)/python tools/house.py $(ARGS)
@@ -86,6 +90,7 @@ $(VENV)/.bench: EXTRAS := bench,test
 $(VENV)/.explore: EXTRAS := explore,test
 $(VENV)/.docs: EXTRAS := docs
 $(VENV)/.package: EXTRAS := package
+$(VENV)/.versions: EXTRAS := versions
 
 # Made again when the dependencies may have changed. `make .venv/.ready` installs all at once.
 $(STAMPS): pyproject.toml | $(VENV)/bin/python

@@ -115,6 +115,14 @@ def test_a_bounty_comes_back_from_the_wire_as_it_was(moment):
     assert msgspec.json.decode(msgspec.json.encode(bounty), type=Bounty) == bounty
 
 
+def test_a_time_that_is_changed_is_brought_to_utc_too():
+    """Whatever makes the copy."""
+    there = datetime(2030, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    moved = msgspec.structs.replace(make_bounty(), deadline=there)
+    assert moved.deadline.tzinfo is UTC
+    assert moved.deadline == there
+
+
 def test_equal_moments_make_equal_bounties():
     """The zone in which a deadline was written is no part of a bounty."""
     moment = datetime(2040, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails
 
 from nexus_bounty.outcomes import PlainError
 
@@ -150,9 +150,10 @@ def _without_input(error: ValidationError) -> ValidationError:
     """The same error, without what was given."""
     details = [
         InitErrorDetails(
-            type=PydanticCustomError("setting", "{problem}", {"problem": each["msg"]}),
+            type="value_error",  # one of pydantic's own: errors of other types cannot be pickled
             loc=each["loc"],
             input="(not shown)",
+            ctx={"error": each["msg"].removeprefix("Value error, ")},
         )
         for each in error.errors(include_input=False, include_url=False)
     ]

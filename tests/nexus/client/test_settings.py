@@ -149,13 +149,13 @@ def test_a_client_is_made_without_an_event_loop() -> None:
 def test_only_a_client_of_https_reads_the_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading them takes longer than a request."""
     read: list[object] = []
-    create = ssl.create_default_context
+    load = ssl.SSLContext.load_verify_locations
 
-    def counted(**options: Any) -> ssl.SSLContext:
-        read.append(options)
-        return create(**options)
+    def counted(context: ssl.SSLContext, *where: Any, **options: Any) -> None:
+        read.append(context)
+        load(context, *where, **options)
 
-    monkeypatch.setattr("ssl.create_default_context", counted)
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", counted)
     NexusClient("http://nexus.test", settings=NexusSettings(transport="httpx"))
     assert not read
     NexusClient("https://nexus.test", settings=NexusSettings(transport="httpx"))
