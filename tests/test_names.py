@@ -25,6 +25,7 @@ def test_no_two_classes_have_one_name() -> None:
 
 
 RETIRED = {
+    "Bid": "SlotWrite",
     "Lane": "ConnectionThread",
     "Notes": "SweepState",
     "PayLog": "TransferLog",

@@ -21,8 +21,8 @@ from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.log import CommitLog
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
-from nexus_bounty.nexus.commit.rename_write import Bid
 from nexus_bounty.nexus.commit.slot_sweep import SlotSweep
+from nexus_bounty.nexus.commit.slot_write import SlotWrite
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents.commits import CommitResult, Intent, Leftovers, Trail
 
@@ -56,13 +56,13 @@ class RenameCommit:
         Raises:
             NexusError: A marker could not be written; nothing else was sent.
         """
-        return self._bid(intent, deadline, trail, in_doubt=in_doubt).proven()
+        return self._write(intent, deadline, trail, in_doubt=in_doubt).proven()
 
     def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:
         """Win the slot with the fence of `intent`, unless it turns out to have landed."""
-        return self._bid(intent, deadline, trail, in_doubt=True, as_fence=True).proven()
+        return self._write(intent, deadline, trail, in_doubt=True, as_fence=True).proven()
 
-    def _bid(
+    def _write(
         self,
         intent: Intent,
         deadline: Deadline,
@@ -70,8 +70,8 @@ class RenameCommit:
         *,
         in_doubt: bool,
         as_fence: bool = False,
-    ) -> Bid:
-        return Bid(
+    ) -> SlotWrite:
+        return SlotWrite(
             client=self._client,
             intent=intent,
             deadline=deadline,

@@ -1,8 +1,8 @@
 """What commits by rename leave behind: staged files that lost, slots long past, copies of both.
 
 Everything here is older than any request can be under way. A slot may go when the file has
-followed it: the file can no longer be taken back behind it then, and nobody can bid for it, since
-a bid looks at the file first.
+followed it: the file can no longer be taken back before it then, and nobody can write it, since
+whoever writes a slot looks at the file first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SlotSweep:
         """Those of the old `slots` that the file has followed, and the old `copies` with them."""
         reached = await self._reached(directory, name, self._client.deadline())
         past = [slot for slot in slots if _number(slot) <= reached]
-        # old copies are those of old slots, or of bids that were lost
+        # old copies are those of old slots, or of writes that lost
         return past + (copies if reached or not slots else [])
 
     async def _reached(self, directory: str, name: str, deadline: Deadline) -> float:

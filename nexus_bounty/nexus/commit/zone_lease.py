@@ -128,7 +128,7 @@ class ZoneLease:
         self._stop_renewing()
         self._safe_until_tick = 0.0
         retries = self._client.retries
-        for attempt in range(retries.attempts + 1):  # whoever bids looks once more
+        for attempt in range(retries.attempts + 1):  # whoever tries looks once more
             newest = await self._newest(deadline)
             holder = await self._holder(newest, deadline) if newest else None
             if holder and holder.holder == self.holder and newest > self._number:
@@ -142,7 +142,7 @@ class ZoneLease:
                 await self._refuse_while_held(newest, holder, deadline)
             if attempt and not await retries.rest(attempt, deadline, why="no lease won yet"):
                 break
-            await self._bid(newest + 1, deadline)
+            await self._try_for(newest + 1, deadline)
         raise NexusError(
             classification.UNLISTED,
             method="rename",
@@ -150,7 +150,7 @@ class ZoneLease:
             detail="the lease on the zone was won by nobody",
         )
 
-    async def _bid(self, number: int, deadline: Deadline) -> None:
+    async def _try_for(self, number: int, deadline: Deadline) -> None:
         """Try to win lease `number`; the caller reads back who won."""
         slot = self._slot(number)
         holder = LeaseHolder(
@@ -217,7 +217,7 @@ class ZoneLease:
             self._covered_from(now)
 
     def _covered_from(self, since: datetime) -> None:
-        """Go by a bid or a renewal made at that time."""
+        """Go by a lease or a renewal made at that time."""
         self._safe_until = (
             since + self._lasts * 3 / 4
         )  # the rest is for what is sent last to arrive

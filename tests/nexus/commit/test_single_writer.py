@@ -228,12 +228,12 @@ def test_a_renewal_that_arrives_late_does_not_shorten_the_lease() -> None:
 
 
 def test_who_is_so_slow_to_take_the_zone_that_another_may_have_it_does_not_have_it() -> None:
-    """The lease counts from the bid, not from when its winner comes round to renewing it."""
+    """The lease counts from the rename, not from when its winner comes round to renewing it."""
 
     async def scenario() -> None:
         mock = racing()
-        bid, renewal = RequestMatch("rename"), RequestMatch("write", path=f"{LEASES}-renewed/*")
-        mock.inject(Fault(FaultKind.DELAY, match=bid, seconds=45.0))
+        rename, renewal = RequestMatch("rename"), RequestMatch("write", path=f"{LEASES}-renewed/*")
+        mock.inject(Fault(FaultKind.DELAY, match=rename, seconds=45.0))
         mock.inject(Fault(FaultKind.DELAY, match=renewal, seconds=7.0))
         settings = NexusSettings(url="http://nexus", request_timeout=100)
         async with NexusClient(settings=settings, transport=mock.transport()) as client:

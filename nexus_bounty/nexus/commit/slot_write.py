@@ -1,6 +1,6 @@
-"""One bid for the slot after a document: by an intent or its fence, repeated until proven.
+"""One write of the slot after a document: by an intent or its fence, repeated until proven.
 
-What is not acknowledged is read from the slot. Only a first bid that was definitely refused, or
+What is not acknowledged is read from the slot. Only a first try that was definitely refused, or
 never sent at all, needs no look.
 """
 
@@ -29,7 +29,7 @@ from nexus_bounty.outcomes import Proof
 
 
 @dataclass(slots=True, kw_only=True)
-class Bid(ProvenWrite):
+class SlotWrite(ProvenWrite):
     """Tries to win the slot after `intent.base`."""
 
     slots: Slots
@@ -37,7 +37,7 @@ class Bid(ProvenWrite):
     base_checked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        super(Bid, self).__post_init__()
+        super(SlotWrite, self).__post_init__()
         # others of ours are kept out by the slot, and other programs do not see it at once anyway
         self.base_checked = self.intent.base_is_fresh and not self.intent.promptly
 
@@ -71,7 +71,7 @@ class Bid(ProvenWrite):
         return refusal
 
     def _become_fence(self) -> None:
-        super(Bid, self)._become_fence()
+        super(SlotWrite, self)._become_fence()
         self.base_checked = False
 
     # Judging
