@@ -225,6 +225,20 @@ def test_a_server_on_which_nothing_is_safe_is_refused_before_money_moves(
     assert life.reserved("alice") == 0
 
 
+@pytest.mark.parametrize("mock", [MockNexus("0.9.20-without-kernel")], ids=["no kernel"])
+def test_a_server_without_a_kernel_is_refused_before_money_moves(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """It would take every write and show none; what is missing is named."""
+    shell.setenv("NEXUS_BOUNTY_COMMIT", "auto")
+    life.funds()
+    refused = shell("create", "Sort it", "--amount", 100, "--creator", "alice")
+    assert refused.code == 3
+    assert "its kernel is missing" in refused.said
+    assert life.reserved("alice") == 0
+    assert not mock.files
+
+
 def test_a_person_is_told_what_takes_long(shell: Shell, life: Life) -> None:
     """On stderr, and only if somebody is looking."""
     shell.setenv("FORCE_COLOR", "1")

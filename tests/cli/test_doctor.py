@@ -19,6 +19,7 @@ SERVERS: list[tuple[str, dict[str, Any], str, int]] = [
     ("0.10", {}, "rename", 0),
     ("0.10-hypothetical", {}, "conditional", 0),
     ("0.9.26", {}, "rename", 0),
+    ("0.9.20-without-kernel", {}, "unsafe", 7),
 ]
 
 
@@ -57,3 +58,17 @@ def test_a_server_that_cannot_be_reached_gets_no_verdict(shell: Shell) -> None:
 def test_the_exit_codes_are_in_the_help(shell: Shell) -> None:
     """For those who write scripts."""
     assert "6 for a single writer only; 7 not safe" in shell("doctor", "--help").said
+
+
+def test_what_a_server_is_like_besides_is_said_in_the_table(shell: Shell) -> None:
+    """A kernel that is missing, routes that will go, etags of which kind, locks."""
+    said = {}
+    for personality in ("0.9.20-without-kernel", "0.9.26", "0.10"):
+        with served(MockNexus(personality)) as url:
+            said[personality] = shell("doctor", url).said
+    assert "kernel missing: what is there cannot be read" in said["0.9.20-without-kernel"]
+    assert "a read shows a stale one after an overwrite" in said["0.9.26"]
+    assert "etag constant: the same whatever the content" in said["0.10"]
+    assert "locks exclusive" in said["0.10"]
+    assert said["0.10"].count("sunset") == 1
+    assert "sunset of /api/nfs announced for Wed, 25 Jun 2026" in said["0.10"]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from nexus_bounty.mock import MockNexus, running
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client import transport as transports
 from nexus_bounty.nexus.client.classification import Disposition, Reason
@@ -240,3 +241,18 @@ async def test_a_cookie_is_not_kept(name: str) -> None:
         await client.exists("/a")
     assert len(heads) == 2
     assert not any(b"cookie" in head for head in heads)
+
+
+# What an answer says besides
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_an_announced_sunset_is_heard_whatever_carries_the_answer(kind: Any) -> None:
+    """And kept, although later answers may not repeat it."""
+    async with running(MockNexus("0.10")) as url:
+        settings = NexusSettings(url=url, transport=kind)
+        async with NexusClient(settings=settings) as client:
+            assert client.sunset is None
+            await client.exists("/a")
+            await client.ask("/health")
+            assert client.sunset == "Wed, 25 Jun 2026 00:00:00 GMT"
