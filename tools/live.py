@@ -5,7 +5,7 @@
     python tools/live.py 0.7.0 -- -k races
     python tools/live.py --release 0.10.1 --url http://127.0.0.1:2026   # one that runs already
 
-A server of your own has no zones yet, and takes the key in `NEXUS_LIVE_API_KEY`: sk-test if not set.
+A server of your own has no zones yet, and takes the key in `NEXUS_LIVE_API_KEY`, or else sk-test.
 What comes after -- goes to pytest. Ends after `--minutes` at the latest. `--quick` leaves out what
 waits for renames, each of which takes half a minute on 0.5.6: races, kills and probes of ours.
 """
