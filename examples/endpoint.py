@@ -7,8 +7,8 @@
 | status | |
 |---|---|
 | 201, 200 | it is done |
-| 401, 403 | not known, or not the creator: nothing was tried |
-| 402, 404, 409, 422 | it did not happen and can no longer happen |
+| 401 | the token is not known; nothing was tried |
+| 402, 403, 404, 409, 422 | it did not happen and can no longer happen; 403: the agent may not |
 | 503 | not known: repeat it with the same `Idempotency-Key` |
 
 The endpoint authenticates, since an agent is but a name to the library. Run it with
@@ -42,6 +42,7 @@ from nexus_bounty import (
     NexusClient,
     NexusContributionStore,
     NexusError,
+    NotAllowedError,
     OutcomeError,
     PostCommitError,
     PreCommitError,
@@ -53,6 +54,7 @@ STATUSES: dict[type[Exception], int] = {
     InvalidInputError: 422,
     BountyNotFoundError: 404,
     InsufficientCreditsError: 402,
+    NotAllowedError: 403,
     PreCommitError: 409,
     IdempotencyMismatchError: 422,
     PostCommitError: 200,
@@ -101,7 +103,10 @@ async def post(request: Request) -> JSONResponse:
     )
     operations: BountyOperations = request.state.operations
     posted = await operations.create(
-        bounty, relative_deadline=True, idempotency_key=key(request, agent)
+        bounty,
+        relative_deadline=True,
+        actor=agent.agent_id,
+        idempotency_key=key(request, agent),
     )
     return JSONResponse(msgspec.to_builtins(posted), 201)
 
@@ -119,12 +124,9 @@ async def cancel(request: Request) -> JSONResponse:
     """Cancel a bounty of the caller's."""
     agent, bounty_id = caller(request), request.path_params["bounty_id"]
     operations: BountyOperations = request.state.operations
-    bounty = await operations.services.store.get_bounty(bounty_id)
-    if bounty is None:
-        raise HTTPException(404)
-    if bounty.creator.agent_id != agent.agent_id:
-        raise HTTPException(403)
-    cancelled = await operations.cancel(bounty_id, idempotency_key=key(request, agent))
+    cancelled = await operations.cancel(
+        bounty_id, actor=agent.agent_id, idempotency_key=key(request, agent)
+    )
     return JSONResponse(msgspec.to_builtins(cancelled))
 
 

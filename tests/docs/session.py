@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pytest
 from tests.docs.pages import DEFAULT_URL, Block, Page
 
 SHIM: Final = Path(__file__).with_name("shim.py")
+METRICS: Final = "127.0.0.1:9464"
 PROGRAMS: Final = ("nexus-bounty", "pytest", "python")
 
 UNTIL_IT_SPEAKS: Final = """
@@ -27,11 +29,11 @@ sys.exit(0 if process.returncode in (0, 130) else process.returncode)
 """
 
 
-def install_shims(folder: Path, socket: Path) -> None:
-    """Programs of these names that run in the warm process at `socket`."""
+def install_shims(folder: Path, warm: Path) -> None:
+    """Programs of these names that run in the process at `warm`."""
     folder.mkdir()
     for name in PROGRAMS:
-        command = shlex.join([sys.executable, "-I", "-S", str(SHIM), str(socket), name])
+        command = shlex.join([sys.executable, "-I", "-S", str(SHIM), str(warm), name])
         (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         (folder / name).chmod(0o755)
 
@@ -54,6 +56,7 @@ class Session:
         self._exported.touch()
         self._environment = dict(environment)
         self._url = url
+        self._free = _free_port()
         self.said = ""
 
     def run_all(self) -> None:
@@ -70,7 +73,7 @@ class Session:
             self._ends_well(tests[0], ["pytest", "-q"])
 
     def _run(self, block: Block) -> None:
-        text = block.text.replace(DEFAULT_URL, self._url)
+        text = self._here(block.text)
         if block.title:
             path = self._folder / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +83,12 @@ class Session:
         elif block.language == "python" and not self._page.is_run_later(block):
             self._ends_well(block, ["python", "-c", text])
 
+    def _here(self, text: str) -> str:
+        """`text` with the server that there is, and a port of its own for what it serves."""
+        return text.replace(DEFAULT_URL, self._url).replace(METRICS, f"127.0.0.1:{self._free}")
+
     def _shell(self, block: Block) -> None:
-        commands = block.commands.replace(DEFAULT_URL, self._url)
+        commands = self._here(block.commands)
         until_it_speaks = shlex.join([sys.executable, "-I", "-S", "-c", UNTIL_IT_SPEAKS])
         lines = [
             f"{until_it_speaks} {line}" if "--watch" in line else line
@@ -116,6 +123,13 @@ class Session:
         if not re.fullmatch("\n".join(wanted), said):
             where = f"{self._page.name}:{block.line}"
             pytest.fail(f"{where} shows\n{block.text}\nbut it was\n{self.said}", False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _lines(text: str) -> list[str]:

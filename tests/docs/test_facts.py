@@ -16,7 +16,7 @@ from tests.docs.pages import PAGES, ROOT, Page
 README = Page(ROOT / "README.md")
 COMMAND_LINE = Page(ROOT / "docs/reference/command-line.md")
 SETTINGS = Page(ROOT / "docs/reference/settings.md")
-DEVELOPERS = {"bench", "check", "dev", "docs", "explore", "package", "test"}
+DEVELOPERS = {"versions", "bench", "check", "dev", "docs", "explore", "package", "test"}
 SHELL = "\n".join(each.text for page in PAGES for each in page.blocks if each.language == "sh")
 
 
