@@ -325,8 +325,8 @@ MUTANTS: Final = (
     Mutant(
         "expire: before the deadline",
         _EXPIRE,
-        "        if bounty.deadline > (now or services.clock()):",
-        "        if False:",
+        "        if ends_at(services, bounty) > (now or services.clock()):\n            raise",
+        "        if False:\n            raise",
     ),
     Mutant(
         "operations: calls with one key do not wait for each other",
@@ -419,7 +419,7 @@ MUTANTS: Final = (
         "renew: the lease is not extended",
         _CLAIM,
         "        held = await services.claims.heartbeat(\n"
-        '            bounty.claim_id or "", lease=services.lease if lease is None else lease\n'
+        '            bounty.claim_id or "", lease=_within_deadline(services, bounty, lease)\n'
         "        )",
         '        held = await services.claims.get(bounty.claim_id or "")',
     ),
