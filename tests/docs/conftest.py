@@ -26,7 +26,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     environment = {name: each for name, each in os.environ.items() if name != "NO_COLOR"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as warm:
         assert warm.stdout is not None
         assert warm.stdout.readline() == "ready\n"

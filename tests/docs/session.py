@@ -21,6 +21,7 @@ PROGRAMS: Final = ("nexus-bounty", "pytest", "python")
 
 UNTIL_IT_SPEAKS: Final = """
 import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with &
 with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True) as process:
     print(process.stdout.readline())
     process.send_signal(signal.SIGINT)

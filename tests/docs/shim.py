@@ -6,6 +6,7 @@ imports next to nothing, as it is started for every command of the documentation
 
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -29,6 +30,7 @@ def _number(warm: socket.socket, form: str) -> int:
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with &
     warm = ask(sys.argv[1], sys.argv[2:])
     process = _number(warm, "!I")
     while True:

@@ -16,6 +16,8 @@ import json
 import os
 import pkgutil
 import runpy
+import select
+import signal
 import socket
 import struct
 import sys
@@ -60,7 +62,7 @@ def _import_everything() -> None:
 
 
 def serve(path: str) -> None:
-    """Run what is asked for, several at once, until this process is ended."""
+    """Run what is asked for, several at once, until nobody holds this process's input any more."""
     _import_everything()
     gc.collect()
     gc.freeze()
@@ -69,13 +71,19 @@ def serve(path: str) -> None:
     server.listen()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
+    while _is_asked(server):
         client, _ = server.accept()
         if os.fork() == 0:
             server.close()
-            return _answer(client)
+            _answer(client)
         client.close()
         _forget_the_ended()
+
+
+def _is_asked(server: socket.socket) -> bool:
+    """Whether somebody asks, or else whoever started this process is gone."""
+    ready, _, _ = select.select([server.fileno(), sys.stdin.fileno()], [], [])
+    return server.fileno() in ready
 
 
 def _forget_the_ended() -> None:
@@ -84,7 +92,7 @@ def _forget_the_ended() -> None:
             pass
 
 
-def _answer(client: socket.socket) -> None:
+def _answer(client: socket.socket) -> NoReturn:
     head, streams, _, _ = socket.recv_fds(client, 4, 3)
     (length,) = struct.unpack("!I", head)
     asked = json.loads(client.recv(length, socket.MSG_WAITALL))
@@ -93,6 +101,9 @@ def _answer(client: socket.socket) -> None:
         client.close()
         _end(_become, asked, streams)
     client.sendall(struct.pack("!I", process))
+    ended = os.pidfd_open(process)
+    if ended not in select.select([client.fileno(), ended], [], [])[0]:
+        os.kill(process, signal.SIGKILL)  # who asked for it is gone
     _, status = os.waitpid(process, 0)
     client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
     os._exit(0)
@@ -123,6 +134,7 @@ def _become(asked: Any, streams: list[int]) -> None:
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["directory"])
     os.environ.clear()
     os.environ.update(asked["environment"])
