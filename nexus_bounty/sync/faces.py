@@ -53,7 +53,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import wire
-from nexus_bounty.nexus.client.later import Later
+from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths, T
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
@@ -526,7 +526,7 @@ class SyncNexusClient(Face[NexusClient]):
         """Do now what stores leave for later: remove stale markers, look at others again."""
         return self._run(self.wrapped.flush)
 
-    def closes_after(self, work: Later[Any]) -> None:
+    def closes_after(self, work: DeferredWork[Any]) -> None:
         """Do what `work` owes by then before the connections are closed."""
         return self._ask(self.wrapped.closes_after, work)
 

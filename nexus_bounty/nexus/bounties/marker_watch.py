@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.later import Later
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -26,7 +26,7 @@ from nexus_bounty.nexus.documents.records import listed, to_bounty
 logger = logging.getLogger("nexus_bounty.nexus")
 
 
-class MarkerWatch(Later[str]):
+class MarkerWatch(DeferredWork[str]):
     """The markers of bounties that have just moved, by the paths of their documents.
 
     Only the last move of a bounty counts. With each path goes the marker that it needs.

@@ -12,13 +12,13 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import CleanUpEnded
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.types import told_as
+from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.later import Later
 
 Delete = Callable[[Sequence[str], Deadline], Awaitable[Sequence[str]]]
 
 
-class CleanUp(Later[None]):
+class CleanUp(DeferredWork[None]):
     """Paths to be deleted within `delay` seconds, at most `batch` with one request.
 
     Args:

@@ -34,8 +34,8 @@ from nexus_bounty.events.stream import given
 from nexus_bounty.nexus.client import classification, etags, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
+from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.later import Later
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
@@ -142,7 +142,7 @@ class NexusClient:
             timeout=self.settings.operation_timeout,
             observers=self.observers,
         )
-        self._later: list[ref[Later[Any]]] = [ref(self.cleanup)]
+        self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup)]
         self._rpc = Rpc(self.settings, transport, self.observers)
 
     def __repr__(self) -> str:
@@ -189,12 +189,12 @@ class NexusClient:
         """Do now what stores leave for later: remove stale markers, look at others again."""
         await asyncio.gather(*(each.flush() for each in self._still_owing()))
 
-    def closes_after(self, work: Later[Any]) -> None:
+    def closes_after(self, work: DeferredWork[Any]) -> None:
         """Do what `work` owes by then before the connections are closed."""
         self._later = [each for each in self._later if each() is not None]
         self._later.append(ref(work))
 
-    def _still_owing(self) -> list[Later[Any]]:
+    def _still_owing(self) -> list[DeferredWork[Any]]:
         """What has work left; its own task keeps it alive until then."""
         return [work for each in self._later if (work := each()) is not None and work.owed]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.later import Later
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
@@ -26,7 +26,7 @@ class Decided:
     seq: int
 
 
-class Following(Later[Decided]):
+class Following(DeferredWork[Decided]):
     """The files of one client that follow their slots: at once, or in batches a moment later."""
 
     def __init__(self, client: NexusClient) -> None:

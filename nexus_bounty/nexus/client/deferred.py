@@ -15,7 +15,7 @@ CLOSING_TIMEOUT: Final = 5.0
 """How many seconds closing a client waits for what is still to be done."""
 
 
-class Later(Generic[V]):
+class DeferredWork(Generic[V]):
     """Something to be done for each of some paths within `delay` seconds, `batch` at most at once.
 
     What is done must do no harm whenever it is done, and none if it never is: a process may die
