@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
+from nexus_bounty.ledger.audit import audit
 from nexus_bounty.outcomes import PaymentError
 from nexus_bounty_sqlite.in_file import InFile
 from nexus_bounty_sqlite.ledger_book import SqliteBook
@@ -24,12 +25,18 @@ class SqliteCredits(InFile[Any], LedgerCredits, JournaledLedger):
         Raises:
             CommitUnknownError: The ledger could not be read.
         """
-        audit = await super().verify()
+        audited = await self._database.read("verify", _audit)
         damage = await self._database.read("verify", _damage)
-        return msgspec.structs.replace(audit, problems=(*audit.problems, *damage))
+        return msgspec.structs.replace(audited, problems=(*audited.problems, *damage))
 
     def _book(self, connection: sqlite3.Connection) -> SqliteBook:
         return SqliteBook(connection)
+
+
+def _audit(connection: sqlite3.Connection) -> Audit:
+    damaged: list[str] = []
+    audited = audit(SqliteBook(connection, damaged))
+    return msgspec.structs.replace(audited, problems=(*audited.problems, *damaged))
 
 
 def _damage(connection: sqlite3.Connection) -> list[str]:

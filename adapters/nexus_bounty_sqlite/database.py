@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -66,9 +67,11 @@ class Database:
             CommitUnknownError: `COMMIT` failed in a way that does not say.
         """
         if unusable := self._unusable():
-            raise failures.before_commit(unusable, self._refusal).about(operation, None, key)
+            refused = failures.before_commit(unusable, self._refusal, str(self.path))
+            raise refused.about(operation, None, key)
         try:
-            return await self._writer.run(partial(_commit, work=work, refusal=self._refusal))
+            job = partial(_commit, work=work, refusal=self._refusal, path=str(self.path))
+            return await self._writer.run(job)
         except OutcomeError as exc:
             exc.about(operation, None, key)
             raise
@@ -80,9 +83,9 @@ class Database:
             CommitUnknownError: The file cannot be read.
         """
         if unusable := self._unusable():
-            raise failures.unreadable(unusable).about(operation, None, None)
+            raise failures.unreadable(unusable, str(self.path)).about(operation, None, None)
         try:
-            return await self._reader.run(partial(_look, work=work))
+            return await self._reader.run(partial(_look, work=work, path=str(self.path)))
         except OutcomeError as exc:
             exc.about(operation, None, None)
             raise
@@ -102,7 +105,10 @@ class Database:
 
 
 def _commit(
-    thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], refusal: type[PreCommitError]
+    thread: ConnectionThread,
+    work: Callable[[sqlite3.Connection], T],
+    refusal: type[PreCommitError],
+    path: str,
 ) -> T:
     try:
         connection = thread.connection()
@@ -110,7 +116,7 @@ def _commit(
         result = work(connection)
     except sqlite3.Error as exc:
         thread.drop()
-        raise failures.before_commit(exc, refusal) from exc
+        raise failures.before_commit(exc, refusal, path) from exc
     except BaseException:
         thread.roll_back()
         raise
@@ -123,7 +129,7 @@ def _commit(
     return result
 
 
-def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T]) -> T:
+def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], path: str) -> T:
     try:
         connection = thread.connection()
         connection.execute("BEGIN")
@@ -131,7 +137,7 @@ def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T]) -> 
         connection.execute("COMMIT")
     except sqlite3.Error as exc:
         thread.drop()
-        raise failures.unreadable(exc) from exc
+        raise failures.unreadable(exc, path) from exc
     except BaseException:
         thread.roll_back()
         raise
@@ -139,6 +145,7 @@ def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T]) -> 
 
 
 def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connection:
+    _make_private(path)
     connection = connect(path, busy_seconds)
     try:
         _use_write_ahead_log(connection, busy_seconds)
@@ -148,6 +155,12 @@ def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connectio
         connection.close()
         raise
     return connection
+
+
+def _make_private(path: str) -> None:
+    """Make a new file readable by its owner alone; SQLite gives its companions the same mode."""
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, busy_seconds: float) -> None:

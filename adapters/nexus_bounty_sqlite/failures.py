@@ -26,10 +26,10 @@ COMMIT_REFUSED: Final = frozenset(
 """Primary result codes with which `COMMIT` is refused and the transaction stays open."""
 
 
-def before_commit(exc: Exception, refusal: type[PreCommitError]) -> PreCommitError:
+def before_commit(exc: Exception, refusal: type[PreCommitError], path: str) -> PreCommitError:
     """The error for a transaction that ended before `COMMIT` was issued."""
     evidence = _evidence(Proof.NEVER_SENT, "statement before COMMIT", exc)
-    return refusal(f"the file refused: {exc}", evidence=evidence)
+    return refusal(f"{path} refused: {exc}", evidence=evidence)
 
 
 def at_commit(
@@ -49,10 +49,10 @@ def at_commit(
     return CommitUnknownError(f"no answer to COMMIT: {exc}", evidence=evidence)
 
 
-def unreadable(exc: Exception) -> CommitUnknownError:
+def unreadable(exc: Exception, path: str) -> CommitUnknownError:
     """The error for a read that failed: it proves nothing about any commit."""
     evidence = _evidence(Proof.NONE, "read", exc)
-    return CommitUnknownError(f"the file cannot be read: {exc}", evidence=evidence)
+    return CommitUnknownError(f"{path} cannot be read: {exc}", evidence=evidence)
 
 
 def is_refusal_of_commit(exc: Exception) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from nexus_bounty.ledger import EntryKind, JournalEntry
@@ -11,6 +12,7 @@ from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Trans
 from nexus_bounty_sqlite.operations_book import SqliteOperations
 from nexus_bounty_sqlite.times import from_text, to_text
 
+_OLDEST: Final = datetime.min.replace(tzinfo=UTC)
 _RESERVATION: Final = """
     SELECT position, reservation_id, account, amount, status, reference, captured_to,
            expires_at, created_at, payee, work, settlement_key
@@ -22,7 +24,15 @@ _ENTRY: Final = """
 
 
 class SqliteBook(SqliteOperations):
-    """A `Book`, and a `JournalBook`, on a connection with an open transaction."""
+    """A `Book`, and a `JournalBook`, on a connection with an open transaction.
+
+    A row with a damaged date cannot be read, unless `damaged` is given: that gets what is wrong
+    with it, and the date is the oldest there is.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, damaged: list[str] | None = None) -> None:
+        super().__init__(connection)
+        self._damaged = damaged
 
     def identity(self) -> str:
         """Which ledger this is: the same in every copy of the file."""
@@ -75,7 +85,7 @@ class SqliteBook(SqliteOperations):
             where.append(f"(debit IN ({marks}) OR credit IN ({marks}))")
             values += [*names, *names]
         query = f"{_ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT ?"
-        return [_entry(row) for row in self._rows(query, *values, limit)]
+        return [self._entry(row) for row in self._rows(query, *values, limit)]
 
     def transfer(self, transfer_id: str) -> Transfer | None:
         """The transfer or top-up with this id, or `None`."""
@@ -86,12 +96,12 @@ class SqliteBook(SqliteOperations):
             """,
             transfer_id,
         )
-        return None if row is None else _transfer(row)
+        return None if row is None else self._transfer(row)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """The reservation with this id, or `None`."""
         row = self._row(f"{_RESERVATION} WHERE reservation_id = ?", reservation_id)
-        return None if row is None else _reservation(row)
+        return None if row is None else self._reservation(row)
 
     def add_reservation(self, reservation: Reservation) -> None:
         """Write a new reservation down."""
@@ -134,7 +144,7 @@ class SqliteBook(SqliteOperations):
             work,
             besides,
         )
-        return None if row is None else _reservation(row)
+        return None if row is None else self._reservation(row)
 
     def close_reservation(self, closed: Reservation) -> None:
         """Replace a held reservation by its final state."""
@@ -149,7 +159,7 @@ class SqliteBook(SqliteOperations):
             {_RESERVATION} WHERE status = 'held' AND expires_at IS NOT NULL AND expires_at <= ?
             ORDER BY expires_at LIMIT ?
         """
-        return [_reservation(row) for row in self._rows(query, to_text(now), limit)]
+        return [self._reservation(row) for row in self._rows(query, to_text(now), limit)]
 
     def reservations(
         self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
@@ -161,50 +171,57 @@ class SqliteBook(SqliteOperations):
         else:
             query = f"{_RESERVATION} WHERE status = ? AND {order}"
             rows = self._rows(query, status.value, after, limit)
-        return [(row[0], _reservation(row)) for row in rows]
+        return [(row[0], self._reservation(row)) for row in rows]
 
     def _row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         rows = self._rows(query, *values)
         return rows[0] if rows else None
 
+    def _reservation(self, row: tuple[Any, ...]) -> Reservation:
+        _, reservation_id, account, amount, status, reference, captured_to, *others = row
+        expires_at, created_at, payee, work, key = others
+        whose = f"reservation {reservation_id}"
+        return Reservation(
+            reservation_id=reservation_id,
+            account=account,
+            amount=amount,
+            status=ReservationStatus(status),
+            reference=reference,
+            captured_to=captured_to,
+            expires_at=None if expires_at is None else self._time(expires_at, whose),
+            assignment=None if payee is None else Assignment(payee=payee, work=work, key=key),
+            created_at=self._time(created_at, whose),
+        )
 
-def _reservation(row: tuple[Any, ...]) -> Reservation:
-    _, reservation_id, account, amount, status, reference, captured_to, *others = row
-    expires_at, created_at, payee, work, key = others
-    return Reservation(
-        reservation_id=reservation_id,
-        account=account,
-        amount=amount,
-        status=ReservationStatus(status),
-        reference=reference,
-        captured_to=captured_to,
-        expires_at=None if expires_at is None else from_text(expires_at),
-        assignment=None if payee is None else Assignment(payee=payee, work=work, key=key),
-        created_at=from_text(created_at),
-    )
+    def _entry(self, row: tuple[Any, ...]) -> JournalEntry:
+        entry_id, kind, source_id, debit, credit, amount, at, memo = row
+        return JournalEntry(
+            entry_id=entry_id,
+            kind=EntryKind(kind),
+            source_id=source_id,
+            debit=debit,
+            credit=credit,
+            amount=amount,
+            at=self._time(at, f"entry {entry_id}"),
+            memo=memo,
+        )
 
+    def _transfer(self, row: tuple[Any, ...]) -> Transfer:
+        transfer_id, from_account, to_account, amount, memo, at = row
+        return Transfer(
+            transfer_id=transfer_id,
+            from_account=from_account,
+            to_account=to_account,
+            amount=amount,
+            memo=memo,
+            created_at=self._time(at, f"transfer {transfer_id}"),
+        )
 
-def _entry(row: tuple[Any, ...]) -> JournalEntry:
-    entry_id, kind, source_id, debit, credit, amount, at, memo = row
-    return JournalEntry(
-        entry_id=entry_id,
-        kind=EntryKind(kind),
-        source_id=source_id,
-        debit=debit,
-        credit=credit,
-        amount=amount,
-        at=from_text(at),
-        memo=memo,
-    )
-
-
-def _transfer(row: tuple[Any, ...]) -> Transfer:
-    transfer_id, from_account, to_account, amount, memo, at = row
-    return Transfer(
-        transfer_id=transfer_id,
-        from_account=from_account,
-        to_account=to_account,
-        amount=amount,
-        memo=memo,
-        created_at=from_text(at),
-    )
+    def _time(self, text: str, whose: str) -> datetime:
+        try:
+            return from_text(text)
+        except sqlite3.DataError as damage:
+            if self._damaged is None:
+                raise sqlite3.DataError(f"the date of {whose}: {damage}") from None
+            self._damaged.append(f"{whose} has a damaged date: {damage}")
+            return _OLDEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 
 
@@ -11,5 +12,15 @@ def to_text(moment: datetime) -> str:
 
 
 def from_text(text: str) -> datetime:
-    """The time that `to_text` wrote."""
-    return datetime.fromisoformat(text)
+    """The time that `to_text` wrote.
+
+    Raises:
+        sqlite3.DataError: It did not write this.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise sqlite3.DataError(f"{text!r} is no time that a ledger writes")

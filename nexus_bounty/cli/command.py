@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import typer
 
 from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.failures import Failure, expected, interrupted, unexpected
+from nexus_bounty.cli.failures import Failure, expected, interrupted, unexpected, unread
 from nexus_bounty.cli.options import Options, OutputOptions
 from nexus_bounty.cli.output import LazyText, Reply, notices, safe, stderr, stdout, write_json
 from nexus_bounty.cli.screen import accept_loss, is_unread, lost
@@ -72,8 +72,10 @@ def _carry_out(session: Session, work: Work, given: dict[str, Any]) -> Reply | F
     except KeyboardInterrupt:
         return session.reply or interrupted(session.attempt)
     except Exception as error:  # noqa: BLE001 - whatever it is, the verdict must be told
-        failure = expected(error, session.attempt) or unexpected(error, session.attempt)
-        return session.reply or failure
+        if session.reply is not None:
+            return session.reply
+        failure = unread(error) if session.only_reads else None
+        return failure or expected(error, session.attempt) or unexpected(error, session.attempt)
     return session.reply
 
 
@@ -115,7 +117,7 @@ def _finish(session: Session, answer: Reply | Failure | None) -> None:
 
 def _unheard(session: Session, code: ExitCode) -> ExitCode:
     """Say on stderr what could not be said on stdout; the exit code of a read that is lost."""
-    changed = session.attempt is not None or session.changes
+    changed = not session.only_reads
     if code is ExitCode.OK and not changed and not is_unread():
         code = ExitCode.ERROR
     if changed or not is_unread():

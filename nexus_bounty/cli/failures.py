@@ -112,6 +112,13 @@ def expected(error: Exception, attempt: Attempt | None) -> Failure | None:
     return None
 
 
+def unread(error: Exception) -> Failure | None:
+    """What to say of a command that only reads and was told that nothing is known; else `None`."""
+    if isinstance(error, CommitUnknownError):
+        return _plain(error, error.message, "Nothing was changed; try again.")
+    return None
+
+
 def unexpected(error: Exception, attempt: Attempt | None) -> Failure:
     """The failure for a fault of ours: what was under way may have happened."""
     what = f"{type(error).__name__}: {shortened(str(error))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -163,7 +164,10 @@ def agent(agent_id: str, **given: str | None) -> AgentIdentity:
         found = {}
     known = found | {name: value for name, value in given.items() if value is not None}
     return AgentIdentity(
-        agent_id=agent_id, **{name: value or None for name, value in known.items()}
+        agent_id=unicodedata.normalize(
+            "NFC", agent_id
+        ),  # as accounts are, whatever a keyboard makes
+        **{name: value or None for name, value in known.items()},
     )
 
 

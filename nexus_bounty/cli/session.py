@@ -65,6 +65,11 @@ class Session:
         self.sends_many = False
 
     @property
+    def only_reads(self) -> bool:
+        """Whether the command cannot have changed anything."""
+        return self.attempt is None and not self.changes
+
+    @property
     def as_json(self) -> bool:
         """Whether a program reads the answer."""
         return self._options.as_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 from nexus_bounty.outcomes import InvalidInputError
@@ -44,7 +45,7 @@ def check_name(field: str, value: str) -> str:
 
 
 def check_account(field: str, value: str) -> str:
-    """The name of a user's account, or of the treasury.
+    """The name of a user's account in its composed form, or of the treasury.
 
     Raises:
         InvalidInputError: It is no name, or one of the ledger's own (pre-commit, local check).
@@ -53,14 +54,34 @@ def check_account(field: str, value: str) -> str:
 
 
 def check_user(field: str, value: str) -> str:
-    """The name of a user's account.
+    """The name of a user's account in its composed form (NFC): what looks alike is one account.
 
     Raises:
-        InvalidInputError: It is no name, or nobody's (pre-commit, local check).
+        InvalidInputError: It is no name, or nobody's, or looks like another (pre-commit, local
+            check).
     """
-    if check_name(field, value).startswith(SYSTEM_PREFIX):
+    name = unicodedata.normalize("NFC", check_name(field, value))
+    if name.startswith(SYSTEM_PREFIX):
         raise InvalidInputError(field, value, f"must not start with {SYSTEM_PREFIX!r}")
-    return value
+    if name != name.strip():
+        raise InvalidInputError(field, value, "must not start or end with a space")
+    if any(map(_is_invisible, name)):
+        raise InvalidInputError(field, value, "must not contain characters that nobody sees")
+    return name
+
+
+def _is_invisible(sign: str) -> bool:
+    """Whether a sign that counts as printable shows nothing."""
+    return sign in _BLANKS or any(first <= sign <= last for first, last in _SELECTORS)
+
+
+_BLANKS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_SELECTORS: Final = (
+    ("\u180b", "\u180f"),
+    ("\ufe00", "\ufe0f"),
+    ("\U000e0100", "\U000e01ef"),
+)
+"""Signs that only choose among the shapes of the one before them."""
 
 
 def is_own(name: str) -> bool:

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
+import msgspec
+
 from nexus_bounty.ledger import rules
 from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note, escrow_of
 from nexus_bounty.ledger.audit import Audit, Sums, audit, sums_of
@@ -102,7 +104,8 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger did not say; ask again.
         """
         check_name("reservation_id", reservation_id)
-        check_account("payee", assignment.payee)
+        payee = check_account("payee", assignment.payee)
+        assignment = msgspec.structs.replace(assignment, payee=payee)
         check_name("work", assignment.work)
         rule = partial(
             rules.assign,
@@ -142,7 +145,7 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
         check_name("reservation_id", reservation_id)
-        check_account("to_account", to_account)
+        to_account = check_account("to_account", to_account)
         rule = partial(
             rules.capture,
             reservation_id=reservation_id,
@@ -185,7 +188,7 @@ class LedgerCredits(Transactional[Book]):
         check_name("reservation_id", reservation_id)
         check_text("because", because)
         if to_account is not None:
-            check_account("to_account", to_account)
+            to_account = check_account("to_account", to_account)
         rule = partial(
             rules.rescue, reservation_id=reservation_id, to_account=to_account, because=because
         )
@@ -202,7 +205,8 @@ class LedgerCredits(Transactional[Book]):
             InsufficientCreditsError: `from_account` does not have it (pre-commit).
             CommitUnknownError: The ledger did not say; ask again with the same id.
         """
-        check_account("from_account", from_account)
+        from_account = check_account("from_account", from_account)
+        to_account = check_account("to_account", to_account)
         if from_account == to_account:
             raise InvalidInputError("to_account", to_account, "must be another account")
         return await self._move("transfer", transfer_id, from_account, to_account, amount, memo)
@@ -234,7 +238,7 @@ class LedgerCredits(Transactional[Book]):
             InvalidInputError: The account cannot be; nothing was sent.
             CommitUnknownError: The ledger could not be read.
         """
-        check_account("account", account)
+        account = check_account("account", account)
         return await self._look("balance", partial(rules.balance, account=account))
 
     async def get_reservation(self, reservation_id: str) -> Reservation | None:

@@ -136,9 +136,12 @@ def check_payee(field: str, agent: AgentIdentity) -> None:
     """Refuse an agent whose account no credits service could pay or charge.
 
     Raises:
-        InvalidInputError: Its id is the name of a service's own account (pre-commit).
+        InvalidInputError: Its id is the name of a service's own account, or is not in the form
+            that accounts have, so that bounty and ledger would not name the same (pre-commit).
     """
-    check_user(f"{field}.agent_id", agent.agent_id)
+    name = f"{field}.agent_id"
+    if check_user(name, agent.agent_id) != agent.agent_id:
+        raise InvalidInputError(name, agent.agent_id, "must be in its composed form (NFC)")
 
 
 def credits_with(bounty: Bounty) -> str | None:
