@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
@@ -242,9 +244,23 @@ def test_5_not_3_when_a_repeat_of_what_may_have_happened_cannot_be_sent(
     assert shell(*claim).code == UNKNOWN
     mock.clear_faults()
     mock.inject(Fault(FaultKind.DROP_BEFORE, match=RequestMatch(), times=None))
-    again = shell(*claim)
-    assert again.code == UNKNOWN
-    assert "whether an earlier command with this key did it is not known" in again.said
+    for again in (shell(*claim), shell(*claim, "--url", "http://127.0.0.1:9")):
+        assert again.code == UNKNOWN
+        assert "may have happened" in again.said
+        assert "explain k-claim" in again.said
+
+
+def test_5_not_3_when_a_repeat_of_a_top_up_cannot_reach_its_ledger(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """An earlier command with its key may well have; with a new key, nobody can have."""
+    file = tmp_path / "odd.db"
+    file.write_bytes(b"no database, but long enough to be read as one" * 40)
+    top_up = ("top-up", "bob", 5, "--credits", f"sqlite:///{file}")
+    repeated = shell(*top_up, "--key", "k-pay")
+    assert repeated.code == UNKNOWN
+    assert "whether an earlier command with this key did it is not known" in repeated.said
+    assert shell(*top_up).code == PRE_COMMIT
 
 
 def test_3_when_nothing_of_a_new_operation_can_be_sent(
