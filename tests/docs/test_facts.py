@@ -12,6 +12,8 @@ from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.overview import command_files
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from tests.docs.pages import PAGES, ROOT, Page
+from tests.simulation.scenario import ATOMIC
+from tests.simulation.simulation import REQUESTS_TO_CATCH_UP, REQUESTS_TO_RESOLVE
 
 README = Page(ROOT / "README.md")
 COMMAND_LINE = Page(ROOT / "docs/reference/command-line.md")
@@ -109,3 +111,13 @@ def test_every_sweep_is_in_the_table_of_what_is_repaired() -> None:
     page = Page(ROOT / "docs/how-to/run-the-reconciler.md").text
     for sweep in SWEEPS:
         assert re.search(rf"^\|[^|]*\b{sweep.name}\b[^|]*\|", page, re.MULTILINE), sweep.name
+
+
+def test_the_requests_that_a_resolution_may_take_are_those_that_the_exploration_allows() -> None:
+    page = Page(ROOT / "docs/explanation/exploration.md").text
+    exact, vague = (REQUESTS_TO_RESOLVE[ATOMIC, etag] for etag in ("content", "version"))
+    told = f"| preconditions that hold | {exact}; {vague} where etags say nothing about content |"
+    assert told in page
+    for (server, _), requests in REQUESTS_TO_RESOLVE.items():
+        assert server == ATOMIC or f"| {server} | {requests} |" in page
+    assert f"was updated | {REQUESTS_TO_CATCH_UP} more |" in page
