@@ -69,11 +69,12 @@ class Session:
             if block.is_output:
                 self._compare(block)
             elif not block.reason:
-                self._run(block)
+                self.run(block)
         if tests := [each for each in self._page.blocks if each.is_test]:
             self._ends_well(tests[0], ["pytest", "-q"])
 
-    def _run(self, block: Block) -> None:
+    def run(self, block: Block) -> None:
+        """One block, which must end well."""
         text = self._here(block.text)
         if block.title:
             path = self._folder / block.title

@@ -26,6 +26,18 @@ def test_all_that_a_page_shows_runs_in_its_order_and_says_what_it_shows(
     Session(page, tmp_path, environment, url).run_all()
 
 
+def test_the_readmes_first_snippet_run_twice_is_done_once_and_says_the_same(
+    tmp_path: Path, environment: dict[str, str], url: str
+) -> None:
+    """Nobody is told that it never will be, of what has happened."""
+    readme = Page(ROOT / "README.md")
+    (snippet,) = [block for block in readme.blocks if block.language == "python"]
+    session = Session(readme, tmp_path, environment, url)
+    for _ in range(2):
+        session.run(snippet)
+        assert session.said == "paid to bob\n"
+
+
 def test_what_runs_the_other_pages_is_there() -> None:
     for page, test in ELSEWHERE.items():
         assert Path(page).name in (ROOT / test).read_text("utf-8")
