@@ -26,6 +26,8 @@ from nexus_bounty.outcomes import InvalidInputError
 
 MOST_ID_BYTES: Final = 100
 """A reward's id holds a bounty's and a contribution's, and has to fit a file name of 255 bytes."""
+MOST_NAME_BYTES: Final = 255
+"""How long a file's name can be; other programs make longer ones than we would."""
 MOST_REWARD_ID_BYTES: Final = 240
 MOST_KEY_CHARACTERS: Final = 255
 MOST_AMOUNT: Final = 2**53 - 1
@@ -53,6 +55,13 @@ def check_id(field: str, value: object, most: int = MOST_ID_BYTES) -> None:
 def is_name(text: str, most: int = MOST_ID_BYTES) -> bool:
     """Whether there can be a file of that name, be it one that we would not make."""
     return text.isprintable() and 0 < len(text.encode()) <= most
+
+
+def check_name(field: str, value: object, most: int) -> None:
+    """Refuse what no file could be named after, here or where another program makes one."""
+    text = check_text(field, value)
+    if not is_name(text, most):
+        raise InvalidInputError(field, value, f"must be at most {most} printable bytes")
 
 
 def check_key(value: object) -> None:
@@ -203,7 +212,10 @@ def check_bounty(bounty: object) -> None:
     check_member("status", bounty.status, BountyStatus)
     if bounty.claimed_by is not None:
         check_agent("claimed_by", bounty.claimed_by)
-    for field in ("claim_id", "fulfilled_by_cid", "reservation_id", "ledger_id", "zone_id"):
+    for field in ("claim_id", "fulfilled_by_cid", "reservation_id"):
+        if (name := getattr(bounty, field)) is not None:
+            check_name(field, name, MOST_NAME_BYTES)
+    for field in ("ledger_id", "zone_id"):
         check_optional_text(field, getattr(bounty, field))
     check_context("context", bounty.context)
 

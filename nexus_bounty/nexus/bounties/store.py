@@ -70,11 +70,12 @@ from nexus_bounty.outcomes import (
     Resolution,
 )
 from nexus_bounty.validation import (
+    MOST_NAME_BYTES,
     check_agent,
     check_bounty,
     check_id,
     check_key,
-    check_text,
+    check_name,
     check_time,
     is_name,
 )
@@ -355,7 +356,7 @@ class NexusBountyStore:
 
         Raises: as every transition, see `claim_bounty`.
         """
-        check_text("reservation_id", reservation_id)
+        check_name("reservation_id", reservation_id, MOST_NAME_BYTES)
         transition = transitions.fund(reservation_id)
         return await self._transition("fund_bounty", bounty_id, transition, idempotency_key)
 
@@ -383,7 +384,7 @@ class NexusBountyStore:
             CommitUnknownError: Neither could be proven.
         """
         check_agent("claimed_by", claimed_by)
-        check_text("claim_id", claim_id)
+        check_name("claim_id", claim_id, MOST_NAME_BYTES)
         transition = transitions.claim(claimed_by, claim_id, once=once)
         return await self._transition("claim_bounty", bounty_id, transition, idempotency_key)
 
@@ -415,7 +416,7 @@ class NexusBountyStore:
         """
         check_id("fulfilled_by_cid", fulfilled_by_cid)
         if claim_id is not None:
-            check_text("claim_id", claim_id)
+            check_name("claim_id", claim_id, MOST_NAME_BYTES)
         transition = transitions.begin_settlement(fulfilled_by_cid, claim_id)
         return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,10 +25,7 @@ from nexus_bounty.nexus.documents.claim_shapes import flattened
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
 from nexus_bounty.nexus.documents.lenient import known_status, understood
 from nexus_bounty.statuses import TOMBSTONE
-from nexus_bounty.validation import MOST_AMOUNT, is_name
-
-MOST_NAME_BYTES: Final = 255
-"""How long a file's name can be; other programs make longer ones than we would."""
+from nexus_bounty.validation import MOST_AMOUNT, MOST_NAME_BYTES, is_name
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
