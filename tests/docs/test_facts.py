@@ -121,3 +121,17 @@ def test_the_requests_that_a_resolution_may_take_are_those_that_the_exploration_
     for (server, _), requests in REQUESTS_TO_RESOLVE.items():
         assert server == ATOMIC or f"| {server} | {requests} |" in page
     assert f"was updated | {REQUESTS_TO_CATCH_UP} more |" in page
+
+
+def test_the_module_map_has_every_room() -> None:
+    """And no room that there is not."""
+    page = Page(ROOT / "docs/carrying-on/module-map.md").text
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    told = set(
+        re.findall(r"`([a-z_/]+)`", "".join(re.findall(r"^\| (`[^|]+)\|", table, re.MULTILINE)))
+    )
+    package = ROOT / "nexus_bounty"
+    rooms = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert rooms - {"nexus"} <= told
+    for name in told - {"adapters/"}:
+        assert (package / name).exists() or (package / f"{name}.py").exists(), name
