@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from nexus_bounty import (
     NexusError,
     NexusSettings,
 )
-from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
+from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import Contribution
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.ports import CreditsService
@@ -73,16 +74,18 @@ def _operations(
     )
 
 
-def _claimer(url: str, zone: str, number: int, rounds: int, start: Barrier, answers: Any) -> None:
-    asyncio.run(_claim_rounds(url, zone, number, rounds, start, answers))
+def _claimer(
+    ledger: Path, url: str, zone: str, number: int, rounds: int, start: Barrier, answers: Any
+) -> None:
+    asyncio.run(_claim_rounds(ledger, url, zone, number, rounds, start, answers))
 
 
 async def _claim_rounds(
-    url: str, zone: str, number: int, rounds: int, start: Barrier, answers: Any
+    ledger: Path, url: str, zone: str, number: int, rounds: int, start: Barrier, answers: Any
 ) -> None:
     agent = AgentIdentity(agent_id=f"agent-{number}")
-    async with _client(url) as client:
-        operations = _operations(client, zone, MemoryCredits(), rounds)
+    async with _client(url) as client, SqliteCredits(ledger) as credit:
+        operations = _operations(client, zone, credit, rounds)
         for each in range(rounds):
             await asyncio.to_thread(start.wait, PATIENCE)
             answers.put((each, agent.agent_id, await _claim(operations, each, agent)))
@@ -107,17 +110,17 @@ async def _claim(operations: BountyOperations, number: int, agent: AgentIdentity
 async def race(url: str, rounds: int, processes: int) -> list[Round]:
     """Let `processes` race for a bounty in each of `rounds`, and settle it with whoever has it."""
     zone = f"race-{uuid.uuid4().hex}"
-    with (
-        _running(_claimer, url, zone, rounds, processes) as (start, answers),
-        tempfile.TemporaryDirectory() as directory,
-    ):
-        async with _client(url) as client, SqliteCredits(Path(directory, "ledger.db")) as credit:
+    with tempfile.TemporaryDirectory() as directory:
+        ledger = Path(directory, "ledger.db")
+        async with _client(url) as client, SqliteCredits(ledger) as credit:
             await credit.top_up("funds", account=CREATOR.agent_id, amount=rounds * PRICE)
             operations = _operations(client, zone, credit, rounds)
-            return [
-                await _one(operations, each, rounds, processes, start, answers)
-                for each in range(rounds)
-            ]
+            claimer = partial(_claimer, ledger)
+            with _running(claimer, url, zone, rounds, processes) as (start, answers):
+                return [
+                    await _one(operations, each, rounds, processes, start, answers)
+                    for each in range(rounds)
+                ]
 
 
 @contextmanager

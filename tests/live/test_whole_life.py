@@ -24,6 +24,8 @@ from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations.escrow import record_payee
+from nexus_bounty.operations.services import known_bounty
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
@@ -62,7 +64,9 @@ async def live(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     ):
         commit = server.commit(client)
         await ledger.top_up("founding", account="alice", amount=1000)
-        work = MemoryContributionStore([Contribution(cid="cid-1", tags=["ok"])])
+        work = MemoryContributionStore(
+            [Contribution(cid=f"cid-{number}", tags=["ok"]) for number in range(10)]
+        )
         operations = BountyOperations(
             NexusBountyStore(client, commit=commit),
             credits=ledger,
@@ -94,7 +98,7 @@ async def test_every_lost_answer_is_resolved(live: Live) -> None:
         live.line.lose_next(*steps)
         await live.operations.claim(bounty.bounty_id, BOB)
         live.line.lose_next(*steps)
-        result = await live.operations.settle(bounty.bounty_id, "cid-1")
+        result = await live.operations.settle(bounty.bounty_id, f"cid-{number}")
         assert result.bounty.status is BountyStatus.SETTLED
     assert await live.money() == (1000 - 70, 0, 70)
 
@@ -119,7 +123,9 @@ async def test_the_reconciler_ends_what_a_dead_process_left(live: Live) -> None:
     operations = live.operations
     bounty_id = (await operations.create(make_bounty(creator=ALICE, amount=50))).bounty.bounty_id
     await operations.claim(bounty_id, BOB)
-    await operations.services.store.begin_settlement(bounty_id, "cid-1")
+    services = operations.services
+    await record_payee(services, await known_bounty(services, bounty_id), "cid-1", "pivot")
+    await services.store.begin_settlement(bounty_id, "cid-1", idempotency_key="pivot")
     draft = make_bounty(bounty_id="stuck", creator=ALICE, status=BountyStatus.DRAFT)
     await operations.services.store.create_bounty(
         msgspec.structs.replace(draft, deadline=utc_now() + timedelta(days=1))
