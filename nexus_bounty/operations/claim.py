@@ -22,6 +22,7 @@ from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Plan,
     Services,
+    accepted_until,
     before_commit,
     check_payee,
     committed,
@@ -92,7 +93,7 @@ def _within_deadline(services: Services, bounty: Bounty, lease: timedelta) -> ti
     """The lease, cut at the end of the time in which the bounty can be worked on."""
     if services.lease_beyond_deadline:
         return lease
-    left = bounty.deadline + services.acceptance - services.clock()
+    left = accepted_until(services, bounty) - services.clock()
     return min(lease, left) if left > timedelta(0) else lease  # past it, the claim is refused
 
 
@@ -328,8 +329,9 @@ async def release(
         if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
             async with owing(services, RELEASE_LEASE, owed):
                 await _end_lease_of(services, before, agent)
-            async with owing(services, FORGET_PAYEE, owed):
-                await forget_payee(services, bounty)
+            if STATUSES[bounty.status].claimer is Claimer.NONE:  # nor moved on otherwise
+                async with owing(services, FORGET_PAYEE, owed):
+                    await forget_payee(services, bounty)
     return OperationResult(
         operation="release",
         idempotency_key=key,

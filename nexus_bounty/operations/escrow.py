@@ -139,8 +139,9 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
     """
     if bounty.reservation_id is None or bounty.claimed_by is None:
         return
+    wanted = Assignment(payee=bounty.claimed_by.agent_id, work=work, key=pivot)
     try:
-        await _recorded(services, bounty, work, pivot)
+        await _recorded(services, bounty, wanted)
     except CommitUnknownError as error:  # what is on record without its pivot is displaced later
         raise PreCommitError(
             f"it was not settled, since the ledger did not confirm whom to pay: {error.message}",
@@ -148,10 +149,7 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
         ) from error
 
 
-async def _recorded(services: Services, bounty: Bounty, work: str, pivot: str) -> None:
-    if bounty.claimed_by is None:
-        raise AssertionError("nobody has claimed it")
-    wanted = Assignment(payee=bounty.claimed_by.agent_id, work=work, key=pivot)
+async def _recorded(services: Services, bounty: Bounty, wanted: Assignment) -> None:
     replacing: str | None = None
     for _ in range(TIMES_TO_DISPLACE):
         try:
@@ -207,19 +205,19 @@ async def _rule_out(services: Services, bounty: Bounty, other: AssignedError) ->
         ) from other
 
 
-async def forget_payee(services: Services, bounty: Bounty, pivot: str | None = None) -> None:
-    """Take back what a settlement wrote down that provably never will commit.
+async def forget_payee(services: Services, bounty: Bounty) -> None:
+    """Take back what a settlement wrote down of a claim that has been given back since.
 
-    Without `pivot`, whatever is written down: the claim it was for has been given back since.
+    By the time it is seen another settlement may have been begun, for whoever claimed next: one
+    that has committed stays on record, and one that has not is made never to commit.
     """
-    if bounty.reservation_id is None:
+    found = await reservation_of(services, bounty)
+    if found is None or found.assignment is None:
         return
-    if pivot is None:
-        found = await reservation_of(services, bounty)
-        if found is None or found.assignment is None:
-            return
-        pivot = found.assignment.key
-    await services.credits.unassign(bounty.reservation_id, pivot)
+    begun = found.assignment.key
+    became = await services.store.resolve_operation(bounty.bounty_id, begun)
+    if became.outcome is not Outcome.COMMITTED:
+        await services.credits.unassign(found.reservation_id, begun)
 
 
 async def pay(services: Services, bounty: Bounty) -> Reservation | None:
@@ -236,7 +234,7 @@ async def pay(services: Services, bounty: Bounty) -> Reservation | None:
     if payee is None or bounty.fulfilled_by_cid is None:
         raise PaymentError(f"bounty {bounty.bounty_id!r} does not say who is to be paid for what")
     terms = await _terms_on_record(services, bounty)
-    return await asked_until_told(
+    reservation = await asked_until_told(
         services,
         lambda: services.credits.capture(
             reservation_id,
@@ -245,6 +243,9 @@ async def pay(services: Services, bounty: Bounty) -> Reservation | None:
             held_for=terms,
         ),
     )
+    if reservation.status is not ReservationStatus.CAPTURED:
+        raise PaymentError(f"the reservation {reservation_id!r} is {reservation.status.value}")
+    return reservation
 
 
 async def give_back(services: Services, bounty: Bounty) -> Reservation | None:

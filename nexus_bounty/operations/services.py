@@ -125,8 +125,12 @@ def ends_at(services: Services, bounty: Bounty) -> datetime:
     The one follows from the other, so that it does not matter whether a sweep came first.
     """
     at_work = STATUSES[bounty.status].claimer is Claimer.AT_WORK
-    extra = services.acceptance if at_work else timedelta(0)
-    return bounty.deadline + min(extra, _LATEST - bounty.deadline)
+    return accepted_until(services, bounty) if at_work else bounty.deadline
+
+
+def accepted_until(services: Services, bounty: Bounty) -> datetime:
+    """Until when the work of whoever claims a bounty can be accepted."""
+    return bounty.deadline + min(services.acceptance, _LATEST - bounty.deadline)
 
 
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)

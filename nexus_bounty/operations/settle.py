@@ -70,19 +70,22 @@ async def settle(
     key = services.key(idempotency_key)
     async with operation(services, SETTLE, bounty_id, key, {"cid": contribution_cid}):
         owed: list[str] = []
-        bounty = await _examined(services, bounty_id, contribution_cid)
-        check_actor(actor, "settle", bounty.creator.agent_id, bounty_id)
+        remembered = await remembered_bounty(services, bounty_id)
+        if remembered is not None:
+            check_actor(actor, "settle", remembered.creator.agent_id, bounty_id)
+        bounty = await _examined(services, remembered, bounty_id, contribution_cid)
         bounty = await _decided(services, bounty, contribution_cid, key, owed)
         return await finish(services, bounty, key, owed)
 
 
-async def _examined(services: Services, bounty_id: str, cid: str) -> Bounty:
+async def _examined(
+    services: Services, remembered: Bounty | None, bounty_id: str, cid: str
+) -> Bounty:
     """The bounty, whose claimer's work was looked at, as it is remembered if that is enough.
 
     Raises:
         PreCommitError: It is not to be settled with that work.
     """
-    remembered = await remembered_bounty(services, bounty_id)
     try:
         return await _fulfilled(services, remembered, bounty_id, cid)
     except (CriteriaNotMetError, BountyStateError):

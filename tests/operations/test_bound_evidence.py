@@ -171,7 +171,7 @@ async def test_a_settlement_under_way_pays_whom_the_ledger_has_on_record(
     assert await money(world) == UNTOUCHED
 
 
-async def _only_the_pivot(process: Process) -> None:
+async def _only_the_pivot(process: Process, cid: str = CID) -> None:
     services = process.operations.services
     ledger = services.credits
 
@@ -179,7 +179,7 @@ async def _only_the_pivot(process: Process) -> None:
         raise PaymentError("the ledger is closed for today")
 
     capture, ledger.capture = ledger.capture, down  # type: ignore[method-assign]
-    await refusal(process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY))
+    await refusal(process.operations.settle(BOUNTY_ID, cid, idempotency_key=KEY))
     ledger.capture = capture  # type: ignore[method-assign]
 
 
@@ -491,3 +491,61 @@ async def test_a_ledger_that_does_not_record_the_payee_leaves_the_bounty_as_it_w
     assert (document(world.mock) or {})["status"] == "claimed"
     async with world.process(seed=4) as process:
         assert (await process.operations.settle(BOUNTY_ID, CID)).credits_with == "bob"
+
+
+@virtual
+async def test_a_repeated_release_leaves_the_settlement_of_the_next_claimer_on_record() -> None:
+    """Carol's is past its pivot and not paid yet; Bob only asks what became of his release."""
+    world = await a_world()
+    world.contributions = type(world.contributions)([WORK, THEIRS])
+    async with world.process() as process:
+        await claimed(process.operations)
+        await process.operations.release(BOUNTY_ID, BOB, idempotency_key="bobs")
+        await process.operations.claim(BOUNTY_ID, CAROL)
+        await _only_the_pivot(process, THEIRS.cid)
+    async with world.process(seed=3) as process:
+        again = await process.operations.release(BOUNTY_ID, BOB, idempotency_key="bobs")
+        assert again.bounty.claimed_by == CAROL
+    report = await reconciled(world)
+    assert not report.left
+    assert (await world.ledger.balance("carol")).available == PRICE
+
+
+@virtual
+async def test_a_release_that_is_overtaken_by_a_settlement_leaves_it_on_record() -> None:
+    """It is claimed and settled anew between the release and what is tidied up after it."""
+    world = await a_world()
+    world.contributions = type(world.contributions)([WORK, THEIRS])
+    async with world.process() as process, world.process(seed=3) as other:
+        await claimed(process.operations)
+        ledger: Any = process.operations.services.credits
+        look = ledger.get_reservation
+
+        async def after_the_pivot(reservation_id: str) -> Any:
+            ledger.get_reservation = look
+            await other.operations.claim(BOUNTY_ID, CAROL)
+            await _only_the_pivot(other, THEIRS.cid)
+            return await look(reservation_id)
+
+        ledger.get_reservation = after_the_pivot
+        await process.operations.release(BOUNTY_ID, BOB)
+    report = await reconciled(world)
+    assert not report.left
+    assert (await world.ledger.balance("carol")).available == PRICE
+
+
+@virtual
+async def test_a_payment_that_the_ledger_only_says_it_made_is_not_settled() -> None:
+    """Its answer is of a reservation that is still held."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        ledger: Any = process.operations.services.credits
+
+        async def only_said(reservation_id: str, **_: Any) -> Any:
+            return await ledger.get_reservation(reservation_id)
+
+        ledger.capture = only_said
+        error = await refusal(process.operations.settle(BOUNTY_ID, CID))
+    assert error.outcome == "post_commit"
+    assert (document(world.mock) or {})["status"] == "pending_settlement"

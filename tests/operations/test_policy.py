@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -149,3 +149,16 @@ async def test_accepting_late_does_not_depend_on_whether_a_sweep_came_first(
             await outcome(operations.expire(BOUNTY_ID))
     status = (document(world.mock) or {})["status"]
     assert status == (BountyStatus.SETTLED if in_time else BountyStatus.EXPIRED)
+
+
+@virtual
+async def test_a_deadline_at_the_end_of_time_leaves_room_for_a_lease() -> None:
+    """However long after it work could be accepted."""
+    world = await a_world()
+    async with world.process() as process:
+        operations = with_settings(process, acceptance=timedelta(days=400))
+        await operations.create(a_bounty(datetime.max.replace(tzinfo=UTC)))
+        taken = await operations.claim(BOUNTY_ID, BOB, lease=HOUR)
+        assert taken.claim is not None
+        assert (await operations.renew(BOUNTY_ID, BOB, lease=HOUR)).claim is not None
+        assert await outcome(operations.settle(BOUNTY_ID, CID)) == "committed"
