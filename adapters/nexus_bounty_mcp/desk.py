@@ -17,7 +17,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.operations import BountyOperations, OperationResult
-from nexus_bounty.outcomes import Outcome, OutcomeError
+from nexus_bounty.outcomes import NotAllowedError, Outcome, OutcomeError
 from nexus_bounty.works import Work
 from nexus_bounty_mcp import answers
 from nexus_bounty_mcp.answers import OutcomeReport
@@ -149,17 +149,21 @@ class Desk:
         """Pay the worker of a bounty of the caller's."""
 
         async def act(key: str) -> OperationResult:
-            return await self.operations.settle(bounty_id, cid, idempotency_key=key)
+            return await self.operations.settle(
+                bounty_id, cid, actor=call.agent.agent_id, idempotency_key=key
+            )
 
-        return await self._as_creator(call, bounty_id, act)
+        return await self._do(call, act)
 
     async def cancel(self, call: Call, bounty_id: str) -> OutcomeReport:
         """Take a bounty of the caller's back."""
 
         async def act(key: str) -> OperationResult:
-            return await self.operations.cancel(bounty_id, idempotency_key=key)
+            return await self.operations.cancel(
+                bounty_id, actor=call.agent.agent_id, idempotency_key=key
+            )
 
-        return await self._as_creator(call, bounty_id, act)
+        return await self._do(call, act)
 
     async def read(self, reading: Awaitable[Any]) -> Any:
         """What a read finds.
@@ -171,22 +175,6 @@ class Desk:
             return await reading
         except (NexusError, UnreadableDocumentError, OutcomeError) as error:
             raise ToolError(f"{error} Nothing was changed; try again.") from error
-
-    async def _as_creator(self, call: Call, bounty_id: str, act: Act) -> OutcomeReport:
-        """Do what only the creator may."""
-        try:
-            bounty = await self.operations.services.store.get_bounty(bounty_id)
-        except OutcomeError as error:
-            return answers.not_committed(call.operation, None, error)
-        except Exception as error:  # noqa: BLE001 - an earlier call may have done it all the same
-            return answers.lost(call.operation, None, error)
-        if bounty is not None and bounty.creator.agent_id != call.agent.agent_id:
-            return answers.refused(
-                call.operation,
-                f"The bounty {bounty_id} is not yours: {bounty.creator.agent_id} created it.",
-                "Ask its creator.",
-            )
-        return await self._do(call, act)
 
     async def _do(self, call: Call, act: Act, is_undone: IsUndone | None = None) -> OutcomeReport:
         """Do it once, however often it is called.
@@ -203,6 +191,10 @@ class Desk:
     async def _with(self, call: Call, act: Act, key: str) -> OutcomeReport:
         try:
             report = answers.committed(await act(key))
+        except NotAllowedError as error:
+            self._ended(call, error.outcome)
+            whom = " or ".join(error.allowed)
+            return answers.refused(call.operation, f"{error.message}.", f"Ask {whom}.")
         except OutcomeError as error:
             self._ended(call, error.outcome)
             return answers.not_committed(call.operation, key, error)
