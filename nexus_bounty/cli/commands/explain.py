@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
@@ -14,18 +13,14 @@ from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id, derived_key
-from nexus_bounty.models import Bounty, Claim
-from nexus_bounty.operations.services import target_of
+from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import (
     Explanation,
     StepFound,
-    judged,
     operation_of,
-    steps_found,
 )
 from nexus_bounty.outcomes import Outcome
-from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.validation import check_key
 
 PLACE = ("When something went wrong", 3)
@@ -42,28 +37,6 @@ _STYLES = {
 
 
 _DEFINITE: Final = (Outcome.COMMITTED, Outcome.PRE_COMMIT)
-
-
-@dataclass
-class Clues:
-    """What was left elsewhere under ids that follow from the key."""
-
-    claim: Claim | None
-    reservation: Reservation | None
-
-    @property
-    def bounty_id(self) -> str | None:
-        """The bounty that they are about."""
-        if self.claim is not None:
-            return self.claim.target_ref.removeprefix(target_of(""))
-        return referred_to(self.reservation.reference)[1] or None if self.reservation else None
-
-    @property
-    def operation(self) -> OperationKind | None:
-        """What the key was used for."""
-        if self.claim is not None:
-            return OperationKind.CLAIM
-        return OperationKind.CREATE if self.reservation is not None else None
 
 
 async def explain(
@@ -91,35 +64,32 @@ async def explain(
     """Say what became of an operation and how that is known; only --resolve changes anything."""
     key = operation_key(key)
     check_key(key)
-    clues = Clues(
-        await session.claims.get(derived_id("claim", key)),
-        await session.credits.get_reservation(derived_id("reservation", key)),
-    )
-    journal = session.operations().services.journal
+    services = session.operations().services
     session.changes = False
-    entry = await journal.find_operation(session.store.zone_id, key)
-    where = bounty_id or (entry.bounty_id if entry else await _find(session, key, clues))
-    if operation is None and entry is not None:
-        operation = OperationKind(entry.kind)
+    clues = await clues_to(services, key)
+    where = bounty_id or await _find(session, key, clues)
+    operation = operation or clues.operation
     if resolve:
         session.changes = True
-        operation = operation or await _guess(session, key, where, clues)
+        operation = operation or await _guess(session, key, where)
         if operation is OperationKind.CREATE:
             where = where or derived_id("bounty", key)
         await _resolve(session, key, where, operation)
-    explanation = await _explained(session, key, where, operation or clues.operation, clues)
-    if resolve and entry is not None and explanation.outcome in _DEFINITE:
-        await journal.end_operation(entry.zone_id, key, explanation.outcome, "found out by explain")
+    explanation = await explanation_of(services, key, where, operation, clues)
+    if resolve and clues.entry is not None and explanation.outcome in _DEFINITE:
+        await services.journal.end_operation(
+            clues.entry.zone_id, key, explanation.outcome, "found out by explain"
+        )
     return Reply(explanation, _told(explanation))
 
 
 async def _find(session: Session, key: str, clues: Clues) -> str | None:
-    """The bounty that the key was used on: by its id, by what else is there, or by looking."""
+    """The bounty that the key was used on: by what is known, by its id, or by looking."""
+    if clues.bounty_id is not None:
+        return clues.bounty_id
     derived = derived_id("bounty", key)
     if await session.store.get_history(derived):
         return derived
-    if clues.bounty_id is not None:
-        return clues.bounty_id
     with progress("Looking through the histories") as step:
         async for bounty in session.store.walk_bounties():
             step()
@@ -128,11 +98,8 @@ async def _find(session: Session, key: str, clues: Clues) -> str | None:
     return None
 
 
-async def _guess(
-    session: Session, key: str, where: str | None, clues: Clues
-) -> OperationKind | None:
-    found = traces(key, await session.store.get_history(where)) if where else []
-    return operation_of(found) or clues.operation
+async def _guess(session: Session, key: str, where: str | None) -> OperationKind | None:
+    return operation_of(traces(key, await session.store.get_history(where))) if where else None
 
 
 async def _resolve(
@@ -159,44 +126,6 @@ async def _resolve(
             outcome = resolved.outcome
         if outcome is not Outcome.COMMITTED:
             return
-
-
-async def _explained(
-    session: Session,
-    key: str,
-    where: str | None,
-    operation: OperationKind | None,
-    clues: Clues,
-) -> Explanation:
-    history = await session.store.get_history(where) if where else ()
-    bounty = await session.store.get_bounty(where) if where else None
-    found = traces(key, history)
-    operation = operation_of(found) or operation
-    outcome, summary = judged(operation, found, history)
-    return Explanation(
-        key=key,
-        outcome=outcome,
-        summary=summary,
-        operation=operation.value if operation else None,
-        bounty_id=where,
-        bounty_status=bounty.status.value if bounty else None,
-        steps=steps_found(key, operation, found),
-        claim=clues.claim,
-        reservation=clues.reservation or await _reservation(session, key, where, bounty),
-    )
-
-
-async def _reservation(
-    session: Session, key: str, where: str | None, bounty: Bounty | None
-) -> Reservation | None:
-    """The escrow of the bounty, or of the create with this key that never came to be."""
-    ids = [bounty.reservation_id] if bounty and bounty.reservation_id else []
-    if where is not None:
-        ids.append(derived_id("reservation", derived_key(key, where)))
-    for each in ids:
-        if found := await session.credits.get_reservation(each):
-            return found
-    return None
 
 
 def _told(explanation: Explanation) -> RenderableType:

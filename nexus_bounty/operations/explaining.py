@@ -1,0 +1,94 @@
+"""What became of an operation: found by its key in the journal, the histories and what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nexus_bounty.idempotency import derived_id, derived_key
+from nexus_bounty.models import Bounty, Claim
+from nexus_bounty.operations.services import Services, target_of
+from nexus_bounty.operations.steps import OperationKind, traces
+from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
+from nexus_bounty.ports import JournaledOperation, Reservation
+
+
+@dataclass(frozen=True)
+class Clues:
+    """What is known of a key before any history is read.
+
+    Attributes:
+        entry: What the journal has of it.
+        claim: The claim that was to be made with it.
+    """
+
+    entry: JournaledOperation | None
+    claim: Claim | None
+
+    @property
+    def bounty_id(self) -> str | None:
+        """The bounty that the key was used on."""
+        if self.entry is not None:
+            return self.entry.bounty_id
+        return self.claim.target_ref.removeprefix(target_of("")) if self.claim else None
+
+    @property
+    def operation(self) -> OperationKind | None:
+        """What it was used for."""
+        if self.entry is not None:
+            return OperationKind(self.entry.kind)
+        return OperationKind.CLAIM if self.claim else None
+
+
+async def clues_to(services: Services, key: str) -> Clues:
+    """What is found by the key alone.
+
+    Raises:
+        NexusError: The claim could not be read.
+        CommitUnknownError: The journal could not be read.
+    """
+    return Clues(
+        entry=await services.journal.find_operation(services.store.zone_id, key),
+        claim=await services.claims.get(derived_id("claim", key)),
+    )
+
+
+async def explanation_of(
+    services: Services, key: str, where: str | None, operation: OperationKind | None, clues: Clues
+) -> Explanation:
+    """What became of the operation with `key` on the bounty `where`.
+
+    `operation` is what it was used for where the history does not tell.
+
+    Raises:
+        NexusError: The bounty could not be read.
+        CommitUnknownError: The ledger could not be read.
+    """
+    history = await services.store.get_history(where) if where else ()
+    bounty = await services.store.get_bounty(where) if where else None
+    found = traces(key, history)
+    operation = operation_of(found) or operation
+    outcome, summary = judged(operation, found, history)
+    return Explanation(
+        key=key,
+        outcome=outcome,
+        summary=summary,
+        operation=operation.value if operation else None,
+        bounty_id=where,
+        bounty_status=bounty.status.value if bounty else None,
+        steps=steps_found(key, operation, found),
+        claim=clues.claim,
+        reservation=await _reservation(services, key, where, bounty),
+    )
+
+
+async def _reservation(
+    services: Services, key: str, where: str | None, bounty: Bounty | None
+) -> Reservation | None:
+    """The escrow of the bounty, or of the create with this key that never came to be."""
+    ids = [bounty.reservation_id] if bounty and bounty.reservation_id else []
+    if where is not None:
+        ids.append(derived_id("reservation", derived_key(key, where)))
+    for each in ids:
+        if found := await services.credits.get_reservation(each):
+            return found
+    return None
