@@ -92,3 +92,8 @@ def test_the_demo_needs_neither_tests_nor_peers() -> None:
     needed = [each for extra in WANTED[".demo"].split(",") for each in EXTRAS[extra]]
     names = {re.split(r"[>=]", each)[0] for each in needed}
     assert names == {"rich", "typer", "starlette", "uvicorn"}
+
+
+def test_what_the_tests_run_comes_with_what_make_test_installs() -> None:
+    """The sync faces are generated anew, and formatted, in a set-up that checks nothing else."""
+    assert "ruff" in {re.split(r"[<>=\[;]", each)[0].strip() for each in EXTRAS["test"]}
