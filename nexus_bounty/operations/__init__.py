@@ -86,6 +86,7 @@ class BountyOperations:
             credits=ledger,
             claims=cleaning_up(claims, later=True),
             contributions=contributions,
+            journal=journal_of(ledger, clock),
             lease=lease,
             allow_self_claims=allow_self_claims,
             allow_shared_work=allow_shared_work,
@@ -96,7 +97,6 @@ class BountyOperations:
             clock=clock,
             random=random or SystemRandom(),  # which a forked process does not share
             observers=given(observers),
-            given_journal=journal_of(ledger, clock),
         )
 
     async def create(

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
@@ -20,7 +19,7 @@ from nexus_bounty.idempotency import derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
-from nexus_bounty.operations.journal import journal_of, journaled
+from nexus_bounty.operations.journal import journaled
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
@@ -64,6 +63,7 @@ class Services:
         credits: Where the money is.
         claims: Where leases are.
         contributions: Where delivered work is looked up.
+        journal: Where operations are written down: the ledger's own journal, if it keeps one.
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
@@ -76,13 +76,13 @@ class Services:
         observers: Told of every operation.
         attempts: The operations that have happened, or may have, as far as this process knows.
         locks: Let operations with one key wait for each other.
-        given_journal: Where operations are written down; that of `credits` unless given.
     """
 
     store: BountyStore
     credits: CreditsService
     claims: ClaimStore
     contributions: ContributionStore
+    journal: OperationJournal
     lease: timedelta = timedelta(minutes=30)
     allow_self_claims: bool = False
     allow_shared_work: bool = False
@@ -95,12 +95,6 @@ class Services:
     observers: Observers = ()
     attempts: BoundedSet = field(default_factory=BoundedSet)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
-    given_journal: OperationJournal | None = None
-
-    @cached_property
-    def journal(self) -> OperationJournal:
-        """Where operations are written down: the ledger's own journal, if it keeps one."""
-        return self.given_journal or journal_of(self.credits, self.clock)
 
     @property
     def retries(self) -> RetryPolicy:
