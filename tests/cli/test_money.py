@@ -16,6 +16,8 @@ def test_what_is_in_doubt_is_listed_until_it_is_resolved(
     shell: Shell, life: Life, mock: MockNexus
 ) -> None:
     """With its key and why; `explain` needs no search, and closes it."""
+    shell.setenv("NEXUS_OPERATION_TIMEOUT", "4")
+    shell.setenv("NEXUS_REQUEST_TIMEOUT", "1")
     bounty_id = life.post()
     assert "Nothing is in doubt" in shell("doubts").said
     write = RequestMatch(method="write", path=f"*/bounties/{bounty_id}.json")

@@ -42,6 +42,7 @@ from tests.support.world import (
     a_bounty,
     a_world,
     document,
+    with_other,
 )
 
 ZONE = ZonePaths("default")
@@ -258,19 +259,6 @@ async def test_one_contribution_pays_one_bounty() -> None:
         services = with_other(operations, allow_shared_work=True)
         await services.settle("b-2", CID)
     assert (await world.ledger.balance("bob")).available == 2 * PRICE
-
-
-def with_other(operations: BountyOperations, **options: Any) -> BountyOperations:
-    """The same services with other settings."""
-    services = operations.services
-    return BountyOperations(
-        services.store,
-        credits=options.pop("credits", services.credits),
-        claims=services.claims,
-        contributions=services.contributions,
-        clock=wall_clock,
-        **options,
-    )
 
 
 Act = Callable[[BountyOperations], Awaitable[object]]

@@ -8,13 +8,22 @@ from typing import Any
 
 from nexus_bounty import BountyStateError
 from nexus_bounty.idempotency import derived_id
-from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import ClaimConflictError, ClaimStateError
 from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.lives import KEY, claimed, outcome, posted, refusal
 from tests.support.virtual import virtual
-from tests.support.world import ALICE, BOB, BOUNTY_ID, CAROL, CID, FUNDS, a_world, broken_invariants
+from tests.support.world import (
+    ALICE,
+    BOB,
+    BOUNTY_ID,
+    CAROL,
+    CID,
+    FUNDS,
+    a_world,
+    broken_invariants,
+    with_other,
+)
 
 
 @virtual
@@ -49,15 +58,7 @@ async def test_creators_may_claim_their_own_bounties_where_that_is_allowed() -> 
     world = await a_world()
     async with world.process() as process:
         await posted(process.operations)
-        services = process.operations.services
-        allowed = BountyOperations(
-            services.store,
-            credits=services.credits,
-            claims=services.claims,
-            contributions=services.contributions,
-            allow_self_claims=True,
-            clock=services.clock,
-        )
+        allowed = with_other(process.operations, allow_self_claims=True)
         assert (await allowed.claim(BOUNTY_ID, ALICE)).bounty.claimed_by == ALICE
         assert (await allowed.settle(BOUNTY_ID, CID)).credits_with == "alice"
     assert (await world.ledger.balance("alice")).available == FUNDS

@@ -18,7 +18,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
-from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
+from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.lives import claimed, outcome, posted, refusal
 from tests.support.virtual import virtual
 from tests.support.world import (
@@ -26,11 +26,11 @@ from tests.support.world import (
     BOUNTY_ID,
     CAROL,
     CID,
-    Process,
     a_bounty,
     a_world,
     broken_invariants,
     document,
+    with_other,
 )
 
 HOUR = timedelta(hours=1)
@@ -63,18 +63,6 @@ async def test_a_stranger_is_refused_before_anything_is_written(name: str) -> No
         assert await outcome(act(process.operations, allowed)) == "committed"
 
 
-def with_settings(process: Process, **settings: Any) -> BountyOperations:
-    services = process.operations.services
-    return BountyOperations(
-        services.store,
-        credits=services.credits,
-        claims=services.claims,
-        contributions=services.contributions,
-        clock=wall_clock,
-        **settings,
-    )
-
-
 @virtual
 async def test_a_lease_longer_than_the_longest_is_refused() -> None:
     """For claims and renewals; a thousand years are not granted."""
@@ -95,7 +83,7 @@ async def test_a_lease_ends_with_its_bounty_unless_it_may_last_longer(beyond: bo
     """Claims and renewals are cut at the deadline."""
     world = await a_world()
     async with world.process() as process:
-        operations = with_settings(process, lease_beyond_deadline=beyond)
+        operations = with_other(process.operations, lease_beyond_deadline=beyond)
         await operations.create(a_bounty(EPOCH + HOUR))
         taken = await operations.claim(BOUNTY_ID, BOB, lease=5 * HOUR)
         renewed = await operations.renew(BOUNTY_ID, BOB, lease=6 * HOUR)
@@ -136,7 +124,7 @@ async def test_accepting_late_does_not_depend_on_whether_a_sweep_came_first(
     """Work can be accepted until the deadline and so long after it, and not a moment longer."""
     world = await a_world()
     async with world.process() as process:
-        operations = with_settings(process, acceptance=acceptance, longest_lease=9 * HOUR)
+        operations = with_other(process.operations, acceptance=acceptance, longest_lease=9 * HOUR)
         await operations.create(a_bounty(EPOCH + HOUR))
         await operations.claim(BOUNTY_ID, BOB, lease=9 * HOUR)
         await asyncio.sleep((HOUR + late).total_seconds())
@@ -156,7 +144,7 @@ async def test_a_deadline_at_the_end_of_time_leaves_room_for_a_lease() -> None:
     """However long after it work could be accepted."""
     world = await a_world()
     async with world.process() as process:
-        operations = with_settings(process, acceptance=timedelta(days=400))
+        operations = with_other(process.operations, acceptance=timedelta(days=400))
         await operations.create(a_bounty(datetime.max.replace(tzinfo=UTC)))
         taken = await operations.claim(BOUNTY_ID, BOB, lease=HOUR)
         assert taken.claim is not None

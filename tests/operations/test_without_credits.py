@@ -24,7 +24,7 @@ from nexus_bounty.mock import ALL_FAULTS, Fault, RequestMatch
 from nexus_bounty.operations.without_credits import WithoutCredits
 from nexus_bounty.ports import CreditsService
 from nexus_bounty.reconcile import Reconciler
-from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
+from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.lives import claimed, outcome, posted, refusal
 from tests.support.virtual import virtual
 from tests.support.world import (
@@ -36,6 +36,7 @@ from tests.support.world import (
     a_bounty,
     a_world,
     document,
+    with_other,
 )
 
 
@@ -43,16 +44,8 @@ from tests.support.world import (
 async def without_credits(world: World, **options: Any) -> AsyncIterator[BountyOperations]:
     """A process without a ledger."""
     async with world.process() as process:
-        services = process.operations.services
-        yield BountyOperations(
-            services.store,
-            credits=None,
-            claims=services.claims,
-            contributions=services.contributions,
-            clock=wall_clock,
-            random=services.random,
-            **options,
-        )
+        random = process.operations.services.random
+        yield with_other(process.operations, credits=None, random=random, **options)
 
 
 def status(world: World) -> str | None:
@@ -197,15 +190,7 @@ async def test_equal_offers_without_keys_are_one_where_that_is_wished() -> None:
     """Whenever they are due; another creator, amount or text makes another, and so does a key."""
     world = await a_world()
     async with world.process() as process:
-        services = process.operations.services
-        operations = BountyOperations(
-            services.store,
-            credits=services.credits,
-            claims=services.claims,
-            contributions=services.contributions,
-            clock=wall_clock,
-            same_content_once=True,
-        )
+        operations = with_other(process.operations, same_content_once=True)
         offer = msgspec.structs.replace(a_bounty(), bounty_id=FROM_IDEMPOTENCY_KEY)
         first = await operations.create(offer)
         later = EPOCH + timedelta(days=9)

@@ -26,6 +26,7 @@ from tests.support.world import (
     World,
     a_world,
     document,
+    with_other,
 )
 
 HOUR = timedelta(hours=1)
@@ -46,14 +47,7 @@ async def reconciled(process: Process, operations: BountyOperations | None = Non
 
 def elsewhere(process: Process) -> BountyOperations:
     """The same operations, their leases in this process."""
-    services = process.operations.services
-    return BountyOperations(
-        services.store,
-        credits=services.credits,
-        claims=MemoryClaimStore(clock=wall_clock),
-        contributions=services.contributions,
-        clock=wall_clock,
-    )
+    return with_other(process.operations, claims=MemoryClaimStore(clock=wall_clock))
 
 
 @virtual

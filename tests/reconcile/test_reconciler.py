@@ -15,11 +15,10 @@ import pytest
 from nexus_bounty import Assignment, BountyStatus
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
-from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Problem, Scope
-from nexus_bounty.testing.virtual_time import EPOCH, wall_clock
+from nexus_bounty.testing.virtual_time import EPOCH
 from tests.reconcile.stranded import STRANDED, Hands, grown_old
 from tests.support.virtual import virtual
 from tests.support.world import (
@@ -31,6 +30,7 @@ from tests.support.world import (
     a_bounty,
     a_world,
     broken_invariants,
+    with_other,
 )
 
 MINUTE = timedelta(minutes=1)
@@ -109,14 +109,7 @@ async def test_a_ledger_that_cannot_be_reached_stops_no_sweep_that_does_not_need
             raise ConnectionError("the ledger is closed")
 
     async with world.process() as process:
-        services = process.operations.services
-        operations = BountyOperations(
-            services.store,
-            credits=Closed(),  # type: ignore[arg-type]
-            claims=services.claims,
-            contributions=services.contributions,
-            clock=wall_clock,
-        )
+        operations = with_other(process.operations, credits=Closed())
         report = await Reconciler(operations, grace=GRACE).run_once()
     assert [each.sweep for each in report.findings if each.repaired] == ["index markers"]
     assert set(report.errors) == {"ConnectionError: the ledger is closed"}

@@ -223,6 +223,18 @@ class Process:
     plan: CrashPlan
 
 
+def with_other(operations: BountyOperations, **options: Any) -> BountyOperations:
+    """Operations on the same systems, but for those that are named, with other settings."""
+    services = operations.services
+    systems: dict[str, Any] = {
+        "credits": services.credits,
+        "claims": services.claims,
+        "contributions": services.contributions,
+        "clock": services.clock,
+    }
+    return BountyOperations(services.store, **(systems | options))
+
+
 def a_bounty(deadline: datetime | None = None) -> Bounty:
     return Bounty(
         bounty_id=BOUNTY_ID,
