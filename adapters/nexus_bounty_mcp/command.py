@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import stat
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.secret_file import read_secrets
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.outcomes import PlainError
@@ -167,17 +166,7 @@ def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
 
 
 def _tokens(file: Path) -> dict[str, str]:
-    try:
-        readable = file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-        content = file.read_bytes()
-    except OSError as error:
-        raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
-    if readable:
-        raise UsageProblem(f"{file} can be read by others: chmod 600 {file}")
-    try:
-        named = msgspec.json.decode(content, type=dict[str, str])
-    except msgspec.DecodeError:  # which might quote a token
-        raise UsageProblem(f'{file} must be JSON, {{"agent": "token", …}}') from None
+    named = read_secrets(file, dict[str, str], '{"agent": "token", …}')
     if not named:
         raise UsageProblem(f"{file} has no tokens")
     return named

@@ -196,23 +196,7 @@ def told(report: ReconcileReport, rest: str = "more") -> RenderableType:
     more = report.found - len(report.findings)
     unnamed = Text(f"… and {more} {rest}") if more else None
     errors = facts(*(("Cut short", error) for error in report.errors))
-    return lines(Text(_heading(report), "bold"), rows, unnamed, errors)
-
-
-def _heading(report: ReconcileReport) -> str:
-    said = [_found(report)] if report.found else []
-    if report.young:
-        said.append(f"{report.young} may still be under way, and left alone until they are older.")
-    if report.errors:
-        said.append("It could not look everywhere.")
-    return " ".join(said) or "All is well."
-
-
-def _found(report: ReconcileReport) -> str:
-    if report.dry_run:
-        return f"{report.found} to repair; nothing was changed."
-    failed = f", {report.failed} of them because a repair failed" if report.failed else ""
-    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left{failed}."
+    return lines(Text(report.summary, "bold"), rows, unnamed, errors)
 
 
 def _finding(finding: Finding) -> Text:
