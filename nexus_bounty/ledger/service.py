@@ -21,6 +21,7 @@ from nexus_bounty.outcomes import (
     InvalidInputError,
     PreCommitError,
 )
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import (
     Assignment,
     Balance,
@@ -28,6 +29,7 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
     Transfer,
+    referred_to,
 )
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import check_amount, check_duration, check_text, check_time
@@ -258,9 +260,11 @@ class LedgerCredits(Transactional[Book]):
         )
 
     async def reservations(
-        self, status: ReservationStatus | None = None
+        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
     ) -> AsyncIterator[Reservation]:
         """Every reservation (in `status`), oldest first, a page at a time.
+
+        Only those for `bounties`, see `referred_to`.
 
         Raises:
             CommitUnknownError: The ledger could not be read.
@@ -271,7 +275,8 @@ class LedgerCredits(Transactional[Book]):
         ):
             for position, reservation in page:
                 after = position
-                yield reservation
+                if bounties.is_everything or referred_to(reservation.reference)[1] in bounties:
+                    yield reservation
 
     async def history(
         self, *, source_id: str | None = None, account: str | None = None

@@ -31,6 +31,8 @@ class OpenOperations:
         """Every operation in doubt; of some the outcome can be told by now."""
         services = scope.services
         async for each in services.journal.open_operations(services.store.zone_id):
+            if each.bounty_id not in scope.partition:
+                continue
             if scope.is_young(each.began_at):
                 yield Problem(each.key, _what(each), touched=each.began_at)
             elif (outcome := await _in_history(services, each)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Annotated
@@ -21,6 +22,7 @@ from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.session import Session
+from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
 from nexus_bounty.registry import open_metrics
@@ -30,6 +32,7 @@ EXAMPLES = (
     "reconcile --dry-run",
     "reconcile",
     "reconcile --watch --every 5m",
+    "reconcile --through bounty-8 --dry-run",
 )
 
 
@@ -64,6 +67,22 @@ async def reconcile(
             help="Leave alone what was touched less than this ago: it may still be running.",
         ),
     ] = "5m",
+    after: Annotated[
+        str,
+        typer.Option(
+            "--after",
+            metavar="ID",
+            help="Look only at bounties with ids after this, and at what belongs to them.",
+        ),
+    ] = "",
+    through: Annotated[
+        str | None,
+        typer.Option(
+            "--through",
+            metavar="ID",
+            help="Look only at bounties with ids up to this; another run may do the rest.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +100,7 @@ async def reconcile(
         session.operations(),
         grace=duration("--grace", grace),
         dry_run=dry_run,
+        partition=Partition(after, through),
         cursor=_cursor(resume) if resume else None,
     )
     pause = duration("--every", every)
@@ -96,7 +116,7 @@ async def reconcile(
                 lambda _finding: step(), on_step=lambda sweep, at: step(f"({sweep} {at})")
             )
     except asyncio.CancelledError:  # Ctrl-C: what was done is done, and need not be done again
-        return _interrupted(reconciler.cursor)
+        return _interrupted(reconciler.cursor, _range_options(after, through))
     return Reply(report, told(report), judged(report))
 
 
@@ -111,10 +131,17 @@ def _cursor(given: str) -> Cursor:
         raise UsageProblem(f"--resume: this is no cursor of an interrupted run: {error}") from error
 
 
-def _interrupted(cursor: Cursor) -> Reply:
+def _range_options(after: str, through: str | None) -> list[str]:
+    return [
+        *(["--after", after] if after else []),
+        *(["--through", through] if through is not None else []),
+    ]
+
+
+def _interrupted(cursor: Cursor, about: Sequence[str]) -> Reply:
     """What Ctrl-C leaves: nothing half-way, and a place to go on from if there is one."""
-    command = ["nexus-bounty", "reconcile", "--resume", msgspec.json.encode(cursor).decode()]
-    following = shlex.join(command if cursor else command[:2])
+    resume = ["--resume", msgspec.json.encode(cursor).decode()] if cursor else []
+    following = shlex.join(["nexus-bounty", "reconcile", *about, *resume])
     said = {"error": "Interrupted", "cursor": cursor, "next": following}
     text = lines(
         Text("Interrupted: nothing is lost by that, and another run does the rest.", "bold yellow"),
