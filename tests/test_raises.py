@@ -36,6 +36,7 @@ QUIET = {
     "run_once": "what it runs into is in its report",
     "run_until_clean": "likewise",
     "run_forever": "likewise",
+    "at_rest": "it waits for a repair, whose error is in the report of its run",
 }
 """Methods that wait and raise nothing, and why."""
 STRATEGIES = ("ConditionalCommit", "RenameCommit", "SingleWriter")

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
-from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.cli.inputs import duration
-from nexus_bounty.cli.secret_file import read_secrets
+from nexus_bounty.cli.exits import ExitCode, UsageProblem
+from nexus_bounty.cli.inputs import duration, private_text
+from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.outcomes import PlainError
 
 if TYPE_CHECKING:
     from nexus_bounty_mcp.callers import Callers
+    from nexus_bounty_mcp.desk import Desk
 
 PLACE = ("To run it", 1)
+OPTIONS = ServiceOptions
 EXAMPLES = (
     "mcp --agent alice",
     "mcp --http --tokens tokens.json --port 2027",
@@ -80,10 +84,12 @@ def mcp(
             help="For how long a call that is repeated with the same arguments is the same one.",
         ),
     ] = "10m",
-) -> None:
+) -> ExitCode:
     """Serve bounties as tools for agents, over the Model Context Protocol.
 
     The agent is the one that is configured, or whose token it is, never one that a call names.
+
+    Exit codes: 0 when it is stopped; 12 if that cut a call short, which the same call finishes.
     """
     callers = _callers(agent, tokens, http=http)
     serving = _serve(
@@ -94,8 +100,9 @@ def mcp(
         grove_names=grove_names,
         window=duration("--window", window),
     )
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serving if http else _until_stopped(serving))
+    with suppress(KeyboardInterrupt):  # where signals cannot be taken
+        return asyncio.run(serving).exit_code
+    return ExitCode.OK
 
 
 async def _serve(
@@ -106,39 +113,34 @@ async def _serve(
     names: tuple[str, ...],
     grove_names: bool,
     window: timedelta,
-) -> None:
+) -> Ending:
+    from nexus_bounty.cli.service.web import serve_until_stopped
     from nexus_bounty_mcp.desk import Desk
     from nexus_bounty_mcp.keys import Keys
-    from nexus_bounty_mcp.server import http_app, make_server, serve_http, serve_stdio
+    from nexus_bounty_mcp.server import http_app, make_server, serve_stdio
 
     session.sends_many = True
     async with session:
         desk = Desk(session.operations(), callers, Keys(window))
         server = make_server(desk, grove_names=grove_names, zone_id=session.client.settings.zone_id)
         if where is None:
-            await serve_stdio(server)
-        else:
-            host, port = where
-            await serve_http(http_app(server, host, *names), host, port)
+            at_rest = partial(_answered, desk)
+            return await until_stopped(serve_stdio(server), at_rest, within=session.stop_within)
+        host, port = where
+        app = http_app(server, host, *names)
+        return await serve_until_stopped(app, host, port, within=session.stop_within)
 
 
-async def _until_stopped(serving: Coroutine[Any, Any, None]) -> None:
-    """Serve until it ends, or SIGTERM or Ctrl-C ends it: everything is closed in either case."""
-    import anyio
+@asynccontextmanager
+async def _answered(desk: Desk) -> AsyncIterator[None]:
+    """Wait for the calls under way, and a moment for their answers to be written by the SDK."""
+    async with desk.steps.at_rest():
+        await asyncio.sleep(_ANSWER_SECONDS)
+        yield
 
-    task = asyncio.ensure_future(serving)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        pass
-    except ExceptionGroup as errors:  # parts of the SDK that were at work for one another
-        broken = anyio.BrokenResourceError, anyio.ClosedResourceError
-        if not task.cancelling() or errors.split(broken)[1]:
-            raise
+
+_ANSWER_SECONDS: Final = 0.2
+"""An answer that is later than that is lost, as it may be anyhow: the same call gets it again."""
 
 
 def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
@@ -166,7 +168,11 @@ def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
 
 
 def _tokens(file: Path) -> dict[str, str]:
-    named = read_secrets(file, dict[str, str], '{"agent": "token", …}')
+    content = private_text(file)
+    try:
+        named = msgspec.json.decode(content, type=dict[str, str])
+    except msgspec.DecodeError:  # which might quote a token
+        raise UsageProblem(f'{file} must be JSON, {{"agent": "token", …}}') from None
     if not named:
         raise UsageProblem(f"{file} has no tokens")
     return named

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
+from nexus_bounty.cli.service.stopping import Steps
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyCriteria, utc_now
@@ -60,12 +61,14 @@ class Desk:
         callers: Who calls.
         keys: The keys of their calls.
         clock: The current time, aware.
+        steps: The calls under way that change something.
     """
 
     operations: BountyOperations
     callers: Callers
     keys: Keys = field(default_factory=Keys)
     clock: Callable[[], datetime] = utc_now
+    steps: Steps = field(default_factory=Steps)
 
     def call(
         self,
@@ -181,12 +184,13 @@ class Desk:
 
         What a repeat finds undone since, such as a claim that was released, is done again.
         """
-        report = await self._with(call, act, self._key(call))
-        bounty = report.bounty
-        undone = bounty is not None and is_undone is not None and is_undone(bounty)
-        if report.outcome == answers.Outcomes.COMMITTED and undone and call.given is None:
-            report = await self._with(call, act, call.owned(self.keys.renew(call.name).key))
-        return report
+        async with self.steps.step():
+            report = await self._with(call, act, self._key(call))
+            bounty = report.bounty
+            undone = bounty is not None and is_undone is not None and is_undone(bounty)
+            if report.outcome == answers.Outcomes.COMMITTED and undone and call.given is None:
+                report = await self._with(call, act, call.owned(self.keys.renew(call.name).key))
+            return report
 
     async def _with(self, call: Call, act: Act, key: str) -> OutcomeReport:
         try:
@@ -220,7 +224,8 @@ class Desk:
         if not isinstance(store, NexusContributionStore):
             raise ToolError("work is not delivered here")
         try:
-            await store.put(work)
+            async with self.steps.step():
+                await store.put(work)
         except OutcomeError as error:
             self._ended(call, error.outcome)
             report = answers.not_committed(call.operation, None, error)
@@ -234,14 +239,15 @@ class Desk:
         """Claim something that is no bounty."""
         key = self._key(call)
         try:
-            claim = await self.operations.services.claims.claim_or_renew(
-                target_ref,
-                call.agent,
-                claim_id=derived_id("claim", key),
-                lease=lease,
-                intent_summary=intent_summary,
-                idempotency_key=key,
-            )
+            async with self.steps.step():
+                claim = await self.operations.services.claims.claim_or_renew(
+                    target_ref,
+                    call.agent,
+                    claim_id=derived_id("claim", key),
+                    lease=lease,
+                    intent_summary=intent_summary,
+                    idempotency_key=key,
+                )
         except OutcomeError as error:
             self._ended(call, error.outcome)
             return answers.not_committed(call.operation, key, error)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
-from types import FrameType
+from io import FileIO
+from threading import Thread
 from typing import Any, Final
 
-import uvicorn
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
@@ -20,14 +21,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import nexus_bounty
+from nexus_bounty.cli.service.health import ALIVE, READY, Health
 from nexus_bounty_mcp.callers import TokenCallers
 from nexus_bounty_mcp.desk import Desk
 from nexus_bounty_mcp.grove import GroveTools
 from nexus_bounty_mcp.tools import BountyTools
 
 PATH: Final = "/mcp"
-GRACE_SECONDS: Final = 10
-READY_SECONDS: Final = 5
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 INSTRUCTIONS: Final = """\
 Bounties pay credits for work. Whoever creates one puts its credits into escrow; one agent claims
@@ -76,23 +76,13 @@ def make_server(
 
 def _add_health(server: MCPServer[Any], desk: Desk) -> None:
     """Say by HTTP whether it is alive, and whether it can work; nobody has to be known for that."""
-    server.custom_route("/healthz", methods=["GET"])(_healthz)
-    server.custom_route("/readyz", methods=["GET"])(partial(_readyz, desk))
+    for path in (ALIVE, READY):
+        server.custom_route(path, methods=["GET"])(partial(_answer, Health(desk.operations)))
 
 
-async def _healthz(_request: Request) -> Response:
-    return JSONResponse({"alive": True})
-
-
-async def _readyz(desk: Desk, _request: Request) -> Response:
-    services = desk.operations.services
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            await services.store.get_bounty("readyz")
-            await services.credits.balance("readyz")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it cannot work now
-        return JSONResponse({"ready": False, "why": type(error).__name__}, 503)
-    return JSONResponse({"ready": True})
+async def _answer(health: Health, request: Request) -> Response:
+    status, document = await health.answer(request.url.path)
+    return JSONResponse(document, status)
 
 
 def _auth(url: str | None) -> AuthSettings:
@@ -124,37 +114,44 @@ def http_app(server: MCPServer[Any], host: str = "127.0.0.1", *names: str) -> St
 
 
 async def serve_stdio(server: MCPServer[Any]) -> None:
-    """Serve one client on stdio, until it closes.
+    """Serve one client on stdio, until it closes or this is cancelled.
 
     Raises:
-        OSError: There is no standard output.
+        OSError: There is no standard input or output.
     """
-    if sys.__stdout__ is None:
-        raise OSError("there is no standard output to answer on")
-    with redirect_stdout(sys.__stdout__):  # whatever a program has put in its place
-        await server.run_stdio_async()
+    if sys.__stdout__ is None or sys.__stdin__ is None:
+        raise OSError("there is no standard input and output to talk on")
+    with _ending_input(sys.__stdin__.fileno()) as end, redirect_stdout(sys.__stdout__):
+        serving = asyncio.ensure_future(server.run_stdio_async())
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            end()
+            await serving
+            raise
 
 
-async def serve_http(app: Starlette, host: str, port: int) -> None:
-    """Serve HTTP until SIGTERM or SIGINT; what is under way is given time to finish first."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    before = {number: signal.signal(number, _ended_by) for number in _ENDING}
-    try:
-        await uvicorn.Server(config).serve()  # raises again what ended it, once it has ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+@contextmanager
+def _ending_input(source: int) -> Iterator[Callable[[], None]]:
+    """Make `sys.stdin` a copy of `source` that can be ended, which it gives the means for.
+
+    The SDK waits for a line in a thread, and does not end before there is one.
+    """
+    read_end, write_end = os.pipe()
+    copy = os.fdopen(write_end, "wb", buffering=0)
+    Thread(target=_copy, args=(source, copy), daemon=True).start()
+    before = sys.stdin
+    with os.fdopen(read_end, encoding="utf-8") as read:
+        sys.stdin = read
+        try:
+            yield copy.close
+        finally:
+            copy.close()
+            sys.stdin = before
 
 
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-
-
-def _ended_by(_number: int, _frame: FrameType | None) -> None:
-    """Whoever serves closes what it has opened, and ends by itself."""
+def _copy(source: int, target: FileIO) -> None:
+    with suppress(OSError, ValueError):  # ValueError: it is closed, and nobody reads it any more
+        while read := os.read(source, 65_536):
+            target.write(read)
+    target.close()

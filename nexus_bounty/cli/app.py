@@ -18,12 +18,15 @@ from nexus_bounty.cli.screen import is_unread, lost, screens
 _EPILOG: Final = """
 Exit codes: 0 done; 1 other error; 2 wrong usage or input; 3 it did not happen and can no longer
 happen; 4 it happened and steps are still owed; 5 not known; 6 and 7 see doctor; 8 the key stands
-for another operation; 9, 10 and 11 see reconcile; 130 interrupted.
+for another operation; 9, 10 and 11 see reconcile; 12 a service was stopped in the middle of a step;
+130 interrupted.
 
 Start with: nexus-bounty demo
 """
 _NAME: Final = "nexus-bounty"
 _USAGE: Final = 2
+VARIABLES: Final = "NEXUS_BOUNTY_"
+"""How the variables of options begin."""
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -52,19 +55,23 @@ class CommandFiles(TyperGroup):
 def _command(module_name: str, name: str) -> Any:
     """The command in a module: its first public function."""
     from nexus_bounty.cli.command import command
-    from nexus_bounty.cli.options import Options
+    from nexus_bounty.cli.options import Options, ServiceOptions
 
     module = import_module(module_name)
+    options = getattr(module, "OPTIONS", Options)
+    context: dict[str, Any] = dict(_CONTEXT)
+    if issubclass(options, ServiceOptions):
+        context["auto_envvar_prefix"] = f"{VARIABLES}{name}"
     own = (each for each in vars(module).values() if inspect.isfunction(each))
     work = next(
         each for each in own if each.__module__ == module.__name__ and is_work(each.__name__)
     )
-    made = command(getattr(module, "OPTIONS", Options))(work)
+    made = command(options)(work)
     alone = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        context_settings=_CONTEXT,
+        context_settings=context,
     )
     alone.command(name, epilog=_examples(module.EXAMPLES))(made)
     return typer.main.get_command(alone)
@@ -145,7 +152,7 @@ def _said(error: Exception | None) -> int:
         context = getattr(error, "ctx", None)
         failure = failures.usage(format_message(), context.command_path if context else _NAME)
     else:
-        failure = failures.unexpected(error, None)
+        failure = failures.expected(error, None) or failures.unexpected(error, None)
     options = takewhile(lambda each: each != "--", sys.argv[1:])
     say(failure, as_json="--json" in options)
     return int(failure.exit_code)

@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     """`reconcile`: a repair failed; another run tries again."""
     YOUNG = 11
     """`reconcile`: something may still be under way; a later run knows."""
+    STOPPED_MIDWAY = 12
+    """A service was stopped in the middle of a step, which another run or call finishes."""
     INTERRUPTED = 130
     """Ctrl-C; what was under way may have happened."""
 

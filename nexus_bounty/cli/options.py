@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -17,6 +17,7 @@ from nexus_bounty.nexus.client.settings import NexusSettings
 
 CLAIMS_ON_NEXUS: Final = "nexus"
 _PANEL: Final = "Where"
+_SERVICE: Final = "As a service"
 
 
 class CommitChoice(StrEnum):
@@ -28,13 +29,48 @@ class CommitChoice(StrEnum):
     SINGLE_WRITER = "single-writer"
 
 
+class LogFormat(StrEnum):
+    """What a line of the log is."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """What is logged: this, and what is worse."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _from_file(context: typer.Context, file: Path | None) -> Path | None:
+    if file is not None:
+        from nexus_bounty.cli.config import give
+
+        give(context, file)
+    return file
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """How to answer."""
+    """How to answer, and where the other options may be."""
 
     as_json: Annotated[
         bool, typer.Option("--json", help="Answer with one JSON document, errors included.")
     ] = False
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            envvar="NEXUS_BOUNTY_CONFIG",
+            help="TOML with options that neither the command line nor the environment gives.",
+            is_eager=True,
+            callback=_from_file,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +152,59 @@ class Options(LedgerOptions):
         Raises:
             pydantic.ValidationError: One of them is wrong.
         """
-        return nexus_settings(url=self.url, api_key=self.api_key, zone_id=self.zone)
+        return nexus_settings(self.config, url=self.url, api_key=self.api_key, zone_id=self.zone)
 
 
-def nexus_settings(**given: str | None) -> NexusSettings:
-    """The client's settings: what is given, then the environment.
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions(Options):
+    """What a command takes that runs for long, besides where everything is.
+
+    Each option of such a command is a variable, too: `NEXUS_BOUNTY_`, the command and the option.
+    """
+
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            "--log-format",
+            envvar="NEXUS_BOUNTY_LOG_FORMAT",
+            help="What a line of the log on stderr is; json: one document.",
+            rich_help_panel=_SERVICE,
+        ),
+    ] = LogFormat.TEXT
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            "--log-level",
+            envvar="NEXUS_BOUNTY_LOG_LEVEL",
+            help="What is logged. Default: warning; info on a terminal.",
+            rich_help_panel=_SERVICE,
+        ),
+    ] = None
+    stop_within: Annotated[
+        str,
+        typer.Option(
+            "--stop-within",
+            metavar="TIME",
+            envvar="NEXUS_BOUNTY_STOP_WITHIN",
+            help="How long SIGTERM or Ctrl-C waits for the step under way; a second one does not.",
+            rich_help_panel=_SERVICE,
+        ),
+    ] = "20s"
+
+
+def nexus_settings(config: Path | None = None, **given: str | None) -> NexusSettings:
+    """The client's settings: what is given, then the environment, then the file.
 
     Raises:
         pydantic.ValidationError: One of them is wrong.
         UsageProblem: The URL is not one of a web server.
     """
-    settings = NexusSettings(**{name: value for name, value in given.items() if value})
+    beneath: dict[str, Any] = {}
+    if config is not None:
+        from nexus_bounty.cli.config import client_settings
+
+        beneath = client_settings(config)
+    settings = NexusSettings(**beneath | {name: value for name, value in given.items() if value})
     _check_url(settings.url)
     return settings
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +17,10 @@ from nexus_bounty.cli.options import (
     CLAIMS_ON_NEXUS,
     CommitChoice,
     LedgerOptions,
+    LogFormat,
     Options,
     OutputOptions,
+    ServiceOptions,
     default_ledger,
 )
 from nexus_bounty.cli.output import Reply, is_watched, safe, stderr
@@ -73,6 +77,30 @@ class Session:
     def as_json(self) -> bool:
         """Whether a program reads the answer."""
         return self._options.as_json
+
+    @property
+    def config(self) -> Path | None:
+        """The file with settings, if there is one."""
+        return self._options.config
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether programs read what it says on stderr."""
+        options = self._options
+        return isinstance(options, ServiceOptions) and options.log_format is LogFormat.JSON
+
+    @property
+    def stop_within(self) -> timedelta:
+        """How long a service that is stopped may finish the step under way.
+
+        Raises:
+            UsageProblem: It is no length of time.
+        """
+        if not isinstance(self._options, ServiceOptions):
+            raise TypeError(f"{type(self._options).__name__} are no service's")
+        from nexus_bounty.cli.inputs import duration
+
+        return duration("--stop-within", self._options.stop_within)
 
     async def __aenter__(self) -> Self:
         return self

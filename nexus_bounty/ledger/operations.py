@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from nexus_bounty.ledger.book import Announced, Scope
 from nexus_bounty.outcomes import (
     Evidence,
     IdempotencyMismatchError,
@@ -64,9 +63,7 @@ class JournaledLedger(Transactional[JournalBook]):
             PreCommitError: It could not be written down.
             CommitUnknownError: It may have been written down.
         """
-        work = partial(_begin, wanted=operation)
-        scope = _scope_of(operation.zone_id, operation.key)
-        return await self._write("begin", operation.key, Announced(scope, work))
+        return await self._write("begin", operation.key, partial(_begin, wanted=operation))
 
     async def end_operation(
         self, zone_id: str, key: str, outcome: Outcome | None, reason: str
@@ -79,7 +76,7 @@ class JournaledLedger(Transactional[JournalBook]):
         """
         now = self._clock()
         rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=reason, now=now)
-        await self._write("end", key, Announced(_scope_of(zone_id, key), rule))
+        await self._write("end", key, rule)
 
     async def find_operation(self, zone_id: str, key: str) -> JournaledOperation | None:
         """The operation that a key stands for; `None` if there is none, or it was forgotten.
@@ -87,8 +84,7 @@ class JournaledLedger(Transactional[JournalBook]):
         Raises:
             CommitUnknownError: The journal cannot be read.
         """
-        work = partial(_find, zone_id=zone_id, key=key)
-        return await self._read("find", Announced(_scope_of(zone_id, key), work))
+        return await self._read("find", lambda book: book.operation(zone_id, key))
 
     async def open_operations(self, zone_id: str) -> AsyncIterator[JournaledOperation]:
         """Every operation of a zone that is in doubt, the oldest first, a page at a time.
@@ -113,10 +109,6 @@ class JournaledLedger(Transactional[JournalBook]):
         )
 
 
-def _scope_of(zone_id: str, key: str) -> Scope:
-    return Scope(operations=((zone_id, key),))
-
-
 def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation | None:
     standing = book.operation(wanted.zone_id, wanted.key)
     if standing is None or standing.outcome is Outcome.OTHER_OPERATION:
@@ -132,10 +124,6 @@ def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation 
         again = msgspec.structs.replace(again, outcome=None, ended_at=None)
     book.save_operation(again)
     return standing
-
-
-def _find(book: JournalBook, zone_id: str, key: str) -> JournaledOperation | None:
-    return book.operation(zone_id, key)
 
 
 def _end(

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from nexus_bounty.outcomes import Evidence, PaymentError, Proof
-from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import (
     Assignment,
     Balance,
@@ -38,7 +37,7 @@ class WithoutCredits:
         return None
 
     async def reservations(
-        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
+        self, status: ReservationStatus | None = None
     ) -> AsyncIterator[Reservation]:
         """None."""
         nothing: tuple[Reservation, ...] = ()

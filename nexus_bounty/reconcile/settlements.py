@@ -21,8 +21,7 @@ class PendingSettlements:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every bounty that is still being paid, by nobody."""
         stranded = BountyQuery(status=swept_for(self.repair))
-        store = scope.services.store
-        async for bounty in store.walk_bounties(stranded, partition=scope.partition):
+        async for bounty in scope.services.store.walk_bounties(stranded):
             if not await scope.is_elsewhere(bounty):
                 yield _problem(scope.services, bounty)
 

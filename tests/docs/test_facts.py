@@ -8,6 +8,7 @@ import tomllib
 
 import nexus_bounty
 from nexus_bounty import NexusSettings
+from nexus_bounty.cli.app import VARIABLES, _command
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.overview import command_files
 from nexus_bounty.reconcile.reconciler import SWEEPS
@@ -73,7 +74,19 @@ def test_every_variable_that_is_shown_is_read() -> None:
     settings = {f"NEXUS_{name.upper()}" for name in NexusSettings.model_fields}
     for page in PAGES:
         for name in set(re.findall(r"\bNEXUS_[A-Z_]*[A-Z]\b", page.text)):
-            assert name in settings or f'"{name}"' in options, f"{page.name}: {name}"
+            known = name in settings or f'"{name}"' in options or name in _of_services()
+            assert known, f"{page.name}: {name}"
+
+
+def _of_services() -> set[str]:
+    """The variables that the options of services have by their names."""
+    services = ("reconcile", "mcp")
+    commands = {each: _command(command_files()[each].module, each) for each in services}
+    return {
+        f"{VARIABLES}{command}_{option.name}".upper()
+        for command, made in commands.items()
+        for option in made.params
+    }
 
 
 def test_every_link_leads_to_a_file_that_is_there() -> None:

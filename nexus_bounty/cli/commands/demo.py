@@ -60,7 +60,7 @@ async def demo(
     ] = None,
 ) -> Reply:
     """Run the whole life of a bounty, with a lost answer and a crash on the way."""
-    settings = nexus_settings(url=nexus, api_key=api_key)
+    settings = nexus_settings(session.config, url=nexus, api_key=api_key)
     tell = _ignore if session.as_json else _Narrator().tell
     report = await run_demo(nexus, settings=settings, tell=tell)
     return Reply(report, _told(report))

@@ -27,11 +27,11 @@ EXAMPLES = (
 )
 OPTIONS = OutputOptions
 
-_COLOURS: Final = {
-    Verdict.CONDITIONAL: "green",
-    Verdict.RENAME: "green",
-    Verdict.SINGLE_WRITER: "yellow",
-    Verdict.UNSAFE: "red",
+_HEADINGS: Final = {
+    Verdict.CONDITIONAL: ("Safe for any number of writers, with ConditionalCommit.", "green"),
+    Verdict.RENAME: ("Safe for any number of writers, with RenameCommit.", "green"),
+    Verdict.SINGLE_WRITER: ("Safe for a single writer only.", "yellow"),
+    Verdict.UNSAFE: ("Not safe: no way to commit here is known.", "red"),
 }
 _CODES: Final = {
     Verdict.SINGLE_WRITER: ExitCode.SINGLE_WRITER,
@@ -40,7 +40,7 @@ _CODES: Final = {
 
 
 async def doctor(
-    session: Session,  # noqa: ARG001 - every command gets one
+    session: Session,
     *,
     url: Annotated[
         str | None,
@@ -65,7 +65,9 @@ async def doctor(
     Exit codes: 0 safe for any number of writers; 6 for a single writer only; 7 not safe; 1
     nothing could be found out.
     """
-    async with NexusClient(settings=nexus_settings(url=url, api_key=api_key)) as client:
+    async with NexusClient(
+        settings=nexus_settings(session.config, url=url, api_key=api_key)
+    ) as client:
         with _status() as tell:
             report = await probe(client, tell)
         url = client.settings.url
@@ -85,16 +87,11 @@ def _status() -> Iterator[Callable[[str], None]]:
 
 
 def _told(report: ProbeReport, url: str) -> RenderableType:
-    style = _COLOURS[report.verdict]
+    said, style = _HEADINGS[report.verdict]
     verdict = facts(
         ("Why", _each(report.judgement.reasons)), ("What to do", _each(report.judgement.advice))
     )
-    return lines(
-        safe(f"{url}: {report.verdict.meaning}", f"bold {style}"),
-        verdict,
-        Text(),
-        _observed(report),
-    )
+    return lines(safe(f"{url}: {said}", f"bold {style}"), verdict, Text(), _observed(report))
 
 
 def _each(sentences: Sequence[str]) -> Text:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -18,21 +18,23 @@ from rich.text import Text
 
 from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.inputs import address, duration
+from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
+from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
-from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
 from nexus_bounty.registry import open_metrics
 
 PLACE = ("When something went wrong", 1)
+OPTIONS = ServiceOptions
 EXAMPLES = (
     "reconcile --dry-run",
     "reconcile",
-    "reconcile --watch --every 5m",
-    "reconcile --through bounty-8 --dry-run",
+    "reconcile --watch --every 5m --health 127.0.0.1:9465 --log-format json",
 )
 
 
@@ -59,6 +61,15 @@ async def reconcile(
             help="With --watch: serve metrics for Prometheus there, at /metrics.",
         ),
     ] = None,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            "--health",
+            metavar="HOST:PORT",
+            help="With --watch: say there at /healthz whether it is alive, and at /readyz whether "
+            "the server and the ledger can be read.",
+        ),
+    ] = None,
     grace: Annotated[
         str,
         typer.Option(
@@ -67,22 +78,6 @@ async def reconcile(
             help="Leave alone what was touched less than this ago: it may still be running.",
         ),
     ] = "5m",
-    after: Annotated[
-        str,
-        typer.Option(
-            "--after",
-            metavar="ID",
-            help="Look only at bounties with ids after this, and at what belongs to them.",
-        ),
-    ] = "",
-    through: Annotated[
-        str | None,
-        typer.Option(
-            "--through",
-            metavar="ID",
-            help="Look only at bounties with ids up to this; another run may do the rest.",
-        ),
-    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -93,30 +88,37 @@ async def reconcile(
     """Bring everything that was left half-way to its right end.
 
     Exit codes: 0 all is well, or is now; 9 something is left to people, or was found by a dry run;
-    10 a repair failed; 11 something may still be under way; 1 it could not look everywhere.
+    10 a repair failed; 11 something may still be under way; 1 it could not look everywhere. With
+    --watch: 0 when it is stopped; 12 if that cut a repair short, which another run finishes.
     """
     session.sends_many = True
+    operations = session.operations()
     reconciler = Reconciler(
-        session.operations(),
+        operations,
         grace=duration("--grace", grace),
         dry_run=dry_run,
-        partition=Partition(after, through),
         cursor=_cursor(resume) if resume else None,
     )
     pause = duration("--every", every)
-    if metrics is not None and not watch:
-        raise UsageProblem("--metrics goes with --watch")
     if watch:
-        with_metrics = open_metrics(metrics, session.credits) if metrics else nullcontext()
-        async with with_metrics:
-            return await _watch(reconciler, pause, as_json=session.as_json)
+        async with AsyncExitStack() as stack:
+            if metrics:
+                await stack.enter_async_context(open_metrics(metrics, session.credits))
+            if health:
+                told_of = Health(operations, partial(_how_it_is, reconciler))
+                host, port = address("--health", health)
+                await stack.enter_async_context(health_served(host, port, told_of))
+            return await _watch(session, reconciler, pause)
+    for name, given in (("--metrics", metrics), ("--health", health)):
+        if given is not None:
+            raise UsageProblem(f"{name} goes with --watch")
     try:
         with progress("Reconciling") as step:
             report = await reconciler.run_once(
                 lambda _finding: step(), on_step=lambda sweep, at: step(f"({sweep} {at})")
             )
     except asyncio.CancelledError:  # Ctrl-C: what was done is done, and need not be done again
-        return _interrupted(reconciler.cursor, _range_options(after, through))
+        return _interrupted(reconciler.cursor)
     return Reply(report, told(report), judged(report))
 
 
@@ -131,17 +133,10 @@ def _cursor(given: str) -> Cursor:
         raise UsageProblem(f"--resume: this is no cursor of an interrupted run: {error}") from error
 
 
-def _range_options(after: str, through: str | None) -> list[str]:
-    return [
-        *(["--after", after] if after else []),
-        *(["--through", through] if through is not None else []),
-    ]
-
-
-def _interrupted(cursor: Cursor, about: Sequence[str]) -> Reply:
+def _interrupted(cursor: Cursor) -> Reply:
     """What Ctrl-C leaves: nothing half-way, and a place to go on from if there is one."""
-    resume = ["--resume", msgspec.json.encode(cursor).decode()] if cursor else []
-    following = shlex.join(["nexus-bounty", "reconcile", *about, *resume])
+    command = ["nexus-bounty", "reconcile", "--resume", msgspec.json.encode(cursor).decode()]
+    following = shlex.join(command if cursor else command[:2])
     said = {"error": "Interrupted", "cursor": cursor, "next": following}
     text = lines(
         Text("Interrupted: nothing is lost by that, and another run does the rest.", "bold yellow"),
@@ -150,24 +145,40 @@ def _interrupted(cursor: Cursor, about: Sequence[str]) -> Reply:
     return Reply(said | {"exitCode": int(ExitCode.INTERRUPTED)}, text, ExitCode.INTERRUPTED)
 
 
-async def _watch(reconciler: Reconciler, pause: timedelta, *, as_json: bool) -> Reply:
-    """Run until Ctrl-C, which is how it is meant to end, or until nobody reads it any more."""
+def _how_it_is(reconciler: Reconciler) -> dict[str, Any]:
+    """What `/readyz` tells besides: what a run has found is no reason not to be ready."""
+    known = reconciler.health
+    return {
+        "runs": known.runs,
+        "failedInARow": known.failed_in_a_row,
+        "leftAtLast": known.left_at_last,
+        "lastSuccessAt": known.last_success_at and known.last_success_at.isoformat(),
+    }
+
+
+async def _watch(session: Session, reconciler: Reconciler, pause: timedelta) -> Reply:
+    """Run until it is stopped, as it is meant to end, or until nobody reads it any more."""
     news = News()
 
     def on_report(report: ReconcileReport) -> None:
         fresh = news.of(report)
-        if as_json:
+        if session.as_json:
             write_json(fresh)
         elif news.are_any:
             _tell(fresh)
         if is_unread():
             raise _UnreadError
 
+    ending = Ending.BY_ITSELF
+    within = session.stop_within
+    runs = reconciler.run_forever(pause, on_report=on_report)
     with suppress(asyncio.CancelledError, _UnreadError):
-        await reconciler.run_forever(pause, on_report=on_report)
+        ending = await until_stopped(runs, reconciler.at_rest, within=within)
     health = reconciler.health
     said = f"Stopped after {health.runs} runs: {health.found} found, {health.repaired} repaired."
-    return Reply({"health": health}, Text(said))
+    if ending is Ending.CUT_SHORT:
+        said += " The repair under way was cut short; another run finishes it."
+    return Reply({"health": health}, Text(said), ending.exit_code)
 
 
 class News:
@@ -223,7 +234,23 @@ def told(report: ReconcileReport, rest: str = "more") -> RenderableType:
     more = report.found - len(report.findings)
     unnamed = Text(f"… and {more} {rest}") if more else None
     errors = facts(*(("Cut short", error) for error in report.errors))
-    return lines(Text(report.summary, "bold"), rows, unnamed, errors)
+    return lines(Text(_heading(report), "bold"), rows, unnamed, errors)
+
+
+def _heading(report: ReconcileReport) -> str:
+    said = [_found(report)] if report.found else []
+    if report.young:
+        said.append(f"{report.young} may still be under way, and left alone until they are older.")
+    if report.errors:
+        said.append("It could not look everywhere.")
+    return " ".join(said) or "All is well."
+
+
+def _found(report: ReconcileReport) -> str:
+    if report.dry_run:
+        return f"{report.found} to repair; nothing was changed."
+    failed = f", {report.failed} of them because a repair failed" if report.failed else ""
+    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left{failed}."
 
 
 def _finding(finding: Finding) -> Text:

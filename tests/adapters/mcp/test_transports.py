@@ -18,6 +18,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.personality import Release
 from nexus_bounty.registry import open_credits
@@ -239,19 +240,40 @@ def _say(process: subprocess.Popen[str], message: dict[str, object]) -> None:
     process.stdin.flush()
 
 
-async def test_a_call_that_a_stopped_process_was_at_is_finished_by_the_next(
+CREATE = {"name": "bounty_create", "arguments": POST}
+
+
+async def test_sigterm_in_the_middle_of_a_call_on_stdio_lets_it_end(
     environment: dict[str, str], mock: MockNexus
 ) -> None:
-    """The key follows from the call, so that nothing is done twice."""
+    """Its answer still arrives; then the program ends, though its input is open."""
     mock.clear_faults()
     mock.inject(SLOW)
     with raw(environment) as process:
-        call = {"name": "bounty_create", "arguments": POST}
-        _say(process, {"id": 2, "method": "tools/call", "params": call})
+        _say(process, {"id": 2, "method": "tools/call", "params": CREATE})
         await _is_committing(mock)
         process.send_signal(signal.SIGTERM)
-        rest, errors = await asyncio.to_thread(process.communicate, timeout=20)
-    assert (process.returncode, rest) == (0, "")
+        assert process.stdout is not None
+        answered = json.loads(await asyncio.to_thread(process.stdout.readline))
+        assert answered["result"]["structuredContent"]["outcome"] == "committed"
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+async def test_a_call_that_a_stopped_process_was_at_is_finished_by_the_next(
+    environment: dict[str, str], mock: MockNexus
+) -> None:
+    """It was told twice to stop. The key follows from the call, so that nothing is done twice."""
+    mock.clear_faults()
+    mock.inject(SLOW)
+    with raw(environment) as process:
+        _say(process, {"id": 2, "method": "tools/call", "params": CREATE})
+        await _is_committing(mock)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == ExitCode.STOPPED_MIDWAY
+        rest, errors = process.communicate(timeout=20)
+    assert "committed" not in rest
     assert "it may have happened" in " ".join(errors.split())
     async with Client(on_stdio("alice", environment)) as client:
         alice = Agent(client)

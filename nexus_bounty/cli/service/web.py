@@ -1,0 +1,111 @@
+"""Serves an ASGI app until it is stopped; needs uvicorn, which the extras of web services bring."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, Final
+
+import uvicorn
+
+from nexus_bounty.cli.service.stopping import Ending, Steps, until_stopped
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+STREAMS_SECONDS: Final = 1
+"""How long a stop waits for requests that only read, such as streams of news."""
+_READING: Final = ("GET", "HEAD", "OPTIONS")
+_STOPPING: Final = b'{"error": "stopping", "message": "Nothing was done: the service is stopping."}'
+
+
+async def serve_until_stopped(app: App, host: str, port: int, *, within: timedelta) -> Ending:
+    """Serve `app`; what may change something and is under way when it is stopped is answered first.
+
+    Such requests that come later are refused with 503, and have done nothing. A stream of news
+    ends by itself when `request.state.stopping`, an `asyncio.Event`, is set.
+
+    Args:
+        app: An ASGI app, its lifespan included.
+        host: Where to listen.
+        port: Where to listen.
+        within: How long requests that are under way may take when it is stopped.
+
+    Raises:
+        SystemExit: It cannot be listened on; the log says why.
+    """
+    steps = RequestSteps(app)
+    server = _Server(steps, host, port)
+    return await until_stopped(server.serve_to_the_end(), server.at_rest, within=within)
+
+
+class RequestSteps:
+    """ASGI middleware: a request that may change something is a step that a stop waits for."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.steps = Steps()
+        self.stopping = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope.setdefault("state", {})["stopping"] = self.stopping
+        if scope["method"] in _READING:
+            await self._app(scope, receive, send)
+        elif self.stopping.is_set():
+            await _refuse(send)
+        else:
+            async with self.steps.step():
+                await self._app(scope, receive, send)
+
+
+async def _refuse(send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"5")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": _STOPPING})
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: RequestSteps, host: str, port: int) -> None:
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,  # it goes where all of the log goes
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=STREAMS_SECONDS,
+        )
+        super().__init__(config)
+        self._requests = app
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Leave signals to whoever serves."""
+        return nullcontext()
+
+    async def serve_to_the_end(self) -> None:
+        """Serve; when it is cancelled, requests are cancelled and the app is told to close."""
+        serving = asyncio.ensure_future(self.serve())
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            await serving
+            raise
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Refuse what comes now, and wait until what came before is answered."""
+        self._requests.stopping.set()
+        async with self._requests.steps.at_rest():
+            self.handle_exit(signal.SIGTERM, None)  # which libraries of streams listen to
+            yield
