@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         UnsupportedServerError,
         WrongLedgerError,
     )
+    from nexus_bounty.partition import Partition
     from nexus_bounty.ports import (
         Assignment,
         Balance,
@@ -172,6 +173,7 @@ __all__ = [
     "OperationResult",
     "Outcome",
     "OutcomeError",
+    "Partition",
     "PaymentError",
     "PostCommitError",
     "PreCommitError",
@@ -262,6 +264,7 @@ _MODULES = {
     "OperationResult": "nexus_bounty.operations",
     "Outcome": "nexus_bounty.outcomes",
     "OutcomeError": "nexus_bounty.outcomes",
+    "Partition": "nexus_bounty.partition",
     "PaymentError": "nexus_bounty.outcomes",
     "PostCommitError": "nexus_bounty.outcomes",
     "PreCommitError": "nexus_bounty.outcomes",

@@ -32,6 +32,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.outcomes import Outcome, Resolution
+from nexus_bounty.partition import EVERYTHING, Partition, decode_segment, encode_segment
 
 StoreT = TypeVar("StoreT")
 
@@ -230,16 +231,20 @@ class BountyStore(Protocol):
         """
         ...
 
-    def walk_bounties(self, query: BountyQuery | None = None) -> AsyncIterator[Bounty]:
-        """Every bounty that matches, in no order, without loading them all.
+    def walk_bounties(
+        self, query: BountyQuery | None = None, *, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[Bounty]:
+        """Every bounty of the range that matches, in no order, without loading them all.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
         ...
 
-    def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
-        """The ids of all bounties that may be in `status`, without loading bounties.
+    def walk_ids(
+        self, status: BountyStatus, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[str]:
+        """The ids of all bounties of the range that may be in `status`, without loading bounties.
 
         In an order of their own; pass the last id as `after` to resume.
 
@@ -248,8 +253,10 @@ class BountyStore(Protocol):
         """
         ...
 
-    async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed.
+    async def find_expired_bounties(
+        self, now: datetime | None = None, *, partition: Partition = EVERYTHING
+    ) -> list[Bounty]:
+        """The open and claimed bounties of the range whose deadline has passed.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
@@ -307,8 +314,10 @@ class BountyStore(Protocol):
         """
         ...
 
-    def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
-        """The same a page at a time; resumes after the page that ended with `after`.
+    def audit_index(
+        self, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[IndexPage]:
+        """The same a page at a time, of a range; resumes after the page that ended with `after`.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
@@ -417,11 +426,16 @@ class ClaimStore(Protocol):
         ...
 
     async def expire_stale(
-        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        stalled_for: timedelta | None = None,
+        targets: Partition = EVERYTHING,
     ) -> list[Claim]:
         """End every active claim whose lease has run out; returns those it ended.
 
-        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        With `stalled_for` those, too, whose agents have not been heard of for so long. Only
+        claims on the `targets` are looked at.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
@@ -466,8 +480,10 @@ class ClaimStore(Protocol):
         """
         ...
 
-    def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, without loading them all.
+    def walk_active_claims(
+        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+    ) -> AsyncIterator[Claim]:
+        """Every claim that holds one of the `targets` at `now`, in no order, a page at a time.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
@@ -555,8 +571,7 @@ class Reservation(Wire, frozen=True, kw_only=True):
 
 def reference_of(zone_id: str, bounty_id: str) -> str:
     """What the reservation of a bounty names: its zone, in which `/` is `%2F`, and its id."""
-    zone = zone_id.replace("%", "%25").replace("/", "%2F")
-    return f"zone:{zone}/bounty:{bounty_id}"
+    return f"zone:{encode_segment(zone_id)}/bounty:{bounty_id}"
 
 
 def referred_to(reference: str) -> tuple[str | None, str]:
@@ -564,7 +579,7 @@ def referred_to(reference: str) -> tuple[str | None, str]:
     zone, found, bounty_id = reference.partition("/bounty:")
     if not found or not zone.startswith("zone:"):
         return None, reference
-    return zone.removeprefix("zone:").replace("%2F", "/").replace("%25", "%"), bounty_id
+    return decode_segment(zone.removeprefix("zone:")), bounty_id
 
 
 class Transfer(Wire, frozen=True, kw_only=True):
@@ -749,8 +764,12 @@ class CreditsService(Protocol):
         """
         ...
 
-    def reservations(self, status: ReservationStatus | None = None) -> AsyncIterator[Reservation]:
+    def reservations(
+        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
+    ) -> AsyncIterator[Reservation]:
         """Every reservation (in `status`), oldest first, without loading them all.
+
+        Only those for `bounties`, see `referred_to`.
 
         Raises:
             CommitUnknownError: The ledger could not be read.

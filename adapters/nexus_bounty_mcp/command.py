@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
 
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.inputs import duration, private_text
+from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.secret_file import read_secrets
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import AgentIdentity
@@ -168,11 +168,7 @@ def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
 
 
 def _tokens(file: Path) -> dict[str, str]:
-    content = private_text(file)
-    try:
-        named = msgspec.json.decode(content, type=dict[str, str])
-    except msgspec.DecodeError:  # which might quote a token
-        raise UsageProblem(f'{file} must be JSON, {{"agent": "token", …}}') from None
+    named = read_secrets(file, dict[str, str], '{"agent": "token", …}')
     if not named:
         raise UsageProblem(f"{file} has no tokens")
     return named

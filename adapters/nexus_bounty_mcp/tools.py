@@ -12,6 +12,7 @@ from pydantic import Field
 
 from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus, MetricDirection
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
+from nexus_bounty.operations.explaining import explained
 from nexus_bounty.operations.steps import step_of
 from nexus_bounty.works import Score, Work
 from nexus_bounty_mcp.answers import (
@@ -25,7 +26,6 @@ from nexus_bounty_mcp.answers import (
     history_of,
 )
 from nexus_bounty_mcp.desk import MOST_OF_A_PAGE, Desk
-from nexus_bounty_mcp.explaining import explained
 
 READS: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 CHANGES: Final = ToolAnnotations(

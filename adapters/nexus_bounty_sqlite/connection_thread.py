@@ -32,6 +32,10 @@ class ConnectionThread:
         """
         return await asyncio.wrap_future(self._pool.submit(job, self))
 
+    def start(self, job: Callable[[ConnectionThread], None]) -> None:
+        """Have `job` run on this thread when those before it have ended; it must not raise."""
+        self._pool.submit(job, self)
+
     def connection(self) -> sqlite3.Connection:
         """The open connection; for jobs only."""
         if self._connection is None:

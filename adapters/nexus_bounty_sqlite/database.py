@@ -16,6 +16,7 @@ from nexus_bounty.outcomes import OutcomeError, PreCommitError
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_sqlite import failures
 from nexus_bounty_sqlite.connection_thread import ConnectionThread
+from nexus_bounty_sqlite.group_commit import GroupCommit
 from nexus_bounty_sqlite.schema import SchemaError, prepare
 
 T = TypeVar("T")
@@ -54,13 +55,17 @@ class Database:
         opened = partial(_open, str(self.path), busy_timeout.total_seconds(), connect)
         self._writer = ConnectionThread("nexus-bounty-sqlite-writer", opened)
         self._reader = ConnectionThread("nexus-bounty-sqlite-reader", opened)
+        self._commits = GroupCommit(self._writer, refusal, str(self.path))
         self._closed = False
         self._process = os.getpid()
 
     async def write(
         self, operation: str, key: str | None, work: Callable[[sqlite3.Connection], T]
     ) -> T:
-        """Run `work` in one immediate transaction, and commit it.
+        """Run `work` in an immediate transaction, and commit it.
+
+        It shares the commit with those that wait at the same time, and so may run twice before it
+        is committed once: it must touch nothing but the file.
 
         Raises:
             PreCommitError: It was not committed and is rolled back; in the class of this port.
@@ -70,8 +75,7 @@ class Database:
             refused = failures.before_commit(unusable, self._refusal, str(self.path))
             raise refused.about(operation, None, key)
         try:
-            job = partial(_commit, work=work, refusal=self._refusal, path=str(self.path))
-            return await self._writer.run(job)
+            return await self._commits.run(work)
         except OutcomeError as exc:
             exc.about(operation, None, key)
             raise
@@ -102,31 +106,6 @@ class Database:
             self._closed = True
             # A cancelled `close` still closes: nobody could call it a second time.
             await asyncio.shield(asyncio.gather(self._reader.close(), self._writer.close()))
-
-
-def _commit(
-    thread: ConnectionThread,
-    work: Callable[[sqlite3.Connection], T],
-    refusal: type[PreCommitError],
-    path: str,
-) -> T:
-    try:
-        connection = thread.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        result = work(connection)
-    except sqlite3.Error as exc:
-        thread.drop()
-        raise failures.before_commit(exc, refusal, path) from exc
-    except BaseException:
-        thread.roll_back()
-        raise
-    try:
-        connection.execute("COMMIT")
-    except Exception as exc:
-        undone = thread.roll_back()
-        thread.drop()
-        raise failures.at_commit(exc, refusal, undone=undone) from exc
-    return result
 
 
 def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], path: str) -> T:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from nexus_bounty.ledger import EntryKind, JournalEntry
+from nexus_bounty.ledger import EntryKind, JournalEntry, Scope, Sums, sums_of
 from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Transfer
 from nexus_bounty_sqlite.operations_book import SqliteOperations
 from nexus_bounty_sqlite.times import from_text, to_text
@@ -47,6 +47,10 @@ class SqliteBook(SqliteOperations):
     def accounts(self) -> Iterable[tuple[str, int]]:
         """Every account that ever moved, with its balance."""
         return self._rows("SELECT name, balance FROM accounts ORDER BY name")
+
+    def sums(self) -> Sums:
+        """The credits of all of them, added up."""
+        return sums_of(self.accounts())
 
     def post(self, entry: JournalEntry) -> None:
         """Append to the journal; a trigger changes both balances with it."""
@@ -153,7 +157,13 @@ class SqliteBook(SqliteOperations):
             (closed.status.value, closed.captured_to, closed.reservation_id),
         )
 
-    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
+    def overdue(
+        self,
+        now: datetime,
+        limit: int = -1,
+        *,
+        scope: Scope | None = None,  # noqa: ARG002 - one transaction has the whole file anyhow
+    ) -> list[Reservation]:
         """Held reservations whose time is over at `now`."""
         query = f"""
             {_RESERVATION} WHERE status = 'held' AND expires_at IS NOT NULL AND expires_at <= ?

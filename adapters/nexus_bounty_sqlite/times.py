@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 def to_text(moment: datetime) -> str:
     """`2026-01-31T09:30:00.000000+00:00`, whatever the zone."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")
 
 
 def from_text(text: str) -> datetime:

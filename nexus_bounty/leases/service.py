@@ -14,6 +14,7 @@ from nexus_bounty.leases import rules
 from nexus_bounty.leases.book import ClaimBook, KeyUse
 from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, OutcomeError
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import (
     check_claim_query,
@@ -154,18 +155,23 @@ class LeasedClaims(Transactional[ClaimBook]):
         return await self._change_one("complete", claim_id, (), idempotency_key, rules.completed)
 
     async def expire_stale(
-        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        stalled_for: timedelta | None = None,
+        targets: Partition = EVERYTHING,
     ) -> list[Claim]:
         """End every active claim whose lease has run out; returns those it ended.
 
-        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        With `stalled_for` those, too, whose agents have not been heard of for so long. Only
+        claims on the `targets` are looked at.
 
         Raises:
             CommitUnknownError: The store did not say; ask again.
         """
         if stalled_for is not None:
             check_duration("stalled_for", stalled_for)
-        work = partial(_expire, now=self._moment(now), stalled_for=stalled_for)
+        work = partial(_expire, now=self._moment(now), stalled_for=stalled_for, targets=targets)
         return await self._write("expire_stale", None, work)
 
     async def detect_stalled(
@@ -216,8 +222,10 @@ class LeasedClaims(Transactional[ClaimBook]):
         claims = await self._read("active_claims", lambda book: book.active(target_ref))
         return [claim for claim in claims if claim.holds(moment)]
 
-    async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, by its id, a page at a time.
+    async def walk_active_claims(
+        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+    ) -> AsyncIterator[Claim]:
+        """Every claim that holds one of the `targets` at `now`, by its id, a page at a time.
 
         Raises:
             CommitUnknownError: The claims could not be read.
@@ -226,7 +234,7 @@ class LeasedClaims(Transactional[ClaimBook]):
         after = ""
         while page := await self._read("walk_active_claims", partial(_page, after=after)):
             for claim in page:
-                if claim.holds(moment):
+                if claim.holds(moment) and claim.target_ref in targets:
                     yield claim
             after = page[-1].claim_id
 
@@ -329,8 +337,14 @@ def _any_page(book: ClaimBook, after: str) -> list[Claim]:
     return book.claims_after(after, PAGE)
 
 
-def _expire(book: ClaimBook, now: datetime, stalled_for: timedelta | None) -> list[Claim]:
-    over = [claim for claim in book.active() if rules.is_over(claim, now, stalled_for)]
+def _expire(
+    book: ClaimBook, now: datetime, stalled_for: timedelta | None, targets: Partition
+) -> list[Claim]:
+    over = [
+        claim
+        for claim in book.active()
+        if claim.target_ref in targets and rules.is_over(claim, now, stalled_for)
+    ]
     ended = [rules.expired(claim) for claim in over]
     for claim in ended:
         book.save(claim)

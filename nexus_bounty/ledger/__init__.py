@@ -14,16 +14,18 @@ once and for good.
 from __future__ import annotations
 
 from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, TREASURY, escrow_of
-from nexus_bounty.ledger.audit import Audit, Sums
-from nexus_bounty.ledger.book import Book
+from nexus_bounty.ledger.audit import Audit
+from nexus_bounty.ledger.book import Announced, Book, Scope
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.ledger.operations import JournalBook, JournaledLedger
 from nexus_bounty.ledger.service import LedgerCredits
+from nexus_bounty.ledger.totals import Sums, sums_of
 
 __all__ = [
     "MINT",
     "SYSTEM_PREFIX",
     "TREASURY",
+    "Announced",
     "Audit",
     "Book",
     "EntryKind",
@@ -31,6 +33,8 @@ __all__ = [
     "JournalEntry",
     "JournaledLedger",
     "LedgerCredits",
+    "Scope",
     "Sums",
     "escrow_of",
+    "sums_of",
 ]

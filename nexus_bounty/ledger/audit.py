@@ -8,26 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from nexus_bounty.ledger.accounts import MINT, escrow_of, is_escrow
 from nexus_bounty.ledger.book import Book
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
+from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.models import Wire
 from nexus_bounty.ports import Reservation, ReservationStatus
-
-
-class Sums(Wire, frozen=True, kw_only=True):
-    """The whole system's credits: all that was ever issued is either free or reserved."""
-
-    issued: int
-    available: int
-    reserved: int
-
-    @property
-    def total(self) -> int:
-        """The credits that users have, free and reserved."""
-        return self.available + self.reserved
-
-    @property
-    def balanced(self) -> bool:
-        """Whether users have exactly what was issued."""
-        return self.total == self.issued
 
 
 class Audit(Wire, frozen=True, kw_only=True):
@@ -45,19 +28,6 @@ class Audit(Wire, frozen=True, kw_only=True):
         return not self.problems
 
 
-def sums_of(accounts: Iterable[tuple[str, int]]) -> Sums:
-    """The credits issued, free and reserved."""
-    issued = available = reserved = 0
-    for name, balance in accounts:
-        if name == MINT:
-            issued -= balance
-        elif is_escrow(name):
-            reserved += balance
-        else:
-            available += balance
-    return Sums(issued=issued, available=available, reserved=reserved)
-
-
 def audit(book: Book) -> Audit:
     """Recount everything from the journal and compare."""
     journal = book.entries()
@@ -72,7 +42,7 @@ def audit(book: Book) -> Audit:
         entries=len(journal),
         accounts=len(accounts),
         reservations=len(reservations),
-        sums=sums_of(accounts.items()),
+        sums=book.sums(),
         problems=problems,
     )
 

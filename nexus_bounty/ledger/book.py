@@ -2,12 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from nexus_bounty.ledger.accounts import escrow_of
 from nexus_bounty.ledger.entries import JournalEntry
+from nexus_bounty.ledger.totals import Sums
+from nexus_bounty.models import Wire
 from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
+
+AnnouncedT = TypeVar("AnnouncedT")
+T = TypeVar("T")
+
+
+class Scope(Wire, frozen=True, kw_only=True):
+    """What one call may read and change, said before its transaction begins.
+
+    A place with a lock for each account takes them in one order, so that no two calls wait for
+    each other, and reads all of it at once. A reservation stands for the accounts of its credits,
+    too.
+
+    Attributes:
+        accounts: Accounts by their names.
+        reservations: Reservations by their ids.
+        transfers: Transfers and top-ups by their ids.
+        works: Contributions that are paid for.
+        operations: Operations by zone and key.
+    """
+
+    accounts: tuple[str, ...] = ()
+    reservations: tuple[str, ...] = ()
+    transfers: tuple[str, ...] = ()
+    works: tuple[str, ...] = ()
+    operations: tuple[tuple[str, str], ...] = ()
+
+    def covers(self, reservation: Reservation) -> bool:
+        """Whether what becomes of a call in this scope may depend on `reservation`."""
+        assignment = reservation.assignment
+        return (
+            reservation.reservation_id in self.reservations
+            or reservation.account in self.accounts
+            or (assignment is not None and assignment.work in self.works)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Announced(Generic[AnnouncedT, T]):
+    """Work for one transaction that says before it begins what it is about."""
+
+    scope: Scope
+    work: Callable[[AnnouncedT], T]
+
+    def __call__(self, book: AnnouncedT) -> T:
+        """Do it."""
+        return self.work(book)
+
+
+def both_accounts_of(account: str) -> tuple[str, str]:
+    """The account of free credits and the one of those set aside."""
+    return account, escrow_of(account)
 
 
 class Book(Protocol):
@@ -26,6 +81,10 @@ class Book(Protocol):
 
     def accounts(self) -> Iterable[tuple[str, int]]:
         """Every account that ever moved, with its balance."""
+        ...
+
+    def sums(self) -> Sums:
+        """The credits of all of them, added up."""
         ...
 
     def post(self, entry: JournalEntry) -> None:
@@ -67,8 +126,10 @@ class Book(Protocol):
         """Replace a held reservation by its final state."""
         ...
 
-    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
-        """Held reservations whose time is over at `now`."""
+    def overdue(
+        self, now: datetime, limit: int = -1, *, scope: Scope | None = None
+    ) -> list[Reservation]:
+        """Held reservations whose time is over at `now`: all, or at least what `scope` covers."""
         ...
 
     def reservations(

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from nexus_bounty.ledger.book import Announced, Scope
 from nexus_bounty.outcomes import (
     Evidence,
     IdempotencyMismatchError,
@@ -63,7 +64,9 @@ class JournaledLedger(Transactional[JournalBook]):
             PreCommitError: It could not be written down.
             CommitUnknownError: It may have been written down.
         """
-        return await self._write("begin", operation.key, partial(_begin, wanted=operation))
+        work = partial(_begin, wanted=operation)
+        scope = _scope_of(operation.zone_id, operation.key)
+        return await self._write("begin", operation.key, Announced(scope, work))
 
     async def end_operation(
         self, zone_id: str, key: str, outcome: Outcome | None, reason: str
@@ -76,7 +79,7 @@ class JournaledLedger(Transactional[JournalBook]):
         """
         now = self._clock()
         rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=reason, now=now)
-        await self._write("end", key, rule)
+        await self._write("end", key, Announced(_scope_of(zone_id, key), rule))
 
     async def find_operation(self, zone_id: str, key: str) -> JournaledOperation | None:
         """The operation that a key stands for; `None` if there is none, or it was forgotten.
@@ -84,7 +87,8 @@ class JournaledLedger(Transactional[JournalBook]):
         Raises:
             CommitUnknownError: The journal cannot be read.
         """
-        return await self._read("find", lambda book: book.operation(zone_id, key))
+        work = partial(_find, zone_id=zone_id, key=key)
+        return await self._read("find", Announced(_scope_of(zone_id, key), work))
 
     async def open_operations(self, zone_id: str) -> AsyncIterator[JournaledOperation]:
         """Every operation of a zone that is in doubt, the oldest first, a page at a time.
@@ -109,6 +113,10 @@ class JournaledLedger(Transactional[JournalBook]):
         )
 
 
+def _scope_of(zone_id: str, key: str) -> Scope:
+    return Scope(operations=((zone_id, key),))
+
+
 def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation | None:
     standing = book.operation(wanted.zone_id, wanted.key)
     if standing is None or standing.outcome is Outcome.OTHER_OPERATION:
@@ -124,6 +132,10 @@ def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation 
         again = msgspec.structs.replace(again, outcome=None, ended_at=None)
     book.save_operation(again)
     return standing
+
+
+def _find(book: JournalBook, zone_id: str, key: str) -> JournaledOperation | None:
+    return book.operation(zone_id, key)
 
 
 def _end(

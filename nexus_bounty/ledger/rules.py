@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from nexus_bounty.ledger.accounts import MINT, escrow_of
-from nexus_bounty.ledger.book import Book
+from nexus_bounty.ledger.book import Book, Scope
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.outcomes import (
     AssignedError,
@@ -164,12 +164,14 @@ def rescue(
     return _close(book, now, found, ended, to_account, because)
 
 
-def expire_overdue(book: Book, now: datetime) -> int:
+def expire_overdue(book: Book, now: datetime, scope: Scope | None = None) -> int:
     """Give back what was reserved until now at most; returns how many reservations that were.
+
+    With a `scope` only what it covers: what becomes of a call depends on nothing else.
 
     Writing it down makes it final: no clock that runs late can capture them any more.
     """
-    overdue = book.overdue(now)
+    overdue = book.overdue(now, scope=scope)
     for reservation in overdue:
         _close(book, now, reservation, ReservationStatus.EXPIRED)
     return len(overdue)

@@ -10,16 +10,18 @@ from typing import Final, TypeVar
 import msgspec
 
 from nexus_bounty.ledger import rules
-from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note, escrow_of
-from nexus_bounty.ledger.audit import Audit, Sums, audit, sums_of
-from nexus_bounty.ledger.book import Book
+from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note
+from nexus_bounty.ledger.audit import Audit, audit
+from nexus_bounty.ledger.book import Announced, Book, Scope, both_accounts_of
 from nexus_bounty.ledger.entries import JournalEntry
+from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     IdempotencyMismatchError,
     InvalidInputError,
     PreCommitError,
 )
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import (
     Assignment,
     Balance,
@@ -27,6 +29,7 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
     Transfer,
+    referred_to,
 )
 from nexus_bounty.transactions import Clock, Transactional
 from nexus_bounty.validation import check_amount, check_duration, check_text, check_time
@@ -84,7 +87,8 @@ class LedgerCredits(Transactional[Book]):
             created_at=now,
         )
         rule = partial(rules.reserve, wanted=wanted, timeout=timeout)
-        return await self._change("reserve", reservation_id, rule)
+        scope = Scope(reservations=(reservation_id,), accounts=both_accounts_of(wanted.account))
+        return await self._change("reserve", reservation_id, rule, scope)
 
     async def assign(
         self,
@@ -115,7 +119,9 @@ class LedgerCredits(Transactional[Book]):
             replacing=replacing,
             shared_work=shared_work,
         )
-        return await self._change("assign", reservation_id, rule)
+        works = () if shared_work else (assignment.work,)
+        scope = Scope(reservations=(reservation_id,), works=works)
+        return await self._change("assign", reservation_id, rule, scope)
 
     async def unassign(self, reservation_id: str, key: str) -> Reservation:
         """Take back the assignment of the settlement `key`, which never will commit.
@@ -126,7 +132,7 @@ class LedgerCredits(Transactional[Book]):
         """
         check_name("reservation_id", reservation_id)
         rule = partial(rules.unassign, reservation_id=reservation_id, key=key)
-        return await self._change("unassign", reservation_id, rule)
+        return await self._change("unassign", reservation_id, rule, _of(reservation_id))
 
     async def capture(
         self,
@@ -153,7 +159,7 @@ class LedgerCredits(Transactional[Book]):
             work=work,
             held_for=held_for,
         )
-        return await self._change("capture", reservation_id, rule)
+        return await self._change("capture", reservation_id, rule, _of(reservation_id, to_account))
 
     async def void(
         self,
@@ -173,7 +179,7 @@ class LedgerCredits(Transactional[Book]):
         rule = partial(
             rules.void, reservation_id=reservation_id, held_for=held_for, despite=despite
         )
-        return await self._change("void", reservation_id, rule)
+        return await self._change("void", reservation_id, rule, _of(reservation_id))
 
     async def rescue(
         self, reservation_id: str, *, to_account: str | None, because: str
@@ -192,7 +198,7 @@ class LedgerCredits(Transactional[Book]):
         rule = partial(
             rules.rescue, reservation_id=reservation_id, to_account=to_account, because=because
         )
-        return await self._change("rescue", reservation_id, rule)
+        return await self._change("rescue", reservation_id, rule, _of(reservation_id, to_account))
 
     async def transfer(
         self, transfer_id: str, *, from_account: str, to_account: str, amount: int, memo: str = ""
@@ -239,7 +245,8 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger could not be read.
         """
         account = check_account("account", account)
-        return await self._look("balance", partial(rules.balance, account=account))
+        scope = Scope(accounts=both_accounts_of(account))
+        return await self._look("balance", partial(rules.balance, account=account), scope)
 
     async def get_reservation(self, reservation_id: str) -> Reservation | None:
         """The reservation as it stands, or `None`.
@@ -248,12 +255,16 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger could not be read.
         """
         check_name("reservation_id", reservation_id)
-        return await self._look("get_reservation", lambda book: book.reservation(reservation_id))
+        return await self._look(
+            "get_reservation", lambda book: book.reservation(reservation_id), _of(reservation_id)
+        )
 
     async def reservations(
-        self, status: ReservationStatus | None = None
+        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
     ) -> AsyncIterator[Reservation]:
         """Every reservation (in `status`), oldest first, a page at a time.
+
+        Only those for `bounties`, see `referred_to`.
 
         Raises:
             CommitUnknownError: The ledger could not be read.
@@ -264,7 +275,8 @@ class LedgerCredits(Transactional[Book]):
         ):
             for position, reservation in page:
                 after = position
-                yield reservation
+                if bounties.is_everything or referred_to(reservation.reference)[1] in bounties:
+                    yield reservation
 
     async def history(
         self, *, source_id: str | None = None, account: str | None = None
@@ -274,7 +286,7 @@ class LedgerCredits(Transactional[Book]):
         Raises:
             CommitUnknownError: The ledger could not be read.
         """
-        names = None if account is None else (account, escrow_of(account))
+        names = None if account is None else both_accounts_of(account)
         after = 0
         while page := await self._look(
             "history", partial(_page_of_entries, after=after, source_id=source_id, names=names)
@@ -289,7 +301,7 @@ class LedgerCredits(Transactional[Book]):
         Raises:
             CommitUnknownError: The ledger could not be read.
         """
-        return await self._look("sums", lambda book: sums_of(book.accounts()))
+        return await self._look("sums", lambda book: book.sums())
 
     async def total(self) -> int:
         """All credits that users have, free and reserved; only `top_up` changes it.
@@ -308,14 +320,19 @@ class LedgerCredits(Transactional[Book]):
         return await self._read("verify", audit)
 
     async def expire_due(self) -> int:
-        """Give back what is overdue now; every other call does the same on its way.
+        """Give back what is overdue now; every other call does so for what it is about.
 
         Raises:
             CommitUnknownError: The ledger did not say; ask again.
         """
-        return await self._write(
-            "expire_due", None, partial(rules.expire_overdue, now=self._clock())
-        )
+        now, count = self._clock(), 0
+        while True:
+            overdue = await self._read("expire_due", lambda book: book.overdue(now, limit=PAGE))
+            if not overdue:
+                return count
+            scope = Scope(reservations=tuple(each.reservation_id for each in overdue))
+            expire = partial(rules.expire_overdue, now=now, scope=scope)
+            count += await self._write("expire_due", None, Announced(scope, expire))
 
     async def _move(
         self, operation: str, transfer_id: str, source: str, target: str, amount: int, memo: str
@@ -329,18 +346,26 @@ class LedgerCredits(Transactional[Book]):
             memo=check_note("memo", memo),
             created_at=self._clock(),
         )
-        return await self._change(operation, transfer_id, partial(rules.transfer, wanted=wanted))
+        scope = Scope(transfers=(transfer_id,), accounts=(wanted.from_account, wanted.to_account))
+        rule = partial(rules.transfer, wanted=wanted)
+        return await self._change(operation, transfer_id, rule, scope)
 
-    async def _change(self, operation: str, key: str, rule: Callable[[Book, datetime], T]) -> T:
-        work = partial(_expire_and_apply, clock=self._clock, rule=rule)
-        result = await self._write(operation, key, work)
+    async def _change(
+        self, operation: str, key: str, rule: Callable[[Book, datetime], T], scope: Scope
+    ) -> T:
+        work = partial(_expire_and_apply, clock=self._clock, rule=rule, scope=scope)
+        result = await self._write(operation, key, Announced(scope, work))
         if isinstance(result, PreCommitError | IdempotencyMismatchError):
             raise result.about(operation, None, key)
         return result
 
-    async def _look(self, operation: str, work: Callable[[Book], T]) -> T:
+    async def _look(
+        self, operation: str, work: Callable[[Book], T], scope: Scope | None = None
+    ) -> T:
+        """Run `work` on a state without overdue reservations in `scope`, or in the whole ledger."""
         now = self._clock()
-        seen = await self._read(operation, partial(_unless_overdue, now=now, work=work))
+        look = partial(_unless_overdue, now=now, work=work, scope=scope)
+        seen = await self._read(operation, look if scope is None else Announced(scope, look))
         if seen is not None:
             return seen[0]
         try:
@@ -348,27 +373,34 @@ class LedgerCredits(Transactional[Book]):
         except PreCommitError as exc:
             message = f"overdue reservations could not be given back: {exc.message}"
             raise CommitUnknownError(message, operation=operation, evidence=exc.evidence) from exc
-        return await self._read(operation, work)
+        return await self._read(operation, work if scope is None else Announced(scope, work))
+
+
+def _of(reservation_id: str, payee: str | None = None) -> Scope:
+    """What a change of one reservation is about."""
+    return Scope(reservations=(reservation_id,), accounts=() if payee is None else (payee,))
 
 
 def _expire_and_apply(
-    book: Book, clock: Clock, rule: Callable[[Book, datetime], T]
+    book: Book, clock: Clock, rule: Callable[[Book, datetime], T], scope: Scope
 ) -> T | PreCommitError | IdempotencyMismatchError:
-    """Apply `rule` to a book without overdue reservations.
+    """Apply `rule` to a book without overdue reservations in `scope`.
 
     A refusal is returned rather than raised: it has written nothing itself, and what has expired
     must be kept with it, or a later clock could still capture what this one refused.
     """
     now = clock()  # not before the transaction has its turn, however long it waited
-    rules.expire_overdue(book, now)
+    rules.expire_overdue(book, now, scope)
     try:
         return rule(book, now)
     except (PreCommitError, IdempotencyMismatchError) as refusal:
         return refusal
 
 
-def _unless_overdue(book: Book, now: datetime, work: Callable[[Book], T]) -> tuple[T] | None:
-    return None if book.overdue(now, limit=1) else (work(book),)
+def _unless_overdue(
+    book: Book, now: datetime, work: Callable[[Book], T], scope: Scope | None
+) -> tuple[T] | None:
+    return None if book.overdue(now, limit=1, scope=scope) else (work(book),)
 
 
 def _page_of_reservations(

@@ -14,7 +14,15 @@ from typing import Any
 import msgspec
 
 from nexus_bounty.idempotency import new_key
-from nexus_bounty.ledger import EntryKind, JournaledLedger, JournalEntry, LedgerCredits
+from nexus_bounty.ledger import (
+    EntryKind,
+    JournaledLedger,
+    JournalEntry,
+    LedgerCredits,
+    Scope,
+    Sums,
+    sums_of,
+)
 from nexus_bounty.models import utc_now
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Clock, InMemory
@@ -62,6 +70,10 @@ class MemoryBook:
     def accounts(self) -> Iterable[tuple[str, int]]:
         """Every account that ever moved, with its balance."""
         return self._balances.items()
+
+    def sums(self) -> Sums:
+        """The credits of all of them, added up."""
+        return sums_of(self._balances.items())
 
     def post(self, entry: JournalEntry) -> None:
         """Append to the journal and change both balances."""
@@ -124,7 +136,13 @@ class MemoryBook:
         self._reservations[closed.reservation_id] = closed
         self._expiring.pop(closed.reservation_id, None)
 
-    def overdue(self, now: datetime, limit: int = -1) -> list[Reservation]:
+    def overdue(
+        self,
+        now: datetime,
+        limit: int = -1,
+        *,
+        scope: Scope | None = None,  # noqa: ARG002 - all of them are as near
+    ) -> list[Reservation]:
         """Held reservations whose time is over at `now`."""
         found = (self._reservations[key] for key, at in self._expiring.items() if at <= now)
         return list(islice(found, None if limit < 0 else limit))

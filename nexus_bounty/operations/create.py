@@ -23,6 +23,7 @@ from nexus_bounty.operations.services import (
     Plan,
     Services,
     asked_until_told,
+    before_commit,
     check_payee,
     committed,
     credits_with,
@@ -65,7 +66,7 @@ async def create(
     draft = _draft(bounty, key)
     first_step = derived_key(key, "open" if _has_no_credits(services) else "draft")
     asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
-    async with operation(services, CREATE, draft.bounty_id, key, asked_for):
+    async with operation(services, CREATE, draft.bounty_id, key, asked_for) as tried_before:
         if bounty.deadline <= services.clock() and not await has_landed(
             services, draft.bounty_id, first_step
         ):
@@ -73,7 +74,23 @@ async def create(
         if _has_no_credits(services):
             return await _post(services, draft, key, relative_deadline=relative_deadline)
         draft = msgspec.structs.replace(draft, ledger_id=await ledger_at_hand(services))
+        if idempotency_key is not None and not tried_before:
+            await _check_not_elsewhere(services, draft)
         return await _create(services, draft, key, relative_deadline=relative_deadline)
+
+
+async def _check_not_elsewhere(services: Services, draft: Bounty) -> None:
+    """See that a key which this ledger has never seen was not used with another one.
+
+    It costs a read, before the first marker is written; a key made for this call needs none.
+
+    Raises:
+        WrongLedgerError: It was (pre-commit).
+        PreCommitError: The bounty could not be read.
+    """
+    standing = await before_commit(services.store.get_bounty(draft.bounty_id), "the bounty")
+    if standing is not None and standing.reservation_id == draft.reservation_id:
+        check_same_ledger(standing, draft.ledger_id)
 
 
 def _has_no_credits(services: Services) -> bool:

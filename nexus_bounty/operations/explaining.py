@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Bounty, Claim
 from nexus_bounty.operations.services import Services, target_of
-from nexus_bounty.operations.steps import OperationKind, traces
+from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
-from nexus_bounty.ports import JournaledOperation, Reservation
+from nexus_bounty.outcomes import Outcome
+from nexus_bounty.ports import BountyStore, JournaledOperation, Reservation
+from nexus_bounty.validation import check_key
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,57 @@ async def clues_to(services: Services, key: str) -> Clues:
         entry=await services.journal.find_operation(services.store.zone_id, key),
         claim=await services.claims.get(derived_id("claim", key)),
     )
+
+
+async def explained(services: Services, key: str, bounty_id: str | None) -> Explanation:
+    """What became of the operation with `key`, on `bounty_id` if that is known, without a search.
+
+    Raises:
+        InvalidInputError: It cannot be a key.
+        NexusError: What there is could not be read.
+        CommitUnknownError: The ledger could not be read.
+    """
+    check_key(key)
+    key = operation_key(key)
+    clues = await clues_to(services, key)
+    where = bounty_id or clues.bounty_id or derived_id("bounty", key)
+    explanation = await explanation_of(services, key, where, clues.operation, clues)
+    if explanation.steps or explanation.bounty_status:
+        return explanation
+    return replace(explanation, bounty_id=bounty_id)  # nothing shows that it was there
+
+
+async def fence_off(store: BountyStore, key: str, bounty_id: str, operation: OperationKind) -> None:
+    """Make it definite what became of an operation: what has not happened by now never will.
+
+    Its first step that has not happened is fenced off, unless it turns out to have.
+
+    Raises:
+        NexusError: The bounty could not be read.
+        CommitUnknownError: Still neither could be proven: ask again.
+    """
+    for name in COMMIT_STEPS[operation]:
+        found = {each.name: each for each in traces(key, await store.get_history(bounty_id))}
+        if any(each.step is None for each in found.values()):
+            return  # a store was called with this very key, and its history says how it ended
+        outcome = found[name].outcome if name in found else None
+        if outcome is None:
+            outcome = (await store.resolve_operation(bounty_id, derived_key(key, name))).outcome
+        if outcome is not Outcome.COMMITTED:
+            return
+
+
+async def close_doubt(services: Services, clues: Clues, outcome: Outcome, by: str) -> None:
+    """Note in the journal what became of an operation, if that is definite now.
+
+    Raises:
+        PreCommitError, CommitUnknownError: The journal could not be written.
+    """
+    entry = clues.entry
+    if entry is not None and outcome in (Outcome.COMMITTED, Outcome.PRE_COMMIT):
+        await services.journal.end_operation(
+            entry.zone_id, entry.key, outcome, f"found out by {by}"
+        )
 
 
 async def explanation_of(

@@ -175,12 +175,12 @@ async def operation(
     bounty_id: str,
     key: str,
     parameters: Mapping[str, Any] | None = None,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[bool]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
-    Calls with one key wait for each other. A refusal proves nothing about
-    earlier attempts: where one may have landed, or may yet, its outcome is resolved, and fenced
-    if need be.
+    Yields whether an earlier call with the key is known of, here or in the journal. Calls with
+    one key wait for each other. A refusal proves nothing about earlier attempts: where one may
+    have landed, or may yet, its outcome is resolved, and fenced if need be.
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)
@@ -191,7 +191,7 @@ async def operation(
                     tried_before = attempt in services.attempts or _may_have_happened(earlier)
                     services.attempts.add(attempt)  # stays if this task is cancelled
                     try:
-                        yield
+                        yield tried_before
                     except PreCommitError as refusal:
                         if tried_before:
                             await _rule_out(services, plan, bounty_id, key, refusal)

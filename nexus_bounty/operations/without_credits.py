@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from nexus_bounty.outcomes import Evidence, PaymentError, Proof
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import (
     Assignment,
     Balance,
@@ -37,7 +38,7 @@ class WithoutCredits:
         return None
 
     async def reservations(
-        self, status: ReservationStatus | None = None
+        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
     ) -> AsyncIterator[Reservation]:
         """None."""
         nothing: tuple[Reservation, ...] = ()

@@ -51,7 +51,9 @@ class AbandonedBounties:
         """Every claimed bounty whose lease has ended."""
         services = scope.services
         claimed = BountyQuery(status=swept_for(Repair.REOPEN))
-        async for page in in_pages(services.store.walk_bounties(claimed), scope.page):
+        async for page in in_pages(
+            services.store.walk_bounties(claimed, partition=scope.partition), scope.page
+        ):
             claims = await services.claims.get_many(
                 [each.claim_id for each in page if each.claim_id]
             )
@@ -116,7 +118,7 @@ async def _reopen(services: Services, bounty: Bounty) -> str:
 
 async def _leases(scope: Scope) -> AsyncIterator[Claim]:
     """The active leases on bounties."""
-    async for claim in scope.services.claims.walk_active_claims():
+    async for claim in scope.services.claims.walk_active_claims(targets=scope.targets):
         if claim.target_ref.startswith(_PREFIX):
             yield claim
 

@@ -17,7 +17,8 @@ class PastDeadlines:
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every open or claimed bounty whose deadline has passed."""
-        for bounty in await scope.services.store.find_expired_bounties(scope.now):
+        store = scope.services.store
+        for bounty in await store.find_expired_bounties(scope.now, partition=scope.partition):
             if ends_at(scope.services, bounty) > scope.now:
                 continue  # its claimer's work may still be accepted
             if not await scope.is_elsewhere(bounty):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.operations.services import Services
@@ -10,26 +11,36 @@ from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import JournaledOperation
 from nexus_bounty.reconcile.sweep import Problem, Scope
 
+_IN_DOUBT: Final = (
+    "in doubt: no history names it, and a request of it may still be under way. Repeat it with its "
+    "key, or ask explain KEY --resolve; 24 hours after it began it is fenced off"
+)
+
 
 class OpenOperations:
     """Operations whose process died, or never learnt what became of them.
 
     The history of the bounty says whether one was committed or fenced off. One that it does not
-    name is left to whoever repeats it, for as long as histories are kept; then it is fenced off.
+    name is in doubt: it is reported, and left to whoever repeats it for as long as histories are
+    kept; then it is fenced off.
     """
 
     name = "open operations"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
-        """Every operation in doubt whose outcome can be told by now."""
+        """Every operation in doubt; of some the outcome can be told by now."""
         services = scope.services
         async for each in services.journal.open_operations(services.store.zone_id):
+            if each.bounty_id not in scope.partition:
+                continue
             if scope.is_young(each.began_at):
                 yield Problem(each.key, _what(each), touched=each.began_at)
             elif (outcome := await _in_history(services, each)) is not None:
                 yield _known(services, each, outcome)
             elif scope.now - each.began_at > RETENTION:
                 yield _forgotten(services, each)
+            else:
+                yield Problem(each.key, _what(each), reason=_IN_DOUBT)
 
 
 def _what(operation: JournaledOperation) -> str:

@@ -27,7 +27,7 @@ class StuckDrafts:
         """Every draft; of one whose create may still be running, no more than that."""
         services = scope.services
         stuck = BountyQuery(status=swept_for(Repair.FINISH_CREATING))
-        async for draft in services.store.walk_bounties(stuck):
+        async for draft in services.store.walk_bounties(stuck, partition=scope.partition):
             if await scope.is_elsewhere(draft):
                 continue
             if scope.is_young(draft.updated_at):

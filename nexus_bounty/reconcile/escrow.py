@@ -28,7 +28,7 @@ class MissingEscrow:
         held = await _hashes_of_held(scope)
         elsewhere: Counter[str] = Counter()
         for status in swept_for(Repair.CHECK_ESCROW):
-            ids = _without(held, scope.services.store.walk_ids(status))
+            ids = _without(held, scope.services.store.walk_ids(status, partition=scope.partition))
             async for page in in_pages(ids, scope.page):
                 for bounty in (await scope.services.store.get_bounties(page)).values():
                     if await scope.is_elsewhere(bounty):
@@ -44,7 +44,7 @@ async def _hashes_of_held(scope: Scope) -> set[int]:
     """The bounties for which credits are held, as small as can be."""
     zone_id = scope.services.store.zone_id
     hashes: set[int] = set()
-    async for each in scope.services.credits.reservations(ReservationStatus.HELD):
+    async for each in scope.held():
         zone, bounty_id = referred_to(each.reference)
         if zone in (None, zone_id):
             hashes.add(hash(bounty_id))

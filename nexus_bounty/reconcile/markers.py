@@ -21,7 +21,7 @@ class IndexMarkers:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every bounty whose markers disagree with its document."""
         services = scope.services
-        async for page in services.store.audit_index(scope.state.after):
+        async for page in services.store.audit_index(scope.state.after, partition=scope.partition):
             async for problem in _disagreeing(services, page.faults):
                 yield problem
             for name, why in page.unreadable.items():

@@ -14,6 +14,7 @@ import msgspec
 
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
@@ -82,6 +83,8 @@ class Reconciler:
             running. Must be longer than an operation can take.
         dry_run: Only find, change nothing.
         sweeps: Which sweeps to run, in order.
+        partition: Look only at bounties with these ids, and at what belongs to them: another run
+            may see to the others at the same time. What belongs to no bounty goes with the first.
         cursor: Where another reconciler was interrupted: the first run goes on from there.
         page: How many bounties, reservations or leases to look at together.
         keep: How many findings of a sweep a report holds, of those repaired and of those left;
@@ -98,6 +101,7 @@ class Reconciler:
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
+        partition: Partition = EVERYTHING,
         cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1_000,
@@ -111,6 +115,7 @@ class Reconciler:
         self._grace = grace
         self._dry_run = dry_run
         self._sweeps = sweeps
+        self._partition = partition
         self._page = page
         self._keep = keep
         self._states = {sweep.name: SweepState() for sweep in sweeps}
@@ -235,9 +240,8 @@ class Reconciler:
         state = self._states[sweep.name]
         if state.is_through:
             return counter.report()  # before the run was interrupted
-        now = self._services.clock()
         on_page = partial(on_step, sweep.name) if on_step else None
-        scope = Scope(self._services, self._grace, now, state, self._page, room, on_page)
+        scope = replace(self._scope(), state=state, page=self._page, room=room, on_page=on_page)
         try:
             if on_page is not None:
                 on_page("")
@@ -246,6 +250,9 @@ class Reconciler:
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
             return counter.report(failure)
         return counter.report()
+
+    def _scope(self) -> Scope:
+        return Scope(self._services, self._grace, self._services.clock(), self._partition)
 
     def _counter(self, sweep: str, progress: Progress | None) -> FindingCounter:
         return FindingCounter(sweep, self._keep, progress, self._services.observers)
@@ -280,16 +287,19 @@ class Reconciler:
     async def _collect(self, progress: Progress | None) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
         counter = self._counter("leftovers", progress)
+        scope, services = self._scope(), self._services
         try:
-            for lapsed in await self._services.claims.expire_stale(
-                self._services.clock() - self._grace
-            ):
-                _note(counter, lapsed.claim_id, "has run out", "ended")
-            await self._services.journal.forget_operations(
-                self._services.store.zone_id, self._services.clock() - JOURNAL_KEPT
+            lapsed = await services.claims.expire_stale(
+                scope.now - self._grace, targets=scope.targets
             )
-            for removed in await self._services.store.collect_leftovers():
-                _note(counter, removed, "is an old tombstone", "removed")
+            for claim in lapsed:
+                _note(counter, claim.claim_id, "has run out", "ended")
+            if self._partition.is_first:  # these are of the zone, and not of its bounties
+                await services.journal.forget_operations(
+                    services.store.zone_id, scope.now - JOURNAL_KEPT
+                )
+                for removed in await services.store.collect_leftovers():
+                    _note(counter, removed, "is an old tombstone", "removed")
         except Exception as failure:  # noqa: BLE001 - found again by the next run
             return counter.report(failure)
         return counter.report()

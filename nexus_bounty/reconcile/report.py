@@ -106,6 +106,24 @@ class ReconcileReport(Wire, frozen=True, kw_only=True):
         """What cut sweeps short."""
         return [sweep.error for sweep in self.sweeps if sweep.error is not None]
 
+    @property
+    def summary(self) -> str:
+        """How things stand, in words."""
+        said = [self._counted()] if self.found else []
+        if self.young:
+            said.append(
+                f"{self.young} may still be under way, and left alone until they are older."
+            )
+        if self.errors:
+            said.append("It could not look everywhere.")
+        return " ".join(said) or "All is well."
+
+    def _counted(self) -> str:
+        if self.dry_run:
+            return f"{self.found} to repair; nothing was changed."
+        failed = f", {self.failed} of them because a repair failed" if self.failed else ""
+        return f"{self.found} found, {self.repaired} repaired, {self.unrepaired} left{failed}."
+
 
 class Health(Wire, frozen=True, kw_only=True):
     """How a reconciler is doing: a failed run is one in which a sweep was cut short.

@@ -14,7 +14,7 @@ from nexus_bounty.models import Bounty
 from nexus_bounty.operations.escrow import give_back, terms_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
-from nexus_bounty.ports import Reservation, ReservationStatus, referred_to
+from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Credits, Repair
 
@@ -41,13 +41,13 @@ class OrphanReservations:
 async def _forget_ended(scope: Scope) -> None:
     """Drop what is known of bounties that may have ended since."""
     for status in swept_for(Repair.END_ESCROW) if len(scope.state.known) else ():
-        async for bounty_id in scope.services.store.walk_ids(status):
+        async for bounty_id in scope.services.store.walk_ids(status, partition=scope.partition):
             scope.state.known.drop(bounty_id)
 
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:
     """The held reservations that are not known to be needed."""
-    async for each in scope.services.credits.reservations(ReservationStatus.HELD):
+    async for each in scope.held():
         if (
             each.reference
             and _is_ours(scope, each)

@@ -34,7 +34,10 @@ class MissingRewards:
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
     """Settled bounties not yet known to have their reward."""
-    async for bounty_id in scope.services.store.walk_ids(_SETTLED, after=scope.state.after):
+    settled = scope.services.store.walk_ids(
+        _SETTLED, after=scope.state.after, partition=scope.partition
+    )
+    async for bounty_id in settled:
         if scope.state.known.get(bounty_id) is None:
             yield bounty_id
 

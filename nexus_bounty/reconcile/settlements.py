@@ -21,7 +21,8 @@ class PendingSettlements:
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every bounty that is still being paid, by nobody."""
         stranded = BountyQuery(status=swept_for(self.repair))
-        async for bounty in scope.services.store.walk_bounties(stranded):
+        store = scope.services.store
+        async for bounty in store.walk_bounties(stranded, partition=scope.partition):
             if not await scope.is_elsewhere(bounty):
                 yield _problem(scope.services, bounty)
 

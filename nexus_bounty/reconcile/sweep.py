@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from nexus_bounty.models import Bounty
-from nexus_bounty.operations.services import Services
+from nexus_bounty.operations.services import Services, target_of
+from nexus_bounty.partition import EVERYTHING, Partition
+from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep_state import SweepState
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class Scope:
         services: The systems to work on.
         grace: How long an operation may be running: what is younger is not to be touched.
         now: When the run began.
+        partition: The ids of the bounties to look at.
         state: What the sweep remembers from run to run.
         page: How many things to look at together.
         room: How many files of its history it may still look at in this run; `None` for all.
@@ -51,10 +54,20 @@ class Scope:
     services: Services
     grace: timedelta
     now: datetime
+    partition: Partition = EVERYTHING
     state: SweepState = field(default_factory=SweepState)
     page: int = PAGE
     room: int | None = None
     on_page: Callable[[str], None] | None = None
+
+    @property
+    def targets(self) -> Partition:
+        """What the claims on these bounties name."""
+        return self.partition.prefixed(target_of(""))
+
+    def held(self) -> AsyncIterator[Reservation]:
+        """What is held for these bounties, and for those with such ids in other zones."""
+        return self.services.credits.reservations(ReservationStatus.HELD, bounties=self.partition)
 
     def is_young(self, touched: datetime) -> bool:
         """Whether the operation that last touched something may still be running."""

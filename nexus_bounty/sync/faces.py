@@ -61,6 +61,7 @@ from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import (
     Assignment,
     Balance,
@@ -207,16 +208,21 @@ class SyncClaimStore(Face[ClaimStore]):
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
 
     def expire_stale(
-        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        stalled_for: timedelta | None = None,
+        targets: Partition = EVERYTHING,
     ) -> list[Claim]:
         """End every active claim whose lease has run out; returns those it ended.
 
-        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        With `stalled_for` those, too, whose agents have not been heard of for so long. Only
+        claims on the `targets` are looked at.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
-        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
+        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for, targets=targets)
 
     def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
         """The claims that hold their target, but whose agents were not heard of for so long.
@@ -254,13 +260,15 @@ class SyncClaimStore(Face[ClaimStore]):
         """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
-    def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, without loading them all.
+    def walk_active_claims(
+        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+    ) -> Iterator[Claim]:
+        """Every claim that holds one of the `targets` at `now`, in no order, a page at a time.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
-        return self._iterate(self.wrapped.walk_active_claims, now)
+        return self._iterate(self.wrapped.walk_active_claims, now, targets=targets)
 
 
 class SyncContributionStore(Face[ContributionStore]):
@@ -456,13 +464,17 @@ class SyncCreditsService(Face[CreditsService]):
         """
         return self._run(self.wrapped.get_reservation, reservation_id)
 
-    def reservations(self, status: ReservationStatus | None = None) -> Iterator[Reservation]:
+    def reservations(
+        self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
+    ) -> Iterator[Reservation]:
         """Every reservation (in `status`), oldest first, without loading them all.
+
+        Only those for `bounties`, see `referred_to`.
 
         Raises:
             CommitUnknownError: The ledger could not be read.
         """
-        return self._iterate(self.wrapped.reservations, status)
+        return self._iterate(self.wrapped.reservations, status, bounties=bounties)
 
     def top_up(self, transfer_id: str, *, account: str, amount: int) -> Transfer:
         """Bring new credits into the system: the only way its total ever changes.
@@ -826,9 +838,13 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.list_bounties, query, unreadable=unreadable)
 
     def walk_bounties(
-        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+        self,
+        query: BountyQuery | None = None,
+        *,
+        partition: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> Iterator[Bounty]:
-        """Every bounty that matches, in no order, holding one page of documents at a time.
+        """Every bounty of the range that matches, in no order, a page of documents at a time.
 
         `unreadable` gets what is left out, as in `list_bounties`.
 
@@ -836,17 +852,21 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read any further.
         """
-        return self._iterate(self.wrapped.walk_bounties, query, unreadable=unreadable)
+        return self._iterate(
+            self.wrapped.walk_bounties, query, partition=partition, unreadable=unreadable
+        )
 
-    def walk_ids(self, status: BountyStatus, after: str = "") -> Iterator[str]:
-        """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
+    def walk_ids(
+        self, status: BountyStatus, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> Iterator[str]:
+        """The ids of the range that may be in `status`, by the markers alone, a page at a time.
 
         In an order of their own; pass the last id as `after` to resume.
 
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._iterate(self.wrapped.walk_ids, status, after)
+        return self._iterate(self.wrapped.walk_ids, status, after, partition=partition)
 
     def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside.
@@ -857,8 +877,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.count_bounties, query)
 
-    def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed, newest first.
+    def find_expired_bounties(
+        self, now: datetime | None = None, *, partition: Partition = EVERYTHING
+    ) -> list[Bounty]:
+        """The open and claimed bounties of the range whose deadline has passed, newest first.
 
         Deadlines once seen are believed for half an hour at least: no transition changes them.
 
@@ -866,7 +888,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             InvalidInputError: `now` is no aware time; nothing was sent.
             NexusError: They could not be read.
         """
-        return self._run(self.wrapped.find_expired_bounties, now)
+        return self._run(self.wrapped.find_expired_bounties, now, partition=partition)
 
     def create_bounty(
         self, bounty: Bounty, *, relative_deadline: bool = False, idempotency_key: str | None = None
@@ -1068,15 +1090,17 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.list_index_statuses)
 
-    def audit_index(self, after: str = "") -> Iterator[IndexPage]:
-        """What is wrong with the status index, a page of files at a time; changes nothing.
+    def audit_index(
+        self, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> Iterator[IndexPage]:
+        """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit.
 
         Raises:
             NexusError: The files could not be read any further.
         """
-        return self._iterate(self.wrapped.audit_index, after)
+        return self._iterate(self.wrapped.audit_index, after, partition=partition)
 
     def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write markers that an audit found missing and remove stale ones; returns what is left.
@@ -1277,16 +1301,21 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
 
     def expire_stale(
-        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        stalled_for: timedelta | None = None,
+        targets: Partition = EVERYTHING,
     ) -> list[Claim]:
         """End every active claim whose lease has run out; returns those it ended.
 
-        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        With `stalled_for` those, too, whose agents have not been heard of for so long. Only
+        claims on the `targets` are looked at.
 
         Raises:
             NexusError: They could not be read.
         """
-        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for)
+        return self._run(self.wrapped.expire_stale, now, stalled_for=stalled_for, targets=targets)
 
     def detect_stalled(self, stalled_for: timedelta, now: datetime | None = None) -> list[Claim]:
         """The claims that hold their target, but whose agents were not heard of for so long.
@@ -1319,13 +1348,15 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
-    def walk_active_claims(self, now: datetime | None = None) -> Iterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, holding one batch at a time.
+    def walk_active_claims(
+        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+    ) -> Iterator[Claim]:
+        """Every claim that holds one of the `targets` at `now`, in no order, a batch at a time.
 
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._iterate(self.wrapped.walk_active_claims, now)
+        return self._iterate(self.wrapped.walk_active_claims, now, targets=targets)
 
     def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths.
@@ -1598,6 +1629,8 @@ class SyncReconciler(Face[Reconciler]):
             running. Must be longer than an operation can take.
         dry_run: Only find, change nothing.
         sweeps: Which sweeps to run, in order.
+        partition: Look only at bounties with these ids, and at what belongs to them: another run
+            may see to the others at the same time. What belongs to no bounty goes with the first.
         cursor: Where another reconciler was interrupted: the first run goes on from there.
         page: How many bounties, reservations or leases to look at together.
         keep: How many findings of a sweep a report holds, of those repaired and of those left;
@@ -1614,6 +1647,7 @@ class SyncReconciler(Face[Reconciler]):
         grace: timedelta = timedelta(minutes=5),
         dry_run: bool = False,
         sweeps: Sequence[Sweep] = SWEEPS,
+        partition: Partition = EVERYTHING,
         cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1000,
@@ -1625,6 +1659,7 @@ class SyncReconciler(Face[Reconciler]):
             grace=grace,
             dry_run=dry_run,
             sweeps=sweeps,
+            partition=partition,
             cursor=cursor,
             page=page,
             keep=keep,

@@ -19,6 +19,7 @@ from nexus_bounty.outcomes import (
     IdempotencyMismatchError,
     InvalidInputError,
 )
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.testing.claims_keeping import (
     ALICE,
@@ -103,6 +104,27 @@ class ClaimStoreContract(ClaimKeeping):
         ]
         later = clock.now + 2 * HOUR
         assert [each.claim_id async for each in claims.walk_active_claims(later)] == ["c-2"]
+
+    async def test_every_claim_is_in_one_of_two_ranges_of_targets_that_meet(
+        self, claims: ClaimStore, clock: ManualClock
+    ) -> None:
+        """Those on other targets than bounties included; those of one range are ended alone."""
+        targets = ["bounty:b", "bounty:b-1", "bounty:b-10", "bounty:b/x", "bounty:c", "a", "task:1"]
+        for number, target in enumerate(targets):
+            await self.claim(claims, claim_id=f"c-{number}", target_ref=target)
+        for at in ("a", "b", "b-1", "b-11", "c"):
+            first, rest = (part.prefixed("bounty:") for part in EVERYTHING.split(at))
+            found = [
+                {each.target_ref async for each in claims.walk_active_claims(targets=part)}
+                for part in (first, rest)
+            ]
+            assert found[0] | found[1] == set(targets)
+            assert not found[0] & found[1]
+            assert found[0] == {each for each in targets if each in first}
+        clock.advance(2 * HOUR)
+        through_b = Partition(hi="b-1").prefixed("bounty:")
+        ended = await claims.expire_stale(targets=through_b)
+        assert {each.target_ref for each in ended} == {"bounty:b", "bounty:b-1", "bounty:b/x", "a"}
 
     async def test_another_agent_cannot_claim_a_held_target(self, claims: ClaimStore) -> None:
         """One active claim per target; the loser leaves no trace."""

@@ -19,7 +19,14 @@ from nexus_bounty.outcomes import (
     PaymentError,
     PreCommitError,
 )
-from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
+from nexus_bounty.partition import Partition
+from nexus_bounty.ports import (
+    Balance,
+    CreditsService,
+    Reservation,
+    ReservationStatus,
+    reference_of,
+)
 from nexus_bounty.testing.binding_suite import CreditsBindingContract
 from nexus_bounty.testing.clock import ManualClock
 
@@ -427,6 +434,22 @@ class CreditsServiceContract(CreditsBindingContract):
         assert [item.reservation_id async for item in held] == ["r3"]
         voided = credits.reservations(ReservationStatus.VOIDED)
         assert [item.reservation_id async for item in voided] == ["r2"]
+
+    async def test_reservations_are_listed_by_ranges_of_bounties(
+        self, credits: CreditsService
+    ) -> None:
+        """Each is in the range of its bounty, whatever its zone."""
+        await self.fund(credits, "alice", 100)
+        references = [reference_of("z", "b-1"), reference_of("a/b", "b-2"), "b-3", ""]
+        for number, reference in enumerate(references):
+            await credits.reserve(f"r{number}", account="alice", amount=10, reference=reference)
+        await credits.void("r0")
+        listed = credits.reservations(bounties=Partition("b-1", "b-2"))
+        assert [item.reservation_id async for item in listed] == ["r1"]
+        listed = credits.reservations(ReservationStatus.HELD, bounties=Partition("b-1"))
+        assert [item.reservation_id async for item in listed] == ["r1", "r2"]
+        listed = credits.reservations(ReservationStatus.HELD, bounties=Partition("", "b-2"))
+        assert [item.reservation_id async for item in listed] == ["r1"]
 
     async def test_a_long_listing_is_complete(self, credits: CreditsService) -> None:
         """No reservation is left out or told twice, however many there are."""

@@ -62,6 +62,27 @@ def test_ctrl_c_tells_a_person_the_command_to_go_on_with(
     )
 
 
+def test_a_range_is_looked_at_alone_and_is_said_again_by_ctrl_c(
+    shell: Shell, life: Life, mock: MockNexus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on with the command looks at the same bounties."""
+    bounty_id = life.post()
+    mock.core.table.write(ZonePaths("default").marker(BountyStatus.DRAFT, bounty_id), b"")
+    grace = ("--grace", "0s")
+    assert "All is well" in shell("reconcile", *grace, "--after", bounty_id).said
+    assert "All is well" in shell("reconcile", *grace, "--through", bounty_id[:-1]).said
+    assert "1 found, 1 repaired" in shell("reconcile", *grace, "--through", bounty_id).said
+    refused = shell("reconcile", "--after", "b-2", "--through", "b-1")
+    assert (refused.code, "must come after" in refused.said) == (2, True)
+
+    async def interrupted(*_: Any, **__: Any) -> ReconcileReport:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Reconciler, "run_once", interrupted)
+    ended = shell("reconcile", "--after", "b-1", "--through", "b-1 x")
+    assert "reconcile --after b-1 --through 'b-1 x'" in ended.said
+
+
 def a_report(*findings: Finding, error: str | None = None, young: int = 0) -> ReconcileReport:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     repaired = sum(each.repaired is not None for each in findings)

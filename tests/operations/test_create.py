@@ -143,7 +143,7 @@ async def test_a_create_that_cannot_take_its_draft_back_is_unknown_until_somebod
 async def test_a_create_whose_reservation_was_given_back_meanwhile_is_not_posted() -> None:
     """A reservation that is there is not enough: it has to be held."""
     world = await a_world()
-    async with world.process(CrashPlan(at=6)) as process:
+    async with world.process(CrashPlan(at=8)) as process:
         with suppress(Crash):
             await process.operations.create(a_bounty(), idempotency_key=KEY)
     (reservation,) = [each async for each in world.ledger.reservations()]

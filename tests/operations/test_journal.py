@@ -179,7 +179,8 @@ async def test_the_reconciler_closes_what_the_histories_know() -> None:
         await world.ledger.begin_operation(never)
         await world.later()
         report = await Reconciler(process.operations, grace=GRACE).run_once()
-    (found,) = [each for each in report.findings if each.sweep == "open operations"]
+    doubt, found = [each for each in report.findings if each.sweep == "open operations"]
+    assert (doubt.subject, doubt.repaired) == ("never", None)
     assert (found.subject, found.repaired) == (KEY, "closed: it happened")
     assert [each.key async for each in world.ledger.open_operations("default")] == ["never"]
 
@@ -207,6 +208,30 @@ async def test_a_doubt_older_than_the_histories_is_fenced_off() -> None:
     assert closed is not None
     assert closed.outcome is Outcome.PRE_COMMIT
     assert [each.aborted for each in history if each.key == "old:claim"] == [True]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@virtual
+async def test_a_doubt_that_no_history_names_is_reported_and_not_fenced(dry_run: bool) -> None:
+    """From the grace time on; whoever repeats it with its key may still make it happen."""
+    world = await a_world()
+    async with world.process(impatient=True) as process:
+        await posted(process.operations)
+        writes = RequestMatch(method="write", path=DOCUMENT)
+        world.mock.inject(Fault(FaultKind.TIMEOUT_BEFORE, match=writes, times=None))
+        act = process.operations.cancel
+        assert await outcome(act(BOUNTY_ID, idempotency_key=KEY)) == "unknown"
+        world.mock.clear_faults()
+        reconciler = Reconciler(process.operations, grace=GRACE, dry_run=dry_run)
+        assert (await reconciler.run_once()).found == 0  # it may still be running
+        await world.later()
+        applied = len(world.mock.log)
+        (left,) = (await reconciler.run_once()).left
+        assert (left.subject, left.sweep) == (KEY, "open operations")
+        assert "in doubt" in (left.left or "")
+        assert len(world.mock.log) == applied
+        assert await outcome(act(BOUNTY_ID, idempotency_key=KEY)) == "committed"
+        assert (await reconciler.run_once()).found == 0
 
 
 @virtual

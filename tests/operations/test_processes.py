@@ -48,6 +48,7 @@ from nexus_bounty.reconcile import Reconciler
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
 from tests.support.sampling import sample_and_all
 from tests.support.transports import Bounded
+from tests.support.world import stranded
 
 KILLED = 42
 FUNDS, PRICE = 1000, 100
@@ -170,7 +171,7 @@ async def _said(act: str, operations: BountyOperations) -> str:
     if act == "reconcile":
         report = await Reconciler(operations, grace=timedelta(minutes=5)).run_until_clean()
         return "; ".join(
-            [*(f"{each.subject}: {each.left}" for each in report.left), *report.errors]
+            [*(f"{each.subject}: {each.left}" for each in stranded(report)), *report.errors]
         )
     try:
         await ACTS[act](operations)

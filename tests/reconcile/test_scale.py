@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.reconcile import Finding, sweep_state
 from nexus_bounty.reconcile.markers import IndexMarkers
@@ -46,6 +48,7 @@ class Zone:
     mock: MockNexus
     credits: MemoryCredits
     operations: BountyOperations
+    client: NexusClient
 
     async def add(self, records: Iterable[population.Record]) -> None:
         for record in records:
@@ -71,9 +74,11 @@ async def a_zone(
     *,
     page: int = PAGE,
     log_limit: int | None = None,
+    personality: str = "0.10-hypothetical",
     **remembered: int,
 ) -> AsyncIterator[Zone]:
-    mock = MockNexus("0.10-hypothetical", log_limit=log_limit)
+    mock = MockNexus(personality, log_limit=log_limit)
+    commit: CommitOption = "conditional" if personality == "0.10-hypothetical" else "auto"
     credit = MemoryCredits(clock=long_ago)
     await credit.top_up("funds", account="creator", amount=10**9)
     settings = NexusSettings(
@@ -84,12 +89,12 @@ async def a_zone(
     )
     async with NexusClient(settings=settings, transport=mock.transport()) as client:
         operations = BountyOperations(
-            NexusBountyStore(client, "z", commit="conditional"),
+            NexusBountyStore(client, "z", commit=commit),
             credits=credit,
-            claims=NexusClaimStore(client, "z", commit="conditional"),
+            claims=NexusClaimStore(client, "z", commit=commit),
             contributions=MemoryContributionStore([]),
         )
-        zone = Zone(mock, credit, operations)
+        zone = Zone(mock, credit, operations, client)
         await zone.add(population.at_rest(bounties))
         await zone.add(population.stuck(stuck))
         yield zone
@@ -167,7 +172,7 @@ async def test_every_way_of_being_stuck_is_found_once_and_ended() -> None:
 
 async def _peak(bounties: int) -> int:
     """The most that a cold run holds at once, in bytes, the mock and the ledger aside."""
-    remembered = {"remembered_documents": 10, "remembered_dates": 10}
+    remembered: Any = {"remembered_documents": 10, "remembered_dates": 10}
     async with a_zone(bounties, page=10, log_limit=10, **remembered) as zone:
         reconciler = zone.reconciler(page=10)
         tracemalloc.start()

@@ -34,7 +34,7 @@ from tests.simulation.scenario import Scenario, Schedule
 from tests.simulation.scheduler import Scheduler, acting
 from tests.simulation.trace import Trace
 from tests.support import committed
-from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy
+from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy, stranded
 
 REQUESTS_TO_RESOLVE: Final = {
     (scenario.ATOMIC, "content"): 3,
@@ -307,7 +307,7 @@ class Simulation:
             self.violations += [f"a sweep failed: {error}" for error in report.errors]
             if not await oracles.wrong_at_rest(self.world):
                 break
-        for left in report.left:
+        for left in stranded(report):
             self.violations.append(f"left by the reconciler: {left.problem}: {left.left}")
 
     def _janitor(self) -> Reconciler:

@@ -12,27 +12,10 @@ from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.output import Reply, facts, lines, progress
 from nexus_bounty.cli.session import Session
-from nexus_bounty.ledger import Audit, LedgerCredits
-from nexus_bounty.models import Wire
-from nexus_bounty.reconcile import Reconciler, ReconcileReport
-from nexus_bounty.reconcile.reconciler import MONEY_SWEEPS
+from nexus_bounty.reconcile.audit import audit_money
 
 PLACE = ("When something went wrong", 5)
 EXAMPLES = ("audit",)
-
-
-class MoneyAudit(Wire, frozen=True, kw_only=True):
-    """The ledger against itself, and against the bounties.
-
-    Attributes:
-        ledger_id: Which ledger it is.
-        ledger: A recount of its whole journal; `None` where it cannot recount itself.
-        report: What reservations and bounties say of each other.
-    """
-
-    ledger_id: str
-    ledger: Audit | None
-    report: ReconcileReport
 
 
 async def audit(
@@ -55,13 +38,9 @@ async def audit(
     session.sends_many = True
     operations = session.operations()
     session.changes = False
-    reconciler = Reconciler(
-        operations, grace=duration("--grace", grace), dry_run=True, sweeps=MONEY_SWEEPS
-    )
     with progress("Auditing") as step:
-        report = await reconciler.run_once(lambda _finding: step())
-    counted = await session.credits.verify() if isinstance(session.credits, LedgerCredits) else None
-    found = MoneyAudit(ledger_id=await session.credits.identity(), ledger=counted, report=report)
+        found = await audit_money(operations, duration("--grace", grace), lambda _finding: step())
+    report, counted = found.report, found.ledger
     code = judged(report)
     if counted is not None and not counted.ok and code is ExitCode.OK:
         code = ExitCode.LEFT

@@ -27,11 +27,11 @@ EXAMPLES = (
 )
 OPTIONS = OutputOptions
 
-_HEADINGS: Final = {
-    Verdict.CONDITIONAL: ("Safe for any number of writers, with ConditionalCommit.", "green"),
-    Verdict.RENAME: ("Safe for any number of writers, with RenameCommit.", "green"),
-    Verdict.SINGLE_WRITER: ("Safe for a single writer only.", "yellow"),
-    Verdict.UNSAFE: ("Not safe: no way to commit here is known.", "red"),
+_COLOURS: Final = {
+    Verdict.CONDITIONAL: "green",
+    Verdict.RENAME: "green",
+    Verdict.SINGLE_WRITER: "yellow",
+    Verdict.UNSAFE: "red",
 }
 _CODES: Final = {
     Verdict.SINGLE_WRITER: ExitCode.SINGLE_WRITER,
@@ -87,11 +87,16 @@ def _status() -> Iterator[Callable[[str], None]]:
 
 
 def _told(report: ProbeReport, url: str) -> RenderableType:
-    said, style = _HEADINGS[report.verdict]
+    style = _COLOURS[report.verdict]
     verdict = facts(
         ("Why", _each(report.judgement.reasons)), ("What to do", _each(report.judgement.advice))
     )
-    return lines(safe(f"{url}: {said}", f"bold {style}"), verdict, Text(), _observed(report))
+    return lines(
+        safe(f"{url}: {report.verdict.meaning}", f"bold {style}"),
+        verdict,
+        Text(),
+        _observed(report),
+    )
 
 
 def _each(sentences: Sequence[str]) -> Text:

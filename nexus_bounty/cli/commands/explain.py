@@ -12,9 +12,15 @@ from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
-from nexus_bounty.idempotency import derived_id, derived_key
-from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of
-from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
+from nexus_bounty.idempotency import derived_id
+from nexus_bounty.operations.explaining import (
+    Clues,
+    close_doubt,
+    clues_to,
+    explanation_of,
+    fence_off,
+)
+from nexus_bounty.operations.steps import OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import (
     Explanation,
     StepFound,
@@ -34,9 +40,6 @@ _STYLES = {
     Outcome.PRE_COMMIT: ("✗", "yellow", "never happened, and never will"),
     Outcome.UNKNOWN: ("?", "red", "not known"),
 }
-
-
-_DEFINITE: Final = (Outcome.COMMITTED, Outcome.PRE_COMMIT)
 
 
 async def explain(
@@ -76,10 +79,8 @@ async def explain(
             where = where or derived_id("bounty", key)
         await _resolve(session, key, where, operation)
     explanation = await explanation_of(services, key, where, operation, clues)
-    if resolve and clues.entry is not None and explanation.outcome in _DEFINITE:
-        await services.journal.end_operation(
-            clues.entry.zone_id, key, explanation.outcome, "found out by explain"
-        )
+    if resolve:
+        await close_doubt(services, clues, explanation.outcome, "explain")
     return Reply(explanation, _told(explanation))
 
 
@@ -116,16 +117,7 @@ async def _resolve(
             "no trace of this key was found: say with --bounty and --operation what it was used "
             "for, so that it can be fenced off"
         )
-    for name in COMMIT_STEPS[operation]:
-        found = {each.name: each for each in traces(key, await session.store.get_history(where))}
-        if any(each.step is None for each in found.values()):
-            return  # a store was called with this very key, and its history says how it ended
-        outcome = found[name].outcome if name in found else None
-        if outcome is None:
-            resolved = await session.store.resolve_operation(where, derived_key(key, name))
-            outcome = resolved.outcome
-        if outcome is not Outcome.COMMITTED:
-            return
+    await fence_off(session.store, key, where, operation)
 
 
 def _told(explanation: Explanation) -> RenderableType:

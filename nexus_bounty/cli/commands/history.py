@@ -16,9 +16,9 @@ from nexus_bounty.cli.results import balances, status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.models import Bounty, Wire
+from nexus_bounty.operations.money import Money, find_money
 from nexus_bounty.operations.steps import operation_key, step_of
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
-from nexus_bounty.ports import Balance, CreditsService, Reservation, ReservationStatus
 
 PLACE = ("When something went wrong", 2)
 EXAMPLES = ("history BOUNTY",)
@@ -33,14 +33,6 @@ class HistoryEntry(Wire, frozen=True, kw_only=True):
     key: str
     operation_key: str
     outcome: str
-
-
-class Money(Wire, frozen=True, kw_only=True):
-    """Where the credits of a bounty are."""
-
-    where: str
-    reservation: Reservation | None = None
-    balances: Sequence[Balance] = ()
 
 
 class Life(Wire, frozen=True, kw_only=True):
@@ -69,34 +61,6 @@ async def history(session: Session, *, bounty_id: BountyId) -> Reply:
         money=await find_money(session.credits, bounty) if bounty else None,
     )
     return Reply(life, _drawn(life))
-
-
-async def find_money(credit: CreditsService, bounty: Bounty) -> Money:
-    """Where the credits of `bounty` are now."""
-    reservation = None
-    if bounty.reservation_id is not None:
-        reservation = await credit.get_reservation(bounty.reservation_id)
-    people = [bounty.creator, *([bounty.claimed_by] if bounty.claimed_by else [])]
-    accounts = dict.fromkeys(each.agent_id for each in people)
-    return Money(
-        where=_where(bounty, reservation),
-        reservation=reservation,
-        balances=[await credit.balance(account) for account in accounts],
-    )
-
-
-def _where(bounty: Bounty, reservation: Reservation | None) -> str:
-    amount, creator = bounty.amount, bounty.creator.agent_id
-    if bounty.reservation_id is None:
-        return f"{amount} were never set aside: the bounty names no reservation"
-    if reservation is None:
-        return f"this ledger has no reservation {bounty.reservation_id}: is it the right --credits?"
-    return {
-        ReservationStatus.HELD: f"{reservation.amount} held in escrow for {bounty.bounty_id}",
-        ReservationStatus.CAPTURED: f"{reservation.amount} paid to {reservation.captured_to}",
-        ReservationStatus.VOIDED: f"{reservation.amount} given back to {creator}",
-        ReservationStatus.EXPIRED: f"{reservation.amount} returned to {creator}: its time was over",
-    }[reservation.status]
 
 
 def _entry(record: OperationRecord) -> HistoryEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
@@ -25,6 +26,7 @@ from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.service.health import Health, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
+from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import Cursor
 from nexus_bounty.registry import open_metrics
@@ -34,6 +36,8 @@ OPTIONS = ServiceOptions
 EXAMPLES = (
     "reconcile --dry-run",
     "reconcile",
+    "reconcile --watch --every 5m",
+    "reconcile --through bounty-8 --dry-run",
     "reconcile --watch --every 5m --health 127.0.0.1:9465 --log-format json",
 )
 
@@ -78,6 +82,22 @@ async def reconcile(
             help="Leave alone what was touched less than this ago: it may still be running.",
         ),
     ] = "5m",
+    after: Annotated[
+        str,
+        typer.Option(
+            "--after",
+            metavar="ID",
+            help="Look only at bounties with ids after this, and at what belongs to them.",
+        ),
+    ] = "",
+    through: Annotated[
+        str | None,
+        typer.Option(
+            "--through",
+            metavar="ID",
+            help="Look only at bounties with ids up to this; another run may do the rest.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +117,7 @@ async def reconcile(
         operations,
         grace=duration("--grace", grace),
         dry_run=dry_run,
+        partition=Partition(after, through),
         cursor=_cursor(resume) if resume else None,
     )
     pause = duration("--every", every)
@@ -118,7 +139,7 @@ async def reconcile(
                 lambda _finding: step(), on_step=lambda sweep, at: step(f"({sweep} {at})")
             )
     except asyncio.CancelledError:  # Ctrl-C: what was done is done, and need not be done again
-        return _interrupted(reconciler.cursor)
+        return _interrupted(reconciler.cursor, _range_options(after, through))
     return Reply(report, told(report), judged(report))
 
 
@@ -133,10 +154,17 @@ def _cursor(given: str) -> Cursor:
         raise UsageProblem(f"--resume: this is no cursor of an interrupted run: {error}") from error
 
 
-def _interrupted(cursor: Cursor) -> Reply:
+def _range_options(after: str, through: str | None) -> list[str]:
+    return [
+        *(["--after", after] if after else []),
+        *(["--through", through] if through is not None else []),
+    ]
+
+
+def _interrupted(cursor: Cursor, about: Sequence[str]) -> Reply:
     """What Ctrl-C leaves: nothing half-way, and a place to go on from if there is one."""
-    command = ["nexus-bounty", "reconcile", "--resume", msgspec.json.encode(cursor).decode()]
-    following = shlex.join(command if cursor else command[:2])
+    resume = ["--resume", msgspec.json.encode(cursor).decode()] if cursor else []
+    following = shlex.join(["nexus-bounty", "reconcile", *about, *resume])
     said = {"error": "Interrupted", "cursor": cursor, "next": following}
     text = lines(
         Text("Interrupted: nothing is lost by that, and another run does the rest.", "bold yellow"),
@@ -234,23 +262,7 @@ def told(report: ReconcileReport, rest: str = "more") -> RenderableType:
     more = report.found - len(report.findings)
     unnamed = Text(f"… and {more} {rest}") if more else None
     errors = facts(*(("Cut short", error) for error in report.errors))
-    return lines(Text(_heading(report), "bold"), rows, unnamed, errors)
-
-
-def _heading(report: ReconcileReport) -> str:
-    said = [_found(report)] if report.found else []
-    if report.young:
-        said.append(f"{report.young} may still be under way, and left alone until they are older.")
-    if report.errors:
-        said.append("It could not look everywhere.")
-    return " ".join(said) or "All is well."
-
-
-def _found(report: ReconcileReport) -> str:
-    if report.dry_run:
-        return f"{report.found} to repair; nothing was changed."
-    failed = f", {report.failed} of them because a repair failed" if report.failed else ""
-    return f"{report.found} found, {report.repaired} repaired, {report.unrepaired} left{failed}."
+    return lines(Text(report.summary, "bold"), rows, unnamed, errors)
 
 
 def _finding(finding: Finding) -> Text:

@@ -16,10 +16,12 @@ from nexus_bounty.models import BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.status_index import MarkerState, StatusIndex, marker_state
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths, windows
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
+from nexus_bounty.nexus.documents.windows import Window
+from nexus_bounty.partition import EVERYTHING, Partition
 
 _Found = tuple[list[IndexFault], dict[str, str]]
 """Faults, and what is wrong with documents that cannot be understood, by their ids."""
@@ -27,10 +29,15 @@ _Found = tuple[list[IndexFault], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One directory: how to ask for its pages, and what may be wrong with the files on one."""
+    """One directory: how to ask for its pages, and what may be wrong with the files on one.
+
+    `window` is where the files of the range are, and `belonging` tells them from others there.
+    """
 
     directory: str
     ask: Ask
+    window: Window
+    belonging: Callable[[Sequence[str]], list[str]]
     audit: Callable[[Sequence[str]], Awaitable[_Found]]
 
     def covers(self, path: str) -> bool:
@@ -51,19 +58,28 @@ class IndexAudit:
         self._index = index
         self._choice = choice
 
-    async def pages(self, after: str) -> AsyncIterator[IndexPage]:
-        """What is wrong with the files after the path `after`, a page at a time."""
-        parts = [self._documents(), *(self._markers(status) for status in BountyStatus)]
+    async def pages(
+        self, after: str, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[IndexPage]:
+        """What is wrong with the files of a range after the path `after`, a page at a time."""
+        markers = (self._markers(status, partition) for status in BountyStatus)
+        parts = [self._documents(partition), *markers]
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:
-            behind = after if part.covers(after) else ""
-            settings = self._client.settings
-            pages = chunks(part.ask, behind, settings.bulk_size, settings.listing_timeout)
-            async for files in pages:
+            async for files in self._files(part, after if part.covers(after) else ""):
                 faults, unreadable = await part.audit(files)
                 yield IndexPage(
                     after=files[-1], checked=len(files), faults=faults, unreadable=unreadable
                 )
+
+    async def _files(self, part: _Part, after: str) -> AsyncIterator[list[str]]:
+        settings, window = self._client.settings, part.window.going_on(after)
+        size, within = settings.bulk_size, settings.listing_timeout
+        async for found in chunks(part.ask, window.after, size, within, window.until):
+            if files := part.belonging(found):
+                yield files
+        if window.stragglers:
+            yield list(window.stragglers)
 
     async def repair(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write the markers that are missing, remove the stale ones; returns what is left.
@@ -103,7 +119,7 @@ class IndexAudit:
                 faults, _ = await self._stale(status, markers)
                 yield IndexPage(after=markers[-1], checked=len(markers), faults=faults)
 
-    def _documents(self) -> _Part:
+    def _documents(self, partition: Partition) -> _Part:
         directory = self._zone.bounties
 
         async def ask(after: str) -> Page:
@@ -111,11 +127,14 @@ class IndexAudit:
             strategy = await self._choice.for_reading(deadline)
             return await strategy.reads.page(directory, after, deadline)
 
-        return _Part(directory, ask, self._lacking)
+        window = windows.of_documents(directory, partition)
+        return _Part(directory, ask, window, window.of_documents, self._lacking)
 
-    def _markers(self, status: BountyStatus) -> _Part:
+    def _markers(self, status: BountyStatus, partition: Partition) -> _Part:
         directory = self._zone.statuses(status)
-        return _Part(directory, partial(self._client.page, directory), partial(self._stale, status))
+        window = windows.of_markers(directory, partition)
+        ask, audit = partial(self._client.page, directory), partial(self._stale, status)
+        return _Part(directory, ask, window, window.of_markers, audit)
 
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""

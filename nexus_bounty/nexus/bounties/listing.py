@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from heapq import heappush, heappushpop, nlargest
 from itertools import islice
 
@@ -20,11 +19,12 @@ from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.client.quirks import Extra
-from nexus_bounty.nexus.documents import Document, is_tombstone, paths
+from nexus_bounty.nexus.documents import Document, is_tombstone, paths, windows
 from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.statuses import Repair
 from nexus_bounty.validation import check_query
 
@@ -82,13 +82,13 @@ class BountyListing:
             number += 1
         return number
 
-    async def expired(self, now: datetime) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed, newest first.
+    async def expired(self, now: datetime, partition: Partition = EVERYTHING) -> list[Bounty]:
+        """The open and claimed bounties of a range whose deadline has passed, newest first.
 
         Those whose deadline is known and still to come are not read.
         """
         found: dict[str, Bounty] = {}
-        async for candidates in self._candidates(ALIVE):
+        async for candidates in self._candidates(ALIVE, partition):
             due = [path for path in candidates if path not in found and self._may_be_due(path, now)]
             read = await self._read(due)
             found |= {
@@ -103,16 +103,19 @@ class BountyListing:
         return dates is None or dates.deadline < now
 
     async def walk(
-        self, query: BountyQuery, unreadable: Unreadable = None
+        self,
+        query: BountyQuery,
+        unreadable: Unreadable = None,
+        partition: Partition = EVERYTHING,
     ) -> AsyncIterator[Bounty]:
-        """The bounties that match, in no order, holding one page of documents at a time.
+        """The bounties of a range that match, in no order, holding one page of documents.
 
         `unreadable` gets what is wrong with those that cannot be understood, by their ids.
         """
         check_query(query)
         etags = _Etags(self._choice, self._client, self._zone.bounties, self._snapshots)
         seen: set[str] = set()  # a bounty may have several markers
-        async for candidates in self._candidates(query):
+        async for candidates in self._candidates(query, partition):
             unseen = [path for path in candidates if path not in seen]
             for path, bounty in (await self._current(unseen, etags, unreadable)).items():
                 if query.matches(bounty):
@@ -149,23 +152,35 @@ class BountyListing:
                 best.add([bounty])
         return best.bounties
 
-    async def _candidates(self, query: BountyQuery) -> AsyncIterator[list[str]]:
+    async def _candidates(
+        self, query: BountyQuery, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[list[str]]:
         """The paths of the documents that may match, a chunk at a time, in order within a status.
 
         The statuses are gone through in the order of a bounty's life, so that a bounty that moves
         on from one to the next meanwhile is met in at least one of them.
         """
-        settings = self._client.settings
-        size, within = settings.bulk_size, settings.listing_timeout
+        size = self._client.settings.bulk_size
         if query.statuses is None:
-            async for chunk in chunks(self._page, "", size, within):
+            async for chunk in self._documents(partition):
                 yield chunk
             return
         for status in BountyStatus:
             if status in query.statuses:
-                async for markers in chunks(partial(self._index.page, status), "", size, within):
+                async for markers in self._index.chunks(status, size, partition):
                     ids = dict.fromkeys(paths.marked_id(marker) for marker in markers)
                     yield [self._zone.bounty(bounty_id) for bounty_id in ids]
+
+    async def _documents(self, partition: Partition) -> AsyncIterator[list[str]]:
+        """The paths of all documents of a range, a chunk at a time; at some there may be none."""
+        settings = self._client.settings
+        size, within = settings.bulk_size, settings.listing_timeout
+        window = windows.of_documents(self._zone.bounties, partition)
+        async for found in chunks(self._page, window.after, size, within, window.until):
+            if documents := window.of_documents(found):
+                yield documents
+        if window.stragglers:
+            yield list(window.stragglers)
 
     async def _page(self, after: str) -> Page:
         deadline = self._client.deadline()

@@ -33,8 +33,9 @@ from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents import paths, windows
 from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.partition import Partition
 from nexus_bounty.statuses import STATUSES
 
 
@@ -148,14 +149,25 @@ class StatusIndex:
         markers = [self._zone.marker(status, bounty_id, each) for each in {None, generation}]
         await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
 
-    async def walk_ids(self, status: BountyStatus, after: str) -> AsyncIterator[str]:
-        """The ids of the bounties that may be in `status` after `after`, holding one page."""
-        ask = partial(self.page, status)
+    async def walk_ids(
+        self, status: BountyStatus, after: str, partition: Partition
+    ) -> AsyncIterator[str]:
+        """The ids in `partition` of bounties that may be in `status`, holding one page."""
+        size = self._client.settings.page_size
         behind = self._zone.marker(status, after) if after else ""
-        settings = self._client.settings
-        async for markers in chunks(ask, behind, settings.page_size, settings.listing_timeout):
+        async for markers in self.chunks(status, size, partition, behind):
             for path in markers:
                 yield paths.marked_id(path)
+
+    async def chunks(
+        self, status: BountyStatus, size: int, partition: Partition, after: str = ""
+    ) -> AsyncIterator[list[str]]:
+        """The markers of bounties in `partition` that may be in `status`, `size` at a time."""
+        ask, within = partial(self.page, status), self._client.settings.listing_timeout
+        window = windows.of_markers(self._zone.statuses(status), partition).going_on(after)
+        async for found in chunks(ask, window.after, size, within, window.until):
+            if markers := window.of_markers(found):
+                yield markers
 
     async def page(self, status: BountyStatus, after: str) -> Page:
         """The paths of the markers of `status` after the path `after`, or of a page of them."""

@@ -69,6 +69,7 @@ from nexus_bounty.outcomes import (
     Proof,
     Resolution,
 )
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.validation import (
     MOST_NAME_BYTES,
     check_agent,
@@ -219,9 +220,13 @@ class NexusBountyStore:
         return await self._listing.select(query or BountyQuery(), unreadable)
 
     def walk_bounties(
-        self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
+        self,
+        query: BountyQuery | None = None,
+        *,
+        partition: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> AsyncIterator[Bounty]:
-        """Every bounty that matches, in no order, holding one page of documents at a time.
+        """Every bounty of the range that matches, in no order, a page of documents at a time.
 
         `unreadable` gets what is left out, as in `list_bounties`.
 
@@ -229,17 +234,19 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read any further.
         """
-        return self._listing.walk(query or BountyQuery(), unreadable)
+        return self._listing.walk(query or BountyQuery(), unreadable, partition)
 
-    def walk_ids(self, status: BountyStatus, after: str = "") -> AsyncIterator[str]:
-        """The ids of all bounties that may be in `status`, by the markers alone, a page at a time.
+    def walk_ids(
+        self, status: BountyStatus, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[str]:
+        """The ids of the range that may be in `status`, by the markers alone, a page at a time.
 
         In an order of their own; pass the last id as `after` to resume.
 
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._index.walk_ids(status, after)
+        return self._index.walk_ids(status, after, partition)
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside.
@@ -250,8 +257,10 @@ class NexusBountyStore:
         """
         return await self._listing.count(query or BountyQuery())
 
-    async def find_expired_bounties(self, now: datetime | None = None) -> list[Bounty]:
-        """The open and claimed bounties whose deadline has passed, newest first.
+    async def find_expired_bounties(
+        self, now: datetime | None = None, *, partition: Partition = EVERYTHING
+    ) -> list[Bounty]:
+        """The open and claimed bounties of the range whose deadline has passed, newest first.
 
         Deadlines once seen are believed for half an hour at least: no transition changes them.
 
@@ -261,7 +270,7 @@ class NexusBountyStore:
         """
         if now is not None:
             check_time("now", now)
-        return await self._listing.expired(now or self._clock())
+        return await self._listing.expired(now or self._clock(), partition)
 
     # Creating
 
@@ -630,15 +639,17 @@ class NexusBountyStore:
         _, statuses = await self._audit.compare()
         return statuses
 
-    def audit_index(self, after: str = "") -> AsyncIterator[IndexPage]:
-        """What is wrong with the status index, a page of files at a time; changes nothing.
+    def audit_index(
+        self, after: str = "", *, partition: Partition = EVERYTHING
+    ) -> AsyncIterator[IndexPage]:
+        """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit.
 
         Raises:
             NexusError: The files could not be read any further.
         """
-        return self._audit.pages(after)
+        return self._audit.pages(after, partition)
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write markers that an audit found missing and remove stale ones; returns what is left.

@@ -9,10 +9,11 @@ from functools import partial
 from nexus_bounty.models import Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents import paths, windows
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_claim
+from nexus_bounty.partition import Partition
 from nexus_bounty.validation import is_name
 
 
@@ -30,12 +31,15 @@ class ClaimListing:
         found = await self._read(list(asked))
         return {asked[path]: claim for path, claim in found.items()}
 
-    async def marked(self) -> AsyncIterator[Claim]:
-        """The claims with a marker in the index of active ones, ended or not."""
+    async def marked(self, targets: Partition) -> AsyncIterator[Claim]:
+        """The claims on the targets with a marker in the index of active ones, ended or not."""
         # on 0.10 this has the directories of the targets, too: no claim has such an id
         ask = partial(self._client.page, self._zone.active_claims, recursive=True)
         settings = self._client.settings
-        async for markers in chunks(ask, "", settings.bulk_size, settings.listing_timeout):
+        size, within = settings.bulk_size, settings.listing_timeout
+        window = windows.of_targets(self._zone.active_claims, targets)
+        async for found in chunks(ask, window.after, size, within, window.until):
+            markers = window.of_targets(found)
             claims = await self.by_ids([paths.marked_id(path) for path in markers])
             for claim in claims.values():
                 yield claim

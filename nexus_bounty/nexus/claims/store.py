@@ -42,6 +42,7 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
 )
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.validation import (
     check_claim_query,
     check_duration,
@@ -483,11 +484,16 @@ class NexusClaimStore:
     # Sweeping and listing
 
     async def expire_stale(
-        self, now: datetime | None = None, *, stalled_for: timedelta | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        stalled_for: timedelta | None = None,
+        targets: Partition = EVERYTHING,
     ) -> list[Claim]:
         """End every active claim whose lease has run out; returns those it ended.
 
-        With `stalled_for` those, too, whose agents have not been heard of for so long.
+        With `stalled_for` those, too, whose agents have not been heard of for so long. Only
+        claims on the `targets` are looked at.
 
         Raises:
             NexusError: They could not be read.
@@ -496,7 +502,7 @@ class NexusClaimStore:
             check_duration("stalled_for", stalled_for)
         moment = now or self._clock()
         ended = []
-        async for claim in self._listing.marked():
+        async for claim in self._listing.marked(targets):
             if claim.status is not ClaimStatus.ACTIVE:
                 await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
             elif rules.is_over(claim, moment, stalled_for) and (
@@ -569,14 +575,16 @@ class NexusClaimStore:
         held = [claim async for claim in self.walk_active_claims(moment)]
         return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
 
-    async def walk_active_claims(self, now: datetime | None = None) -> AsyncIterator[Claim]:
-        """Every claim that holds its target at `now`, in no order, holding one batch at a time.
+    async def walk_active_claims(
+        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+    ) -> AsyncIterator[Claim]:
+        """Every claim that holds one of the `targets` at `now`, in no order, a batch at a time.
 
         Raises:
             NexusError: They could not be read any further.
         """
         moment = now or self._clock()
-        async for claim in self._listing.marked():
+        async for claim in self._listing.marked(targets):
             if claim.holds(moment):
                 yield claim
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nexus_bounty.nexus.client import Page, Paths, classification
@@ -12,8 +13,10 @@ Ask = Callable[[str], Awaitable[Page]]
 """Asks for the page after a path."""
 
 
-async def chunks(ask: Ask, after: str, size: int, within: float) -> AsyncIterator[Paths]:
-    """The paths after `after`, `size` at a time, in their order.
+async def chunks(
+    ask: Ask, after: str, size: int, within: float, until: str | None = None
+) -> AsyncIterator[Paths]:
+    """The paths after `after`, up to and including `until`, `size` at a time, in their order.
 
     Each page is asked for when the one before is used up, however long that takes; the server may
     take `within` seconds for all of them together.
@@ -25,7 +28,7 @@ async def chunks(ask: Ask, after: str, size: int, within: float) -> AsyncIterato
     goes_on: str | None = after
     while goes_on is not None:
         asked = clock()
-        page = await ask(goes_on)
+        page = _cut(await ask(goes_on), until)
         within -= clock() - asked
         if within <= 0 and page.goes_on_after is not None:
             detail = "its pages took too long (NEXUS_LISTING_TIMEOUT)"
@@ -33,3 +36,13 @@ async def chunks(ask: Ask, after: str, size: int, within: float) -> AsyncIterato
         for start in range(0, len(page.paths), size):
             yield page.paths[start : start + size]
         goes_on = page.goes_on_after
+
+
+def _cut(page: Page, until: str | None) -> Page:
+    """What is on the page up to and including `until`; the last page if that is reached."""
+    if until is None:
+        return page
+    ended = page.goes_on_after is None or page.goes_on_after >= until
+    return Page(
+        page.paths[: bisect_right(page.paths, until)], None if ended else page.goes_on_after
+    )

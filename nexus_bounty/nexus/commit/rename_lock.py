@@ -17,6 +17,7 @@ from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import BelievedFile, paths
 from nexus_bounty.nexus.documents.commits import Trail
+from nexus_bounty.partition import encode_segment
 
 _FIRST: Final = "%@first"  # no encoded name contains `%@`
 _EMPTIED: Final = "%@emptied"
@@ -118,7 +119,7 @@ def _after(path: str, holder: BelievedFile | None) -> str:
 
 
 def _slot(path: str, content: bytes) -> str:
-    name = paths.encode_segment(_name(content)) if content else _EMPTIED
+    name = encode_segment(_name(content)) if content else _EMPTIED
     return f"{paths.commit_slots(path)}/{name}"
 
 

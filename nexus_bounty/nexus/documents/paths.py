@@ -9,19 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexus_bounty.models import BountyStatus
+from nexus_bounty.partition import decode_segment, encode_segment
 
 _GENERATION = "%@"
 _LEVELS_OF_DOCUMENTS = 3  # /zones/{zone}/{kind}
-
-
-def encode_segment(segment: str) -> str:
-    """`segment` as one path segment."""
-    return segment.replace("%", "%25").replace("/", "%2F")
-
-
-def decode_segment(segment: str) -> str:
-    """The inverse of `encode_segment`."""
-    return segment.replace("%2F", "/").replace("%25", "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +172,11 @@ def document_id(path: str) -> str:
 def marked_id(path: str) -> str:
     """The id of the record that the marker at `path` points to, of whatever generation."""
     return decode_segment(path.rsplit("/", 1)[-1].split(_GENERATION, 1)[0])
+
+
+def marked_target(path: str) -> str:
+    """The target that the claim is on to which the marker at `path` points."""
+    return decode_segment(path.rsplit("/", 2)[-2])
 
 
 def marker_generation(path: str) -> int | None:

@@ -32,6 +32,19 @@ class Verdict(StrEnum):
     UNSAFE = "unsafe"
     """In no way known."""
 
+    @property
+    def meaning(self) -> str:
+        """What it means to people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    Verdict.CONDITIONAL: "Safe for any number of writers, with ConditionalCommit.",
+    Verdict.RENAME: "Safe for any number of writers, with RenameCommit.",
+    Verdict.SINGLE_WRITER: "Safe for a single writer only.",
+    Verdict.UNSAFE: "Not safe: no way to commit here is known.",
+}
+
 
 class Look(StrEnum):
     """How closely a server is looked at."""

@@ -11,14 +11,16 @@ import pytest
 from nexus_bounty.lifecycle import TRANSITIONS
 from nexus_bounty.models import BountyQuery, BountyStatus
 from nexus_bounty.outcomes import BountyExistsError
+from nexus_bounty.partition import EVERYTHING
 from nexus_bounty.ports import BountyStore
-from nexus_bounty.testing.bounties_suite.base import BountyStoreSuite
+from nexus_bounty.testing.bounties_suite.base import BountyStoreSuite, ids_of
 from nexus_bounty.testing.bounties_suite.moves import ALICE, MOVES
 from nexus_bounty.testing.bounties_suite.wrong_values import criteria
 from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in
 from nexus_bounty.validation import MOST_ID_BYTES
 
 _S = BountyStatus
+_LATER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Creating(BountyStoreSuite):
@@ -138,6 +140,28 @@ class Creating(BountyStoreSuite):
         for place, bounty_id in enumerate(walked):
             rest = [each async for each in store.walk_ids(_S.OPEN, after=bounty_id)]
             assert rest == walked[place + 1 :]
+
+    async def test_every_bounty_is_in_one_of_two_ranges_that_meet(self, store: BountyStore) -> None:
+        """Wherever they meet, ids that are the beginning of others included."""
+        ids = ["b", "b-", "b-1", "b-1 x", "b-10", "b-2", "b.2", "bb", "c"]
+        for number, bounty_id in enumerate(ids):
+            made = make_bounty(bounty_id=bounty_id, amount=1 + number)
+            await store.create_bounty(made)
+            await store.claim_bounty(bounty_id, ALICE, f"c-{number}")
+            await store.release_bounty(bounty_id, ALICE)  # its marker has a generation by now
+        for at in [*ids, "a", "b-11", "z"]:
+            first, rest = EVERYTHING.split(at)
+            for query in (BountyQuery(), BountyQuery(status=_S.OPEN)):
+                found = [
+                    [each.bounty_id async for each in store.walk_bounties(query, partition=part)]
+                    for part in (first, rest)
+                ]
+                assert sorted(found[0]) == sorted(each for each in ids if each <= at)
+                assert sorted(found[1]) == sorted(each for each in ids if each > at)
+            named = {each async for each in store.walk_ids(_S.OPEN, partition=first)}
+            assert named == {each for each in ids if each <= at}
+            due = await store.find_expired_bounties(_LATER, partition=rest)
+            assert ids_of(due) == {each for each in ids if each > at}
 
     async def test_a_duplicate_id_is_refused_and_the_first_bounty_stays(
         self, store: BountyStore

@@ -24,6 +24,7 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.outcomes import PlainError
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.registry import open_metrics
 from nexus_bounty.testing import make_agent, make_bounty
 from nexus_bounty_otel.meters import MOST_DOUBTS, Doubts
@@ -91,7 +92,7 @@ async def test_money_in_escrow_is_counted_from_time_to_time() -> None:
 
     class Unreachable(MemoryCredits):
         def reservations(
-            self, status: ReservationStatus | None = None
+            self, status: ReservationStatus | None = None, *, bounties: Partition = EVERYTHING
         ) -> AsyncIterator[Reservation]:
             raise CommitUnknownError("nobody answers")
 

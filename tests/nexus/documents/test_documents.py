@@ -24,7 +24,8 @@ from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import DocumentReader, UnreadableDocumentError, document, paths
-from nexus_bounty.nexus.documents.paths import ZonePaths, decode_segment, encode_segment
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.partition import decode_segment, encode_segment
 from tests.support.clients import client_of
 
 ENCODINGS: list[StorageEncoding] = ["raw", "base64"]
