@@ -2,6 +2,7 @@
 
     memory:                     gone with the process
     sqlite:///ledger.db         a file (four slashes for a path from the root)
+    postgresql://user@host/db   a database, for any number of machines
     nexuspay+http://host:port   NexusPay
 
 Adapters register a callable `(url, **options)` under their scheme, in the entry point groups

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -15,8 +16,25 @@ from typing import Generic, Self, TypeVar
 from nexus_bounty.models import utc_now
 
 BookT = TypeVar("BookT")
+ScopeT = TypeVar("ScopeT")
 T = TypeVar("T")
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced(Generic[ScopeT, BookT, T]):
+    """Work for one transaction that says before it begins what it may read and change.
+
+    A place with many locks takes them in one order, so that no two calls wait for each other, and
+    reads all of it at once. Other places run it like any work.
+    """
+
+    scope: ScopeT
+    work: Callable[[BookT], T]
+
+    def __call__(self, book: BookT) -> T:
+        """Do it."""
+        return self.work(book)
 
 
 class Transactional(ABC, Generic[BookT]):

@@ -13,6 +13,7 @@ import pytest
 import nexus_bounty
 import nexus_bounty.memory
 import nexus_bounty_nexuspay
+import nexus_bounty_postgres
 import nexus_bounty_sqlite
 from nexus_bounty import (
     BountyOperations,
@@ -61,7 +62,13 @@ def _methods(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def _exported() -> Iterator[type]:
-    for module in (nexus_bounty, nexus_bounty.memory, nexus_bounty_nexuspay, nexus_bounty_sqlite):
+    for module in (
+        nexus_bounty,
+        nexus_bounty.memory,
+        nexus_bounty_nexuspay,
+        nexus_bounty_postgres,
+        nexus_bounty_sqlite,
+    ):
         for name in module.__all__:
             each = getattr(module, name)
             if inspect.isclass(each):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from nexus_bounty.ledger import EntryKind, JournalEntry, Scope, Sums, sums_of
+from nexus_bounty.ledger import EntryKind, JournalEntry, LedgerScope, Sums, sums_of
 from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Transfer
 from nexus_bounty_sqlite.operations_book import SqliteOperations
 from nexus_bounty_sqlite.times import from_text, to_text
@@ -162,7 +162,7 @@ class SqliteBook(SqliteOperations):
         now: datetime,
         limit: int = -1,
         *,
-        scope: Scope | None = None,  # noqa: ARG002 - one transaction has the whole file anyhow
+        scope: LedgerScope | None = None,  # noqa: ARG002 - one transaction has the whole file anyhow
     ) -> list[Reservation]:
         """Held reservations whose time is over at `now`."""
         query = f"""

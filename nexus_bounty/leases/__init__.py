@@ -7,7 +7,7 @@ sweeping changes what is stored, never what anyone may do.
 
 from __future__ import annotations
 
-from nexus_bounty.leases.book import ClaimBook, KeyUse
+from nexus_bounty.leases.book import ClaimBook, ClaimScope, KeyUse
 from nexus_bounty.leases.service import LeasedClaims
 
-__all__ = ["ClaimBook", "KeyUse", "LeasedClaims"]
+__all__ = ["ClaimBook", "ClaimScope", "KeyUse", "LeasedClaims"]

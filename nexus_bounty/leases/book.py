@@ -17,6 +17,20 @@ class KeyUse(Wire, frozen=True, kw_only=True):
     at: datetime
 
 
+class ClaimScope(Wire, frozen=True, kw_only=True):
+    """What one call may read and change.
+
+    Attributes:
+        targets: The targets whose active claims count.
+        claims: Claims by their ids.
+        keys: Idempotency keys.
+    """
+
+    targets: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
 class ClaimBook(Protocol):
     """The claims inside one transaction."""
 

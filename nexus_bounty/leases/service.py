@@ -11,11 +11,11 @@ import msgspec
 
 from nexus_bounty.idempotency import RETENTION, fingerprint
 from nexus_bounty.leases import rules
-from nexus_bounty.leases.book import ClaimBook, KeyUse
+from nexus_bounty.leases.book import ClaimBook, ClaimScope, KeyUse
 from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, OutcomeError
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.transactions import Clock, Transactional
+from nexus_bounty.transactions import Announced, Clock, Transactional
 from nexus_bounty.validation import (
     check_claim_query,
     check_duration,
@@ -88,7 +88,8 @@ class LeasedClaims(Transactional[ClaimBook]):
             request.lease,
         )
         asked += (request.intent_summary, *(() if request.context is None else (request.context,)))
-        return await self._change(name, asked, key, partial(_take, request))
+        scope = ClaimScope(targets=(request.target_ref,), claims=(request.claim_id,))
+        return await self._change(name, asked, key, partial(_take, request), scope)
 
     async def get(self, claim_id: str) -> Claim | None:
         """The claim as it stands, or `None`.
@@ -98,7 +99,8 @@ class LeasedClaims(Transactional[ClaimBook]):
             CommitUnknownError: The claims could not be read.
         """
         check_id("claim_id", claim_id)
-        return await self._read("get", lambda book: book.claim(claim_id))
+        scope = ClaimScope(claims=(claim_id,))
+        return await self._read("get", Announced(scope, partial(_claim, claim_id=claim_id)))
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids.
@@ -106,7 +108,8 @@ class LeasedClaims(Transactional[ClaimBook]):
         Raises:
             CommitUnknownError: The claims could not be read.
         """
-        return await self._read("get_many", partial(_known, claim_ids=claim_ids))
+        scope = ClaimScope(claims=tuple(claim_ids))
+        return await self._read("get_many", Announced(scope, partial(_known, claim_ids=claim_ids)))
 
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
@@ -219,7 +222,11 @@ class LeasedClaims(Transactional[ClaimBook]):
             CommitUnknownError: The claims could not be read.
         """
         moment = self._moment(now)
-        claims = await self._read("active_claims", lambda book: book.active(target_ref))
+        work = partial(_active, target_ref=target_ref)
+        scope = None if target_ref is None else ClaimScope(targets=(target_ref,))
+        claims = await self._read(
+            "active_claims", work if scope is None else Announced(scope, work)
+        )
         return [claim for claim in claims if claim.holds(moment)]
 
     async def walk_active_claims(
@@ -261,19 +268,26 @@ class LeasedClaims(Transactional[ClaimBook]):
     ) -> Claim:
         check_id("claim_id", claim_id)
         change = partial(_change_claim, claim_id=claim_id, rule=rule)
-        return await self._change(operation, (claim_id, *asked), key, change)
+        scope = ClaimScope(claims=(claim_id,))
+        return await self._change(operation, (claim_id, *asked), key, change, scope)
 
     async def _change(
-        self, operation: str, asked: tuple[Any, ...], key: str | None, rule: Rule
+        self,
+        operation: str,
+        asked: tuple[Any, ...],
+        key: str | None,
+        rule: Rule,
+        scope: ClaimScope,
     ) -> Claim:
         if key is None:
             work = partial(_apply, clock=self._clock, rule=rule)
         else:
             check_key(key)
+            scope = msgspec.structs.replace(scope, keys=(key,))
             asks = fingerprint(operation, {"asked": asked})
             work = partial(_apply_once, clock=self._clock, rule=rule, key=key, asks=asks)
         try:
-            return await self._write(operation, key, work)
+            return await self._write(operation, key, Announced(scope, work))
         except OutcomeError as refusal:
             refusal.about(operation, None, key)
             raise
@@ -322,6 +336,14 @@ def _change_claim(
     if after is not before:
         book.save(after)
     return after
+
+
+def _claim(book: ClaimBook, claim_id: str) -> Claim | None:
+    return book.claim(claim_id)
+
+
+def _active(book: ClaimBook, target_ref: str | None) -> list[Claim]:
+    return book.active(target_ref)
 
 
 def _known(book: ClaimBook, claim_ids: Sequence[str]) -> dict[str, Claim]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, TREASURY, escrow_of
 from nexus_bounty.ledger.audit import Audit
-from nexus_bounty.ledger.book import Announced, Book, Scope
+from nexus_bounty.ledger.book import Book, LedgerScope
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.ledger.operations import JournalBook, JournaledLedger
 from nexus_bounty.ledger.service import LedgerCredits
@@ -25,7 +25,6 @@ __all__ = [
     "MINT",
     "SYSTEM_PREFIX",
     "TREASURY",
-    "Announced",
     "Audit",
     "Book",
     "EntryKind",
@@ -33,7 +32,7 @@ __all__ = [
     "JournalEntry",
     "JournaledLedger",
     "LedgerCredits",
-    "Scope",
+    "LedgerScope",
     "Sums",
     "escrow_of",
     "sums_of",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from nexus_bounty.ledger.accounts import escrow_of
 from nexus_bounty.ledger.entries import JournalEntry
@@ -13,16 +12,9 @@ from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.models import Wire
 from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
 
-AnnouncedT = TypeVar("AnnouncedT")
-T = TypeVar("T")
 
-
-class Scope(Wire, frozen=True, kw_only=True):
-    """What one call may read and change, said before its transaction begins.
-
-    A place with a lock for each account takes them in one order, so that no two calls wait for
-    each other, and reads all of it at once. A reservation stands for the accounts of its credits,
-    too.
+class LedgerScope(Wire, frozen=True, kw_only=True):
+    """What one call may read and change; a reservation stands for its accounts, too.
 
     Attributes:
         accounts: Accounts by their names.
@@ -46,18 +38,6 @@ class Scope(Wire, frozen=True, kw_only=True):
             or reservation.account in self.accounts
             or (assignment is not None and assignment.work in self.works)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Announced(Generic[AnnouncedT, T]):
-    """Work for one transaction that says before it begins what it is about."""
-
-    scope: Scope
-    work: Callable[[AnnouncedT], T]
-
-    def __call__(self, book: AnnouncedT) -> T:
-        """Do it."""
-        return self.work(book)
 
 
 def both_accounts_of(account: str) -> tuple[str, str]:
@@ -127,7 +107,7 @@ class Book(Protocol):
         ...
 
     def overdue(
-        self, now: datetime, limit: int = -1, *, scope: Scope | None = None
+        self, now: datetime, limit: int = -1, *, scope: LedgerScope | None = None
     ) -> list[Reservation]:
         """Held reservations whose time is over at `now`: all, or at least what `scope` covers."""
         ...

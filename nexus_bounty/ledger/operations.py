@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from nexus_bounty.ledger.book import Announced, Scope
+from nexus_bounty.ledger.book import LedgerScope
 from nexus_bounty.outcomes import (
     Evidence,
     IdempotencyMismatchError,
@@ -22,7 +22,7 @@ from nexus_bounty.outcomes import (
     Proof,
 )
 from nexus_bounty.ports import JournaledOperation
-from nexus_bounty.transactions import Transactional
+from nexus_bounty.transactions import Announced, Transactional
 
 PAGE: Final = 200
 """How many open operations an iterator holds at a time."""
@@ -113,8 +113,8 @@ class JournaledLedger(Transactional[JournalBook]):
         )
 
 
-def _scope_of(zone_id: str, key: str) -> Scope:
-    return Scope(operations=((zone_id, key),))
+def _scope_of(zone_id: str, key: str) -> LedgerScope:
+    return LedgerScope(operations=((zone_id, key),))
 
 
 def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation | None:

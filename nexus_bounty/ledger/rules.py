@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from nexus_bounty.ledger.accounts import MINT, escrow_of
-from nexus_bounty.ledger.book import Book, Scope
+from nexus_bounty.ledger.book import Book, LedgerScope
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.outcomes import (
     AssignedError,
@@ -164,7 +164,7 @@ def rescue(
     return _close(book, now, found, ended, to_account, because)
 
 
-def expire_overdue(book: Book, now: datetime, scope: Scope | None = None) -> int:
+def expire_overdue(book: Book, now: datetime, scope: LedgerScope | None = None) -> int:
     """Give back what was reserved until now at most; returns how many reservations that were.
 
     With a `scope` only what it covers: what becomes of a call depends on nothing else.

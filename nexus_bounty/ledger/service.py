@@ -12,7 +12,7 @@ import msgspec
 from nexus_bounty.ledger import rules
 from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note
 from nexus_bounty.ledger.audit import Audit, audit
-from nexus_bounty.ledger.book import Announced, Book, Scope, both_accounts_of
+from nexus_bounty.ledger.book import Book, LedgerScope, both_accounts_of
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.outcomes import (
@@ -31,7 +31,7 @@ from nexus_bounty.ports import (
     Transfer,
     referred_to,
 )
-from nexus_bounty.transactions import Clock, Transactional
+from nexus_bounty.transactions import Announced, Clock, Transactional
 from nexus_bounty.validation import check_amount, check_duration, check_text, check_time
 
 T = TypeVar("T")
@@ -87,7 +87,9 @@ class LedgerCredits(Transactional[Book]):
             created_at=now,
         )
         rule = partial(rules.reserve, wanted=wanted, timeout=timeout)
-        scope = Scope(reservations=(reservation_id,), accounts=both_accounts_of(wanted.account))
+        scope = LedgerScope(
+            reservations=(reservation_id,), accounts=both_accounts_of(wanted.account)
+        )
         return await self._change("reserve", reservation_id, rule, scope)
 
     async def assign(
@@ -120,7 +122,7 @@ class LedgerCredits(Transactional[Book]):
             shared_work=shared_work,
         )
         works = () if shared_work else (assignment.work,)
-        scope = Scope(reservations=(reservation_id,), works=works)
+        scope = LedgerScope(reservations=(reservation_id,), works=works)
         return await self._change("assign", reservation_id, rule, scope)
 
     async def unassign(self, reservation_id: str, key: str) -> Reservation:
@@ -245,7 +247,7 @@ class LedgerCredits(Transactional[Book]):
             CommitUnknownError: The ledger could not be read.
         """
         account = check_account("account", account)
-        scope = Scope(accounts=both_accounts_of(account))
+        scope = LedgerScope(accounts=both_accounts_of(account))
         return await self._look("balance", partial(rules.balance, account=account), scope)
 
     async def get_reservation(self, reservation_id: str) -> Reservation | None:
@@ -330,7 +332,7 @@ class LedgerCredits(Transactional[Book]):
             overdue = await self._read("expire_due", lambda book: book.overdue(now, limit=PAGE))
             if not overdue:
                 return count
-            scope = Scope(reservations=tuple(each.reservation_id for each in overdue))
+            scope = LedgerScope(reservations=tuple(each.reservation_id for each in overdue))
             expire = partial(rules.expire_overdue, now=now, scope=scope)
             count += await self._write("expire_due", None, Announced(scope, expire))
 
@@ -346,12 +348,14 @@ class LedgerCredits(Transactional[Book]):
             memo=check_note("memo", memo),
             created_at=self._clock(),
         )
-        scope = Scope(transfers=(transfer_id,), accounts=(wanted.from_account, wanted.to_account))
+        scope = LedgerScope(
+            transfers=(transfer_id,), accounts=(wanted.from_account, wanted.to_account)
+        )
         rule = partial(rules.transfer, wanted=wanted)
         return await self._change(operation, transfer_id, rule, scope)
 
     async def _change(
-        self, operation: str, key: str, rule: Callable[[Book, datetime], T], scope: Scope
+        self, operation: str, key: str, rule: Callable[[Book, datetime], T], scope: LedgerScope
     ) -> T:
         work = partial(_expire_and_apply, clock=self._clock, rule=rule, scope=scope)
         result = await self._write(operation, key, Announced(scope, work))
@@ -360,7 +364,7 @@ class LedgerCredits(Transactional[Book]):
         return result
 
     async def _look(
-        self, operation: str, work: Callable[[Book], T], scope: Scope | None = None
+        self, operation: str, work: Callable[[Book], T], scope: LedgerScope | None = None
     ) -> T:
         """Run `work` on a state without overdue reservations in `scope`, or in the whole ledger."""
         now = self._clock()
@@ -376,13 +380,13 @@ class LedgerCredits(Transactional[Book]):
         return await self._read(operation, work if scope is None else Announced(scope, work))
 
 
-def _of(reservation_id: str, payee: str | None = None) -> Scope:
+def _of(reservation_id: str, payee: str | None = None) -> LedgerScope:
     """What a change of one reservation is about."""
-    return Scope(reservations=(reservation_id,), accounts=() if payee is None else (payee,))
+    return LedgerScope(reservations=(reservation_id,), accounts=() if payee is None else (payee,))
 
 
 def _expire_and_apply(
-    book: Book, clock: Clock, rule: Callable[[Book, datetime], T], scope: Scope
+    book: Book, clock: Clock, rule: Callable[[Book, datetime], T], scope: LedgerScope
 ) -> T | PreCommitError | IdempotencyMismatchError:
     """Apply `rule` to a book without overdue reservations in `scope`.
 
@@ -398,7 +402,7 @@ def _expire_and_apply(
 
 
 def _unless_overdue(
-    book: Book, now: datetime, work: Callable[[Book], T], scope: Scope | None
+    book: Book, now: datetime, work: Callable[[Book], T], scope: LedgerScope | None
 ) -> tuple[T] | None:
     return None if book.overdue(now, limit=1, scope=scope) else (work(book),)
 

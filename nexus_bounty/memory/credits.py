@@ -19,7 +19,7 @@ from nexus_bounty.ledger import (
     JournaledLedger,
     JournalEntry,
     LedgerCredits,
-    Scope,
+    LedgerScope,
     Sums,
     sums_of,
 )
@@ -141,7 +141,7 @@ class MemoryBook:
         now: datetime,
         limit: int = -1,
         *,
-        scope: Scope | None = None,  # noqa: ARG002 - all of them are as near
+        scope: LedgerScope | None = None,  # noqa: ARG002 - all of them are as near
     ) -> list[Reservation]:
         """Held reservations whose time is over at `now`."""
         found = (self._reservations[key] for key, at in self._expiring.items() if at <= now)

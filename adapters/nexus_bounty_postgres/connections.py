@@ -1,0 +1,148 @@
+"""Connections to one database, each of whose answers is waited for so long and no longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Lock
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from nexus_bounty_postgres.schema import prepare
+
+RV = TypeVar("RV")
+ANSWER_WITHIN: Final = timedelta(seconds=20)
+"""How long one answer may take; longer than any lock is waited for."""
+WAIT: Final = timedelta(seconds=10)
+"""How long a connection, or a lock that another transaction has, is waited for."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "application_name": "nexus-bounty",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""So that a host that vanished is noticed; what the URL says of these stands."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is given up when an answer does not come in time.
+
+    A network that is cut without a word would otherwise be waited for without end.
+    """
+
+    answer_within = ANSWER_WITHIN.total_seconds()
+
+    def wait(self, gen: Generator[Any, Any, RV], *words: Any, **settings: Any) -> RV:
+        """Do what `gen` does on this connection, so long and no longer.
+
+        Raises:
+            psycopg.OperationalError: The answer did not come; the connection is closed.
+        """
+        return super().wait(self._bounded(gen), *words, **settings)
+
+    def _bounded(self, gen: Generator[Any, Any, RV]) -> Generator[Any, Any, RV]:
+        until = time.monotonic() + self.answer_within
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > until:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer within {self.answer_within:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as done:
+            result: RV = done.value
+            return result
+
+
+class Connections:
+    """A pool that opens connections as they are needed, the tables made ready at the first.
+
+    Args:
+        url: Where the database is, as libpq reads it.
+        most: How many connections there may be at once.
+        wait: How long to wait for one.
+        answer_within: How long to wait for each answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        most: int,
+        wait: timedelta = WAIT,
+        answer_within: timedelta = ANSWER_WITHIN,
+    ) -> None:
+        given = psycopg.conninfo.conninfo_to_dict(url)
+        self._conninfo = make_conninfo(
+            url, **{k: v for k, v in _DEFAULTS.items() if k not in given}
+        )
+        self.place = f"{given.get('host', 'localhost')}/{given.get('dbname', '')}"
+        self._trouble: psycopg.Error | None = None
+        self._ready = False
+        self._preparing = Lock()
+        self._answer_within = answer_within.total_seconds()
+        self._pool = ConnectionPool(
+            self._conninfo,
+            connection_class=self._remembering(),
+            kwargs={"autocommit": True, "prepare_threshold": None},
+            min_size=0,
+            max_size=most,
+            open=False,
+            timeout=wait.total_seconds(),
+            max_idle=60.0,
+            num_workers=1,
+        )
+
+    @contextmanager
+    def use(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection outside any transaction; one that broke is not used again.
+
+        Raises:
+            psycopg.OperationalError: None could be had.
+        """
+        self._pool.open()
+        try:
+            connection = self._pool.getconn()
+        except PoolTimeout as exc:
+            raise self._trouble or exc from None
+        try:
+            if not self._ready:
+                self._prepare(connection)
+            yield connection
+        finally:
+            self._pool.putconn(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def _remembering(self) -> type[psycopg.Connection[Any]]:
+        """Connections that keep why one could not be opened: the pool tells that to nobody."""
+        outer = self
+
+        class Opened(BoundedConnection):
+            answer_within = outer._answer_within
+
+            @classmethod
+            def connect(cls, *words: Any, **settings: Any) -> Self:
+                try:
+                    return super().connect(*words, **settings)
+                except psycopg.Error as exc:
+                    outer._trouble = exc
+                    raise
+
+        return Opened
+
+    def _prepare(self, connection: psycopg.Connection[Any]) -> None:
+        with self._preparing:
+            if not self._ready:
+                prepare(connection, self._conninfo)
+                self._ready = True

@@ -1,0 +1,34 @@
+"""Credits in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
+from nexus_bounty.outcomes import PaymentError
+from nexus_bounty_postgres.ledger_batch import LedgerBatch
+from nexus_bounty_postgres.ledger_tables import LedgerTables
+from nexus_bounty_postgres.on_server import OnServer
+from nexus_bounty_postgres.recount import recount
+
+
+class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger):
+    """A `CreditsService` that keeps its double-entry ledger in one database; see `OnServer`."""
+
+    refusal = PaymentError
+
+    async def verify(self) -> Audit:
+        """Have the server recount the whole journal in one snapshot.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
+        return await self._database.check(recount)
+
+    def _batch(self, connection: psycopg.Connection[Any]) -> LedgerBatch:
+        return LedgerBatch(connection, clock=self._clock)
+
+    def _tables(self, connection: psycopg.Connection[Any], *, settled: bool) -> LedgerTables:
+        return LedgerTables(connection, settled=settled)

@@ -1,0 +1,82 @@
+"""What an error of PostgreSQL or of the network says about the commit, decided in one place.
+
+A transaction whose `COMMIT` was never sent cannot be committed, now or later: the server undoes it
+when its connection ends. An error that the *server* reports while the connection stays open means
+that the transaction is undone: `COMMIT` comes last, and what precedes it failed. Everything else
+after `COMMIT` was sent is ambiguous, and resolved (see `resolution`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Evidence,
+    Observation,
+    PreCommitError,
+    Proof,
+)
+
+TRY_AGAIN: Final = frozenset(
+    {
+        "23505",  # another transaction was first with an id: it is found the next time
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+    }
+)
+"""SQLSTATEs after which the same transaction may well come through at once."""
+
+
+class OvertakenError(Exception):
+    """What was to be locked has changed before it was: read it again."""
+
+
+def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server itself refused, and goes on: then the transaction is undone."""
+    return exc.sqlstate is not None and not connection.closed
+
+
+def is_worth_repeating(exc: Exception) -> bool:
+    """Whether a transaction that is undone for this reason is to be tried again."""
+    return isinstance(exc, OvertakenError) or getattr(exc, "sqlstate", None) in TRY_AGAIN
+
+
+def never_committed(exc: Exception, refusal: type[PreCommitError], place: str) -> PreCommitError:
+    """The error for a transaction that was not committed and is undone."""
+    refused = isinstance(exc, psycopg.Error) and exc.sqlstate is not None
+    proof = Proof.REFUSED if refused else Proof.NEVER_SENT
+    return refusal(
+        f"PostgreSQL at {place} did not commit, nothing has changed: {_said(exc)}",
+        evidence=_evidence(proof, "transaction", exc),
+    )
+
+
+def unknown(exc: Exception, place: str, why: str) -> CommitUnknownError:
+    """The error for a transaction of which nobody can say whether it was committed."""
+    return CommitUnknownError(
+        f"no answer to COMMIT from PostgreSQL at {place} ({_said(exc)}), and {why}: "
+        "ask again with the same id",
+        evidence=_evidence(Proof.NONE, "COMMIT", exc),
+    )
+
+
+def unreadable(exc: Exception, place: str) -> CommitUnknownError:
+    """The error for a read that failed: it proves nothing about any commit."""
+    return CommitUnknownError(
+        f"PostgreSQL at {place} cannot be read: {_said(exc)}",
+        evidence=_evidence(Proof.NONE, "read", exc),
+    )
+
+
+def _said(exc: Exception) -> str:
+    """The first line: the rest shows statements, which say nothing to a user."""
+    return str(exc).strip().partition("\n")[0] or type(exc).__name__
+
+
+def _evidence(proof: Proof, action: str, exc: Exception) -> Evidence:
+    code = getattr(exc, "sqlstate", None) or type(exc).__name__
+    seen = Observation(action=action, target="PostgreSQL", answer=f"{code}: {_said(exc)}")
+    return Evidence(proof=proof, observations=(seen,))

@@ -1,0 +1,256 @@
+"""What the calls of one transaction are about, in memory: read once, changed, written once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+import psycopg
+
+from nexus_bounty.ledger import JournalEntry, LedgerScope, escrow_of
+from nexus_bounty.models import utc_now
+from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
+from nexus_bounty.transactions import Announced, Clock
+from nexus_bounty_postgres.failures import OvertakenError
+from nexus_bounty_postgres.ledger_tables import LedgerTables
+from nexus_bounty_postgres.rows import (
+    RESERVATION,
+    TRANSFER,
+    operation_of,
+    reservation_of,
+    transfer_of,
+)
+from nexus_bounty_postgres.script import Rows, Script
+from nexus_bounty_postgres.writing import LedgerChanges, write
+
+_PAYING: Final = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
+_MOVES: Final = ("top_up", "transfer")
+
+
+class LedgerBatch(LedgerTables):
+    """A `Book` and a `JournalBook` of what was announced.
+
+    The rows of accounts are the locks, taken in the order of their names: whoever changes a
+    reservation has the row of its account. Works are locked by name, since another reservation
+    may be the first to be paid for one. What was not announced can be read, but not locked.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], *, clock: Clock = utc_now) -> None:
+        super().__init__(connection)
+        self._clock = clock
+        self._scopes: list[LedgerScope] = []
+        self._statements: dict[str, int] = {}  # which of them reads each part
+        self._balances: dict[str, int] = {}
+        self._reservations: dict[str, Reservation | None] = {}
+        self._transfers: dict[str, Transfer | None] = {}
+        self._operations: dict[tuple[str, str], JournaledOperation | None] = {}
+        self._written = LedgerChanges()
+
+    @property
+    def changes(self) -> int:
+        """How often something was changed."""
+        return self._written.count
+
+    def announce(self, work: Any) -> None:
+        """Take in what a call may read and change."""
+        if isinstance(work, Announced):
+            self._scopes.append(work.scope)
+
+    def opening(self, script: Script, *, locking: bool) -> None:
+        """Add the statements that read all of it, and lock it."""
+        accounts, names, works = (
+            self._all("accounts"),
+            self._all("reservations"),
+            self._all("works"),
+        )
+        if works and locking:
+            script.add(
+                """
+                SELECT pg_advisory_xact_lock(number) FROM (
+                    SELECT DISTINCT hashtextextended(work, 0) AS number
+                    FROM unnest(%s::text[]) AS work ORDER BY number
+                ) AS numbers
+                """,
+                works,
+            )
+        if accounts or names or works:
+            both = sorted({*accounts, *map(escrow_of, accounts)})
+            self._add_accounts(script, both, names, works, locking=locking)
+            self._statements["reservations"] = script.add(
+                f"""
+                {RESERVATION} WHERE reservation_id = ANY(%s::text[]) OR work = ANY(%s::text[])
+                OR (status = 'held' AND expires_at <= %s AND account = ANY(%s::text[]))
+                """,
+                names,
+                works,
+                self._clock(),
+                accounts,
+            )
+        if transfers := self._all("transfers"):
+            self._statements["transfers"] = script.add(f"{TRANSFER} = ANY(%s::text[])", transfers)
+        if operations := self._all("operations"):
+            self._add_operations(script, operations, locking=locking)
+
+    def take_in(self, found: list[Rows]) -> None:
+        """Keep what they found.
+
+        Raises:
+            OvertakenError: A reservation was made meanwhile, whose account is not locked.
+        """
+        rows = {name: found[number] for name, number in self._statements.items()}
+        self._balances = dict(rows.get("accounts", ()))
+        for name in self._all("reservations"):
+            self._reservations[name] = None
+        for row in rows.get("reservations", ()):
+            reservation = reservation_of(row)
+            if reservation.account not in self._balances:
+                raise OvertakenError
+            self._reservations[reservation.reservation_id] = reservation
+        self._transfers = dict.fromkeys(self._all("transfers"))
+        self._transfers |= {row[0]: transfer_of(row) for row in rows.get("transfers", ())}
+        self._operations = dict.fromkeys(self._all("operations"))
+        for (document,) in rows.get("operations", ()):
+            operation = operation_of(document)
+            self._operations[operation.zone_id, operation.key] = operation
+
+    def closing(self, script: Script) -> None:
+        """Add the statements that write what has changed."""
+        write(self._written, script)
+
+    def balance(self, name: str) -> int:
+        """What the account has; zero if it was never heard of."""
+        return self._balances.get(name, 0)
+
+    def post(self, entry: JournalEntry) -> None:
+        """Append to the journal; a trigger changes both balances with it."""
+        self._written.steps += 1
+        self._written.entries.append(entry)
+        for name, change in entry.postings:
+            self._balances[name] = self._balances.get(name, 0) + change
+        if entry.kind in _MOVES:
+            self._transfers[entry.source_id] = Transfer(
+                transfer_id=entry.source_id,
+                from_account=entry.debit,
+                to_account=entry.credit,
+                amount=entry.amount,
+                memo=entry.memo,
+                created_at=entry.at,
+            )
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """The transfer or top-up with this id, or `None`."""
+        if transfer_id in self._transfers:
+            return self._transfers[transfer_id]
+        return super().transfer(transfer_id)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation with this id, or `None`."""
+        if reservation_id in self._reservations:
+            return self._reservations[reservation_id]
+        return super().reservation(reservation_id)
+
+    def add_reservation(self, reservation: Reservation) -> None:
+        """Write a new reservation down."""
+        self._written.steps += 1
+        self._reservations[reservation.reservation_id] = reservation
+        self._written.new[reservation.reservation_id] = reservation
+
+    def assign_reservation(self, assigned: Reservation) -> None:
+        """Replace a held reservation by one with another assignment, or with none."""
+        self._change(assigned)
+
+    def close_reservation(self, closed: Reservation) -> None:
+        """Replace a held reservation by its final state."""
+        self._change(closed)
+
+    def paid_for(self, work: str, *, besides: str) -> Reservation | None:
+        """Another reservation than `besides`, held or captured, that is assigned for `work`."""
+        for each in self._reservations.values():
+            if each is None or each.assignment is None or each.reservation_id == besides:
+                continue
+            if each.assignment.work == work and each.status in _PAYING:
+                return each
+        return None
+
+    def overdue(
+        self, now: datetime, limit: int = -1, *, scope: LedgerScope | None = None
+    ) -> list[Reservation]:
+        """Held reservations whose time is over at `now`, of those that were announced."""
+        found = (
+            each
+            for each in self._reservations.values()
+            if each is not None and _is_over(each, now) and (scope is None or scope.covers(each))
+        )
+        return list(islice(found, None if limit < 0 else limit))
+
+    def operation(self, zone_id: str, key: str) -> JournaledOperation | None:
+        """The operation that a key stands for, or `None`."""
+        if (zone_id, key) in self._operations:
+            return self._operations[zone_id, key]
+        return super().operation(zone_id, key)
+
+    def save_operation(self, operation: JournaledOperation) -> None:
+        """Write an operation, new or changed."""
+        self._written.steps += 1
+        name = operation.zone_id, operation.key
+        known = self._operations.get(name) is not None and name not in self._written.begun
+        (self._written.continued if known else self._written.begun)[name] = operation
+        self._operations[name] = operation
+
+    def forget_operations(self, zone_id: str, before: datetime) -> int:
+        """Drop those that were closed before then; returns how many."""
+        done = self._connection.execute(
+            "DELETE FROM nexus_bounty.operations WHERE zone_id = %s AND ended_at < %s",
+            [zone_id, before],
+        )
+        self._written.forgotten += done.rowcount
+        return done.rowcount
+
+    def _change(self, reservation: Reservation) -> None:
+        self._written.steps += 1
+        name = reservation.reservation_id
+        self._reservations[name] = reservation
+        changed = self._written.new if name in self._written.new else self._written.changed
+        changed[name] = reservation
+
+    def _all(self, part: str) -> list[Any]:
+        return sorted({name for scope in self._scopes for name in getattr(scope, part)})
+
+    def _add_accounts(
+        self,
+        script: Script,
+        accounts: list[str],
+        names: list[str],
+        works: list[str],
+        *,
+        locking: bool,
+    ) -> None:
+        query = """
+            SELECT name, balance FROM nexus_bounty.accounts WHERE name = ANY(ARRAY(
+                SELECT unnest(%s::text[])
+                UNION SELECT unnest(ARRAY[account, %s || account]) FROM nexus_bounty.reservations
+                WHERE reservation_id = ANY(%s::text[]) OR work = ANY(%s::text[])
+            )) ORDER BY name
+        """
+        lock = " FOR UPDATE" if locking else ""
+        values = (accounts, escrow_of(""), names, works)
+        self._statements["accounts"] = script.add(f"{query}{lock}", *values)
+
+    def _add_operations(
+        self, script: Script, operations: list[tuple[str, str]], *, locking: bool
+    ) -> None:
+        query = """
+            SELECT document FROM nexus_bounty.operations
+            WHERE (zone_id, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+            ORDER BY zone_id, key
+        """
+        zones, keys = (list(column) for column in zip(*operations, strict=True))
+        lock = " FOR UPDATE" if locking else ""
+        self._statements["operations"] = script.add(f"{query}{lock}", zones, keys)
+
+
+def _is_over(reservation: Reservation, now: datetime) -> bool:
+    until = reservation.expires_at
+    held = reservation.status is ReservationStatus.HELD
+    return held and until is not None and until <= now

@@ -1,0 +1,172 @@
+"""The ledger's tables, read as they stand in the transaction that is open on a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from nexus_bounty.ledger import JournalEntry, LedgerScope, Sums, escrow_of
+from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
+from nexus_bounty_postgres.rows import (
+    ENTRY,
+    RESERVATION,
+    TRANSFER,
+    entry_of,
+    operation_of,
+    reservation_of,
+    transfer_of,
+)
+
+
+class UnsettledError(Exception):
+    """A number is missing of which nobody can say yet whether it will be there."""
+
+
+class LedgerTables:
+    """The reading half of a `Book` and of a `JournalBook`.
+
+    Entries are numbered when they are written, not when they are committed. A page of the whole
+    journal in which numbers are missing may therefore still change: it is an `UnsettledError`
+    unless it is `settled` that nobody has one of them in a transaction any more. Entries of one
+    account are always in order, since its row is locked while they are written.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], *, settled: bool = False) -> None:
+        self._connection = connection
+        self._settled = settled
+
+    def identity(self) -> str:
+        """Which ledger this is: the same in every copy of the database."""
+        return str(self._rows("SELECT identity FROM nexus_bounty.ledger")[0][0])
+
+    def balance(self, name: str) -> int:
+        """What the account has; zero if it was never heard of."""
+        rows = self._rows("SELECT balance FROM nexus_bounty.accounts WHERE name = %s", name)
+        return int(rows[0][0]) if rows else 0
+
+    def accounts(self) -> Iterable[tuple[str, int]]:
+        """Every account that ever moved, with its balance."""
+        return self._rows("SELECT name, balance FROM nexus_bounty.accounts ORDER BY name")
+
+    def sums(self) -> Sums:
+        """The credits of all of them, added up by the server."""
+        ((issued, reserved, available),) = self._rows(
+            """
+            SELECT -coalesce(sum(balance) FILTER (WHERE name = 'system:mint'), 0),
+                   coalesce(sum(balance) FILTER (WHERE starts_with(name, %s)), 0),
+                   coalesce(sum(balance) FILTER (
+                       WHERE name <> 'system:mint' AND NOT starts_with(name, %s)), 0)
+            FROM nexus_bounty.accounts
+            """,
+            escrow_of(""),
+            escrow_of(""),
+        )
+        return Sums(issued=int(issued), available=int(available), reserved=int(reserved))
+
+    def entries(
+        self,
+        *,
+        after: int = 0,
+        limit: int = -1,
+        source_id: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[JournalEntry]:
+        """Journal entries after `after`, oldest first, of one source or touching `names`.
+
+        Raises:
+            UnsettledError: One of them may not be there yet; see the class.
+        """
+        rows = self._rows(
+            f"""
+            {ENTRY} WHERE entry_id > %s
+                AND (%s::text IS NULL OR source_id = %s)
+                AND (%s::text[] IS NULL OR debit = ANY(%s) OR credit = ANY(%s))
+            ORDER BY entry_id LIMIT %s
+            """,
+            after,
+            source_id,
+            source_id,
+            *((None if names is None else list(names)),) * 3,
+            None if limit < 0 else limit,
+        )
+        is_whole = source_id is None and names is None
+        if is_whole and rows and rows[-1][0] - after != len(rows) and not self._settled:
+            raise UnsettledError
+        return [entry_of(row) for row in rows]
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """The transfer or top-up with this id, or `None`."""
+        rows = self._rows(f"{TRANSFER} = %s", transfer_id)
+        return transfer_of(rows[0]) if rows else None
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """The reservation with this id, or `None`."""
+        rows = self._rows(f"{RESERVATION} WHERE reservation_id = %s", reservation_id)
+        return reservation_of(rows[0]) if rows else None
+
+    def overdue(
+        self,
+        now: datetime,
+        limit: int = -1,
+        *,
+        scope: LedgerScope | None = None,  # noqa: ARG002 - what a scope covers is in the batch
+    ) -> list[Reservation]:
+        """Held reservations whose time is over at `now`."""
+        rows = self._rows(
+            f"""
+            {RESERVATION} WHERE status = 'held' AND expires_at IS NOT NULL AND expires_at <= %s
+            ORDER BY expires_at LIMIT %s
+            """,
+            now,
+            None if limit < 0 else limit,
+        )
+        return [reservation_of(row) for row in rows]
+
+    def reservations(
+        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+    ) -> list[tuple[int, Reservation]]:
+        """Reservations after position `after`, oldest first, each with its position."""
+        at_most = None if limit < 0 else limit
+        order = "position > %s ORDER BY position LIMIT %s"
+        if status is None:
+            rows = self._rows(f"{RESERVATION} WHERE {order}", after, at_most)
+        else:
+            query = f"{RESERVATION} WHERE status = %s AND {order}"
+            rows = self._rows(query, status.value, after, at_most)
+        return [(row[0], reservation_of(row)) for row in rows]
+
+    def operation(self, zone_id: str, key: str) -> JournaledOperation | None:
+        """The operation that a key stands for, or `None`."""
+        rows = self._rows(
+            "SELECT document FROM nexus_bounty.operations WHERE zone_id = %s AND key = %s",
+            zone_id,
+            key,
+        )
+        return operation_of(rows[0][0]) if rows else None
+
+    def operations_in_doubt(
+        self, zone_id: str, after: str, limit: int
+    ) -> list[tuple[str, JournaledOperation]]:
+        """Open operations after the place `after`, the oldest first, each with its place."""
+        since, _, key = after.partition(" ")
+        rows = self._rows(
+            """
+            SELECT document FROM nexus_bounty.operations
+            WHERE zone_id = %s AND ended_at IS NULL
+                AND (%s::timestamptz IS NULL OR (began_at, key) > (%s::timestamptz, %s))
+            ORDER BY began_at, key LIMIT %s
+            """,
+            zone_id,
+            since or None,
+            since or None,
+            key,
+            limit,
+        )
+        found = [operation_of(document) for (document,) in rows]
+        return [(f"{each.began_at.isoformat()} {each.key}", each) for each in found]
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        return self._connection.execute(query.encode(), values).fetchall()

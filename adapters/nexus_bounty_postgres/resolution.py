@@ -1,0 +1,65 @@
+"""What became of a transaction whose `COMMIT` was not answered.
+
+Each transaction notes its id while it is open, and writes a marker of its own into `commits`. To
+resolve it, the backend that has it is made to end, so that a `COMMIT` that is still on its way
+finds nobody; then the server is asked until the transaction is not in progress any more. Its
+status is taken for no more than that it has *ended*, since after a crash an id that was never
+flushed may be used again. Whether it was committed is read from its marker, in a transaction that
+commits a fence: where commits wait for a standby, its answer means that the standby has all before
+it, too.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg
+
+from nexus_bounty.idempotency import new_key
+from nexus_bounty_postgres.connections import Connections
+from nexus_bounty_postgres.script import Script
+
+RESOLVE_WITHIN: Final = timedelta(seconds=10)
+_PAUSE: Final = 0.05  # seconds
+_IN_PROGRESS: Final = "in progress"
+
+
+def is_committed(
+    connections: Connections, xid: str, marker: str, within: timedelta = RESOLVE_WITHIN
+) -> bool | None:
+    """Whether the transaction with this id and marker was committed; `None` if nobody says.
+
+    After `False` it can no longer be.
+    """
+    until = time.monotonic() + within.total_seconds()
+    while True:
+        with suppress(psycopg.Error), connections.use() as connection:
+            if _has_ended(connection, xid):
+                return _has_marker(connection, marker)
+        if time.monotonic() > until:
+            return None
+        time.sleep(_PAUSE)
+
+
+def _has_ended(connection: psycopg.Connection[Any], xid: str) -> bool:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %s::xid8::xid",
+        [xid],
+    )
+    try:
+        status = connection.execute("SELECT pg_xact_status(%s::xid8)", [xid]).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return True  # it lies in the future of this server, which took over without it
+    return status != (_IN_PROGRESS,)
+
+
+def _has_marker(connection: psycopg.Connection[Any], marker: str) -> bool:
+    script = Script()
+    script.add("BEGIN")
+    look = script.add("SELECT FROM nexus_bounty.commits WHERE marker = %s", marker)
+    script.add("INSERT INTO nexus_bounty.commits (marker) VALUES (%s)", f"fence-{new_key()}")
+    script.add("COMMIT")
+    return bool(script.run(connection)[look])

@@ -1,0 +1,194 @@
+"""One transaction: many calls' work, in two round trips, and what became of it.
+
+The first begins it, takes the locks of all calls in one order and reads what they are about. Then
+their rules run in memory. The second writes what has changed and commits. A call that refuses has
+written nothing, and takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import psycopg
+
+from nexus_bounty.idempotency import new_key
+from nexus_bounty.outcomes import OutcomeError, PreCommitError
+from nexus_bounty_postgres import failures
+from nexus_bounty_postgres.connections import WAIT, Connections
+from nexus_bounty_postgres.resolution import RESOLVE_WITHIN, is_committed
+from nexus_bounty_postgres.script import Rows, Script
+
+Work = Callable[[Any], Any]
+TRIES: Final = 10
+"""How often a transaction is begun again that others have overtaken."""
+WRITERS: Final = 0x4E58424D
+"""The lock that all transactions share which write, so that a reader can wait for their end."""
+_KEPT: Final = 1_000
+"""A marker in so many looks for old ones that can go."""
+
+
+class Batch(Protocol):
+    """The part of the tables that the calls of one transaction are about."""
+
+    @property
+    def changes(self) -> int:
+        """How often something was changed."""
+        ...
+
+    def announce(self, work: Work) -> None:
+        """Take in what a call may read and change."""
+        ...
+
+    def opening(self, script: Script, *, locking: bool) -> None:
+        """Add the statements that read all of it, and lock it."""
+        ...
+
+    def take_in(self, found: list[Rows]) -> None:
+        """Keep what they found."""
+        ...
+
+    def closing(self, script: Script) -> None:
+        """Add the statements that write what has changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The answer to a call that its rule refused."""
+
+    error: OutcomeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transactions:
+    """Runs transactions on one database.
+
+    Attributes:
+        connections: Where to.
+        batch: Makes the part of the tables that calls work on, on a connection.
+        refusal: The error for what has certainly not been committed.
+        wait: How long to wait for the locks of others; an open transaction is given up by the
+            server after as long.
+        resolve_within: How long to find out what became of a lost `COMMIT`.
+    """
+
+    connections: Connections
+    batch: Callable[[psycopg.Connection[Any]], Batch]
+    refusal: type[PreCommitError]
+    wait: timedelta = WAIT
+    resolve_within: timedelta = RESOLVE_WITHIN
+
+    def commit(self, works: Sequence[Work]) -> list[Any]:
+        """Run all of `works` in one transaction and commit it; a refusal is a `Refused`.
+
+        Raises:
+            PreCommitError: It is undone, in the class of this port.
+            CommitUnknownError: Nobody can say whether it was committed.
+        """
+        until = time.monotonic() + self.wait.total_seconds()
+        trouble: Exception = psycopg.OperationalError("the connection was lost before COMMIT")
+        for _ in range(TRIES):
+            try:
+                results = self._attempt(works)
+            except (psycopg.Error, failures.OvertakenError) as exc:
+                trouble = exc
+                if not failures.is_worth_repeating(exc):
+                    break
+            else:
+                if results is not None:
+                    return results
+            if time.monotonic() > until:
+                break
+        raise failures.never_committed(trouble, self.refusal, self.connections.place) from trouble
+
+    def _attempt(self, works: Sequence[Work]) -> list[Any] | None:
+        """The results, or `None` if it turned out that it was undone for no fault of its own."""
+        with self.connections.use() as connection:
+            try:
+                xid, batch = self._begin(connection, works)
+                results = [_done(batch, work) for work in works]
+                script = Script()
+                batch.closing(script)
+            except psycopg.Error:
+                _roll_back(connection)
+                if connection.closed:
+                    return None
+                raise
+            except BaseException:
+                _roll_back(connection)
+                raise
+            if not len(script):
+                _roll_back(connection)
+                return results
+            marker = _sign(script)
+            try:
+                script.run(connection)
+                return results
+            except psycopg.Error as exc:
+                if failures.is_answered(exc, connection):
+                    _roll_back(connection)
+                    raise
+                lost = exc
+                connection.close()
+        return self._resolved(results, xid, marker, lost)
+
+    def _begin(
+        self, connection: psycopg.Connection[Any], works: Sequence[Work]
+    ) -> tuple[str, Batch]:
+        milliseconds = f"{self.wait.total_seconds() * 1000:.0f}"
+        batch = self.batch(connection)
+        for work in works:
+            batch.announce(work)
+        script = Script()
+        script.add("BEGIN ISOLATION LEVEL READ COMMITTED")
+        began = script.add(
+            "SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),"
+            " set_config('idle_in_transaction_session_timeout', %s, true),"
+            " pg_advisory_xact_lock_shared(%s)",
+            milliseconds,
+            milliseconds,
+            WRITERS,
+        )
+        batch.opening(script, locking=True)
+        found = script.run(connection)
+        batch.take_in(found)
+        return found[began][0][0], batch
+
+    def _resolved(
+        self, results: list[Any], xid: str, marker: str, lost: Exception
+    ) -> list[Any] | None:
+        committed = is_committed(self.connections, xid, marker, self.resolve_within)
+        if committed is None:
+            why = f"what became of transaction {xid} could not be found out"
+            raise failures.unknown(lost, self.connections.place, why) from lost
+        return results if committed else None
+
+
+def _sign(script: Script) -> str:
+    """Let the transaction leave its marker, and commit."""
+    marker = new_key()
+    script.add("INSERT INTO nexus_bounty.commits (marker) VALUES (%s)", marker)
+    if hash(marker) % _KEPT == 0:
+        script.add("DELETE FROM nexus_bounty.commits WHERE at < now() - interval '1 day'")
+    script.add("COMMIT")
+    return marker
+
+
+def _done(batch: Batch, work: Work) -> Any:
+    before = batch.changes
+    try:
+        return work(batch)
+    except OutcomeError as refusal:
+        if batch.changes != before:
+            raise
+        return Refused(refusal)
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):
+        connection.execute("ROLLBACK")
