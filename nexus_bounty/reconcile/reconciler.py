@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -66,6 +66,9 @@ MONEY_SWEEPS: Final[tuple[Sweep, ...]] = (
 
 JOURNAL_KEPT: Final = timedelta(days=30)
 """How long the journal names operations that have ended; then their keys are forgotten."""
+
+LEFTOVERS_EVERY: Final = timedelta(hours=1)
+"""How often one of many runs looks for what commits left behind anywhere in the zone."""
 
 HISTORY_A_RUN: Final = 5_000
 """How many settled bounties, and how many files of the index, one of many runs looks at."""
@@ -127,6 +130,7 @@ class Reconciler:
                 raise InvalidInputError("cursor", name, "must name a sweep")
             self._states[name].after = after or ""
             self._states[name].is_through = after is None
+        self._zone_seen_to: datetime | None = None
         self.health = Health()
 
     @property
@@ -214,7 +218,7 @@ class Reconciler:
         reports = [await self._run(sweep, room, progress, on_step) for sweep in self._sweeps]
         if not self._dry_run:
             async with self._step:
-                reports.append(await self._collect(progress))
+                reports.append(await self._collect(progress, whole=room is None))
         report = ReconcileReport(
             started_at=started,
             finished_at=self._services.clock(),
@@ -284,7 +288,7 @@ class Reconciler:
             return problem.reason
         return "dry run" if self._dry_run else None
 
-    async def _collect(self, progress: Progress | None) -> SweepReport:
+    async def _collect(self, progress: Progress | None, *, whole: bool) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
         counter = self._counter("leftovers", progress)
         scope, services = self._scope(), self._services
@@ -294,15 +298,21 @@ class Reconciler:
             )
             for claim in lapsed:
                 _note(counter, claim.claim_id, "has run out", "ended")
-            if self._partition.is_first:  # these are of the zone, and not of its bounties
+            if self._sees_to_zone(scope.now, whole=whole):
                 await services.journal.forget_operations(
                     services.store.zone_id, scope.now - JOURNAL_KEPT
                 )
                 for removed in await services.store.collect_leftovers():
                     _note(counter, removed, "is an old tombstone", "removed")
+                self._zone_seen_to = scope.now
         except Exception as failure:  # noqa: BLE001 - found again by the next run
             return counter.report(failure)
         return counter.report()
+
+    def _sees_to_zone(self, now: datetime, *, whole: bool) -> bool:
+        """Whether it is the turn of what belongs to the zone, and not to any of its bounties."""
+        is_due = self._zone_seen_to is None or now - self._zone_seen_to >= LEFTOVERS_EVERY
+        return self._partition.is_first and (whole or is_due)
 
 
 def _note(counter: FindingCounter, subject: str, problem: str, repaired: str) -> None:

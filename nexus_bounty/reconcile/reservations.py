@@ -2,21 +2,34 @@
 
 Once a bounty is seen to need the credits that are held for it, its document is not read again
 until the bounty may have ended. That shows in the status markers, because the marker of a status
-is written before the commit that it announces.
+is written before the commit that it announces, and the one before is removed after it.
+
+A whole run goes through the markers of all that has ended. One that looks at a part of the history
+goes by those of what has not: a bounty that has none of them is looked at again. If whoever ended
+it died before the marker was removed, the marker speaks for it still; so each run also looks at a
+page of those again that were looked at longest ago.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
 
 from nexus_bounty.lifecycle import swept_for
-from nexus_bounty.models import Bounty
+from nexus_bounty.models import Bounty, BountyStatus
 from nexus_bounty.operations.escrow import give_back, terms_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Credits, Repair
+
+_IN_NEED: Final = tuple(
+    status
+    for status, row in STATUSES.items()
+    if Repair.END_ESCROW not in row.repairs and row.credits is not Credits.PROMISED
+)
+"""The statuses in which a bounty needs its credits, in the order of a life."""
 
 
 class OrphanReservations:
@@ -40,9 +53,22 @@ class OrphanReservations:
 
 async def _forget_ended(scope: Scope) -> None:
     """Drop what is known of bounties that may have ended since."""
-    for status in swept_for(Repair.END_ESCROW) if len(scope.state.known) else ():
+    known = scope.state.known
+    if not len(known):
+        return
+    if scope.room is None:
+        async for bounty_id in _marked(scope, swept_for(Repair.END_ESCROW)):
+            known.drop(bounty_id)
+        return
+    alive = _marked(scope, _IN_NEED)
+    known.keep_only({each async for each in alive if known.get(each) is not None})
+    known.drop_oldest(scope.page)
+
+
+async def _marked(scope: Scope, statuses: Iterable[BountyStatus]) -> AsyncIterator[str]:
+    for status in statuses:
         async for bounty_id in scope.services.store.walk_ids(status, partition=scope.partition):
-            scope.state.known.drop(bounty_id)
+            yield bounty_id
 
 
 async def _in_doubt(scope: Scope) -> AsyncIterator[Reservation]:

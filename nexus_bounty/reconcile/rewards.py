@@ -24,32 +24,27 @@ class MissingRewards:
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every settled bounty without the reward that its payment calls for."""
-        async for ids in in_pages(_in_doubt(scope), scope.page):
-            async for bounty in _unrewarded(scope, ids):
+        settled = scope.services.store.walk_ids(
+            _SETTLED, after=scope.state.after, partition=scope.partition
+        )
+        async for ids in in_pages(settled, scope.page):
+            in_doubt = [each for each in ids if scope.state.known.get(each) is None]
+            async for bounty in _unrewarded(scope, in_doubt):
                 yield _problem(scope.services, bounty)
             if not scope.has_room_after(len(ids), ids[-1]):
                 return
         scope.has_seen_all()
 
 
-async def _in_doubt(scope: Scope) -> AsyncIterator[str]:
-    """Settled bounties not yet known to have their reward."""
-    settled = scope.services.store.walk_ids(
-        _SETTLED, after=scope.state.after, partition=scope.partition
-    )
-    async for bounty_id in settled:
-        if scope.state.known.get(bounty_id) is None:
-            yield bounty_id
-
-
 async def _unrewarded(scope: Scope, ids: list[str]) -> AsyncIterator[Bounty]:
     store = scope.services.store
-    bounties = await store.get_bounties(ids)
+    bounties = await store.get_bounties(ids) if ids else {}
     settled = {
         bounty_id: bounty for bounty_id, bounty in bounties.items() if bounty.status is _SETTLED
     }
     due = {bounty_id: _reward_due(bounty) for bounty_id, bounty in settled.items()}
-    recorded = await store.recorded_rewards([each for each in due.values() if each is not None])
+    wanted = [each for each in due.values() if each is not None]
+    recorded = await store.recorded_rewards(wanted) if wanted else set()
     for bounty_id, reward in due.items():
         if reward is None or reward in recorded:
             scope.state.known.add(bounty_id, "nothing is missing")

@@ -6,7 +6,9 @@ and whatever is not remembered is looked at again.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 MOST_KNOWN: Final = 2**18
@@ -39,6 +41,15 @@ class Known:
     def drop(self, bounty_id: str) -> None:
         """What was known of a bounty may no longer be so."""
         self._facts.pop(bounty_id, None)
+
+    def keep_only(self, bounty_ids: Container[str]) -> None:
+        """What was known of all other bounties may no longer be so."""
+        self._facts = {each: fact for each, fact in self._facts.items() if each in bounty_ids}
+
+    def drop_oldest(self, number: int) -> None:
+        """What has been known for longest is to be looked at again: so many bounties."""
+        for bounty_id in list(islice(self._facts, number)):
+            del self._facts[bounty_id]
 
 
 @dataclass(slots=True)
