@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.secret_file import read_secrets
+from nexus_bounty.cli.service.health import Health, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import AgentIdentity
@@ -120,8 +121,10 @@ async def _serve(
     from nexus_bounty_mcp.server import http_app, make_server, serve_stdio
 
     session.sends_many = True
-    async with session:
+    async with session, AsyncExitStack() as stack:
         desk = Desk(session.operations(), callers, Keys(window))
+        health = Health(desk.operations)
+        await stack.enter_async_context(health_served(session.health_at, health))
         server = make_server(desk, grove_names=grove_names, zone_id=session.client.settings.zone_id)
         if where is None:
             at_rest = partial(_answered, desk)

@@ -27,9 +27,9 @@ import typer
 from pydantic import ValidationError
 
 from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.cli.inputs import private_text
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.overview import command_files
+from nexus_bounty.cli.secret_file import read_private
 from nexus_bounty.nexus.client.settings import VARIABLES, NexusSettings
 
 NEXUS: Final = "nexus"
@@ -98,7 +98,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise UsageProblem(f"{file} is no TOML: {error}") from None
     named = {name: _hyphenated(value) for name, value in _hyphenated(document).items()}
     if any(SECRET in each for each in (named, *named.values()) if isinstance(each, dict)):
-        private_text(file)
+        read_private(file)
     return named
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -141,24 +140,6 @@ def address(field: str, text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageProblem(f"{field} must be host and port, such as 127.0.0.1:9464; got {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def private_text(file: Path) -> str:
-    """What is in a file with secrets, which nobody else may read.
-
-    Raises:
-        UsageProblem: It cannot be read, or others can read it.
-    """
-    try:
-        readable = file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-        content = file.read_text("utf-8")
-    except UnicodeDecodeError:  # which might quote a secret
-        raise UsageProblem(f"{file} cannot be read: it is no UTF-8") from None
-    except OSError as error:
-        raise UsageProblem(f"{file} cannot be read: {error.strerror}") from None
-    if readable:
-        raise UsageProblem(f"{file} can be read by others: chmod 600 {file}")
-    return content
 
 
 def json_object(field: str, text: str | None) -> dict[str, Any] | None:

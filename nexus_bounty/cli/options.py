@@ -180,6 +180,17 @@ class ServiceOptions(Options):
             rich_help_panel=_SERVICE,
         ),
     ] = None
+    health: Annotated[
+        str | None,
+        typer.Option(
+            "--health",
+            metavar="HOST:PORT",
+            envvar="NEXUS_BOUNTY_HEALTH",
+            help="Say there at /healthz whether it is alive, and at /readyz whether the server and "
+            "the ledger can be read.",
+            rich_help_panel=_SERVICE,
+        ),
+    ] = None
     stop_within: Annotated[
         str,
         typer.Option(

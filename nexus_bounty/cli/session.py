@@ -96,11 +96,21 @@ class Session:
         Raises:
             UsageProblem: It is no length of time.
         """
-        if not isinstance(self._options, ServiceOptions):
-            raise TypeError(f"{type(self._options).__name__} are no service's")
         from nexus_bounty.cli.inputs import duration
 
-        return duration("--stop-within", self._options.stop_within)
+        return duration("--stop-within", self._of_service.stop_within)
+
+    @property
+    def health_at(self) -> tuple[str, int] | None:
+        """Where a service says how it is, if it does.
+
+        Raises:
+            UsageProblem: It is no host and port.
+        """
+        from nexus_bounty.cli.inputs import address
+
+        given = self._of_service.health
+        return None if given is None else address("--health", given)
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,6 +224,12 @@ class Session:
         commit = AutoCommit(self.client, wanted=wanted)
         self._stack.push_async_callback(commit.close)
         return commit
+
+    @property
+    def _of_service(self) -> ServiceOptions:
+        if not isinstance(self._options, ServiceOptions):
+            raise TypeError(f"{type(self._options).__name__} are no service's")
+        return self._options
 
     @property
     def _everything(self) -> Options:

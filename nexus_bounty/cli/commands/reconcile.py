@@ -19,7 +19,7 @@ from rich.text import Text
 
 from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.inputs import address, duration
+from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
@@ -63,15 +63,6 @@ async def reconcile(
             metavar="HOST:PORT",
             envvar="NEXUS_BOUNTY_METRICS",
             help="With --watch: serve metrics for Prometheus there, at /metrics.",
-        ),
-    ] = None,
-    health: Annotated[
-        str | None,
-        typer.Option(
-            "--health",
-            metavar="HOST:PORT",
-            help="With --watch: say there at /healthz whether it is alive, and at /readyz whether "
-            "the server and the ledger can be read.",
         ),
     ] = None,
     grace: Annotated[
@@ -125,14 +116,11 @@ async def reconcile(
         async with AsyncExitStack() as stack:
             if metrics:
                 await stack.enter_async_context(open_metrics(metrics, session.credits))
-            if health:
-                told_of = Health(operations, partial(_how_it_is, reconciler))
-                host, port = address("--health", health)
-                await stack.enter_async_context(health_served(host, port, told_of))
+            health = Health(operations, partial(_how_it_is, reconciler))
+            await stack.enter_async_context(health_served(session.health_at, health))
             return await _watch(session, reconciler, pause)
-    for name, given in (("--metrics", metrics), ("--health", health)):
-        if given is not None:
-            raise UsageProblem(f"{name} goes with --watch")
+    if metrics is not None:
+        raise UsageProblem("--metrics goes with --watch")
     try:
         with progress("Reconciling") as step:
             report = await reconciler.run_once(

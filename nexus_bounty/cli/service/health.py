@@ -59,14 +59,21 @@ class Health:
 
 
 @asynccontextmanager
-async def health_served(host: str, port: int, health: Health) -> AsyncIterator[None]:
-    """Answer at both paths for as long as it is open.
+async def health_served(at: tuple[str, int] | None, health: Health) -> AsyncIterator[None]:
+    """Answer at both paths for as long as it is open, if anywhere.
 
     A thread of its own does it, so that an event loop that is stuck is found: it answers 503 then.
+
+    Args:
+        at: Host and port.
+        health: What to answer.
 
     Raises:
         PlainError: The address cannot be listened on.
     """
+    if at is None:
+        yield
+        return
     loop = asyncio.get_running_loop()
 
     def ask(path: str) -> Answer:
@@ -78,9 +85,10 @@ async def health_served(host: str, port: int, health: Health) -> AsyncIterator[N
             return 503, {"alive": False, "ready": False, "why": "the event loop is stuck"}
 
     try:
-        server = _Server((host, port), partial(_Handler, ask))
+        server = _Server(at, partial(_Handler, ask))
     except OSError as error:
-        raise PlainError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+        where = f"{at[0]}:{at[1]}"
+        raise PlainError(f"{where} cannot be listened on: {error.strerror}") from error
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

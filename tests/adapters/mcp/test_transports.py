@@ -204,6 +204,26 @@ async def test_sigterm_in_the_middle_of_a_call_lets_it_end(
     assert await asyncio.to_thread(process.wait, 20) == 0
 
 
+async def test_by_http_a_second_signal_cuts_a_call_short_and_the_exit_code_says_so(
+    http_server: Serving, mock: MockNexus
+) -> None:
+    """Its caller gets no answer; the same call finishes it."""
+    url, process = http_server
+    mock.clear_faults()
+    mock.inject(Fault(FaultKind.DELAY, seconds=60, match=RequestMatch("write", "*.json")))
+    with suppress(httpx2.TransportError, ExceptionGroup):
+        async with AsyncExitStack() as stack:
+            alice = await by_token(stack, url, TOKENS["alice"])
+            await alice.client.list_tools()
+            call = asyncio.ensure_future(alice("bounty_create", **POST))
+            await _is_committing(mock)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # another, as two of a kind may be taken for one
+            assert await asyncio.to_thread(process.wait, 20) == ExitCode.STOPPED_MIDWAY
+            call.cancel()
+    assert process.poll() is not None
+
+
 async def _is_committing(mock: MockNexus) -> None:
     async with asyncio.timeout(20):
         while not any(each.fault for each in mock.requests):  # noqa: ASYNC110 - another thread's
