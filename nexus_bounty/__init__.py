@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         Proof,
         Resolution,
         UnsupportedServerError,
+        UntrustedDocumentError,
         WrongLedgerError,
     )
     from nexus_bounty.partition import Partition
@@ -195,6 +196,7 @@ __all__ = [
     "Transfer",
     "UnreadableDocumentError",
     "UnsupportedServerError",
+    "UntrustedDocumentError",
     "Verdict",
     "Work",
     "WrongLedgerError",
@@ -286,6 +288,7 @@ _MODULES = {
     "Transfer": "nexus_bounty.ports",
     "UnreadableDocumentError": "nexus_bounty.nexus.documents",
     "UnsupportedServerError": "nexus_bounty.outcomes",
+    "UntrustedDocumentError": "nexus_bounty.outcomes",
     "Verdict": "nexus_bounty.nexus.probe",
     "Work": "nexus_bounty.works",
     "evaluate_bounty_criteria": "nexus_bounty.criteria",

@@ -4,6 +4,8 @@ Every write of a document adds one record under the extra key `nexusBounty`:
 
     {"schema": 1, "seq": 3, "ops": [{"key", "kind", "fingerprint", "seq", "at", "aborted"?}, …]}
 
+and, where a zone is signed, with `"state"` and `"mac"` in each record.
+
 Where nothing was ever created and a fence stands, there is `"tombstone": true` besides. In a claim
 of the shape `{spec, status}` it lies within `status`: the peer drops what is beside the two.
 
@@ -73,6 +75,8 @@ class OperationRecord(Stored, frozen=True, kw_only=True):
         at: When it was committed; aware.
         aborted: Whether it is a fence: then it did not happen, and never will.
         gave_back: The claim that it gave back, if it is a release or keeps a claim out.
+        state: A hash of what it made of the fields that decide about money, if it is signed.
+        mac: What signs it, see `nexus_bounty.nexus.documents.signing`.
     """
 
     key: str
@@ -82,6 +86,8 @@ class OperationRecord(Stored, frozen=True, kw_only=True):
     at: datetime = msgspec.field(default_factory=utc_now)
     aborted: bool = False
     gave_back: str | None = None
+    state: str | None = None
+    mac: str | None = None
 
 
 class History(Wire, frozen=True, kw_only=True):
@@ -163,6 +169,12 @@ def with_record(
             evidence[key] = value
     changed = {**bearer, EVIDENCE_KEY: evidence}
     return {**document, "status": changed} if is_split(document) else changed
+
+
+def stored_records(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records that `document` carries, as they are stored, what we do not know included."""
+    records: list[dict[str, Any]] = _bearer(document).get(EVIDENCE_KEY, {}).get("ops", [])
+    return records
 
 
 def is_split(document: Mapping[str, Any]) -> bool:

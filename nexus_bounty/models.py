@@ -219,6 +219,8 @@ class Bounty(Wire, frozen=True, kw_only=True):
         context: Whatever else its creator wants to say, as JSON.
         created_at: When it was posted; aware.
         updated_at: When it last changed; aware.
+        untrusted: Why nothing here counts for money, in a zone that is signed: no key of it has
+            signed this. It is never stored.
     """
 
     title: str
@@ -238,6 +240,7 @@ class Bounty(Wire, frozen=True, kw_only=True):
     context: dict[str, Any] | None = None
     created_at: datetime = msgspec.field(default_factory=utc_now)
     updated_at: datetime = msgspec.field(default_factory=utc_now)
+    untrusted: str | None = None
 
 
 class BountyQuery(Wire, frozen=True, kw_only=True):
@@ -456,12 +459,14 @@ class IndexPage(Wire, frozen=True, kw_only=True):
         checked: How many files were looked at.
         faults: What is wrong.
         unreadable: What is wrong with each document that cannot be understood, by its id.
+        untrusted: Why each document is not to be trusted that is not signed, by its id.
     """
 
     after: str
     checked: int
     faults: Sequence[IndexFault] = ()
     unreadable: dict[str, str] = {}
+    untrusted: dict[str, str] = {}
 
 
 def reward_id(reward_type: RewardType, source_id: str, contribution_cid: str) -> str:

@@ -12,6 +12,7 @@
     │   ├── ClaimNotFoundError     there is no such claim (also a LookupError)
     │   ├── ClaimStateError        the claim is no longer active, or not as it was seen
     │   ├── NotAllowedError        the actor may not do that
+    │   ├── UntrustedDocumentError no key of the zone has signed what the document says
     │   ├── CriteriaNotMetError    the contribution does not fulfil the bounty
     │   ├── UnsupportedServerError no safe way to commit on this server is known
     │   └── PaymentError           the credits service refused
@@ -480,6 +481,15 @@ class WrongLedgerError(PaymentError):
         """The error as plain values, both ledgers included."""
         ledgers = {"ledgerId": self.ledger_id, "rightLedgerId": self.right_ledger_id}
         return super().details() | ledgers
+
+
+class UntrustedDocumentError(PreCommitError):
+    """The zone is signed, and what the document says is not: nothing was done on its word."""
+
+    advice = (
+        "Nothing was done on the word of a document that no key of the zone has signed; compare it "
+        "with the ledger (nexus-bounty history), then sign it (nexus-bounty sign) or restore it"
+    )
 
 
 class PostCommitError(OutcomeError):

@@ -39,6 +39,7 @@ from nexus_bounty import (
     Proof,
     Resolution,
     UnsupportedServerError,
+    UntrustedDocumentError,
     WrongLedgerError,
     outcomes,
 )
@@ -73,6 +74,7 @@ SPECIMENS: tuple[OutcomeError, ...] = (
     UnsupportedServerError("two writers won one race", **CONTEXT),
     PaymentError("the reservation has expired", **CONTEXT),
     InsufficientCreditsError("alice has 5 of 10", available=5, required=10, **CONTEXT),
+    UntrustedDocumentError("it is not signed", **CONTEXT),
     NotAllowedError("mallory may not", actor="mallory", allowed=["alice"], **CONTEXT),
     AssignedError("it is to be paid to bob", payee="bob", work="cid-1", key="k:begin", **CONTEXT),
     WrongLedgerError("it is elsewhere", ledger_id="here", right_ledger_id="there", **CONTEXT),
@@ -88,7 +90,7 @@ DOMAIN_REFUSALS = (
     *(InvalidInputError, BountyNotFoundError, BountyExistsError, BountyStateError),
     *(ClaimConflictError, ClaimNotFoundError, ClaimStateError, CriteriaNotMetError),
     *(UnsupportedServerError, PaymentError, InsufficientCreditsError),
-    *(AssignedError, WrongLedgerError, NotAllowedError),
+    *(AssignedError, WrongLedgerError, NotAllowedError, UntrustedDocumentError),
 )
 
 

@@ -16,7 +16,13 @@ import msgspec
 
 from nexus_bounty.idempotency import content_key, derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
-from nexus_bounty.operations.escrow import check_same_ledger, give_back, ledger_at_hand, terms_of
+from nexus_bounty.operations.escrow import (
+    check_same_ledger,
+    check_trusted,
+    give_back,
+    ledger_at_hand,
+    terms_of,
+)
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -185,7 +191,9 @@ async def _reserve(services: Services, draft: Bounty) -> Reservation:
     Raises:
         PaymentError: The service refused, or the reservation was given back (pre-commit).
         CommitUnknownError: The answer was lost every time.
+        UntrustedDocumentError: No key of the zone has signed the draft (pre-commit).
     """
+    check_trusted(draft)
     terms = terms_of(services, draft)
     reference = draft.bounty_id if draft.ledger_id is None else terms.reference  # of old
     reservation = await asked_until_told(
@@ -255,4 +263,6 @@ async def _seen_cancelled(services: Services, draft: Bounty) -> Bounty | None:
         bounty = await services.store.get_bounty(draft.bounty_id)
     except Exception:  # noqa: BLE001 - nothing was learnt
         return None
-    return bounty if bounty and bounty.status is BountyStatus.CANCELLED else None
+    if bounty is None or bounty.untrusted is not None:
+        return None
+    return bounty if bounty.status is BountyStatus.CANCELLED else None

@@ -24,6 +24,7 @@ from nexus_bounty.outcomes import (
     PaymentError,
     PreCommitError,
     Proof,
+    UntrustedDocumentError,
     WrongLedgerError,
 )
 from nexus_bounty.ports import (
@@ -49,6 +50,20 @@ def terms_of(services: Services, bounty: Bounty) -> EscrowTerms:
         amount=bounty.amount,
         reference=reference_of(services.store.zone_id, bounty.bounty_id),
     )
+
+
+def check_trusted(bounty: Bounty) -> None:
+    """See that a holder of the zone's key has written what a bounty says, where it is signed.
+
+    Raises:
+        UntrustedDocumentError: Nobody has: no credits move on its word (pre-commit).
+    """
+    if bounty.untrusted is not None:
+        seen = Observation(action="read", target=bounty.bounty_id, answer=bounty.untrusted)
+        raise UntrustedDocumentError(
+            f"bounty {bounty.bounty_id!r} is not to be trusted: {bounty.untrusted}",
+            evidence=Evidence(proof=Proof.DOCUMENT, observations=(seen,)),
+        )
 
 
 async def check_ledger(services: Services, bounty: Bounty) -> None:
@@ -137,6 +152,7 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
         PaymentError: The reservation is not held for this bounty, or the work is paid already.
         PreCommitError: The ledger, or the store, did not say; the pivot was not even tried.
     """
+    check_trusted(bounty)
     if bounty.reservation_id is None or bounty.claimed_by is None:
         return
     wanted = Assignment(payee=bounty.claimed_by.agent_id, work=work, key=pivot)
@@ -211,6 +227,7 @@ async def forget_payee(services: Services, bounty: Bounty) -> None:
     By the time it is seen another settlement may have been begun, for whoever claimed next: one
     that has committed stays on record, and one that has not is made never to commit.
     """
+    check_trusted(bounty)
     found = await reservation_of(services, bounty)
     if found is None or found.assignment is None:
         return
@@ -225,7 +242,9 @@ async def pay(services: Services, bounty: Bounty) -> Reservation | None:
 
     Raises:
         PaymentError: The ledger has somebody else on record, or nobody; nothing was paid.
+        UntrustedDocumentError: No key of the zone has signed the document; nothing was paid.
     """
+    check_trusted(bounty)
     reservation_id, payee = bounty.reservation_id, bounty.claimed_by
     if reservation_id is None:
         return None
@@ -255,7 +274,9 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
 
     Raises:
         PaymentError: A settlement has committed, whatever the document says now.
+        UntrustedDocumentError: No key of the zone has signed the document; nothing was given back.
     """
+    check_trusted(bounty)
     if STATUSES[bounty.status].credits is not Credits.CREATOR:
         raise AssertionError(f"a bounty that is {bounty.status} may need its credits")
     if bounty.reservation_id is None:

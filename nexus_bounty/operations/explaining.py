@@ -123,6 +123,8 @@ async def explanation_of(
     found = traces(key, history)
     operation = operation_of(found) or operation
     outcome, summary = judged(operation, found, history)
+    if outcome is Outcome.UNKNOWN and bounty is not None and bounty.untrusted is not None:
+        summary = f"the document is not to be trusted, and proves nothing: {bounty.untrusted}"
     return Explanation(
         key=key,
         outcome=outcome,

@@ -19,7 +19,13 @@ from nexus_bounty.models import (
     RewardType,
     reward_id,
 )
-from nexus_bounty.operations.escrow import check_ledger, pay, record_payee, reservation_of
+from nexus_bounty.operations.escrow import (
+    check_ledger,
+    check_trusted,
+    pay,
+    record_payee,
+    reservation_of,
+)
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -103,6 +109,7 @@ async def _decided(
     Raises:
         PreCommitError: It is not to be settled so, or has been claimed anew since it was examined.
     """
+    check_trusted(bounty)
     _check_contribution(bounty, cid)
     await check_ledger(services, bounty)
     _check_time(services, bounty)
@@ -284,21 +291,30 @@ async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]
 
 
 async def record_payout(services: Services, bounty: Bounty) -> RewardRecord | None:
-    """Record the reward of a paid bounty; one and the same however often."""
+    """Record the reward of a paid bounty; one and the same however often.
+
+    Raises:
+        UntrustedDocumentError: No key of the zone has signed the document; nothing was recorded.
+    """
+    check_trusted(bounty)
+    reward = payout_of(bounty)
+    return None if reward is None else await services.store.record_reward(reward)
+
+
+def payout_of(bounty: Bounty) -> RewardRecord | None:
+    """The reward that a paid bounty calls for; `None` if nothing was paid."""
     cid, payee = bounty.fulfilled_by_cid, bounty.claimed_by
     if cid is None or payee is None or bounty.reservation_id is None:
         return None
-    return await services.store.record_reward(
-        RewardRecord(
-            reward_id=reward_id(RewardType.BOUNTY_PAYOUT, bounty.bounty_id, cid),
-            reward_type=RewardType.BOUNTY_PAYOUT,
-            recipient=payee,
-            amount=bounty.amount,
-            contribution_cid=cid,
-            bounty_id=bounty.bounty_id,
-            transfer_id=bounty.reservation_id,
-            created_at=bounty.updated_at,
-        )
+    return RewardRecord(
+        reward_id=reward_id(RewardType.BOUNTY_PAYOUT, bounty.bounty_id, cid),
+        reward_type=RewardType.BOUNTY_PAYOUT,
+        recipient=payee,
+        amount=bounty.amount,
+        contribution_cid=cid,
+        bounty_id=bounty.bounty_id,
+        transfer_id=bounty.reservation_id,
+        created_at=bounty.updated_at,
     )
 
 

@@ -81,7 +81,11 @@ async def _without_lease(services: Services, bounty: Bounty) -> Problem | None:
     holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
     what = f"is claimed by {holder!r}, of whose lease there is no record"
     return Problem(
-        bounty.bounty_id, what, partial(_reopen, services, bounty), touched=bounty.updated_at
+        bounty.bounty_id,
+        what,
+        partial(_reopen, services, bounty),
+        touched=bounty.updated_at,
+        about=bounty,
     )
 
 
@@ -155,7 +159,8 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
 
     holder = f" by {bounty.claimed_by.agent_id!r}" if bounty.claimed_by else ""
     what = f"holds bounty {bounty.bounty_id!r}, which is {bounty.status.value}{holder}"
-    return Problem(claim.claim_id, what, end, touched=max(claim.heartbeat_at, bounty.updated_at))
+    touched = max(claim.heartbeat_at, bounty.updated_at)
+    return Problem(claim.claim_id, what, end, touched=touched, about=bounty)
 
 
 def _abandoned(services: Services, bounty: Bounty, claim: Claim, touched: datetime) -> Problem:
@@ -168,4 +173,4 @@ def _abandoned(services: Services, bounty: Bounty, claim: Claim, touched: dateti
 
     until = claim.lease_expires_at.isoformat()
     what = f"is claimed by {claim.agent.agent_id!r}, whose lease ended at {until}"
-    return Problem(bounty.bounty_id, what, reopen, touched=touched)
+    return Problem(bounty.bounty_id, what, reopen, touched=touched, about=bounty)

@@ -31,4 +31,4 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
         return f"expired, and its credits given back to {bounty.creator.agent_id}"
 
     what = f"is {bounty.status.value} past its deadline {bounty.deadline.isoformat()}"
-    return Problem(bounty.bounty_id, what, end, touched=bounty.updated_at)
+    return Problem(bounty.bounty_id, what, end, touched=bounty.updated_at, about=bounty)

@@ -43,13 +43,19 @@ def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Pr
     if not held or draft.deadline <= scope.now:
         why = "past its deadline" if held else "and holds no credits"
         return Problem(
-            draft.bounty_id, f"is a draft {why}", lambda: _cancel(services, draft.bounty_id)
+            draft.bounty_id,
+            f"is a draft {why}",
+            lambda: _cancel(services, draft.bounty_id),
+            about=draft,
         )
     if reservation is None or not is_of(services, reservation, draft):
         what = "is a draft that names a reservation for something else"
         return Problem(draft.bounty_id, what, reason="a person has to decide")
     return Problem(
-        draft.bounty_id, "is a draft whose credits are held", lambda: _open(services, draft)
+        draft.bounty_id,
+        "is a draft whose credits are held",
+        lambda: _open(services, draft),
+        about=draft,
     )
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 
 from nexus_bounty.models import BountyStatus, IndexFault
 from nexus_bounty.operations.services import Services
-from nexus_bounty.reconcile.sweep import Problem, Scope
+from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope
 
 _LEFT_AS_IT_IS = "another program wrote it, or somebody by hand; a person has to decide"
 
 
 class IndexMarkers:
-    """Missing and stale status markers, and documents that nobody can read any more."""
+    """Missing and stale status markers, and documents that nobody can read, or has signed."""
 
     name = "index markers"
 
@@ -26,6 +26,8 @@ class IndexMarkers:
                 yield problem
             for name, why in page.unreadable.items():
                 yield Problem(name, f"cannot be understood: {why}", reason=_LEFT_AS_IT_IS)
+            for name, why in page.untrusted.items():
+                yield Problem(name, "is not to be trusted", reason=UNTRUSTED.format(why))
             if not scope.has_room_after(page.checked, page.after):
                 return
         scope.has_seen_all()

@@ -27,7 +27,7 @@ from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, Swee
 from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
-from nexus_bounty.reconcile.sweep import PAGE, Problem, Scope, Sweep
+from nexus_bounty.reconcile.sweep import PAGE, UNTRUSTED, Problem, Scope, Sweep
 from nexus_bounty.reconcile.sweep_state import SweepState
 from nexus_bounty.retry import RetryPolicy
 
@@ -286,6 +286,8 @@ class Reconciler:
             return _AHEAD.format(problem.touched.isoformat())
         if problem.repair is None:
             return problem.reason
+        if problem.about is not None and problem.about.untrusted is not None:
+            return UNTRUSTED.format(problem.about.untrusted)
         return "dry run" if self._dry_run else None
 
     async def _collect(self, progress: Progress | None, *, whole: bool) -> SweepReport:

@@ -21,7 +21,7 @@ from nexus_bounty.operations.escrow import give_back, terms_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, referred_to
-from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
+from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Credits, Repair
 
 _IN_NEED: Final = tuple(
@@ -101,6 +101,12 @@ def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Pro
             reason="its document is gone or cannot be read" + _or_elsewhere(reservation),
             touched=reservation.created_at,
         )
+    if bounty.untrusted is not None:
+        return Problem(
+            reservation.reservation_id,
+            f"is held for bounty {bounty.bounty_id!r}, whose document is not to be trusted",
+            reason=UNTRUSTED.format(bounty.untrusted),
+        )
     if bounty.ledger_id is not None and reservation.terms != terms_of(scope.services, bounty):
         return Problem(
             reservation.reservation_id,
@@ -139,4 +145,4 @@ def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Pr
 
     what = f"is held for bounty {bounty.bounty_id!r}, which is {bounty.status.value}"
     touched = max(reservation.created_at, bounty.updated_at)
-    return Problem(reservation.reservation_id, what, end, touched=touched)
+    return Problem(reservation.reservation_id, what, end, touched=touched, about=bounty)

@@ -66,4 +66,4 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
         return "recorded"
 
     what = "is settled, and its reward is not recorded"
-    return Problem(bounty.bounty_id, what, record, touched=bounty.updated_at)
+    return Problem(bounty.bounty_id, what, record, touched=bounty.updated_at, about=bounty)

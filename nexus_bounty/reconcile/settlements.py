@@ -50,4 +50,4 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
             return "settled; it holds no credits"
         return f"paid {bounty.amount} to {result.credits_with} and settled"
 
-    return Problem(bounty.bounty_id, what, pay, touched=bounty.updated_at)
+    return Problem(bounty.bounty_id, what, pay, touched=bounty.updated_at, about=bounty)

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 Repair = Callable[[], Awaitable[str]]
 
+UNTRUSTED: Final = "{}: compare it with the ledger, then sign it or restore it"
+"""Why a bounty is left alone on whose word nothing may be done."""
 PAGE: Final = 500
 """How many bounties, reservations or leases a sweep looks at together."""
 
@@ -26,7 +28,8 @@ class Problem:
     """Something that is not at its right end.
 
     `repair` ends it and says how; without one, `reason` says why it is left alone. `touched` is
-    when an operation last touched it: one that did so just now may still be running.
+    when an operation last touched it: one that did so just now may still be running. `about` is
+    the bounty on whose word the repair would act: one that is not to be trusted is left alone.
     """
 
     subject: str
@@ -34,6 +37,7 @@ class Problem:
     repair: Repair | None = None
     reason: str = ""
     touched: datetime | None = None
+    about: Bounty | None = None
 
 
 @dataclass(slots=True)

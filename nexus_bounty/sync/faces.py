@@ -814,14 +814,18 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.get_bounties, bounty_ids)
 
-    def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+    def get_history(
+        self, bounty_id: str, *, untrusted: list[OperationRecord] | None = None
+    ) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
+
+        In a zone that is signed, those that prove something; `untrusted` gets the others.
 
         Raises:
             NexusError: It could not be read.
             UnreadableDocumentError: What is stored is not a document.
         """
-        return self._run(self.wrapped.get_history, bounty_id)
+        return self._run(self.wrapped.get_history, bounty_id, untrusted=untrusted)
 
     def list_bounties(
         self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
@@ -1042,6 +1046,30 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(
             self.wrapped.resolve_operation, bounty_id, idempotency_key, giving_back=giving_back
         )
+
+    def sign_bounty(
+        self, bounty_id: str, *, as_seen: Bounty | None = None, idempotency_key: str | None = None
+    ) -> Bounty:
+        """Sign what the bounty's document says, if no key of the zone has signed it.
+
+        Somebody vouches for it by that: from then on money moves by it. With `as_seen` only while
+        it is what they have looked at.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        return self._run(
+            self.wrapped.sign_bounty, bounty_id, as_seen=as_seen, idempotency_key=idempotency_key
+        )
+
+    def sign_reward(self, reward: RewardRecord, *, idempotency_key: str | None = None) -> None:
+        """Sign the record of a reward, if no key of the zone has signed it.
+
+        Raises:
+            IdempotencyMismatchError: The record is one of another reward; nothing was signed.
+            PreCommitError: There is none, or it was not signed and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        return self._run(self.wrapped.sign_reward, reward, idempotency_key=idempotency_key)
 
     def record_reward(
         self, reward: RewardRecord, *, idempotency_key: str | None = None

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from nexus_bounty import (
     Bounty,
@@ -49,17 +50,21 @@ async def _operations(client: NexusClient) -> BountyOperations:
     )
 
 
+@pytest.mark.parametrize("keys", [(), (SecretStr("k" * 32),)], ids=["", "signed"])
 @pytest.mark.parametrize(
     ("personality", "requests", "round_trips"),
     [("0.10-hypothetical", 15, 13), ("0.10", 20, 17), ("0.7.0", 29, 26), ("0.9", 38, 35)],
 )
 @virtual
 async def test_a_life_takes_so_many_requests_and_round_trips_at_most(
-    personality: str, requests: int, round_trips: int
+    personality: str, requests: int, round_trips: int, keys: tuple[SecretStr, ...]
 ) -> None:
-    """Create, claim and settle, claims on Nexus, warm; what is done later is among the requests."""
+    """Create, claim and settle, claims on Nexus, warm; what is done later is among the requests.
+
+    To sign what is written costs none.
+    """
     mock = MockNexus(personality, clock=wall_clock)
-    settings = NexusSettings(cleanup_delay=SHORT / 2)
+    settings = NexusSettings(cleanup_delay=SHORT / 2, signing_keys=keys)
     transport = mock.transport(pause=_takes_time)
     async with NexusClient("http://nexus", settings=settings, transport=transport) as client:
         operations = await _operations(client)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from pydantic import SecretStr
 
 from nexus_bounty import (
     AgentIdentity,
@@ -149,6 +150,7 @@ class World:
 
     personality: str = "0.10-hypothetical"
     strategy: Strategy = ConditionalCommit
+    signing_keys: tuple[SecretStr, ...] = ()
     mock: MockNexus = field(init=False)
     ledger: MemoryCredits = field(init=False)
     contributions: MemoryContributionStore = field(init=False)
@@ -176,6 +178,7 @@ class World:
         """One process's view of the world, with stores of its own."""
         plan = plan or CrashPlan()
         settings = IMPATIENT if impatient else PATIENT
+        settings = settings.model_copy(update={"signing_keys": self.signing_keys})
         transport = Bounded(self.mock.transport(), plan.boundary)
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)

@@ -25,7 +25,10 @@ EXAMPLES = ("history BOUNTY",)
 
 
 class HistoryEntry(Wire, frozen=True, kw_only=True):
-    """One operation of a bounty's history: `committed`, or `fenced` off and so never to be."""
+    """One operation of a bounty's history.
+
+    It is `committed`, or `fenced` off and so never to be, or `untrusted`: signed with no key.
+    """
 
     seq: int
     at: datetime
@@ -47,8 +50,9 @@ class Life(Wire, frozen=True, kw_only=True):
 async def history(session: Session, *, bounty_id: BountyId) -> Reply:
     """Draw the life of a bounty: every operation, its outcome, and where the money is."""
     bounty = await session.store.get_bounty(bounty_id)
-    records = await session.store.get_history(bounty_id)
-    if bounty is None and not records:
+    untrusted: list[OperationRecord] = []
+    records = await session.store.get_history(bounty_id, untrusted=untrusted)
+    if bounty is None and not records and not untrusted:
         raise BountyNotFoundError(
             f"there is no bounty {bounty_id!r}, and no trace of one",
             bounty_id=bounty_id,
@@ -57,26 +61,31 @@ async def history(session: Session, *, bounty_id: BountyId) -> Reply:
     life = Life(
         bounty_id=bounty_id,
         bounty=bounty,
-        operations=[_entry(record) for record in records],
+        operations=[
+            *(_entry(record, "untrusted") for record in untrusted),
+            *(_entry(record, "fenced" if record.aborted else "committed") for record in records),
+        ],
         money=await find_money(session.credits, bounty) if bounty else None,
     )
     return Reply(life, _drawn(life))
 
 
-def _entry(record: OperationRecord) -> HistoryEntry:
+def _entry(record: OperationRecord, outcome: str) -> HistoryEntry:
     return HistoryEntry(
         seq=record.seq,
         at=record.at,
         kind=record.kind,
         key=record.key,
         operation_key=operation_key(record.key),
-        outcome="fenced" if record.aborted else "committed",
+        outcome=outcome,
     )
 
 
 def _drawn(life: Life) -> RenderableType:
+    untrusted = life.bounty.untrusted if life.bounty else None
     return lines(
         _heading(life),
+        safe(f"Not to be trusted: {untrusted}", "bold red") if untrusted else None,
         _operations(life.operations),
         Text.assemble(("Money  ", "dim"), safe(life.money.where)) if life.money else None,
         balances(list(life.money.balances)) if life.money else None,
@@ -100,17 +109,25 @@ _COLUMNS: Final = (
 )
 
 
+_OUTCOMES: Final = {
+    "committed": ("●", "committed", "green"),
+    "fenced": ("✗", "fenced: never happened", "yellow"),
+    "untrusted": ("?", "not signed: proves nothing", "red"),
+}
+"""A sign, words and a colour for each outcome of an entry."""
+
+
 def _operations(entries: Sequence[HistoryEntry]) -> Listing:
     return Listing(_COLUMNS, [_row(each) for each in entries])
 
 
 def _row(entry: HistoryEntry) -> list[Text]:
-    fenced = entry.outcome == "fenced"
-    step = step_of(entry.key)
+    sign, told, style = _OUTCOMES[entry.outcome]
+    step = step_of(entry.key) if entry.outcome == "committed" else None
     return [
-        Text("✗", "yellow") if fenced else Text("●", "green"),
+        Text(sign, style),
         Text(f"{entry.at:%Y-%m-%d %H:%M:%S}"),
-        safe(step.meaning if step and not fenced else entry.kind),
-        Text("fenced: never happened", "yellow") if fenced else Text("committed", "green"),
+        safe(step.meaning if step else entry.kind),
+        Text(told, style),
         safe(entry.key, "dim"),
     ]

@@ -41,6 +41,7 @@ def _portrait(bounty: Bounty) -> RenderableType:
         ("Title", bounty.title),
         ("About", bounty.description or None),
         ("Status", _status(bounty)),
+        ("Not trusted", bounty.untrusted),
         ("Amount", str(bounty.amount)),
         ("Creator", bounty.creator.agent_id),
         ("Criteria", _criteria(bounty.criteria)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from nexus_bounty.models import BountyStatus, IndexFault, IndexPage, IndexStatus
@@ -23,8 +23,24 @@ from nexus_bounty.nexus.documents.records import listed, to_bounty
 from nexus_bounty.nexus.documents.windows import Window
 from nexus_bounty.partition import EVERYTHING, Partition
 
-_Found = tuple[list[IndexFault], dict[str, str]]
-"""Faults, and what is wrong with documents that cannot be understood, by their ids."""
+
+@dataclass(slots=True)
+class _Found:
+    """What is wrong with some files: markers, and by their ids documents that do not count."""
+
+    faults: list[IndexFault]
+    unreadable: dict[str, str] = field(default_factory=dict)
+    untrusted: dict[str, str] = field(default_factory=dict)
+
+    def page(self, files: Sequence[str]) -> IndexPage:
+        """The page of an audit that looked at `files`."""
+        return IndexPage(
+            after=files[-1],
+            checked=len(files),
+            faults=self.faults,
+            unreadable=self.unreadable,
+            untrusted=self.untrusted,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +83,8 @@ class IndexAudit:
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:
             async for files in self._files(part, after if part.covers(after) else ""):
-                faults, unreadable = await part.audit(files)
-                yield IndexPage(
-                    after=files[-1], checked=len(files), faults=faults, unreadable=unreadable
-                )
+                found = await part.audit(files)
+                yield found.page(files)
 
     async def _files(self, part: _Part, after: str) -> AsyncIterator[list[str]]:
         settings, window = self._client.settings, part.window.going_on(after)
@@ -111,13 +125,13 @@ class IndexAudit:
     async def _about(self, bounty_id: str) -> AsyncIterator[IndexPage]:
         """What is wrong with one bounty's markers."""
         document = self._zone.bounty(bounty_id)
-        faults, unreadable = await self._lacking([document])
-        yield IndexPage(after=document, checked=1, faults=faults, unreadable=unreadable)
+        found = await self._lacking([document])
+        yield found.page([document])
         for status in BountyStatus:
             listed_now = await self._client.list(self._zone.statuses(status))
             if markers := [path for path in listed_now if paths.marked_id(path) == bounty_id]:
-                faults, _ = await self._stale(status, markers)
-                yield IndexPage(after=markers[-1], checked=len(markers), faults=faults)
+                found = await self._stale(status, markers)
+                yield found.page(markers)
 
     def _documents(self, partition: Partition) -> _Part:
         directory = self._zone.bounties
@@ -139,9 +153,11 @@ class IndexAudit:
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""
         needed = {}
-        unreadable: dict[str, str] = {}
+        found = _Found([])
         for document in await self._read(documents):
-            bounty = listed(document, to_bounty, unreadable)
+            bounty = listed(document, to_bounty, found.unreadable)
+            if bounty and bounty.untrusted is not None:
+                found.untrusted[bounty.bounty_id] = bounty.untrusted
             if bounty and bounty.status.is_known and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
                 generation = document.history.marker_seq
@@ -151,7 +167,8 @@ class IndexAudit:
                 )
         there = await self._client.exist(list(needed))
         lacking = zip(needed.values(), there, strict=True)
-        return [fault for fault, exists in lacking if not exists], unreadable
+        found.faults = [fault for fault, exists in lacking if not exists]
+        return found
 
     async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> _Found:
         """Those of `markers` that nothing can make needed again.
@@ -163,16 +180,17 @@ class IndexAudit:
         about = {}
         for document in await self._read(names):
             bounty = listed(document, to_bounty)
-            if bounty is not None and isinstance(document, Document):
+            if bounty and bounty.untrusted is None and isinstance(document, Document):
                 about[paths.document_id(document.path)] = (bounty.status, document.history)
-        stale = [
-            IndexFault(bounty_id=bounty_id, status=status, marker=marker)
-            for marker, bounty_id in ids.items()
-            if bounty_id in about
-            and marker_state(status, paths.marker_generation(marker), *about[bounty_id])
-            is MarkerState.STALE
-        ]
-        return stale, {}  # what cannot be understood was found among the documents
+        return _Found(  # what cannot be understood, or trusted, was found among the documents
+            [
+                IndexFault(bounty_id=bounty_id, status=status, marker=marker)
+                for marker, bounty_id in ids.items()
+                if bounty_id in about
+                and marker_state(status, paths.marker_generation(marker), *about[bounty_id])
+                is MarkerState.STALE
+            ]
+        )
 
     async def _read(self, names: Sequence[str]) -> list[Document | UnreadableDocumentError]:
         deadline = self._client.deadline()

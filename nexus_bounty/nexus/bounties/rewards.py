@@ -9,9 +9,16 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.commits import Committed, StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.documents.records import listed, new_value, to_reward, to_value
+from nexus_bounty.nexus.documents.records import (
+    listed,
+    new_value,
+    to_reward,
+    to_reward_as_it_stands,
+    to_value,
+)
+from nexus_bounty.nexus.documents.vouching import vouched_for
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
-from nexus_bounty.outcomes import IdempotencyMismatchError, Proof
+from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError, Proof
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import (
     MOST_REWARD_ID_BYTES,
@@ -65,19 +72,20 @@ class RewardBook:
 
     def _same(self, operation: Operation, reward: RewardRecord, document: Document) -> RewardRecord:
         """The reward that is recorded already, if it is the same."""
-        recorded = to_reward(document)
-        differing = [
-            name
-            for name in ("reward_type", "amount", "contribution_cid", "bounty_id")
-            if getattr(recorded, name) != getattr(reward, name)
-        ]
-        if differing or recorded.recipient.agent_id != reward.recipient.agent_id:
-            raise operation.error(
-                IdempotencyMismatchError,
-                Proof.DOCUMENT,
-                f"reward {reward.reward_id!r} is recorded with other contents",
-            )
+        recorded = self._writer.view(operation, document, to_reward)
+        _check_same(operation, recorded, reward)
         return recorded
+
+    async def sign(self, reward: RewardRecord, key: str | None) -> None:
+        """Sign the record of `reward`, unless it is signed, or says something else."""
+        path, reward_id = self._zone.reward(reward.reward_id), reward.reward_id
+        async with self._writer.operation("sign_reward", "sign", reward_id, {}, key) as operation:
+
+            def check(document: Document) -> None:
+                standing = self._writer.view(operation, document, to_reward_as_it_stands)
+                _check_same(operation, standing, reward)
+
+            await vouched_for(self._writer, operation, path, PreCommitError, check)
 
     async def has(self, reward_id: str) -> bool:
         """Whether the reward is recorded."""
@@ -86,7 +94,7 @@ class RewardBook:
         deadline = self._client.deadline()
         strategy = await self._choice.for_reading(deadline)
         document = await strategy.reads.read(path, deadline)
-        return document is not None and not is_tombstone(document)
+        return document is not None and listed(document, to_reward) is not None
 
     async def recorded(self, reward_ids: Sequence[str]) -> set[str]:
         """Those of `reward_ids` that are recorded."""
@@ -107,3 +115,22 @@ class RewardBook:
         found = [reward for reward in rewards if query.matches(reward)]
         found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)
         return found[: query.limit]
+
+
+def _check_same(operation: Operation, recorded: RewardRecord, reward: RewardRecord) -> None:
+    """Refuse a record of another reward under the same id.
+
+    Raises:
+        IdempotencyMismatchError: It is one.
+    """
+    differing = [
+        name
+        for name in ("reward_type", "amount", "contribution_cid", "bounty_id")
+        if getattr(recorded, name) != getattr(reward, name)
+    ]
+    if differing or recorded.recipient.agent_id != reward.recipient.agent_id:
+        raise operation.error(
+            IdempotencyMismatchError,
+            Proof.DOCUMENT,
+            f"reward {reward.reward_id!r} is recorded with other contents",
+        )

@@ -14,7 +14,7 @@ import msgspec
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.events.tracking import found
-from nexus_bounty.idempotency import OperationRecord, derived_id, new_key
+from nexus_bounty.idempotency import History, OperationRecord, derived_id, new_key
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -57,6 +57,7 @@ from nexus_bounty.nexus.documents.records import (
     to_bounty,
     to_value,
 )
+from nexus_bounty.nexus.documents.vouching import vouched_for
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
@@ -189,8 +190,12 @@ class NexusBountyStore:
         found = ((each.path, listed(each, to_bounty)) for each in documents)
         return {asked[path]: bounty for path, bounty in found if bounty is not None}
 
-    async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+    async def get_history(
+        self, bounty_id: str, *, untrusted: list[OperationRecord] | None = None
+    ) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
+
+        In a zone that is signed, those that prove something; `untrusted` gets the others.
 
         Raises:
             NexusError: It could not be read.
@@ -198,7 +203,12 @@ class NexusBountyStore:
         """
         check_id("bounty_id", bounty_id)
         document = await self._read(self._zone.bounty(bounty_id))
-        return document.history.ops if document else ()
+        if document is None:
+            return ()
+        if untrusted is not None:
+            stored = History.of(document.value).ops
+            untrusted += stored[: len(stored) - len(document.history.ops)]
+        return document.history.ops
 
     async def _read(self, path: str) -> Document | None:
         deadline = self._client.deadline()
@@ -300,7 +310,7 @@ class NexusBountyStore:
         key = idempotency_key or new_key(self._client.random)
         if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
             bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
-        bounty = msgspec.structs.replace(bounty, updated_at=self._clock())
+        bounty = msgspec.structs.replace(bounty, updated_at=self._clock(), untrusted=None)
         parameters = to_value(bounty)
         for moving in ("createdAt", "updatedAt", *(["deadline"] if relative_deadline else ())):
             del parameters[moving]
@@ -588,6 +598,50 @@ class NexusBountyStore:
             evidence=operation.evidence(proof),
             bounty=to_bounty(document) if document and alive else None,
         )
+
+    # Signing
+
+    async def sign_bounty(
+        self, bounty_id: str, *, as_seen: Bounty | None = None, idempotency_key: str | None = None
+    ) -> Bounty:
+        """Sign what the bounty's document says, if no key of the zone has signed it.
+
+        Somebody vouches for it by that: from then on money moves by it. With `as_seen` only while
+        it is what they have looked at.
+
+        Raises: as every transition, see `claim_bounty`.
+        """
+        check_id("bounty_id", bounty_id)
+        path = self._zone.bounty(bounty_id)
+        async with self._writer.operation(
+            "sign_bounty", "sign", bounty_id, {}, idempotency_key
+        ) as operation:
+
+            def check(document: Document) -> None:
+                standing = self._writer.view(operation, document, to_bounty)
+                if as_seen not in (None, standing):
+                    raise operation.error(
+                        BountyStateError,
+                        Proof.DOCUMENT,
+                        f"bounty {bounty_id!r} has changed since it was looked at",
+                        current_status=standing.status.value,
+                    )
+
+            signed = await vouched_for(self._writer, operation, path, BountyNotFoundError, check)
+            self._memory.forget(path)
+            return self._writer.view(operation, signed, to_bounty)
+
+    async def sign_reward(
+        self, reward: RewardRecord, *, idempotency_key: str | None = None
+    ) -> None:
+        """Sign the record of a reward, if no key of the zone has signed it.
+
+        Raises:
+            IdempotencyMismatchError: The record is one of another reward; nothing was signed.
+            PreCommitError: There is none, or it was not signed and can no longer be.
+            CommitUnknownError: Neither could be proven.
+        """
+        await self._rewards.sign(reward, idempotency_key)
 
     # Rewards and the index
 

@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails
 from nexus_bounty.outcomes import PlainError
 
 VARIABLES: Final = "NEXUS_"
+SHORTEST_SIGNING_KEY: Final = 32
 
 StorageEncoding = Literal["raw", "base64"]
 ClaimShape = Literal["flat", "split"]
@@ -42,6 +43,10 @@ class NexusSettings(BaseModel):
 
     url: str = "http://127.0.0.1:2026"
     api_key: SecretStr | None = None
+    signing_keys: tuple[SecretStr, ...] = ()
+    """The keys of the zone's signatures, at least 32 characters each; in the variable, separated by
+    commas or spaces. The first signs, and every one verifies. Without any, nothing is signed, and
+    whoever can write the zone is believed."""
     zone_id: str = "default"
 
     connect_timeout: float = Field(default=5.0, gt=0)
@@ -135,6 +140,24 @@ class NexusSettings(BaseModel):
         if found and not authority:
             raise ValueError("must name a host")
         return url
+
+    @field_validator("signing_keys", mode="before")
+    @classmethod
+    def _separated(cls, keys: Any) -> Any:
+        """Take several keys apart that a variable holds."""
+        return keys.replace(",", " ").split() if isinstance(keys, str) else keys
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _hard_to_guess(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        """Refuse keys that are no secret, or name one twice."""
+        texts = [key.get_secret_value() for key in keys]
+        if any(len(text) < SHORTEST_SIGNING_KEY for text in texts):
+            raise ValueError(
+                f"must each have at least {SHORTEST_SIGNING_KEY} characters, as of "
+                "`openssl rand -hex 32`"
+            )
+        return keys
 
     @field_validator("api_key")
     @classmethod

@@ -29,6 +29,7 @@ from nexus_bounty.nexus.documents.commits import (
     Trail,
     Unknown,
 )
+from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.outcomes import Proof
 
 
@@ -114,7 +115,8 @@ class _ConditionalWrite(ProvenWrite):
         self._wrote("acknowledged with the etag of the bytes sent")
         if self.as_fence:
             fence = BelievedFile(self.intent.path, self.content, etag)
-            return Aborted(Proof.FENCED, documents.decode(fence))
+            signer = Signer.of(self.client.settings)
+            return Aborted(Proof.FENCED, documents.decode(fence, signer))
         return Committed(self.intent.stored_as(etag), Proof.ACKNOWLEDGED)
 
     async def _look(self) -> CommitResult | None:

@@ -16,6 +16,7 @@ from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.slots import WITHOUT_ETAG, Slots
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError, paths
+from nexus_bounty.nexus.documents.signing import Signer
 
 
 class CommitLog:
@@ -25,6 +26,7 @@ class CommitLog:
         self._client = client
         self._slots = slots
         self._following = following
+        self.signer = Signer.of(client.settings)
 
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed last; its file is brought up to date if it lags."""
@@ -37,7 +39,7 @@ class CommitLog:
     async def file(self, path: str, deadline: Deadline) -> Document | None:
         """The document as its file has it, be it late or not."""
         file = await self._slots.file(path, deadline)
-        return documents.decode(file) if file else None
+        return documents.decode(file, self.signer) if file else None
 
     async def newest(
         self, path: str, document: Document | None, deadline: Deadline
@@ -50,7 +52,7 @@ class CommitLog:
     async def at(self, path: str, seq: int, deadline: Deadline) -> Document | None:
         """The document as the commit `seq` made it; `None` if that slot is still free."""
         won = await self._slots.read(path, slot(path, seq), deadline)
-        return documents.decode(replace(won, path=path)) if won else None
+        return documents.decode(replace(won, path=path), self.signer) if won else None
 
     async def follow(
         self, document: Document, deadline: Deadline, *, promptly: bool = True
@@ -71,7 +73,7 @@ class CommitLog:
         """The documents that exist among `names`, as committed last."""
         files = await self._client.read_many(names, deadline=deadline)
         read = [BelievedFile(each.path, each.content, WITHOUT_ETAG) for each in files if each]
-        found = {each.path: documents.decoded_or_error(each) for each in read}
+        found = {each.path: documents.decoded_or_error(each, self.signer) for each in read}
         lagging = await self._lagging(names, found, deadline)
         for path in lagging:
             newest = await self.read(path, deadline)

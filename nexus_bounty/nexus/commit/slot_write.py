@@ -106,6 +106,8 @@ class SlotWrite(ProvenWrite):
         """What a document proves that is not the base any more."""
         if found := self._found(newest):
             return found
+        if self.in_doubt and newest.untrusted is not None:
+            return Unknown(f"{newest.untrusted}: nobody can tell what landed")
         if newest.history.seq < self.intent.record.seq and self.in_doubt:
             self._saw("read", "another program changed the file: the slot is still to be fenced")
             self._fence_over(newest)
@@ -118,6 +120,7 @@ class SlotWrite(ProvenWrite):
     def _fence_over(self, newest: Document) -> None:
         """Go on as a fence over `newest`, for the same slot."""
         record = msgspec.structs.replace(self.intent.record, aborted=True)
+        record = self.log.signer.signed(newest.path, record, newest.value, tombstone=False)
         fence = with_record(newest.value, record, marker_seq=newest.history.marker_seq)
         self.intent = replace(self.intent, base=newest, fence=fence, encoding=newest.encoding)
         self._become_fence()
@@ -149,7 +152,7 @@ class SlotWrite(ProvenWrite):
         """What the slot holds that this has won."""
         if self.as_fence:
             file = BelievedFile(self.intent.path, self.content, WITHOUT_ETAG)
-            return documents.decode(file)
+            return documents.decode(file, self.log.signer)
         return self.intent.stored_as(WITHOUT_ETAG)
 
     @property

@@ -19,6 +19,7 @@ from nexus_bounty.nexus.client import File, NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.signing import Signer
 
 MOST_DEPTH: Final = 200
 """Levels of nesting; what is much deeper can be decoded and not encoded again."""
@@ -56,12 +57,17 @@ class BelievedFile(File):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object as stored in `file`: `value` is what it says."""
+    """A JSON object as stored in `file`: `value` is what it says.
+
+    Where the zone is signed, `history` holds only what proves something, and `untrusted` says why
+    the fields that decide about money count for nothing, if they do not.
+    """
 
     file: BelievedFile
     value: Mapping[str, Any]
     history: History
     encoding: StorageEncoding
+    untrusted: str | None = None
 
     @property
     def path(self) -> str:
@@ -69,8 +75,8 @@ class Document:
         return self.file.path
 
 
-def decode(file: BelievedFile) -> Document:
-    """The document that `file` is.
+def decode(file: BelievedFile, signer: Signer) -> Document:
+    """The document that `file` is, and what of it `signer` vouches for.
 
     Raises:
         UnreadableDocumentError: It is not a JSON object, it is nested too deep to be written
@@ -81,7 +87,8 @@ def decode(file: BelievedFile) -> Document:
         value = msgspec.json.decode(text, type=dict[str, Any])
         _check_depth(text, value)
         _check_subject(file.path, value)
-        return Document(file, value, History.of(value), encoding)
+        history, untrusted = signer.examined(file.path, value, History.of(value))
+        return Document(file, value, history, encoding, untrusted)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableDocumentError(file.path, str(error)) from error
 
@@ -119,8 +126,8 @@ def encode(value: Mapping[str, Any], encoding: StorageEncoding) -> bytes:
 
 
 def is_tombstone(document: Document) -> bool:
-    """Whether `document` only says that nothing was ever created in its place."""
-    return document.history.tombstone
+    """Whether `document` only says that nothing was ever created in its place, and is trusted."""
+    return document.history.tombstone and document.untrusted is None
 
 
 def _unwrap(content: bytes) -> tuple[StorageEncoding, bytes]:
@@ -140,6 +147,7 @@ class DocumentReader:
 
     def __init__(self, client: NexusClient) -> None:
         self._client = client
+        self._signer = Signer.of(client.settings)
 
     async def read(
         self, path: str, deadline: Deadline, told: File | None = None
@@ -154,7 +162,7 @@ class DocumentReader:
         """
         file = await self._client.read(path, deadline=deadline)
         believed = None if file is None else await self._believe(file, deadline, told)
-        return None if believed is None else decode(believed)
+        return None if believed is None else decode(believed, self._signer)
 
     async def read_file(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The file at `path`, whatever it contains, or `None` if there is none.
@@ -173,7 +181,7 @@ class DocumentReader:
         for file in await self._client.read_many(paths, deadline=deadline):
             believed = None if file is None else await self._believe(file, deadline)
             if believed is not None:
-                found.append(decoded_or_error(believed))
+                found.append(decoded_or_error(believed, self._signer))
         return found
 
     async def _believe(
@@ -201,9 +209,9 @@ class DocumentReader:
         )
 
 
-def decoded_or_error(file: BelievedFile) -> Document | UnreadableDocumentError:
+def decoded_or_error(file: BelievedFile, signer: Signer) -> Document | UnreadableDocumentError:
     """The document that `file` is, or why it is none."""
     try:
-        return decode(file)
+        return decode(file, signer)
     except UnreadableDocumentError as error:
         return error

@@ -48,6 +48,8 @@ def to_bounty(document: Document) -> Bounty:
     bounty = _view(document, Bounty, value)
     if foreign is not None:
         bounty = msgspec.structs.replace(bounty, status=foreign)
+    if bounty.untrusted != document.untrusted:  # whatever the document itself says
+        bounty = msgspec.structs.replace(bounty, untrusted=document.untrusted)
     if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
         raise UnreadableDocumentError(document.path, "it does not say which bounty it is about")
     if not 0 < bounty.amount <= MOST_AMOUNT:
@@ -60,6 +62,17 @@ def to_bounty(document: Document) -> Bounty:
 
 def to_reward(document: Document) -> RewardRecord:
     """The reward that `document` is.
+
+    Raises:
+        UnreadableDocumentError: It is not one, or not one that counts.
+    """
+    if document.untrusted is not None:
+        raise UnreadableDocumentError(document.path, document.untrusted)
+    return to_reward_as_it_stands(document)
+
+
+def to_reward_as_it_stands(document: Document) -> RewardRecord:
+    """The reward that `document` is, be it signed or not.
 
     Raises:
         UnreadableDocumentError: It is not one.

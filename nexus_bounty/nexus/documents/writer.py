@@ -46,6 +46,7 @@ from nexus_bounty.nexus.documents.commits import (
     Trail,
     Unknown,
 )
+from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,
@@ -57,6 +58,7 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
     UnsupportedServerError,
+    UntrustedDocumentError,
 )
 from nexus_bounty.validation import check_key
 
@@ -86,6 +88,8 @@ class Operation:
     """The claim that its fence gives back."""
     base_is_fresh: bool = False
     """Whether what it changes was seen, or made, only a moment ago."""
+    vouches: bool = False
+    """Whether it signs what no key has signed: a person has looked at it."""
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -164,6 +168,7 @@ class DocumentWriter:
         self._choice = choice
         self.clock = clock
         self.promptly = True
+        self._signer = Signer.of(client.settings)
         self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
 
@@ -308,27 +313,31 @@ class DocumentWriter:
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
-            PreCommitError: Its history is full of recent operations.
+            PreCommitError: Its history is full of recent operations, or it is not to be trusted.
+            CommitUnknownError: It is not, and an earlier attempt may have landed.
         """
         self._check_room(operation, base)
+        if (untrusted := self._untrusted(operation, base)) is not None:
+            raise operation.unknown(untrusted.message) if operation.in_doubt else untrusted
         before = base.history if base else History()
         seq, now = before.seq + 1, self.clock()
+        stays = base.value if base else (tombstone or {})
+        buries = base is None or before.tombstone
+        sign = self._signer.signed
+        stays_buried = operation.vouches and before.tombstone
         record = operation.record(seq, now, gave_back=gave_back)
+        record = sign(path, record, value, tombstone=stays_buried)
         aborted = operation.record(seq, now, aborted=True)
+        aborted = sign(path, aborted, stays, tombstone=buries)
         encoding = base.encoding if base else self._client.settings.storage_encoding
-        written = with_record(value, record, marker_seq=marker_seq)
+        written = with_record(value, record, marker_seq=marker_seq, tombstone=stays_buried)
         return Intent(
             path=path,
             base=base,
             value=written,
-            history=before.after(record, marker_seq=marker_seq),
+            history=before.after(record, marker_seq=marker_seq, tombstone=stays_buried),
             content=self._encoded(operation, written, encoding),
-            fence=with_record(
-                base.value if base else (tombstone or {}),
-                aborted,
-                marker_seq=before.marker_seq,
-                tombstone=base is None or before.tombstone,
-            ),
+            fence=with_record(stays, aborted, marker_seq=before.marker_seq, tombstone=buries),
             record=record,
             encoding=encoding,
             markers=markers,
@@ -372,7 +381,7 @@ class DocumentWriter:
             operation.base_is_fresh = document is not remembered or memory.age(path) <= moment
             try:
                 done = self.recall(operation, document.history)
-                intent = None if done else prepare(document)
+                intent = None if done else self._prepared(operation, document, prepare)
             except PreCommitError as refusal:
                 if document is not remembered:
                     return await self._ruled_out(operation, document, refusal)
@@ -393,6 +402,23 @@ class DocumentWriter:
             else:
                 memory.remember(document)
                 return Change(None, document)
+
+    def _prepared(
+        self, operation: Operation, document: Document, prepare: Callable[[Document], Intent | None]
+    ) -> Intent | None:
+        if (untrusted := self._untrusted(operation, document)) is not None:
+            raise untrusted
+        return prepare(document)
+
+    def _untrusted(self, operation: Operation, document: Document | None) -> PreCommitError | None:
+        """Why nothing may be done on the word of `document`, if nothing may.
+
+        To write over it would sign what it says.
+        """
+        if document is None or document.untrusted is None or operation.vouches:
+            return None
+        message = f"{operation.record_id!r} is not to be trusted: {document.untrusted}"
+        return operation.error(UntrustedDocumentError, Proof.NEVER_SENT, message)
 
     async def _ruled_out(
         self, operation: Operation, document: Document, refusal: PreCommitError

@@ -7,9 +7,9 @@ programs that commit in different ways do not exclude each other.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,7 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
 from nexus_bounty.nexus.probe.observe import fingerprint
 from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
@@ -39,10 +40,14 @@ PINNING_MAY_LAST: Final = 2.0
 
 
 class PinnedVerdict(Wire, frozen=True, kw_only=True):
-    """The probe of a zone's server, and what the zone is committed with: `None` if nothing yet."""
+    """The probe of a zone's server, and what the zone is committed with: `None` if nothing yet.
+
+    `mac` signs both, for this zone, where the zone is signed.
+    """
 
     report: ProbeReport
     strategy: Verdict | None = None
+    mac: str | None = None
 
     @property
     def quirks(self) -> RenameQuirks:
@@ -53,22 +58,33 @@ class PinnedVerdict(Wire, frozen=True, kw_only=True):
 async def pinned_verdict(
     client: NexusClient, zone: ZonePaths, deadline: Deadline
 ) -> PinnedVerdict | None:
-    """What was pinned in the zone; `None` if nothing was, or nothing that we understand.
+    """What was pinned in the zone; `None` if nothing was, or nothing that we understand or trust.
 
     Raises:
         NexusError: It could not be read.
     """
-    return _understood(await client.read(zone.pinned_verdict, deadline=deadline))
+    file = await client.read(zone.pinned_verdict, deadline=deadline)
+    return _understood(file, Signer.of(client.settings))
 
 
-def _understood(file: File | None) -> PinnedVerdict | None:
+def _understood(file: File | None, signer: Signer) -> PinnedVerdict | None:
+    """The verdict that `file` is, if it is one that counts: then the server is not probed again."""
     if file is None:
         return None
     try:
-        return msgspec.json.decode(file.content, type=PinnedVerdict)
+        stored = msgspec.json.decode(file.content, type=dict[str, Any])
+        pinned = msgspec.convert(stored, PinnedVerdict)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         logger.warning("the pinned verdict %s cannot be understood: %s", file.path, error)
         return None
+    if not signer.has_made(pinned.mac, *_signed_part(file.path, stored)):
+        logger.warning("the pinned verdict %s is signed with no key of this zone", file.path)
+        return None
+    return msgspec.structs.replace(pinned, mac=None)
+
+
+def _signed_part(path: str, stored: Mapping[str, Any]) -> tuple[Any, ...]:
+    return "verdict", path, {key: item for key, item in stored.items() if key != "mac"}
 
 
 async def choose(
@@ -96,7 +112,7 @@ async def choose(
         NexusError: It could not be found out.
     """
     file = await _pinned_file(client, zone, deadline)
-    pinned = _understood(file)
+    pinned = _understood(file, Signer.of(client.settings))
     fresh = pinned and pinned.report.probed_at >= clock() - _lasts(pinned, max_age)
     by_rename = Verdict.RENAME in (wanted, pinned.strategy if pinned else None)
     alone = Verdict.SINGLE_WRITER in (wanted, pinned.strategy if pinned else None)
@@ -232,7 +248,9 @@ async def _pin(
 
     Where nothing was pinned, `first`, another program may pin what it found at the same time.
     """
-    path, content = zone.pinned_verdict, msgspec.json.encode(found)
+    path = zone.pinned_verdict
+    mac = Signer.of(client.settings).mac(*_signed_part(path, msgspec.to_builtins(found)))
+    content = msgspec.json.encode(msgspec.structs.replace(found, mac=mac))
     deadline = Deadline.after(PINNING_MAY_LAST)
     # where conditional writes are not stored there is only rename, so that none can clash
     checked = first and found.report.facts.stores_conditional_writes

@@ -113,6 +113,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_of_a_flat_claim_that_grove_renewed_the_evidence_is_gone_and_we_say_so",
     ),
     "no record of operations": (LIMITS, "test_nothing_tells_what_became_of_a_request_of_grove"),
+    "It has no key": (
+        "tests.operations.test_signed_zone",
+        "test_our_commit_stays_proven_when_another_program_moves_the_bounty_on",
+    ),
     "makes ids with `/`": (LISTINGS, "test_ids_that_only_the_peer_allows_are_listed"),
     # stricter
     "An id stands for one claim": (

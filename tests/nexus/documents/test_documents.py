@@ -25,6 +25,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import DocumentReader, UnreadableDocumentError, document, paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.partition import decode_segment, encode_segment
 from tests.support.clients import client_of
 
@@ -44,7 +45,7 @@ segments = st.text(
 
 
 def decode(content: bytes) -> documents.Document:
-    return documents.decode(documents.BelievedFile(PATH, content, "e"))
+    return documents.decode(documents.BelievedFile(PATH, content, "e"), Signer())
 
 
 # etags
