@@ -40,7 +40,7 @@ QUIET = {
     "at_rest": "it waits for a repair, whose error is in the report of its run",
 }
 """Methods that wait and raise nothing, and why."""
-STRATEGIES = ("ConditionalCommit", "RenameCommit", "SingleWriter")
+STRATEGIES = ("CommitsByProvenWrite", "ConditionalCommit", "RenameCommit", "SingleWriter")
 QUIET_STRATEGIES = {f"{each}.abort" for each in STRATEGIES} | {
     f"{each}.ready" for each in STRATEGIES
 }

@@ -50,6 +50,7 @@ class _Watched:
         self.locks = strategy.locks
         self.leftovers = strategy.leftovers
         self.ready = strategy.ready
+        self.prepare = strategy.prepare
         self.abort = strategy.abort
 
     async def commit(

@@ -54,7 +54,15 @@ from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.deferred import DeferredWork
-from nexus_bounty.nexus.client.nexus_client import Etags, File, NexusClient, Page, Paths, T
+from nexus_bounty.nexus.client.nexus_client import (
+    Etags,
+    EtagsByPath,
+    File,
+    NexusClient,
+    Page,
+    Paths,
+    T,
+)
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
@@ -630,10 +638,13 @@ class SyncNexusClient(Face[NexusClient]):
         """
         return self._run(self.wrapped.delete, path, deadline=deadline)
 
-    def write_many(self, files: Mapping[str, bytes], *, deadline: Deadline | None = None) -> None:
+    def write_many(
+        self, files: Mapping[str, bytes], *, deadline: Deadline | None = None
+    ) -> EtagsByPath:
         """Write files that it does no harm to write again; in bulk where the server can.
 
-        Without preconditions; when it fails, any of them may have been written.
+        Without preconditions; when it fails, any of them may have been written. Calls of the same
+        moment share a request. Returns the etags of what was stored, where the server says them.
 
         Raises:
             NexusError: The server did not acknowledge all of them; some may be written.
@@ -670,8 +681,10 @@ class SyncNexusClient(Face[NexusClient]):
         """
         return self._run(self.wrapped.etag, path, deadline=deadline)
 
-    def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
+    def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> Sequence[bool]:
         """Whether there is a file at each of `paths`, in their order; in bulk where possible.
+
+        Calls of the same moment share a request.
 
         Raises:
             NexusError: It could not be found out.

@@ -39,16 +39,15 @@ from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy, stranded
 REQUESTS_TO_RESOLVE: Final = {
     (scenario.ATOMIC, "content"): 3,
     (scenario.ATOMIC, "version"): 4,
-    ("0.7.0", "content"): 6,
-    ("0.9", "content"): 7,
-    ("0.9.26", "content"): 7,
-    ("0.10", "content"): 5,
+    ("0.7.0", "content"): 4,
+    ("0.9", "content"): 4,
+    ("0.9.26", "content"): 4,
+    ("0.10", "content"): 3,
 }
 """When nobody else writes meanwhile: a late request that arrives right then costs as many more.
 
 A version etag says nothing about content, so that the first look is two reads there. By rename, a
-look is at the file and at the slot, and once more at the file before a fence is staged, renamed and
-written to the file; where renamed files lose their content, there is a copy of it to write."""
+look is at the file and at the slot; then a fence is staged and renamed. The file follows later."""
 REQUESTS_TO_CATCH_UP: Final = 3
 """For each slot whose winner has died and left the file behind: two reads at most, one write."""
 MOST_RECONCILERS: Final = 3

@@ -579,7 +579,7 @@ class NexusBountyStore:
         record = document.history.find(operation.key) if document else None
         if record is None:
             tombstone = anonymous_tombstone(bounty_id, self._clock())
-            operation.base_is_fresh = document is not None
+            operation.base_is_fresh = True
             fence = self._writer.fence(operation, path, document, tombstone)
             result = await self._writer.abort(operation, fence)
             document = result.document or document

@@ -19,6 +19,11 @@ def speaks_for(etag: str | None, content: bytes) -> bool:
     return etag is not None and algorithm_of(content, etag) is not None
 
 
+def etag_by(hashes: EtagKind, content: bytes) -> str:
+    """The etag of `content` where etags are these hashes."""
+    return HASHES[hashes](content)
+
+
 def true_etag(etag: str, content: bytes, hashes: EtagKind | None) -> str:
     """The etag of `content`, of which a read says that it is `etag`.
 
@@ -27,7 +32,7 @@ def true_etag(etag: str, content: bytes, hashes: EtagKind | None) -> str:
     """
     if hashes is None:
         return etag
-    own = HASHES[hashes](content)
+    own = etag_by(hashes, content)
     return own if _looks_like(etag, own) else etag
 
 

@@ -12,7 +12,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Mapping,
     Sequence,
@@ -39,10 +38,13 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.client.shared import Shared
 from nexus_bounty.retry import RetryPolicy, WorthIt
+from nexus_bounty.together import together
 
 T = TypeVar("T")
 Paths = list[str]
+EtagsByPath = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class NexusClient:
             timeout=self.settings.operation_timeout,
             observers=self.observers,
         )
+        self._writes = Shared[Mapping[str, bytes], EtagsByPath]()
+        self._checks = Shared[Sequence[str], Sequence[bool]]()
         self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup)]
         self._rpc = Rpc(self.settings, transport, self.observers)
 
@@ -239,7 +243,9 @@ class NexusClient:
             if error.reason is Reason.NOT_FOUND:
                 return None
             raise
-        return _file("read", path, reply)
+        file = _file("read", path, reply)
+        self._learn_hash(file.etag, file.content)
+        return file
 
     async def read_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
@@ -313,23 +319,39 @@ class NexusClient:
 
     async def write_many(
         self, files: Mapping[str, bytes], *, deadline: Deadline | None = None
-    ) -> None:
+    ) -> EtagsByPath:
         """Write files that it does no harm to write again; in bulk where the server can.
 
-        Without preconditions; when it fails, any of them may have been written.
+        Without preconditions; when it fails, any of them may have been written. Calls of the same
+        moment share a request. Returns the etags of what was stored, where the server says them.
 
         Raises:
             NexusError: The server did not acknowledge all of them; some may be written.
         """
         deadline = deadline or self.deadline()
+        if not files:
+            return {}
+        mine = await self._writes.joined(files, deadline)
+        if mine.parts:
+            with mine:
+                every = {path: each for part in mine.parts for path, each in part.asked.items()}
+                told = await self._write_all(every, mine.earliest)
+                mine.answers = [{path: told[path] for path in part.asked} for part in mine.parts]
+        return await self._write_all(files, deadline) if mine.answer is None else mine.answer
+
+    async def _write_all(self, files: Mapping[str, bytes], deadline: Deadline) -> EtagsByPath:
+        stored: dict[str, str | None] = {}
         for batch in self._batches(list(files)):
-            if len(batch) > 1 and await self._written_in_bulk(files, batch, deadline):
+            if len(batch) > 1 and (told := await self._written_in_bulk(files, batch, deadline)):
+                stored |= told
                 continue
             for path in batch:
                 # Sequentially: 0.5.6 later denies that files written concurrently exist.
                 params = {"path": path, "content": wire.encode_bytes(files[path])}
                 reply = await self._sent("write", path, params, wire.writes, deadline)
+                stored[path] = reply.version_tag
                 self._learn_hash(reply.version_tag, files[path])
+        return stored
 
     async def delete_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
@@ -346,7 +368,7 @@ class NexusClient:
         for batch in self._batches(paths):
             replies = await self._deleted_in_bulk(batch, deadline) if len(batch) > 1 else None
             if replies is None:
-                await _together(self.delete(path, deadline=deadline) for path in batch)
+                await together(self.delete(path, deadline=deadline) for path in batch)
             else:
                 failed += await self._still_there(replies, batch, deadline)
         return failed
@@ -374,13 +396,28 @@ class NexusClient:
         reply = await self._sent(STAT, path, {"path": path}, wire.stats, deadline)
         return reply.version_tag if reply else None
 
-    async def exist(self, paths: Sequence[str], *, deadline: Deadline | None = None) -> list[bool]:
+    async def exist(
+        self, paths: Sequence[str], *, deadline: Deadline | None = None
+    ) -> Sequence[bool]:
         """Whether there is a file at each of `paths`, in their order; in bulk where possible.
+
+        Calls of the same moment share a request.
 
         Raises:
             NexusError: It could not be found out.
         """
         deadline = deadline or self.deadline()
+        if not paths:
+            return []
+        mine = await self._checks.joined(paths, deadline)
+        if mine.parts:
+            with mine:
+                every = list(dict.fromkeys(path for part in mine.parts for path in part.asked))
+                told = dict(zip(every, await self._exist_all(every, mine.earliest), strict=True))
+                mine.answers = [[told[path] for path in part.asked] for part in mine.parts]
+        return await self._exist_all(paths, deadline) if mine.answer is None else mine.answer
+
+    async def _exist_all(self, paths: Sequence[str], deadline: Deadline) -> Sequence[bool]:
         found: list[bool] = []
         for batch in self._batches(paths):
             found += await self._exist_batch(batch, deadline)
@@ -520,10 +557,12 @@ class NexusClient:
                 Extra.BULK_READS, paths[0], params, wire.bulk_files, deadline
             )
         if replies is not None and await self._shows_what_is_there(replies, paths, deadline):
+            answers = [_answered("read_bulk", replies, path) for path in paths]
             return [
-                _file("read_bulk", path, _answered("read_bulk", replies, path)) for path in paths
+                None if reply is None else _file("read_bulk", path, reply)
+                for path, reply in zip(paths, answers, strict=True)
             ]
-        return await _together(self.read(path, deadline=deadline) for path in paths)
+        return await together(self.read(path, deadline=deadline) for path in paths)
 
     async def _shows_what_is_there(
         self, replies: Mapping[str, object], paths: Sequence[str], deadline: Deadline
@@ -540,8 +579,8 @@ class NexusClient:
 
     async def _written_in_bulk(
         self, files: Mapping[str, bytes], batch: Sequence[str], deadline: Deadline
-    ) -> bool:
-        """Whether one request wrote all of `batch`.
+    ) -> EtagsByPath | None:
+        """The etags of `batch` after one request that wrote all of it; `None` if none did.
 
         It is sent once: 0.7.0 refuses a batch for good when one of its files was deleted before.
         """
@@ -559,13 +598,17 @@ class NexusClient:
         except NexusError as error:
             if not error.is_passing:
                 raise
-            return False
-        if replies is not None and len(replies) != len(batch):
+            return None
+        if replies is None:
+            return None
+        if len(replies) != len(batch):
             said = f"{len(replies)} answers to {len(batch)} writes"
             raise NexusError(
                 classification.UNREADABLE, method="write_batch", path=first, detail=said
             )
-        return replies is not None
+        etags_by_path = {path: r.version_tag for path, r in zip(batch, replies, strict=True)}
+        self._learn_hash(etags_by_path[first], files[first])
+        return etags_by_path
 
     async def _still_there(
         self, replies: Mapping[str, wire.DeleteReply], paths: Sequence[str], deadline: Deadline
@@ -598,7 +641,7 @@ class NexusClient:
             )
             if found is not None:
                 return [_answered("exists_batch", found, path) for path in paths]
-        return await _together(self.exists(path, deadline=deadline) for path in paths)
+        return await together(self.exists(path, deadline=deadline) for path in paths)
 
     async def _if_understood(
         self,
@@ -687,9 +730,7 @@ class NexusClient:
         return [entry.path async for entry in self.walk(directory, deadline=deadline)]
 
 
-def _file(method: str, path: str, reply: wire.FileReply | None) -> File | None:
-    if reply is None:
-        return None
+def _file(method: str, path: str, reply: wire.FileReply) -> File:
     try:
         return File(path, reply.body, reply.version_tag)
     except ValueError as error:
@@ -704,16 +745,3 @@ def _answered(method: str, replies: Mapping[str, T], path: str) -> T:
         said = "the answer leaves this path out"
         raise NexusError(classification.UNREADABLE, method=method, path=path, detail=said)
     return replies[path]
-
-
-async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of `calls`, run at once; when one fails, the others are stopped."""
-    first, *others = calls
-    if not others:
-        return [await first]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in (first, *others)]
-    except* NexusError as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from nexus_bounty.deadlines import Deadline
@@ -11,7 +10,7 @@ from nexus_bounty.nexus.client import File, NexusClient, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.evidence import keeps_evidence
 from nexus_bounty.nexus.commit.files import FileLocks, FileReads, NoLeftovers
-from nexus_bounty.nexus.commit.proven_write import ProvenWrite
+from nexus_bounty.nexus.commit.proven_write import CommitsByProvenWrite, ProvenWrite
 from nexus_bounty.nexus.documents import (
     BelievedFile,
     Document,
@@ -33,7 +32,7 @@ from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.outcomes import Proof
 
 
-class ConditionalCommit:
+class ConditionalCommit(CommitsByProvenWrite):
     """Commits by the server's own preconditions; safe where the server checks them atomically."""
 
     def __init__(self, client: NexusClient) -> None:
@@ -44,20 +43,6 @@ class ConditionalCommit:
 
     async def ready(self, deadline: Deadline) -> None:
         """Nothing is to be made sure of."""
-
-    def commit(
-        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
-    ) -> Awaitable[CommitResult]:
-        """Write `intent` and resolve every doubt about it, or fence it off.
-
-        Raises:
-            NexusError: A marker could not be written; nothing else was sent.
-        """
-        return self._write(intent, deadline, trail, in_doubt=in_doubt).proven()
-
-    def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:
-        """Write the fence of `intent`, unless it turns out to have landed."""
-        return self._write(intent, deadline, trail, in_doubt=True, as_fence=True).proven()
 
     def _write(
         self,

@@ -41,6 +41,10 @@ class CommitLog:
         file = await self._slots.file(path, deadline)
         return documents.decode(file, self.signer) if file else None
 
+    async def has_file(self, path: str, deadline: Deadline) -> bool:
+        """Whether the document has a file yet, be it late or not."""
+        return (await self._client.exist([path], deadline=deadline))[0]
+
     async def newest(
         self, path: str, document: Document | None, deadline: Deadline
     ) -> Document | None:

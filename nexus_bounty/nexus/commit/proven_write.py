@@ -9,7 +9,8 @@ stray one never can. When giving up, a fence takes its place.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
@@ -26,6 +27,7 @@ from nexus_bounty.nexus.documents.commits import (
     CommitResult,
     Committed,
     Intent,
+    Prepared,
     Trail,
     Unknown,
 )
@@ -74,8 +76,8 @@ class ProvenWrite(ABC):
         """
         last, patience = self.as_fence, self.deadline
         if not last:
-            markers = dict.fromkeys(self.intent.markers, b"")
-            await self.client.write_many(markers, deadline=self.deadline)
+            if self.intent.prepared is None:
+                await self.prepare()
             patience = self.deadline.keeping(self.deadline.remaining / 3)  # kept for the fence
         attempt = 1
         while True:
@@ -90,6 +92,20 @@ class ProvenWrite(ABC):
             else:
                 self._become_fence()
                 last, patience, attempt = True, self.deadline, 1
+
+    def prepare(self) -> Awaitable[object]:
+        """Write the markers of the intent, and whatever else comes before a commit.
+
+        Raises:
+            NexusError: They could not be written.
+        """
+        markers = dict.fromkeys(self.intent.markers, b"")
+        return self.client.write_many(markers, deadline=self.deadline)
+
+    @property
+    def prepared(self) -> Prepared:
+        """What was done ahead."""
+        return Prepared()
 
     async def _may_go_on(self, attempt: int, patience: Deadline) -> bool:
         """Pause before another attempt, unless there have been enough, or the time is over."""
@@ -142,3 +158,43 @@ class ProvenWrite(ABC):
     @abstractmethod
     def _saw(self, action: str, answer: str) -> None:
         """Note one thing that was done and what came of it."""
+
+
+class CommitsByProvenWrite(ABC):
+    """The commits of a strategy whose commits are proven writes."""
+
+    def commit(
+        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
+    ) -> Awaitable[CommitResult]:
+        """Carry `intent` to a proven end: landed, or fenced off.
+
+        Raises:
+            NexusError: A marker could not be written; nothing else was sent.
+        """
+        return self._write(intent, deadline, trail, in_doubt=in_doubt).proven()
+
+    def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:
+        """Fence `intent` off, unless it turns out to have landed."""
+        return self._write(intent, deadline, trail, in_doubt=True, as_fence=True).proven()
+
+    async def prepare(self, intent: Intent, deadline: Deadline) -> Intent:
+        """Do what can be done ahead of committing `intent`.
+
+        Raises:
+            NexusError: It could not be done; committing it is no less possible for that.
+        """
+        write = self._write(intent, deadline, Trail(), in_doubt=False)
+        await write.prepare()
+        return replace(intent, prepared=write.prepared)
+
+    @abstractmethod
+    def _write(
+        self,
+        intent: Intent,
+        deadline: Deadline,
+        trail: Trail,
+        *,
+        in_doubt: bool,
+        as_fence: bool = False,
+    ) -> ProvenWrite:
+        """The write that is to be proven, of `intent` or of its fence."""

@@ -13,21 +13,20 @@ Nobody waits for a winner who died before updating the file: the next reader or 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.following import Following
 from nexus_bounty.nexus.commit.log import CommitLog
+from nexus_bounty.nexus.commit.proven_write import CommitsByProvenWrite
 from nexus_bounty.nexus.commit.rename_lock import RenameLocks
 from nexus_bounty.nexus.commit.slot_sweep import SlotSweep
 from nexus_bounty.nexus.commit.slot_write import SlotWrite
 from nexus_bounty.nexus.commit.slots import Slots
-from nexus_bounty.nexus.documents.commits import CommitResult, Intent, Leftovers, Trail
+from nexus_bounty.nexus.documents.commits import Intent, Leftovers, Trail
 
 
-class RenameCommit:
+class RenameCommit(CommitsByProvenWrite):
     """Commits by exclusive rename; safe where a renamed file has exactly one winner.
 
     All programs that write a zone must commit in this way.
@@ -47,20 +46,6 @@ class RenameCommit:
 
     async def ready(self, deadline: Deadline) -> None:
         """Nothing is to be made sure of."""
-
-    def commit(
-        self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
-    ) -> Awaitable[CommitResult]:
-        """Win the slot after the intent's base, or fence it off.
-
-        Raises:
-            NexusError: A marker could not be written; nothing else was sent.
-        """
-        return self._write(intent, deadline, trail, in_doubt=in_doubt).proven()
-
-    def abort(self, intent: Intent, deadline: Deadline, trail: Trail) -> Awaitable[CommitResult]:
-        """Win the slot with the fence of `intent`, unless it turns out to have landed."""
-        return self._write(intent, deadline, trail, in_doubt=True, as_fence=True).proven()
 
     def _write(
         self,

@@ -18,6 +18,7 @@ from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents import BelievedFile, paths
 from nexus_bounty.nexus.documents.commits import Trail
 from nexus_bounty.partition import encode_segment
+from nexus_bounty.together import both
 
 _FIRST: Final = "%@first"  # no encoded name contains `%@`
 _EMPTIED: Final = "%@emptied"
@@ -67,9 +68,29 @@ class RenameLocks:
         If the lock already moved past this holder, return True: its claim was seen to have ended
         before anybody else could follow, so it cannot hold the lock again.
         """
-        answer = await self._known_already(path, now, content, deadline)
-        if answer is not None:
-            return answer
+        if now is None:
+            of_another_kind, won = await both(
+                self._exists(path, deadline), self._win(path, now, content, deadline, trail)
+            )
+            if of_another_kind:  # a program without slots has it: nobody looks at the first one
+                return False
+        elif await self._exists(_slot(path, content), deadline):
+            return True
+        else:
+            won = await self._win(path, now, content, deadline, trail)
+        if won:
+            await self.follow(path, content, deadline, promptly=promptly)
+        return won
+
+    async def _win(
+        self,
+        path: str,
+        now: BelievedFile | None,
+        content: bytes,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> bool:
+        """Try to win the slot after `now`; whether it was, for `content`."""
         slot = _after(path, now)
         try:
             staged = await self._slots.stage(path, _name(content), content, deadline)
@@ -78,20 +99,11 @@ class RenameLocks:
             trail.saw(error.method, path, error.answer)
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
                 raise
-            if not await self._has_won(path, slot, content, deadline, trail):
-                return False
-        await self.follow(path, content, deadline, promptly=promptly)
+            return await self._has_won(path, slot, content, deadline, trail)
         return True
 
-    async def _known_already(
-        self, path: str, now: BelievedFile | None, content: bytes, deadline: Deadline
-    ) -> bool | None:
-        """What is known before the slot is tried for, if anything."""
-        if now is None:
-            taken_by_a_program_without_slots = await self._client.exists(path, deadline=deadline)
-            return False if taken_by_a_program_without_slots else None
-        passed_over = await self._client.exists(_slot(path, content), deadline=deadline)
-        return True if passed_over else None
+    async def _exists(self, path: str, deadline: Deadline) -> bool:
+        return (await self._client.exist([path], deadline=deadline))[0]
 
     async def _has_won(
         self, path: str, slot: str, content: bytes, deadline: Deadline, trail: Trail

@@ -22,10 +22,12 @@ from nexus_bounty.nexus.documents.commits import (
     Aborted,
     CommitResult,
     Committed,
+    Prepared,
     Superseded,
     Unknown,
 )
 from nexus_bounty.outcomes import Proof
+from nexus_bounty.together import both
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,34 +36,66 @@ class SlotWrite(ProvenWrite):
 
     slots: Slots
     log: CommitLog
+    staged: str | None = field(default=None, init=False)
     base_checked: bool = field(default=False, init=False)
+    moved_on: CommitResult | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         super(SlotWrite, self).__post_init__()
-        # others of ours are kept out by the slot, and other programs do not see it at once anyway
-        self.base_checked = self.intent.base_is_fresh and not self.intent.promptly
+        fresh = self.intent.base_is_fresh
+        # what was read just now needs no second look before it is fenced; nor does any base that
+        # others see late anyway: others of ours are kept out by the slot
+        self.base_checked = fresh and (self.as_fence or not self.intent.promptly)
+        if (prepared := self.intent.prepared) and not self.as_fence:
+            self.staged = prepared.staged
+            self.base_checked = self.base_checked or prepared.base_checked
+
+    async def prepare(self) -> None:
+        """Write the markers and what is to be renamed in one request, and look at the base.
+
+        Raises:
+            NexusError: They could not be written. What is only staged is never renamed.
+        """
+        path, key, markers = self.intent.path, self.intent.record.key, self.intent.markers
+        staging = self.slots.stage(path, key, self.content, self.deadline, markers)
+        if self.base_checked:
+            self.staged = await staging
+        else:
+            staged, self.moved_on = await both(staging, self._check_base())
+            self.staged = None if self.as_fence else staged  # it may have become one by that look
+
+    @property
+    def prepared(self) -> Prepared:
+        """What was done ahead."""
+        return Prepared(self.staged, self.base_checked)
 
     async def _send(self) -> CommitResult | None:
         """Stage and rename, if the base still stands."""
         self.asked_to_wait = None
-        if not self.base_checked and (result := await self._check_base()):
+        if not self.base_checked and (result := self.moved_on or await self._check_base()):
             return result
         if not self.base_checked:
             return None
         path, key = self.intent.path, self.intent.record.key
         doing = "stage"
         try:
-            staged = await self.slots.stage(path, key, self.content, self.deadline)
+            ready, self.staged = self.staged, None
+            staged = ready or await self.slots.stage(path, key, self.content, self.deadline)
             doing = "rename" if staged else "create"
             await self.slots.take(staged, self._slot, self.content, self.deadline)
         except NexusError as error:
             return self._not_acknowledged(doing, error)
         self._saw(doing, "acknowledged")
         document = self._document
-        await self.log.follow(document, self.deadline, promptly=self.intent.promptly)
+        await self._follow(document)
         if self.as_fence:
             return Aborted(Proof.FENCED, document)
         return Committed(document, Proof.ACKNOWLEDGED)
+
+    async def _follow(self, document: Document) -> None:
+        """Have the file follow; nobody needs to see a fence at once."""
+        promptly = self.intent.promptly and not self.as_fence
+        await self.log.follow(document, self.deadline, promptly=promptly)
 
     def _not_acknowledged(self, doing: str, error: NexusError) -> CommitResult | None:
         self._saw(doing, error.answer)
@@ -83,6 +117,9 @@ class SlotWrite(ProvenWrite):
         """
         path = self.intent.path
         try:
+            if self.intent.base is None and not await self.log.has_file(path, self.deadline):
+                self.base_checked = True
+                return None
             file = await self.log.file(path, self.deadline)
             if file is None or self._leaves_room(file):
                 self.base_checked = True
@@ -137,7 +174,7 @@ class SlotWrite(ProvenWrite):
                 self._saw("read", "the slot is still free")
                 return None
             if found := self._found(won):
-                await self.log.follow(won, self.deadline, promptly=self.intent.promptly)
+                await self._follow(won)
                 return found
             newest = await self.log.newest(path, won, self.deadline)
         except NexusError as error:

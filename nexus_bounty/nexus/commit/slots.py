@@ -19,7 +19,7 @@ outlive a `kill -9` of the server.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -42,33 +42,58 @@ class Slots:
         self._client = client
         self._quirks = quirks or RenameQuirks()
 
-    async def stage(self, path: str, key: str, content: bytes, deadline: Deadline) -> str | None:
-        """Put `content` where it can be renamed from, once; returns where that is.
+    async def stage(
+        self,
+        path: str,
+        key: str,
+        content: bytes,
+        deadline: Deadline,
+        markers: Sequence[str] = (),
+    ) -> str | None:
+        """Put `content` where it can be renamed from, once, and write `markers` besides.
 
-        `None` where it can be created in the slot itself.
+        Returns where it is; `None` where it can be created in the slot itself.
 
         Raises:
             NexusError: It was not acknowledged. Nothing will ever come of it.
         """
+        files = dict.fromkeys(markers, b"")
         if self._quirks.creates_instead:
+            await self._client.write_many(files, deadline=deadline)
             return None
         attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
         at_root = self._quirks.blocks_in_directories
         name = f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
         # the same bytes under a name of their own: a repeat that arrives late does no harm
-        etag = await self._client.write(name, content, idempotent=True, deadline=deadline)
+        files[name] = content
         if self._quirks.loses_content:
-            await self._keep_copy(path, content, etag, deadline)
+            await self._write_with_copy(files, path, name, deadline)
+        else:
+            await self._client.write_many(files, deadline=deadline)
         return name
 
-    async def _keep_copy(
-        self, path: str, content: bytes, etag: str | None, deadline: Deadline
+    async def _write_with_copy(
+        self, files: Mapping[str, bytes], path: str, name: str, deadline: Deadline
     ) -> None:
-        copy = f"{paths.contents(path)}/{etag}"
-        if not etags.speaks_for(etag, content):
-            detail = "the etag is no hash of the content, so that it cannot name its copy"
-            raise NexusError(classification.UNREADABLE, method="write", path=copy, detail=detail)
-        await self._client.write(copy, content, idempotent=True, deadline=deadline)
+        """Write `files`, and a copy of the one at `name` under the etag that it will have.
+
+        Which that is can be told before, once it was seen how this server makes etags.
+        """
+        content, hashes = files[name], self._client.capabilities.hashes
+        told = etags.etag_by(hashes, content) if hashes else None
+        copies = {self._copy(path, told): content} if told else {}
+        stored = await self._client.write_many({**files, **copies}, deadline=deadline)
+        if told is None or stored[name] != told:
+            copy = self._copy(path, stored[name])
+            if not etags.speaks_for(stored[name], content):
+                detail = "the etag is no hash of the content, so that it cannot name its copy"
+                raise NexusError(
+                    classification.UNREADABLE, method="write", path=copy, detail=detail
+                )
+            await self._client.write(copy, content, idempotent=True, deadline=deadline)
+
+    def _copy(self, path: str, etag: str | None) -> str:
+        return f"{paths.contents(path)}/{etag}"
 
     def take(
         self, staged: str | None, slot: str, content: bytes, deadline: Deadline
@@ -102,13 +127,13 @@ class Slots:
         etag = await self._client.etag(slot, deadline=deadline)
         if etag is None:
             return None
-        copy = await self._client.read(f"{paths.contents(path)}/{etag}", deadline=deadline)
+        copy = await self._client.read(self._copy(path, etag), deadline=deadline)
         if copy is None or not etags.speaks_for(etag, copy.content):
             detail = f"there is no copy of its content, whose etag is {etag}"
             raise NexusError(classification.UNREADABLE, method="read", path=slot, detail=detail)
         return BelievedFile(slot, copy.content, WITHOUT_ETAG)
 
-    async def taken(self, slots: Sequence[str], deadline: Deadline) -> list[bool]:
+    async def taken(self, slots: Sequence[str], deadline: Deadline) -> Sequence[bool]:
         """Which of `slots` have been won, in their order."""
         return await self._client.exist(slots, deadline=deadline)
 

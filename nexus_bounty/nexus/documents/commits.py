@@ -16,6 +16,19 @@ from nexus_bounty.outcomes import Evidence, Observation, Proof
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """What has been done for an intent ahead of its commit: its markers are written.
+
+    Attributes:
+        staged: Where it lies to be renamed, if that is how it is committed.
+        base_checked: Whether its base was seen to stand.
+    """
+
+    staged: str | None = None
+    base_checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """One conditional write: `value` over `base`, or as a new document if that is `None`.
 
@@ -33,6 +46,7 @@ class Intent:
         promptly: Whether other programs are to see it, in the document's own file, before the
             commit returns; a moment later will do otherwise.
         base_is_fresh: Whether the base was seen, or made, only a moment ago.
+        prepared: What was done ahead, if anything was.
     """
 
     path: str
@@ -46,6 +60,7 @@ class Intent:
     markers: tuple[str, ...] = ()
     promptly: bool = True
     base_is_fresh: bool = False
+    prepared: Prepared | None = None
 
     def stored_as(self, etag: str) -> Document:
         """The document that its content is, under the etag that speaks for it."""
@@ -191,6 +206,14 @@ class CommitStrategy(Protocol):
 
         Raises:
             UnsupportedServerError: They are not (pre-commit).
+        """
+        ...
+
+    def prepare(self, intent: Intent, deadline: Deadline) -> Awaitable[Intent]:
+        """Do what can be done ahead of committing `intent`; no harm is done if it never is.
+
+        Raises:
+            NexusError: It could not be done; committing it is no less possible for that.
         """
         ...
 
