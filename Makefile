@@ -29,6 +29,10 @@ demo: $(VENV)/.demo ## Run the whole life of a bounty, with a lost answer and a 
 test: $(VENV)/.test ## Run the quick tests
 	$(BIN)/pytest -n 2 -q $(PYTEST_ARGS)
 
+.PHONY: test-thorough
+test-thorough: $(VENV)/.test ## Run what takes longer: many processes, whole trials, every page
+	$(BIN)/pytest -n 2 -q -m "thorough and not exhaustive and not live" $(PYTEST_ARGS)
+
 .PHONY: test-exhaustive
 test-exhaustive: $(VENV)/.bench ## Run every request of every operation against every fault (long)
 	$(BIN)/pytest -n auto -q -m exhaustive $(PYTEST_ARGS)

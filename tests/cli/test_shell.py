@@ -164,6 +164,7 @@ def test_the_mock_server_says_where_it_is_and_serves_until_ctrl_c() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.thorough
 def test_the_tests_of_ctrl_c_work_where_a_shell_has_everything_ignore_it() -> None:
     """As with `make test &`: what is started inherits that."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -194,6 +195,7 @@ def test_on_a_terminal_the_key_is_shown_before_anything_is_sent(
     assert seen.index("k-seen") < seen.index("has claimed")
 
 
+@pytest.mark.thorough
 def test_progress_is_shown_on_a_terminal_and_never_in_a_file(
     environment: dict[str, str], life: Life, mock: MockNexus
 ) -> None:

@@ -23,7 +23,8 @@ def strand_a_create(shell: Shell, life: Life, mock: MockNexus) -> str:
             match=RequestMatch("write", DOCUMENT, nth=2),
             times=None,
         ),
-        Fault(FaultKind.STATUS_BEFORE, match=RequestMatch("read", DOCUMENT), times=None),
+        # the first read is a look before anything is written
+        Fault(FaultKind.STATUS_BEFORE, match=RequestMatch("read", DOCUMENT, nth=2), times=None),
     )
     ended = shell("create", "Sort it", "--amount", 100, "--creator", "alice", "--key", "k-post")
     assert ended.code == 5

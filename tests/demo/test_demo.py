@@ -20,6 +20,9 @@ from nexus_bounty.demo.accidents import AccidentProneTransport, lost_answer
 from nexus_bounty.demo.story import WORK, Story
 from nexus_bounty.demo.world import World, a_world
 from nexus_bounty.mock import PERSONALITIES, MockNexus, running
+from tests.support.sampling import every_nth
+
+WORKING = [name for name, each in PERSONALITIES.items() if each.reads_work]
 
 
 @asynccontextmanager
@@ -85,7 +88,7 @@ async def test_the_requests_are_those_that_the_server_received() -> None:
         assert report.requests == world.mock.request_count
 
 
-@pytest.mark.parametrize("personality", [n for n, each in PERSONALITIES.items() if each.reads_work])
+@pytest.mark.parametrize("personality", every_nth(3, WORKING))
 async def test_on_a_server_the_demo_leaves_nothing_behind(personality: str) -> None:
     """A zone of its own, cleared again, beside the zones of others."""
     mock = MockNexus(personality)

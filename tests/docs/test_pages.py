@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,16 @@ RUNNING = [page for page in PAGES if page.runs and page.name not in ELSEWHERE]
 NOT_RUN: dict[str, int] = {"docs/how-to/run-as-a-service.md": 2}
 """How many blocks of a page are shown and not run, each of which says why on the page."""
 
+FIRST = ("README.md", "docs/tutorial.md")
+"""What a newcomer reads first: the quick run runs these, `make test-thorough` the others."""
 
-@pytest.mark.parametrize("page", RUNNING, ids=[page.name for page in RUNNING])
+
+def _when(page: Page) -> Any:
+    marks = () if page.name in FIRST else pytest.mark.thorough
+    return pytest.param(page, id=page.name, marks=marks)
+
+
+@pytest.mark.parametrize("page", [_when(page) for page in RUNNING])
 def test_all_that_a_page_shows_runs_in_its_order_and_says_what_it_shows(
     page: Page, tmp_path: Path, environment: dict[str, str], url: str
 ) -> None:

@@ -13,7 +13,18 @@ from tests.operations.operation_trials import (
 from tests.support.sampling import sample_and_all
 
 exhaustive = pytest.mark.exhaustive
+TELLING = ("claim", "settle")
+"""In these, money or a lease is on its way for longest; the quick run tries them."""
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+telling_cases = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[] if case.name in TELLING else [pytest.mark.thorough])
+        for case in CASES
+    ],
+    ids=lambda case: case.name,
+)
 
 
 def wrong(found: list[Trial]) -> list[str]:
@@ -30,7 +41,7 @@ def test_no_fault_at_any_request_leaks_credits_or_lies(case: Case, sample: bool)
 
 
 @sample_and_all
-@each_case
+@telling_cases
 def test_giving_up_early_leaks_nothing_either(case: Case, sample: bool) -> None:
     """With one try only, what is said to be undone is undone for good."""
     assert not wrong(list(request_trials(case, sample=sample, impatient=True)))
@@ -42,7 +53,7 @@ def test_no_failure_of_the_ledger_leaks_credits_or_lies(case: Case) -> None:
     assert not wrong(list(ledger_trials(case)))
 
 
-@each_case
+@telling_cases
 def test_a_crash_at_any_boundary_is_repaired_by_another_process(case: Case) -> None:
     """Before and after every request and every ledger call."""
     found = list(crash_trials(case))

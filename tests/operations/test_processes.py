@@ -449,8 +449,10 @@ EVERY_FIFTH = 5
 
 def _quick(case: Case) -> Any:
     """Releasing a lease in the ledger's file is what cancelling does, too."""
-    slow = case.act == "release" and case.claims == "sqlite"
-    return pytest.param(case, id=case.name, marks=[pytest.mark.exhaustive] if slow else [])
+    if case.act == "release" and case.claims == "sqlite":
+        return pytest.param(case, id=case.name, marks=pytest.mark.exhaustive)
+    telling = case.act in ("create", "settle")
+    return pytest.param(case, id=case.name, marks=[] if telling else [pytest.mark.thorough])
 
 
 @sample_and_all

@@ -126,6 +126,7 @@ def test_a_mutant_whose_text_is_gone_is_an_error() -> None:
         mutated(Mutant("old", "nexus_bounty.lifecycle", "text that is not there", ""), "source")
 
 
+@pytest.mark.thorough
 def test_mutants_are_killed() -> None:
     """Two of them; `make explore` hunts them all."""
     shown = [each for path in kept.OPEN for each in replay(kept.read(path)).violations]
@@ -137,6 +138,7 @@ def test_mutants_are_killed() -> None:
     assert all(each.schedule and not replay(each.schedule).violations for each in hunted)
 
 
+@pytest.mark.thorough
 def test_the_scoreboard_tells_ours_from_the_others() -> None:
     """A few schedules of ours are clean; each of the others shows what is wrong with it."""
     assert score(CANDIDATES[0], at_most=10).violating == 0

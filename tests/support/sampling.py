@@ -1,9 +1,10 @@
-"""What the quick run tries of the faults that `make test-exhaustive` tries one and all."""
+"""What the quick run tries of that which `make test-thorough` and `make test-exhaustive` try."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,16 @@ sample_and_all = pytest.mark.parametrize(
     "sample", [True, pytest.param(False, marks=pytest.mark.exhaustive)], ids=["sample", "all"]
 )
 """Runs a test on a sample of the faults, and among the exhaustive tests on all of them."""
+
+
+def every_nth(n: int, values: Iterable[Any]) -> list[Any]:
+    """Parameters of a test: one of `n` in the quick run, the others by `make test-thorough`."""
+    return [value if number % n == 0 else _thorough(value) for number, value in enumerate(values)]
+
+
+def _thorough(value: Any) -> Any:
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=pytest.mark.thorough)
 
 
 def sampled(faults: Sequence[Fault], request: str) -> list[Fault]:

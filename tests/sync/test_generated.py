@@ -90,6 +90,7 @@ def test_the_generated_module_is_current() -> None:
     assert generate_sync.is_current(), "run python tools/generate_sync.py"
 
 
+@pytest.mark.thorough
 def test_the_check_mode_of_the_generator_fails_on_drift_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

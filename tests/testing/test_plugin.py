@@ -212,6 +212,7 @@ def test_a_mark_that_does_nothing_is_an_error(room: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_every_step_of_an_operation_fails_in_every_way(room: pytest.Pytester) -> None:
     """Of the library's operations, and of the user's own; a case can be chosen by its name."""
     room.makepyfile(EVERY)
@@ -251,6 +252,7 @@ def test_without_pytest_asyncio_what_is_not_awaited_is_there(room: pytest.Pytest
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.thorough
 def test_it_is_loaded_once_whoever_asks_for_it(room: pytest.Pytester) -> None:
     """By its entry point, `-p`, `pytest_plugins`, or all of them."""
     room.makeconftest('pytest_plugins = ["nexus_bounty.testing.plugin"]')
@@ -259,6 +261,7 @@ def test_it_is_loaded_once_whoever_asks_for_it(room: pytest.Pytester) -> None:
         room.runpytest_subprocess(*asked).assert_outcomes(passed=1)
 
 
+@pytest.mark.thorough
 def test_the_marks_and_fixtures_explain_themselves(room: pytest.Pytester) -> None:
     """What `--markers` and `--fixtures` say."""
     shown = room.runpytest_subprocess(*LOADED, "--markers").stdout

@@ -210,6 +210,7 @@ def elsewhere(files: dict[str, bytes], number: int) -> dict[str, bytes]:
     return moved
 
 
+@pytest.mark.thorough
 def test_a_zone_full_of_bad_files_is_worked_in_as_any_other() -> None:
     """All of them at once."""
     everything: dict[str, bytes] = {}

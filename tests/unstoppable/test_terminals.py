@@ -22,6 +22,7 @@ from nexus_bounty_sqlite import SqliteCredits
 from tests.cli.conftest import environment, life, mock, shell, url, work
 from tests.cli.program import PROGRAM, started
 from tests.cli.shell import Life, Shell
+from tests.support.sampling import every_nth
 
 __all__ = ["environment", "life", "mock", "shell", "url", "work"]  # fixtures
 
@@ -89,6 +90,7 @@ def test_a_commit_whose_answer_nobody_gets_is_a_commit_and_tells_its_key(
 
 
 @EVERY_LOSS
+@pytest.mark.thorough
 def test_a_refusal_keeps_its_exit_code(environment: dict[str, str], lost: Onto) -> None:
     """3 is what a program waits for, and stderr says the rest."""
     for as_json in ((), ("--json",)):
@@ -137,7 +139,9 @@ def test_a_reconciler_whose_reader_has_gone_ends(environment: dict[str, str]) ->
         process.stdout = None
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    "encoding", every_nth(5, ["ascii", "cp1252", "latin-1", "utf-8", "utf-16"])
+)
 @AS_JSON
 def test_what_cannot_be_encoded_is_replaced(
     life: Life, environment: dict[str, str], encoding: str, as_json: tuple[str, ...]

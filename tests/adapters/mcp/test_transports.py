@@ -25,6 +25,7 @@ from nexus_bounty.registry import open_credits
 from nexus_bounty.sync import SyncCreditsService
 from tests.adapters.mcp.office import POST, Agent
 from tests.cli.program import PROGRAM, run
+from tests.cli.shell import Shell
 from tests.support.served import served
 
 Serving = tuple[str, subprocess.Popen[str]]
@@ -84,6 +85,7 @@ def on_stdio(agent: str, environment: Mapping[str, str]) -> StdioServerParameter
     )
 
 
+@pytest.mark.thorough
 async def test_two_agents_on_stdio_live_a_bounty_while_answers_are_lost(
     environment: dict[str, str], mock: MockNexus
 ) -> None:
@@ -136,6 +138,7 @@ def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError(process.communicate()[1])
 
 
+@pytest.mark.thorough
 async def test_two_agents_by_http_live_a_bounty_while_answers_are_lost(
     http_server: Serving, mock: MockNexus
 ) -> None:
@@ -263,6 +266,7 @@ def _say(process: subprocess.Popen[str], message: dict[str, object]) -> None:
 CREATE = {"name": "bounty_create", "arguments": POST}
 
 
+@pytest.mark.thorough
 async def test_sigterm_in_the_middle_of_a_call_on_stdio_lets_it_end(
     environment: dict[str, str], mock: MockNexus
 ) -> None:
@@ -279,6 +283,7 @@ async def test_sigterm_in_the_middle_of_a_call_on_stdio_lets_it_end(
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 
+@pytest.mark.thorough
 async def test_a_call_that_a_stopped_process_was_at_is_finished_by_the_next(
     environment: dict[str, str], mock: MockNexus
 ) -> None:
@@ -312,7 +317,9 @@ def test_stdio_ends_at_once_on_sigterm(environment: dict[str, str]) -> None:
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_wrong_usage_is_said_in_a_line(tokens: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Before anything is served; no token is ever shown."""
     readable, broken, short = (tmp_path / name for name in ("readable", "broken", "short"))
     readable.write_text(json.dumps(TOKENS))
@@ -331,13 +338,15 @@ def test_wrong_usage_is_said_in_a_line(tokens: Path, tmp_path: Path) -> None:
         (["mcp", "--agent", " "], "agent"),
         (["mcp", "--agent", "alice", "--window", "soon"], "--window"),
     ]
+    shell = Shell(monkeypatch, capsys, {})
     for arguments, said in tries:
-        ended = run(*arguments)
-        assert (ended.returncode, ended.stdout) == (2, ""), (arguments, ended.stderr)
-        assert said in ended.stderr
-        assert "0123456789" not in ended.stderr
+        ended = shell(*arguments)
+        assert (ended.code, ended.out) == (2, ""), (arguments, ended.err)
+        assert said in ended.err
+        assert "0123456789" not in ended.err
 
 
+@pytest.mark.thorough
 def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     """It is listed all the same."""
     (tmp_path / "mcp.py").write_text("raise ModuleNotFoundError('no mcp', name='mcp')")
