@@ -91,7 +91,7 @@ def test_the_demo_needs_neither_tests_nor_peers() -> None:
     """It is the first thing that anybody runs."""
     needed = [each for extra in WANTED[".demo"].split(",") for each in EXTRAS[extra]]
     names = {re.split(r"[>=]", each)[0] for each in needed}
-    assert names == {"rich", "typer", "starlette", "uvicorn"}
+    assert names == {"python-json-logger", "rich", "typer", "starlette", "uvicorn"}
 
 
 def test_what_the_tests_run_comes_with_what_make_test_installs() -> None:
