@@ -20,6 +20,8 @@ ANSWER_WITHIN: Final = timedelta(seconds=20)
 """How long one answer may take; longer than any lock is waited for."""
 WAIT: Final = timedelta(seconds=10)
 """How long a connection, or a lock that another transaction has, is waited for."""
+_TURN: Final = 0.25
+"""After so many seconds without a connection, one more is tried."""
 _DEFAULTS: Final[dict[str, Any]] = {
     "application_name": "nexus-bounty",
     "connect_timeout": 5,
@@ -88,6 +90,7 @@ class Connections:
         self._trouble: psycopg.Error | None = None
         self._ready = False
         self._preparing = Lock()
+        self._wait = wait.total_seconds()
         self._answer_within = answer_within.total_seconds()
         self._pool = ConnectionPool(
             self._conninfo,
@@ -96,7 +99,7 @@ class Connections:
             min_size=0,
             max_size=most,
             open=False,
-            timeout=wait.total_seconds(),
+            reconnect_timeout=0.0,  # it would try again ever more rarely, for minutes
             max_idle=60.0,
             num_workers=1,
         )
@@ -108,17 +111,23 @@ class Connections:
         Raises:
             psycopg.OperationalError: None could be had.
         """
-        self._pool.open()
-        try:
-            connection = self._pool.getconn()
-        except PoolTimeout as exc:
-            raise self._trouble or exc from None
+        connection = self._get()
         try:
             if not self._ready:
                 self._prepare(connection)
             yield connection
         finally:
             self._pool.putconn(connection)
+
+    def _get(self) -> psycopg.Connection[Any]:
+        self._pool.open()
+        until = time.monotonic() + self._wait
+        while True:
+            try:
+                return self._pool.getconn(timeout=_TURN)
+            except PoolTimeout as exc:
+                if time.monotonic() > until:
+                    raise self._trouble or exc from None
 
     def close(self) -> None:
         """Close all connections."""
