@@ -789,6 +789,35 @@ class CreditsService(Protocol):
         ...
 
 
+class Durability(Wire, frozen=True, kw_only=True):
+    """Whether the place of a ledger keeps what it has acknowledged.
+
+    Attributes:
+        place: The server and database.
+        settings: What was looked at, by its name.
+        problems: By what an acknowledged commit may be lost; none is as it should be.
+        advice: What else is worth to know.
+    """
+
+    place: str
+    settings: dict[str, str]
+    problems: Sequence[str] = ()
+    advice: Sequence[str] = ()
+
+
+@runtime_checkable
+class TellsDurability(Protocol):
+    """A ledger on a server whose settings decide what it keeps."""
+
+    async def durability(self) -> Durability:
+        """Whether the server keeps what it has acknowledged.
+
+        Raises:
+            CommitUnknownError: The server could not be asked.
+        """
+        ...
+
+
 class JournaledOperation(Wire, frozen=True, kw_only=True):
     """One operation as the journal has it; open, and so in doubt, until its outcome is known.
 

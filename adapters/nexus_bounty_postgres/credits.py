@@ -8,6 +8,8 @@ import psycopg
 
 from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
 from nexus_bounty.outcomes import PaymentError
+from nexus_bounty.ports import Durability
+from nexus_bounty_postgres.durability import durability
 from nexus_bounty_postgres.ledger_batch import LedgerBatch
 from nexus_bounty_postgres.ledger_tables import LedgerTables
 from nexus_bounty_postgres.on_server import OnServer
@@ -26,6 +28,14 @@ class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger):
             CommitUnknownError: The ledger could not be read.
         """
         return await self._database.check(recount)
+
+    async def durability(self) -> Durability:
+        """Whether the server keeps what it has acknowledged, crashes and fail-overs considered.
+
+        Raises:
+            CommitUnknownError: The server could not be asked.
+        """
+        return await self._database.check(durability)
 
     def _batch(self, connection: psycopg.Connection[Any]) -> LedgerBatch:
         return LedgerBatch(connection, clock=self._clock)

@@ -118,6 +118,11 @@ class LedgerBatch(LedgerTables):
         """Add the statements that write what has changed."""
         write(self._written, script)
 
+    def adopt_identity(self, identity: str) -> None:
+        """Become another place of that ledger; only where nothing has moved yet."""
+        self._connection.execute("UPDATE nexus_bounty.ledger SET identity = %s", [identity])
+        self._written.at_once += 1
+
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
         return self._balances.get(name, 0)
@@ -204,7 +209,7 @@ class LedgerBatch(LedgerTables):
             "DELETE FROM nexus_bounty.operations WHERE zone_id = %s AND ended_at < %s",
             [zone_id, before],
         )
-        self._written.forgotten += done.rowcount
+        self._written.at_once += done.rowcount
         return done.rowcount
 
     def _change(self, reservation: Reservation) -> None:

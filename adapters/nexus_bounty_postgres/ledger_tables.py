@@ -168,5 +168,18 @@ class LedgerTables:
         found = [operation_of(document) for (document,) in rows]
         return [(f"{each.began_at.isoformat()} {each.key}", each) for each in found]
 
+    def operations_after(self, zone_id: str, key: str, limit: int) -> list[JournaledOperation]:
+        """Operations of all zones, those with the next names after that one, in their order."""
+        rows = self._rows(
+            """
+            SELECT document FROM nexus_bounty.operations WHERE (zone_id, key) > (%s, %s)
+            ORDER BY zone_id, key LIMIT %s
+            """,
+            zone_id,
+            key,
+            limit,
+        )
+        return [operation_of(document) for (document,) in rows]
+
     def _rows(self, query: str, *values: Any) -> list[Any]:
         return self._connection.execute(query.encode(), values).fetchall()

@@ -14,26 +14,26 @@ from nexus_bounty_postgres.script import Script, columns
 
 @dataclass
 class LedgerChanges:
-    """New rows, changed rows, and how many are gone already."""
+    """New rows, changed rows, and how many were changed in the database at once."""
 
     entries: list[JournalEntry] = field(default_factory=list)
     new: dict[str, Reservation] = field(default_factory=dict)
     changed: dict[str, Reservation] = field(default_factory=dict)
     begun: dict[tuple[str, str], JournaledOperation] = field(default_factory=dict)
     continued: dict[tuple[str, str], JournaledOperation] = field(default_factory=dict)
-    forgotten: int = 0
+    at_once: int = 0
     steps: int = 0
 
     @property
     def count(self) -> int:
         """Rises with every change."""
-        return self.steps + self.forgotten
+        return self.steps + self.at_once
 
 
 def write(changes: LedgerChanges, script: Script) -> None:
     """Add the statements that write `changes`; each kind of row in one."""
-    if changes.forgotten:
-        script.add("SELECT 1")  # deleted already: it remains to be committed
+    if changes.at_once:
+        script.add("SELECT 1")  # done already: it remains to be committed
     if changes.new:
         _add_reservations(script, list(changes.new.values()))
     if changes.changed:

@@ -60,6 +60,19 @@ class SqliteOperations:
         )
         return [(place, _decoded(document)) for place, document in rows]
 
+    def operations_after(self, zone_id: str, key: str, limit: int) -> list[JournaledOperation]:
+        """Operations of all zones, those with the next names after that one, in their order."""
+        rows = self._rows(
+            """
+            SELECT document FROM operations WHERE (zone_id, key) > (?, ?)
+            ORDER BY zone_id, key LIMIT ?
+            """,
+            zone_id,
+            key,
+            limit,
+        )
+        return [_decoded(document) for (document,) in rows]
+
     def forget_operations(self, zone_id: str, before: datetime) -> int:
         """Drop those that were closed before then; returns how many."""
         done = self._connection.execute(

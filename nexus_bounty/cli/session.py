@@ -156,14 +156,23 @@ class Session:
         self._stack.push_async_callback(claims.close)
         return claims
 
+    @property
+    def names_ledger(self) -> bool:
+        """Whether a ledger was named, rather than the default's."""
+        return isinstance(self._options, LedgerOptions) and bool(self._options.credits_url)
+
     @cached_property
     def credits(self) -> CreditsService:
         """Where the money is."""
         if not isinstance(self._options, LedgerOptions):
             raise TypeError(f"{type(self._options).__name__} names no ledger")
+        return self.opened(self._options.credits_url or default_ledger())
+
+    def opened(self, url: str) -> CreditsService:
+        """The ledger at `url`, which is closed when the command ends."""
         from nexus_bounty.registry import open_credits
 
-        credit = open_credits(self._options.credits_url or default_ledger())
+        credit = open_credits(url)
         self._stack.push_async_callback(credit.close)
         return credit
 

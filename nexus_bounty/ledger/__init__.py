@@ -16,6 +16,7 @@ from __future__ import annotations
 from nexus_bounty.ledger.accounts import MINT, SYSTEM_PREFIX, TREASURY, escrow_of
 from nexus_bounty.ledger.audit import Audit
 from nexus_bounty.ledger.book import Book, LedgerScope
+from nexus_bounty.ledger.copying import LedgerCopy, copy_ledger
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.ledger.operations import JournalBook, JournaledLedger
 from nexus_bounty.ledger.service import LedgerCredits
@@ -31,9 +32,11 @@ __all__ = [
     "JournalBook",
     "JournalEntry",
     "JournaledLedger",
+    "LedgerCopy",
     "LedgerCredits",
     "LedgerScope",
     "Sums",
+    "copy_ledger",
     "escrow_of",
     "sums_of",
 ]

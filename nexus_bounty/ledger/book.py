@@ -55,6 +55,10 @@ class Book(Protocol):
         """Which ledger this is."""
         ...
 
+    def adopt_identity(self, identity: str) -> None:
+        """Become another place of that ledger; only where nothing has moved yet."""
+        ...
+
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
         ...

@@ -5,7 +5,7 @@ The rules are written once, over any `JournalBook`; see `OperationJournal` for w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
@@ -46,6 +46,10 @@ class JournalBook(Protocol):
         self, zone_id: str, after: str, limit: int
     ) -> list[tuple[str, JournaledOperation]]:
         """Open operations behind the place `after`, the oldest first, each with its place."""
+        ...
+
+    def operations_after(self, zone_id: str, key: str, limit: int) -> list[JournaledOperation]:
+        """Operations of all zones, those with the next names after that one, in their order."""
         ...
 
     def forget_operations(self, zone_id: str, before: datetime) -> int:
@@ -102,6 +106,29 @@ class JournaledLedger(Transactional[JournalBook]):
                 after = place
                 yield operation
 
+    async def operations(self) -> AsyncIterator[list[JournaledOperation]]:
+        """Every operation of every zone, closed ones included, in pages.
+
+        Raises:
+            CommitUnknownError: The journal cannot be read.
+        """
+        zone_id = key = ""
+        while page := await self._read("operations", partial(_next_page, zone_id=zone_id, key=key)):
+            yield page
+            zone_id, key = page[-1].zone_id, page[-1].key
+
+    async def take_over_operations(self, page: Sequence[JournaledOperation]) -> int:
+        """Write down operations of another place of this journal; returns how many had to be.
+
+        Raises:
+            PreCommitError: They could not be written down.
+            CommitUnknownError: They may have been written down.
+        """
+        scope = LedgerScope(operations=tuple((each.zone_id, each.key) for each in page))
+        return await self._write(
+            "take_over", None, Announced(scope, partial(_take_over, page=page))
+        )
+
     async def forget_operations(self, zone_id: str, before: datetime) -> int:
         """Drop operations that were closed before then; returns how many.
 
@@ -153,6 +180,17 @@ def _end(
     book.save_operation(
         msgspec.structs.replace(standing, outcome=outcome, reason=reason, ended_at=ended)
     )
+
+
+def _next_page(book: JournalBook, zone_id: str, key: str) -> list[JournaledOperation]:
+    return book.operations_after(zone_id, key, PAGE)
+
+
+def _take_over(book: JournalBook, page: Sequence[JournaledOperation]) -> int:
+    changed = [each for each in page if book.operation(each.zone_id, each.key) != each]
+    for each in changed:
+        book.save_operation(each)
+    return len(changed)
 
 
 def _page(book: JournalBook, zone_id: str, after: str) -> list[tuple[str, JournaledOperation]]:

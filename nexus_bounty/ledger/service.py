@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
-from nexus_bounty.ledger import rules
+from nexus_bounty.ledger import copying, rules
 from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note
 from nexus_bounty.ledger.audit import Audit, audit
 from nexus_bounty.ledger.book import Book, LedgerScope, both_accounts_of
+from nexus_bounty.ledger.copying import Movement
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.outcomes import (
@@ -335,6 +336,38 @@ class LedgerCredits(Transactional[Book]):
             scope = LedgerScope(reservations=tuple(each.reservation_id for each in overdue))
             expire = partial(rules.expire_overdue, now=now, scope=scope)
             count += await self._write("expire_due", None, Announced(scope, expire))
+
+    async def movements(self) -> AsyncIterator[list[Movement]]:
+        """The whole journal in pages, each entry with its reservation, to be copied.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
+        after = 0
+        while page := await self._read(
+            "movements", partial(copying.movements, after=after, limit=PAGE)
+        ):
+            yield page
+            after = page[-1].entry.entry_id
+
+    async def take_over(self, identity: str, page: Sequence[Movement]) -> int:
+        """Make the movements of another place of this ledger here; returns how many were missing.
+
+        Raises:
+            PaymentError: This is another ledger, with movements of its own (pre-commit).
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        work = partial(copying.take_over, identity=identity, page=page)
+        return await self._write("take_over", None, Announced(copying.scope_of(page), work))
+
+    async def take_over_assignment(self, held: Reservation) -> None:
+        """Record whom a held reservation is to be paid to at another place of this ledger.
+
+        Raises:
+            CommitUnknownError: The ledger did not say; ask again.
+        """
+        work = partial(copying.take_over_assignment, held=held)
+        await self._write("take_over", None, Announced(_of(held.reservation_id), work))
 
     async def _move(
         self, operation: str, transfer_id: str, source: str, target: str, amount: int, memo: str

@@ -63,6 +63,10 @@ class MemoryBook:
             self._identity = f"memory-{new_key()[:16]}"
         return self._identity
 
+    def adopt_identity(self, identity: str) -> None:
+        """Become another place of that ledger."""
+        self._identity = identity
+
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
         return self._balances[name]
@@ -173,6 +177,11 @@ class MemoryBook:
             if each.is_open and each.zone_id == zone_id
         )
         return nsmallest(limit, (each for each in found if each[0] > after), key=itemgetter(0))
+
+    def operations_after(self, zone_id: str, key: str, limit: int) -> list[JournaledOperation]:
+        """Operations of all zones, those with the next names after that one, in their order."""
+        names = (name for name in self._operations if name > (zone_id, key))
+        return [self._operations[name] for name in nsmallest(limit, names)]
 
     def forget_operations(self, zone_id: str, before: datetime) -> int:
         """Drop those that were closed before then; returns how many."""

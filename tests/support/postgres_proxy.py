@@ -94,7 +94,7 @@ class PostgresProxy:
             _close(client)
             return
         parts = conninfo_to_dict(self.target)
-        server = socket.create_connection((parts["host"], int(parts["port"])))
+        server = socket.create_connection((str(parts["host"]), int(str(parts["port"]))))
         self._open.add(server)
         link = _Link(client, server)
         threading.Thread(target=link.answers, daemon=True).start()

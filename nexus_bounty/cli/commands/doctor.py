@@ -14,18 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode
-from nexus_bounty.cli.options import OutputOptions, nexus_settings
+from nexus_bounty.cli.options import LedgerOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
 from nexus_bounty.cli.session import Session
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+from nexus_bounty.ports import Durability, TellsDurability
 
 PLACE = ("When something went wrong", 7)
 EXAMPLES = (
     "doctor http://127.0.0.1:2026",
     "doctor --json",
+    "doctor --credits postgresql://user@host/bounties",
 )
-OPTIONS = OutputOptions
+OPTIONS = LedgerOptions
 
 _COLOURS: Final = {
     Verdict.CONDITIONAL: "green",
@@ -62,8 +64,11 @@ async def doctor(
     It uses a zone of its own, which it removes, and at most 60 requests, those aside that are lost.
     Where the server asks to be left alone, it waits for two minutes at most.
 
-    Exit codes: 0 safe for any number of writers; 6 for a single writer only; 7 not safe; 1
-    nothing could be found out.
+    With a ledger on a server that --credits names, it also tells whether that keeps what it has
+    acknowledged.
+
+    Exit codes: 0 safe for any number of writers; 6 for a single writer only; 7 not safe, or the
+    ledger's server may lose acknowledged commits; 1 nothing could be found out.
     """
     async with NexusClient(
         settings=nexus_settings(session.config, url=url, api_key=api_key)
@@ -72,7 +77,19 @@ async def doctor(
             report = await probe(client, tell)
         url = client.settings.url
     data = {"url": url, "verdict": report.verdict, **msgspec.to_builtins(report)}
-    return Reply(data, _told(report, url), _CODES.get(report.verdict, ExitCode.OK))
+    told, code = _told(report, url), _CODES.get(report.verdict, ExitCode.OK)
+    kept = await _durability(session)
+    if kept is None:
+        return Reply(data, told, code)
+    if kept.problems:
+        code = ExitCode.UNSAFE
+    return Reply({**data, "ledger": kept}, lines(told, Text(), _kept(kept)), code)
+
+
+async def _durability(session: Session) -> Durability | None:
+    """What keeps the ledger that was named, if that is a server."""
+    ledger = session.credits if session.names_ledger else None
+    return await ledger.durability() if isinstance(ledger, TellsDurability) else None
 
 
 @contextmanager
@@ -84,6 +101,20 @@ def _status() -> Iterator[Callable[[str], None]]:
         return
     with console.status("Trying …") as status:
         yield lambda what: status.update(f"Trying {what} …")
+
+
+def _kept(kept: Durability) -> RenderableType:
+    said, style = "keeps what it has acknowledged.", "green"
+    if kept.problems:
+        said, style = "may lose what it has acknowledged.", "red"
+    return lines(
+        safe(f"Ledger at {kept.place}: {said}", f"bold {style}"),
+        facts(
+            *(("Problem", _each([each])) for each in kept.problems),
+            *(("Note", _each([each])) for each in kept.advice),
+            *kept.settings.items(),
+        ),
+    )
 
 
 def _told(report: ProbeReport, url: str) -> RenderableType:

@@ -60,7 +60,7 @@ def proxy(postgres_url):
 def count(postgres_url):
     def counted(what: str) -> int:
         with psycopg.connect(postgres_url) as connection:
-            return connection.execute(COUNTS[what].encode()).fetchall()[0][0]
+            return int(connection.execute(COUNTS[what].encode()).fetchall()[0][0])
 
     return counted
 

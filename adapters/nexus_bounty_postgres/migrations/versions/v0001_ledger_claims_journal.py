@@ -130,8 +130,18 @@ _STATEMENTS: Final = (
         VALUES ('postgres-' || left(replace(gen_random_uuid()::text, '-', ''), 16))
     """,
     """
+    CREATE FUNCTION nexus_bounty.keep_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' OR EXISTS (SELECT FROM nexus_bounty.entries) THEN
+            RAISE integrity_constraint_violation
+                USING MESSAGE = 'bounties name their ledger by this';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    """
     CREATE TRIGGER a_ledger_stays_itself BEFORE UPDATE OR DELETE ON nexus_bounty.ledger
-        EXECUTE FUNCTION nexus_bounty.refuse('bounties name their ledger by this')
+        FOR EACH ROW EXECUTE FUNCTION nexus_bounty.keep_identity()
     """,
     f"""
     CREATE TABLE nexus_bounty.operations (

@@ -1,0 +1,78 @@
+"""`nexus-bounty ledger copy`: move a ledger to another place."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from nexus_bounty.cli.exits import ExitCode, UsageProblem
+from nexus_bounty.cli.options import OutputOptions
+from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
+from nexus_bounty.cli.session import Session
+
+if TYPE_CHECKING:
+    from nexus_bounty.ledger.copying import CopiedLedger, LedgerCopy
+
+PLACE = ("Money", 3)
+EXAMPLES = ("ledger copy --from sqlite:///ledger.db --to postgresql://user@host/bounties",)
+OPTIONS = OutputOptions
+
+
+class LedgerAction(StrEnum):
+    """What is to be done with a whole ledger."""
+
+    COPY = "copy"
+
+
+async def ledger(
+    session: Session,
+    *,
+    action: Annotated[  # noqa: ARG001 - there is one, which has to be said
+        LedgerAction, typer.Argument(metavar="copy", help="What is to be done.")
+    ],
+    source: Annotated[
+        str, typer.Option("--from", metavar="URL", help="The ledger that is copied.")
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="URL", help="Where to: empty, or a copy of it.")
+    ],
+) -> Reply:
+    """Copy a ledger and its journal of operations to another place, and compare the two.
+
+    It may be repeated: what is there already is passed over. The copy is the same ledger to all
+    bounties, so stop whatever uses the old place before the last copy, and never start it again.
+
+    Exit codes: 0 both are the same; 9 they are not.
+    """
+    from nexus_bounty.ledger.copying import copy_ledger
+
+    session.changes = True
+    opened = [session.opened(url) for url in (source, target)]
+    for each, url in zip(opened, (source, target), strict=True):
+        if not hasattr(each, "take_over_operations"):
+            scheme = url.partition(":")[0]
+            raise UsageProblem(f"a ledger of the kind {scheme}: can be neither copied nor a copy")
+    old, new = (cast("CopiedLedger", each) for each in opened)
+    with progress("Copying") as step:
+        copied = await copy_ledger(old, new, step)
+    return Reply(copied, _told(copied), ExitCode.OK if copied.ok else ExitCode.LEFT)
+
+
+def _told(copied: LedgerCopy) -> RenderableType:
+    if copied.ok:
+        said = Text.assemble(("✓ ", "bold green"), "Both places have the same ledger.")
+    else:
+        said = Text("The two are not the same: stop what writes to the old one, and copy again.")
+    return lines(
+        said,
+        facts(
+            ("Ledger", copied.identity),
+            ("Entries", f"{copied.entries}, {copied.copied} of them new"),
+            ("Operations", f"{copied.operations} new or changed"),
+            *(("Problem", safe(each)) for each in copied.problems),
+        ),
+    )

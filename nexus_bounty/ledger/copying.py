@@ -1,0 +1,227 @@
+"""A ledger moved to another place: every movement made again there, under the same identity.
+
+Bounties name their ledger, so that the copy is the same ledger for them. What is there already is
+passed over: a copy that was cut short is carried on by another, and what has been added to the
+source since comes after it. Nothing but the last copy may be worked on: two places with one
+identity would each spend the same credits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from nexus_bounty.ledger.audit import Audit
+from nexus_bounty.ledger.book import Book, LedgerScope
+from nexus_bounty.ledger.entries import EntryKind, JournalEntry
+from nexus_bounty.ledger.totals import Sums
+from nexus_bounty.models import Wire
+from nexus_bounty.outcomes import Evidence, Observation, PaymentError, Proof
+from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus
+
+_ENDED: Final = {
+    EntryKind.CAPTURE: ReservationStatus.CAPTURED,
+    EntryKind.VOID: ReservationStatus.VOIDED,
+    EntryKind.EXPIRE: ReservationStatus.EXPIRED,
+}
+
+
+class Movement(Wire, frozen=True, kw_only=True):
+    """A journal entry, and the reservation that it belongs to as it stands, if it is one's."""
+
+    entry: JournalEntry
+    reservation: Reservation | None = None
+
+
+class LedgerCopy(Wire, frozen=True, kw_only=True):
+    """What was copied, and whether the two are the same now.
+
+    Attributes:
+        identity: The ledger that both are.
+        entries: How many journal entries the source has.
+        copied: How many of them were not in the target before.
+        operations: How many operations of the journal were written, new or changed.
+        problems: What is not the same, or does not add up in the target.
+    """
+
+    identity: str
+    entries: int
+    copied: int
+    operations: int
+    problems: Sequence[str] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the target is the source's equal."""
+        return not self.problems
+
+
+class CopiedLedger(Protocol):
+    """What a ledger with a journal of operations has to be able to do."""
+
+    async def identity(self) -> str:
+        """Which ledger it is."""
+        ...
+
+    async def expire_due(self) -> int:
+        """Give back what is overdue."""
+        ...
+
+    async def sums(self) -> Sums:
+        """Its credits, added up."""
+        ...
+
+    async def verify(self) -> Audit:
+        """Recount it."""
+        ...
+
+    def movements(self) -> AsyncIterator[list[Movement]]:
+        """All its movements, in pages."""
+        ...
+
+    def reservations(self, status: ReservationStatus | None = None) -> AsyncIterator[Reservation]:
+        """Its reservations."""
+        ...
+
+    def operations(self) -> AsyncIterator[list[JournaledOperation]]:
+        """All operations of its journal, in pages."""
+        ...
+
+    async def take_over(self, identity: str, page: Sequence[Movement]) -> int:
+        """Make what is missing."""
+        ...
+
+    async def take_over_assignment(self, held: Reservation) -> None:
+        """Record whom a held reservation is to be paid to."""
+        ...
+
+    async def take_over_operations(self, page: Sequence[JournaledOperation]) -> int:
+        """Write down what is missing or has changed."""
+        ...
+
+
+async def copy_ledger(
+    source: CopiedLedger, target: CopiedLedger, step: Callable[[], None] = lambda: None
+) -> LedgerCopy:
+    """Copy all of `source` to `target`, and compare them; `step` is called for each page.
+
+    Raises:
+        PaymentError: The target is another ledger, with movements of its own (pre-commit).
+        CommitUnknownError: One of them did not answer; ask again.
+    """
+    identity = await source.identity()
+    await source.expire_due()  # or it would do that by itself in the middle
+    copied = operations = 0
+    async for page in source.movements():
+        copied += await target.take_over(identity, page)
+        step()
+    async for held in source.reservations(ReservationStatus.HELD):
+        await target.take_over_assignment(held)
+    async for listed in source.operations():
+        operations += await target.take_over_operations(listed)
+        step()
+    entries, problems = await _differences(source, target)
+    return LedgerCopy(
+        identity=identity,
+        entries=entries,
+        copied=copied,
+        operations=operations,
+        problems=[*problems, *(await target.verify()).problems],
+    )
+
+
+async def _differences(source: CopiedLedger, target: CopiedLedger) -> tuple[int, list[str]]:
+    """How many movements the source has, and where the target's differ from them."""
+    problems = []
+    count = 0
+    theirs = aiter(target.movements())
+    async for ours in source.movements():
+        count += len(ours)
+        if list(map(_unnumbered, ours)) != list(map(_unnumbered, await anext(theirs, []))):
+            problems.append(f"movements differ from the {count - len(ours) + 1}th on")
+            break
+    else:
+        if await anext(theirs, []):
+            problems.append("the target has movements that the source has not")
+    if await source.sums() != await target.sums():
+        problems.append("the sums differ")
+    return count, problems
+
+
+def _unnumbered(movement: Movement) -> Movement:
+    """Without the number, which each ledger gives itself."""
+    entry = msgspec.structs.replace(movement.entry, entry_id=0)
+    return msgspec.structs.replace(movement, entry=entry)
+
+
+def movements(book: Book, after: int, limit: int) -> list[Movement]:
+    """The next entries of the journal, with what they belong to."""
+    return [
+        Movement(entry=entry, reservation=book.reservation(entry.source_id))
+        for entry in book.entries(after=after, limit=limit)
+    ]
+
+
+def scope_of(page: Sequence[Movement]) -> LedgerScope:
+    """What taking these movements over is about."""
+    names = {name for each in page for name in (each.entry.debit, each.entry.credit)}
+    ids = tuple({each.entry.source_id for each in page})
+    return LedgerScope(accounts=tuple(names), reservations=ids, transfers=ids)
+
+
+def take_over(book: Book, identity: str, page: Sequence[Movement]) -> int:
+    """Make those movements that are not in the book yet; returns how many."""
+    if book.identity() != identity:
+        _require_empty(book, identity)
+        book.adopt_identity(identity)
+    missing = [each for each in page if not _is_there(book, each.entry)]
+    for each in missing:
+        _make(book, each)
+    return len(missing)
+
+
+def take_over_assignment(book: Book, held: Reservation) -> None:
+    """Record whom a held reservation is to be paid to, if that has changed."""
+    found = book.reservation(held.reservation_id)
+    if found is None or found.status is not ReservationStatus.HELD:
+        return
+    if found.assignment != held.assignment:
+        book.assign_reservation(held)
+
+
+def _make(book: Book, movement: Movement) -> None:
+    entry, reservation = movement.entry, movement.reservation
+    if entry.kind is EntryKind.RESERVE and reservation is not None:
+        fresh = {"status": ReservationStatus.HELD, "captured_to": None, "assignment": None}
+        book.add_reservation(msgspec.structs.replace(reservation, **fresh))
+    elif entry.kind in _ENDED and reservation is not None:
+        if reservation.assignment is not None:
+            held = {"status": ReservationStatus.HELD, "captured_to": None}
+            book.assign_reservation(msgspec.structs.replace(reservation, **held))
+        payee = entry.credit if entry.kind is EntryKind.CAPTURE else None
+        ended = {"status": _ENDED[entry.kind], "captured_to": payee}
+        book.close_reservation(msgspec.structs.replace(reservation, **ended))
+    book.post(msgspec.structs.replace(entry, entry_id=0))
+
+
+def _is_there(book: Book, entry: JournalEntry) -> bool:
+    if entry.kind in (EntryKind.TOP_UP, EntryKind.TRANSFER):
+        return book.transfer(entry.source_id) is not None
+    found = book.reservation(entry.source_id)
+    if entry.kind is EntryKind.RESERVE:
+        return found is not None
+    return found is not None and found.status is not ReservationStatus.HELD
+
+
+def _require_empty(book: Book, identity: str) -> None:
+    if not book.entries(limit=1):
+        return
+    own = book.identity()
+    seen = Observation(action="read", target="the target", answer=own)
+    raise PaymentError(
+        f"the target is the ledger {own}, which has movements of its own; "
+        f"{identity} can only be copied to an empty place, or to a copy of itself",
+        evidence=Evidence(proof=Proof.DOCUMENT, observations=(seen,)),
+    )

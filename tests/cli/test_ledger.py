@@ -1,0 +1,52 @@
+"""`ledger copy` and `doctor` on a ledger that is on a server."""
+
+import pytest
+
+from tests.support.postgres import _migrated, postgres_server, postgres_url
+
+__all__ = ["_migrated", "postgres_server", "postgres_url"]
+
+
+@pytest.fixture
+def file_url(environment: dict[str, str]) -> str:
+    """The ledger of the shell's user."""
+    return environment["NEXUS_BOUNTY_CREDITS"]
+
+
+def test_a_ledger_moves_from_a_file_to_a_server(shell, life, file_url, postgres_url):
+    """A bounty that was made with the one is settled with the other."""
+    bounty_id = life.post()
+    life.claim(bounty_id)
+    copy = ("ledger", "copy", "--from", file_url, "--to", postgres_url)
+    copied = shell(*copy)
+    assert (copied.code, "Both places have the same ledger." in copied.said) == (0, True)
+    again = shell(*copy, "--json")
+    assert (again.code, again.document["copied"]) == (0, 0)
+    shell.setenv("NEXUS_BOUNTY_CREDITS", postgres_url)
+    life.settle(bounty_id)
+    assert (life.free("bob"), life.reserved("alice")) == (100, 0)
+
+
+def test_a_copy_that_is_not_the_same_ends_with_nine(shell, file_url, postgres_url):
+    """Whoever went on with both is told."""
+    shell("top-up", "alice", 5)
+    copy = ("ledger", "copy", "--from", file_url, "--to", postgres_url)
+    assert shell(*copy).code == 0
+    assert shell("top-up", "bob", 5, "--credits", postgres_url).code == 0
+    differs = shell(*copy)
+    assert (differs.code, "movements" in differs.said) == (9, True)
+
+
+def test_only_a_ledger_by_our_rules_can_be_copied(shell, file_url):
+    """NexusPay has its own books."""
+    refused = shell("ledger", "copy", "--from", "nexuspay+http://127.0.0.1:1", "--to", file_url)
+    assert (refused.code, "nexuspay+http" in refused.said) == (2, True)
+
+
+def test_the_doctor_looks_at_the_ledgers_server_too(shell, url, postgres_url):
+    """The tests' server does not sync to its disk, which a ledger's has to."""
+    sick = shell("doctor", url, "--credits", postgres_url, "--json")
+    assert sick.document["ledger"]["settings"]["fsync"] == "off"
+    assert sick.code == 7
+    assert "fsync off" in shell("doctor", url, "--credits", postgres_url).said
+    assert "ledger" not in shell("doctor", url, "--json").document
