@@ -6,8 +6,9 @@ Every write of a document adds one record under the extra key `nexusBounty`:
 
 and, where a zone is signed, with `"state"` and `"mac"` in each record.
 
-Where nothing was ever created and a fence stands, there is `"tombstone": true` besides. In a claim
-of the shape `{spec, status}` it lies within `status`: the peer drops what is beside the two.
+Where nothing was ever created and a fence stands, or a draft was discarded, there is
+`"tombstone": true` besides. In a claim of the shape `{spec, status}` the history lies within
+`status`: the peer drops what is beside the two.
 
 `seq` counts our writes of the document. Because it and the key are in the bytes, no two writes
 have the same bytes, hence never the same content etag: a stray request can never match a
@@ -74,7 +75,8 @@ class OperationRecord(Stored, frozen=True, kw_only=True):
         seq: Its place in the history.
         at: When it was committed; aware.
         aborted: Whether it is a fence: then it did not happen, and never will.
-        gave_back: The claim that it gave back, if it is a release or keeps a claim out.
+        gave_back: The claim that it gave back, if it is a release or keeps a claim out, or the
+            reservation of the draft that it discarded.
         state: A hash of what it made of the fields that decide about money, if it is signed.
         mac: What signs it, see `nexus_bounty.nexus.documents.signing`.
     """
@@ -116,9 +118,9 @@ class History(Wire, frozen=True, kw_only=True):
         """The newest record of `key`, or `None` if this history does not name it."""
         return next((record for record in reversed(self.ops) if record.key == key), None)
 
-    def has_given_back(self, claim_id: str) -> bool:
-        """Whether that claim was given back, as far as this history goes."""
-        return any(each.gave_back == claim_id for each in self.ops)
+    def has_given_back(self, given: str) -> bool:
+        """Whether that claim or reservation was given back, as far as this history goes."""
+        return any(each.gave_back == given for each in self.ops)
 
     def covers(self, seq: int) -> bool:
         """Whether the record with sequence number `seq` would still be here, had it been made."""

@@ -36,7 +36,7 @@ import pickle
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
@@ -293,11 +293,16 @@ class BountyExistsError(PreCommitError):
     advice = "The existing bounty was left as it is; use another bounty id"
 
 
+DISCARDED: Final = "discarded"
+"""What is said in place of a status of a draft that was taken back."""
+
+
 class BountyStateError(PreCommitError):
     """The bounty's state does not allow the transition.
 
     Attributes:
-        current_status: The status that the document is in.
+        current_status: The status that the document is in; `DISCARDED` where what was created with
+            this key was a draft, and was taken back.
     """
 
     advice = "The bounty was left as it is"
@@ -425,7 +430,7 @@ class InsufficientCreditsError(PaymentError):
         required: What was asked of it.
     """
 
-    advice = "No credits moved; top up the account or offer less"
+    advice = "No credits moved; top up the account and try again, or offer less"
 
     def __init__(self, message: str, *, available: int, required: int, **context: Any) -> None:
         super().__init__(message, **context)

@@ -106,10 +106,24 @@ class BountyStore(Protocol):
         """
         ...
 
+    async def discard_draft(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> None:
+        """Take back a draft: its id is free again, and its reservation never opens a bounty of it.
+
+        Doing so again, with whatever key, is a no-op.
+
+        Raises:
+            PreCommitError, CommitUnknownError, IdempotencyMismatchError: See the class.
+        """
+        ...
+
     async def fund_bounty(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
     ) -> Bounty:
         """`draft → open`, naming the reservation that holds its credits.
+
+        One that was given back with an earlier draft of this id is refused.
 
         Raises:
             PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the

@@ -5,7 +5,8 @@
     open      committed under `<key>:open`
 
 A crash anywhere leaves a draft that says what to look for. Giving up is a commit, too: credits go
-back only once the draft is cancelled, and so can no longer be opened by anybody.
+back only once the draft is discarded, and so can no longer be opened by anybody. Then its id can be
+used again, with whatever key, see `drafts`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from nexus_bounty.idempotency import content_key, derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
+from nexus_bounty.operations.drafts import Try, as_cancelled, discard
 from nexus_bounty.operations.escrow import (
     check_same_ledger,
     check_trusted,
@@ -36,10 +38,12 @@ from nexus_bounty.operations.services import (
     has_landed,
     logger,
     operation,
-    taken_forward,
 )
+from nexus_bounty.operations.steps import DRAFT
 from nexus_bounty.operations.without_credits import WithoutCredits
 from nexus_bounty.outcomes import (
+    DISCARDED,
+    BountyStateError,
     CommitUnknownError,
     InvalidInputError,
     OutcomeError,
@@ -69,20 +73,55 @@ async def create(
     if idempotency_key is None and services.same_content_once:
         idempotency_key, relative_deadline = _content_key(bounty), True
     key = services.key(idempotency_key)
-    draft = _draft(bounty, key)
-    first_step = derived_key(key, "open" if _has_no_credits(services) else "draft")
+    offer = _with_id(bounty, key)
     asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
-    async with operation(services, CREATE, draft.bounty_id, key, asked_for) as tried_before:
-        if bounty.deadline <= services.clock() and not await has_landed(
-            services, draft.bounty_id, first_step
-        ):
-            raise InvalidInputError("deadline", bounty.deadline, "must be in the future")
+    async with operation(services, CREATE, offer.bounty_id, key, asked_for) as tried_before:
         if _has_no_credits(services):
-            return await _post(services, draft, key, relative_deadline=relative_deadline)
-        draft = msgspec.structs.replace(draft, ledger_id=await ledger_at_hand(services))
+            await _check_deadline(services, offer, derived_key(key, "open"))
+            return await _post(services, offer, key, relative_deadline=relative_deadline)
+        await _check_deadline(services, offer, derived_key(key, DRAFT))
+        first = Try(key, offer.bounty_id)
+        offer = msgspec.structs.replace(offer, ledger_id=await ledger_at_hand(services))
         if idempotency_key is not None and not tried_before:
-            await _check_not_elsewhere(services, draft)
-        return await _create(services, draft, key, relative_deadline=relative_deadline)
+            await _check_not_elsewhere(services, first.draft_of(offer))
+        try:
+            return await _create(services, offer, first, relative_deadline=relative_deadline)
+        except BountyStateError as refusal:
+            if refusal.current_status != DISCARDED:
+                raise
+            again = await _another_try(services, first, refusal, tried_before=tried_before)
+        await _check_deadline(services, offer, derived_key(key, again.step(DRAFT)))
+        return await _create(services, offer, again, relative_deadline=relative_deadline)
+
+
+async def _another_try(
+    services: Services, first: Try, refusal: BountyStateError, *, tried_before: bool
+) -> Try:
+    """The try to go on with, or to begin after the earlier ones were refused.
+
+    Raises:
+        BountyStateError: It was not begun, and another call with the key may be saying right now
+            that this never will happen (pre-commit).
+        PreCommitError: The history could not be read.
+    """
+    history = await before_commit(services.store.get_history(first.bounty_id), "the history")
+    again = first.after(history)
+    begun = derived_key(again.key, again.step(DRAFT)) in {each.key for each in history}
+    if tried_before and not begun:
+        raise refusal
+    return again
+
+
+async def _check_deadline(services: Services, offer: Bounty, first_step: str) -> None:
+    """Refuse what would be late from the start, unless it was begun in time.
+
+    Raises:
+        InvalidInputError: It would be (pre-commit).
+        PreCommitError: Whether it was begun could not be read.
+    """
+    late = offer.deadline <= services.clock()
+    if late and not await has_landed(services, offer.bounty_id, first_step):
+        raise InvalidInputError("deadline", offer.deadline, "must be in the future")
 
 
 async def _check_not_elsewhere(services: Services, draft: Bounty) -> None:
@@ -112,13 +151,14 @@ def _content_key(bounty: Bounty) -> str:
 
 
 async def _post(
-    services: Services, draft: Bounty, key: str, *, relative_deadline: bool
+    services: Services, offer: Bounty, key: str, *, relative_deadline: bool
 ) -> OperationResult:
     """Store the bounty as an open one, in one step: no credits are set aside for it."""
     owed: list[str] = []
-    offer = msgspec.structs.replace(draft, status=BountyStatus.OPEN, reservation_id=None)
     step = services.store.create_bounty(
-        offer, relative_deadline=relative_deadline, idempotency_key=derived_key(key, "open")
+        msgspec.structs.replace(offer, reservation_id=None),
+        relative_deadline=relative_deadline,
+        idempotency_key=derived_key(key, "open"),
     )
     bounty = await committed(step, owed)
     return OperationResult(
@@ -139,24 +179,22 @@ def _asked_for(bounty: Bounty, *, relative_deadline: bool) -> dict[str, Any]:
     return asked
 
 
-def _draft(bounty: Bounty, key: str) -> Bounty:
-    """The draft, naming a reservation that no other bounty can have, whatever key is reused."""
-    given = bounty.bounty_id
-    bounty_id = derived_id("bounty", key) if given == FROM_IDEMPOTENCY_KEY else given
-    return msgspec.structs.replace(
-        bounty,
-        bounty_id=bounty_id,
-        status=BountyStatus.DRAFT,
-        reservation_id=derived_id("reservation", derived_key(key, bounty_id)),
-    )
+def _with_id(bounty: Bounty, key: str) -> Bounty:
+    """The bounty with its id, which follows from the key where none is given."""
+    if bounty.bounty_id != FROM_IDEMPOTENCY_KEY:
+        return bounty
+    return msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
 
 
 async def _create(
-    services: Services, draft: Bounty, key: str, *, relative_deadline: bool
+    services: Services, offer: Bounty, attempt: Try, *, relative_deadline: bool
 ) -> OperationResult:
     owed: list[str] = []
+    draft = attempt.draft_of(offer)
     step = services.store.create_bounty(
-        draft, relative_deadline=relative_deadline, idempotency_key=derived_key(key, "draft")
+        draft,
+        relative_deadline=relative_deadline,
+        idempotency_key=derived_key(attempt.key, attempt.step(DRAFT)),
     )
     bounty = await committed(step, owed)
     check_same_ledger(bounty, draft.ledger_id)  # a repeat may come with another
@@ -166,17 +204,17 @@ async def _create(
             reservation = await _reserve(services, bounty)
         opening = services.store.fund_bounty(
             bounty.bounty_id,
-            draft.reservation_id or "",
-            idempotency_key=derived_key(key, "open"),
+            attempt.reservation_id,
+            idempotency_key=derived_key(attempt.key, "open"),
         )
         bounty = await committed(opening, owed)
     except PreCommitError as refusal:
         if bounty.status in (BountyStatus.DRAFT, BountyStatus.CANCELLED):
-            await _give_up(services, bounty, key, refusal)
+            await _give_up(services, bounty, attempt, refusal)
         raise  # what was posted by an earlier call stays so
     return OperationResult(
         operation="create",
-        idempotency_key=key,
+        idempotency_key=attempt.key,
         bounty=bounty,
         done=("write_draft", "reserve_credits", "open_bounty"),
         owed=owed,
@@ -221,48 +259,22 @@ async def _reservation(services: Services, bounty: Bounty) -> Reservation | None
         return None
 
 
-async def _give_up(services: Services, draft: Bounty, key: str, refusal: PreCommitError) -> None:
-    """Cancel the draft, then give its credits back.
+async def _give_up(
+    services: Services, draft: Bounty, attempt: Try, refusal: PreCommitError
+) -> None:
+    """Take the draft back, so that its id can be used again.
 
     Raises:
-        CommitUnknownError: The draft could not be cancelled, so that it may yet be opened.
+        CommitUnknownError: It could not be taken back, so that it may yet be opened.
     """
     try:
-        bounty = await _cancelled(services, draft, key)
+        await discard(services, draft, attempt)
     except OutcomeError as failure:
         raise CommitUnknownError(
-            f"{refusal.message}; and the draft could not be cancelled: {failure.message}",
+            f"{refusal.message}; and the draft could not be taken back: {failure.message}",
             evidence=failure.evidence,
         ) from refusal
     try:
-        await give_back(services, bounty)
-    except OutcomeError as failure:  # the reconciler finds it by the cancelled document
+        await give_back(services, as_cancelled(draft))
+    except OutcomeError as failure:  # the reconciler finds it by the history
         refusal.add_note(f"still owed: void the reservation ({failure.message})")
-
-
-async def _cancelled(services: Services, draft: Bounty, key: str) -> Bounty:
-    """The bounty, cancelled by this call or by anybody else."""
-    try:
-        return await taken_forward(
-            services,
-            lambda step: services.store.cancel_bounty(draft.bounty_id, idempotency_key=step),
-            key,
-            "give-up",
-            [],
-        )
-    except OutcomeError:
-        bounty = await _seen_cancelled(services, draft)
-        if bounty is None:
-            raise
-        return bounty
-
-
-async def _seen_cancelled(services: Services, draft: Bounty) -> Bounty | None:
-    """The bounty, if a fresh look says that somebody else has cancelled the draft."""
-    try:
-        bounty = await services.store.get_bounty(draft.bounty_id)
-    except Exception:  # noqa: BLE001 - nothing was learnt
-        return None
-    if bounty is None or bounty.untrusted is not None:
-        return None
-    return bounty if bounty.status is BountyStatus.CANCELLED else None

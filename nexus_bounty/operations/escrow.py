@@ -289,6 +289,13 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
     return await _void(services, bounty, held)
 
 
+async def give_back_unopened(services: Services, held: Reservation) -> Reservation:
+    """Void a reservation whose draft was discarded, so that no bounty can be opened with it."""
+    return await asked_until_told(
+        services, lambda: services.credits.void(held.reservation_id, held_for=held.terms)
+    )
+
+
 def is_of(services: Services, held: Reservation, bounty: Bounty) -> bool:
     """Whether a reservation is held for this bounty of this zone."""
     zone, bounty_id = referred_to(held.reference)

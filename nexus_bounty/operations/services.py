@@ -178,9 +178,10 @@ async def operation(
 ) -> AsyncIterator[bool]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
-    Yields whether an earlier call with the key is known of, here or in the journal. Calls with
-    one key wait for each other. A refusal proves nothing about earlier attempts: where one may
-    have landed, or may yet, its outcome is resolved, and fenced if need be.
+    Yields whether an earlier call with the key may have happened, or may be under way, as far as
+    it is known of here or in the journal. Calls with one key wait for each other. A refusal proves
+    nothing about earlier attempts: where one may have landed, or may yet, its outcome is resolved,
+    and fenced if need be.
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from nexus_bounty.idempotency import OperationRecord, derived_key
+from nexus_bounty.idempotency import OperationRecord
 from nexus_bounty.outcomes import Outcome
 
 
@@ -31,10 +31,13 @@ class Step:
     meaning: str
 
 
+DRAFT: Final = "draft"
+GIVE_UP: Final = "give-up"
+
 STEPS: Final = (
-    Step("draft", OperationKind.CREATE, "write a draft that names its reservation"),
+    Step(DRAFT, OperationKind.CREATE, "write a draft that names its reservation"),
     Step("open", OperationKind.CREATE, "open it, its credits being held"),
-    Step("give-up", OperationKind.CREATE, "cancel the draft, because creating it was given up"),
+    Step(GIVE_UP, OperationKind.CREATE, "take the draft back, because creating was given up"),
     Step("claim", OperationKind.CLAIM, "give it to the claimer"),
     Step("release", OperationKind.RELEASE, "open it again for others"),
     Step("begin", OperationKind.SETTLE, "begin paying: from here only forward"),
@@ -45,7 +48,7 @@ STEPS: Final = (
 """In the order in which operations take them."""
 
 COMMIT_STEPS: Final = {
-    OperationKind.CREATE: ("draft", "open"),
+    OperationKind.CREATE: (DRAFT, "open"),
     OperationKind.CLAIM: ("claim",),
     OperationKind.RELEASE: ("release",),
     OperationKind.SETTLE: ("begin",),
@@ -78,20 +81,44 @@ class Trace:
         return self.step.name if self.step else self.record.kind
 
 
+_NUMBERED: Final = frozenset({DRAFT, GIVE_UP})
+"""Of a create that is tried again after a refusal: its second try has the step `draft-2`."""
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of a step in the try of its operation with this number, from 1."""
+    return name if number == 1 else f"{name}-{number}"
+
+
 def operation_key(key: str) -> str:
     """The operation's key that `key` is, or is a step's of."""
     head, _, tail = key.rpartition(":")
-    return head if head and (tail in _BY_NAME or tail in _OTHER_STEPS) else key
+    return head if head and (_named(tail) or tail in _OTHER_STEPS) else key
 
 
 def step_of(key: str) -> Step | None:
     """The step that `key` is the key of, if it is one's."""
     head, _, tail = key.rpartition(":")
-    return _BY_NAME.get(tail) if head else None
+    return _named(tail) if head else None
+
+
+def try_of(key: str) -> int:
+    """The number of the try, from 1, that the step with this key belongs to."""
+    _, _, name = key.rpartition(":")
+    return 1 if name in _BY_NAME else int(name.rpartition("-")[2])
+
+
+def _named(name: str) -> Step | None:
+    """The step of this name, in whatever try."""
+    first, _, number = name.rpartition("-")
+    tried_again = first in _NUMBERED and number.isascii() and number.isdecimal()
+    return _BY_NAME.get(first if tried_again else name)
 
 
 def traces(key: str, history: Sequence[OperationRecord]) -> list[Trace]:
     """What `history` says of the operation with `key`, and of its steps, oldest first."""
-    keys: dict[str, Step | None] = {derived_key(key, step.name): step for step in STEPS}
-    keys[key] = None
-    return [Trace(keys[record.key], record) for record in history if record.key in keys]
+    return [
+        Trace(None if record.key == key else step_of(record.key), record)
+        for record in history
+        if key in (record.key, operation_key(record.key))
+    ]

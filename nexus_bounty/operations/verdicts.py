@@ -8,7 +8,14 @@ from typing import Final
 
 from nexus_bounty.idempotency import OperationRecord, derived_key
 from nexus_bounty.models import Claim, Wire
-from nexus_bounty.operations.steps import COMMIT_STEPS, STEPS, OperationKind, Trace
+from nexus_bounty.operations.steps import (
+    COMMIT_STEPS,
+    DRAFT,
+    GIVE_UP,
+    STEPS,
+    OperationKind,
+    Trace,
+)
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import Reservation
 
@@ -61,10 +68,10 @@ def steps_found(
 ) -> list[StepFound]:
     """Every step that left a trace, then those that it still takes to commit."""
     seen = [_seen(each) for each in found]
-    over = any(each.step is None or each.record.aborted or _gave_up(each) for each in found)
+    over = was_given_up(found) or any(each.step is None or _is_fenced_off(each) for each in found)
     if operation is None or over:
         return seen
-    named = {each.name for each in found}
+    named = {each.name for each in last_try(found)}
     missing = [name for name in COMMIT_STEPS[operation] if name not in named]
     return [*seen, *(_missing(key, name) for name in missing)]
 
@@ -76,12 +83,13 @@ def judged(
     if not found:
         forgotten = bool(history) and history[0].seq > 1
         return Outcome.UNKNOWN, _NO_TRACE_FORGOTTEN if forgotten else _NO_TRACE
-    if fenced := next((each for each in found if each.record.aborted), None):
+    if fenced := next((each for each in found if _is_fenced_off(each)), None):
         return Outcome.PRE_COMMIT, (
             f"it never happened and never will: a fence took the place of its step {fenced.name!r}"
         )
-    if any(map(_gave_up, found)):
-        return Outcome.PRE_COMMIT, "it was given up: its draft is cancelled and holds nothing"
+    if was_given_up(found):
+        return Outcome.PRE_COMMIT, "it was given up: its draft was taken back and holds nothing"
+    found = last_try(found)
     steps = {each.name for each in found}
     if operation is None or any(each.step is None for each in found):
         return Outcome.COMMITTED, "it happened: the document's history names it"
@@ -92,8 +100,20 @@ def judged(
     )
 
 
-def _gave_up(trace: Trace) -> bool:
-    return trace.name == "give-up"
+def was_given_up(found: Sequence[Trace]) -> bool:
+    """Whether a create has taken its draft back, and not begun anew."""
+    return any(each.name == GIVE_UP and not each.record.aborted for each in last_try(found))
+
+
+def last_try(found: Sequence[Trace]) -> Sequence[Trace]:
+    """The traces of the last try of an operation: of a create, since its last draft."""
+    begun = [at for at, each in enumerate(found) if each.name == DRAFT]
+    return found[begun[-1] :] if begun else found
+
+
+def _is_fenced_off(trace: Trace) -> bool:
+    """Whether its key can never do it; what could not be given up may yet go on."""
+    return trace.record.aborted and trace.name != GIVE_UP
 
 
 _NO_TRACE: Final = (

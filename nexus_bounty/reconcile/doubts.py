@@ -7,6 +7,8 @@ from typing import Final
 
 from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.operations.services import Services
+from nexus_bounty.operations.steps import traces
+from nexus_bounty.operations.verdicts import was_given_up
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import JournaledOperation
 from nexus_bounty.reconcile.sweep import Problem, Scope
@@ -50,9 +52,9 @@ def _what(operation: JournaledOperation) -> str:
 async def _in_history(services: Services, operation: JournaledOperation) -> Outcome | None:
     history = await services.store.get_history(operation.bounty_id)
     found = [each for each in history if each.key == operation.decided_by]
-    if not found:
-        return None
-    return Outcome.PRE_COMMIT if found[-1].aborted else Outcome.COMMITTED
+    if found:
+        return Outcome.PRE_COMMIT if found[-1].aborted else Outcome.COMMITTED
+    return Outcome.PRE_COMMIT if was_given_up(traces(operation.key, history)) else None
 
 
 def _known(services: Services, operation: JournaledOperation, outcome: Outcome) -> Problem:

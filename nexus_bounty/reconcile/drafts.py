@@ -1,4 +1,4 @@
-"""Stuck drafts: opened if their credits are held, cancelled otherwise."""
+"""Stuck drafts: opened if their credits are held, taken back otherwise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from nexus_bounty.idempotency import derived_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.cancel import unwind
-from nexus_bounty.operations.escrow import is_of, reservation_of
+from nexus_bounty.operations.drafts import Try, as_cancelled, discard, made_by
+from nexus_bounty.operations.escrow import give_back, is_of, reservation_of
 from nexus_bounty.operations.services import Services, committed
 from nexus_bounty.outcomes import PreCommitError, Proof
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep import Problem, Scope
 from nexus_bounty.statuses import Repair
-
-_DRAFT_STEP = derived_key("", "draft")
 
 
 class StuckDrafts:
@@ -45,7 +44,7 @@ def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Pr
         return Problem(
             draft.bounty_id,
             f"is a draft {why}",
-            lambda: _cancel(services, draft.bounty_id),
+            lambda: _take_back(services, draft),
             about=draft,
         )
     if reservation is None or not is_of(services, reservation, draft):
@@ -61,28 +60,33 @@ def _problem(scope: Scope, draft: Bounty, reservation: Reservation | None) -> Pr
 
 async def _open(services: Services, draft: Bounty) -> str:
     """Open a draft under the key of the create that made it, so that a repeat of it finds out."""
-    key = await _opening_key(services, draft.bounty_id)
+    attempt = await _made_by(services, draft)
     step = services.store.fund_bounty(
-        draft.bounty_id, draft.reservation_id or "", idempotency_key=key
+        draft.bounty_id,
+        draft.reservation_id or "",
+        idempotency_key=None if attempt is None else derived_key(attempt.key, "open"),
     )
     try:
         await committed(step, [])
     except PreCommitError as refusal:
         if refusal.evidence.proof is Proof.FENCED:  # its create has given up
-            return await _cancel(services, draft.bounty_id)
+            return await _take_back(services, draft)
         raise
     return "opened"
 
 
-async def _opening_key(services: Services, bounty_id: str) -> str | None:
-    made_by = [each.key for each in await services.store.get_history(bounty_id) if not each.aborted]
-    if made_by and made_by[0].endswith(_DRAFT_STEP):
-        return derived_key(made_by[0].removesuffix(_DRAFT_STEP), "open")
-    return None
+async def _take_back(services: Services, draft: Bounty) -> str:
+    """Do what its create does when it gives up, under the same key."""
+    if draft.reservation_id is None:  # none of our operations made it
+        owed: list[str] = []
+        bounty = await committed(services.store.cancel_bounty(draft.bounty_id), owed)
+        await unwind(services, "reconcile", bounty, services.key(None), owed)
+        return "cancelled"
+    attempt = await _made_by(services, draft) or Try(services.key(None), draft.bounty_id)
+    await discard(services, draft, attempt)
+    await give_back(services, as_cancelled(draft))
+    return "taken back, and its credits given back if it held any"
 
 
-async def _cancel(services: Services, bounty_id: str) -> str:
-    owed: list[str] = []
-    bounty = await committed(services.store.cancel_bounty(bounty_id), owed)
-    await unwind(services, "reconcile", bounty, services.key(None), owed)
-    return "cancelled, and its credits given back if it held any"
+async def _made_by(services: Services, draft: Bounty) -> Try | None:
+    return made_by(draft.bounty_id, await services.store.get_history(draft.bounty_id))

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
+from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyStatus
-from nexus_bounty.operations.escrow import give_back, terms_of
+from nexus_bounty.operations.escrow import give_back, give_back_unopened, terms_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, referred_to
@@ -35,8 +36,9 @@ _IN_NEED: Final = tuple(
 class OrphanReservations:
     """Held reservations whose bounty does not need them any more.
 
-    Those of other zones are none of ours. One whose bounty cannot be found is left to people: no
-    crash of ours leaves such a one, because a draft names its reservation before it is made.
+    Those of other zones are none of ours. One whose bounty cannot be found is left to people,
+    unless a draft that named it was taken back: no other crash of ours leaves such a one, because a
+    draft names its reservation before it is made.
     """
 
     name = "orphan reservations"
@@ -47,7 +49,10 @@ class OrphanReservations:
         async for page in in_pages(_in_doubt(scope), scope.page):
             bounties = await scope.services.store.get_bounties([_bounty_of(each) for each in page])
             for reservation in page:
-                if problem := _wrong(scope, reservation, bounties.get(_bounty_of(reservation))):
+                bounty = bounties.get(_bounty_of(reservation))
+                if await _was_given_back(scope, reservation, bounty):
+                    yield _discarded(scope.services, reservation)
+                elif problem := _wrong(scope, reservation, bounty):
                     yield problem
 
 
@@ -90,6 +95,23 @@ def _is_ours(scope: Scope, reservation: Reservation) -> bool:
     """Whether it may be for a bounty of this zone; those of earlier releases name none."""
     zone, _ = referred_to(reservation.reference)
     return zone in (None, scope.services.store.zone_id)
+
+
+async def _was_given_back(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> bool:
+    """Whether a draft was discarded that named it, so that no bounty can be opened with it."""
+    if bounty is not None and bounty.reservation_id == reservation.reservation_id:
+        return False
+    history = await scope.services.store.get_history(_bounty_of(reservation))
+    return History(ops=history).has_given_back(reservation.reservation_id)
+
+
+def _discarded(services: Services, held: Reservation) -> Problem:
+    async def end() -> str:
+        await give_back_unopened(services, held)
+        return f"{held.amount} given back to {held.account}"
+
+    what = f"is held for a draft of bounty {_bounty_of(held)!r} that was taken back"
+    return Problem(held.reservation_id, what, end, touched=held.created_at)
 
 
 def _wrong(scope: Scope, reservation: Reservation, bounty: Bounty | None) -> Problem | None:

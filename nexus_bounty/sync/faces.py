@@ -919,6 +919,7 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         Raises:
             InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
             BountyExistsError: The id is taken (pre-commit).
+            BountyStateError: This key created a draft, which was taken back (pre-commit).
             IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It was not stored and can no longer be.
             CommitUnknownError: Neither could be proven.
@@ -928,6 +929,26 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             bounty,
             relative_deadline=relative_deadline,
             idempotency_key=idempotency_key,
+        )
+
+    def discard_draft(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> None:
+        """Take back a draft, which gives its reservation back for good.
+
+        Its id can be used again; no listing shows it, and no bounty of this id can be opened with
+        this reservation any more. Doing so again, with whatever key, is a no-op.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            BountyNotFoundError: There is no such bounty, and there was no such draft (pre-commit).
+            BountyStateError: It is no draft, or names another reservation (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        return self._run(
+            self.wrapped.discard_draft, bounty_id, reservation_id, idempotency_key=idempotency_key
         )
 
     def fund_bounty(

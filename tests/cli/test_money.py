@@ -100,3 +100,19 @@ def test_one_key_posts_one_bounty(shell: Shell) -> None:
     assert refused.code == 8
     assert "create of a" in refused.said
     assert shell.json("balance", "alice")["reserved"] == 10
+
+
+def test_a_refused_create_can_be_tried_again_after_the_top_up(shell: Shell) -> None:
+    """With its key or another; until then nobody sees it, and `explain` says why."""
+    offer = ["create", "Sort it", "--amount", 100, "--creator", "alice"]
+    for bounty_id, key in (("a", "k-a"), ("b", "k-other")):
+        named = [*offer, "--bounty-id", bounty_id]
+        refused = shell(*named, "--key", f"k-{bounty_id}")
+        assert refused.code == PRE_COMMIT
+        assert shell.json("explain", f"k-{bounty_id}")["outcome"] == "pre_commit"
+        assert bounty_id not in [each["bountyId"] for each in shell.json("list")["bounties"]]
+        shell.json("top-up", "alice", 100, "--key", f"funds for {bounty_id}")
+        assert shell.json(*named, "--key", key)["bounty"]["status"] == "open"
+        assert shell.json("explain", key)["outcome"] == "committed"
+        assert shell.json("list", "--status", "open")["bounties"][-1]["status"] == "open"
+    assert shell.json("balance", "alice")["reserved"] == 200

@@ -103,7 +103,7 @@ async def test_a_committed_create_asked_again_on_a_dead_network_is_not_called_un
 
 @virtual
 async def test_without_enough_credits_nothing_is_posted_and_nothing_is_held() -> None:
-    """The draft is cancelled; a repeat says the same, even when there are credits by then."""
+    """The draft is taken back; when there are credits by then, a repeat posts it."""
     world = await a_world()
     dear = msgspec.structs.replace(a_bounty(), amount=FUNDS + 1)
     async with world.process() as process, world.process(seed=3) as other:
@@ -114,10 +114,10 @@ async def test_without_enough_credits_nothing_is_posted_and_nothing_is_held() ->
         assert (await world.ledger.balance("alice")).available == FUNDS
         await world.ledger.top_up("more", account="alice", amount=FUNDS)
         for each in (process, other):
-            again = await refusal(each.operations.create(dear, idempotency_key=KEY))
-            assert again.outcome is Outcome.PRE_COMMIT
+            again = await each.operations.create(dear, idempotency_key=KEY)
             assert again.idempotency_key == KEY
-    assert (await world.ledger.balance("alice")).reserved == 0
+            assert again.bounty.status is BountyStatus.OPEN
+    assert (await world.ledger.balance("alice")).reserved == FUNDS + 1
     await world.later()
     assert not await world.reconcile()
 

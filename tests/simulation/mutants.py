@@ -242,8 +242,8 @@ MUTANTS: Final = (
     Mutant(
         "create: credits given back while the draft can still be opened",
         _CREATE,
-        "        bounty = await _cancelled(services, draft, key)",
-        "        bounty = msgspec.structs.replace(draft, status=BountyStatus.CANCELLED)",
+        "        await discard(services, draft, attempt)",
+        "        pass",
     ),
     Mutant(
         "create: each try reserves anew",

@@ -17,7 +17,7 @@ from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import CoreState
 from nexus_bounty.operations import BountyOperations
-from nexus_bounty.operations.create import _draft as draft_of
+from nexus_bounty.operations.drafts import Try
 from nexus_bounty.operations.escrow import record_payee, terms_of
 from nexus_bounty.testing.virtual_time import EPOCH, VirtualTimeLoop, wall_clock
 from tests.simulation.scenario import ATOMIC, SERVERS
@@ -53,7 +53,8 @@ async def _draft(operations: BountyOperations) -> None:
     """What a create leaves that died once its credits were held."""
     services = operations.services
     draft = msgspec.structs.replace(
-        draft_of(a_bounty(), "past-create"), ledger_id=await services.credits.identity()
+        Try("past-create", BOUNTY_ID).draft_of(a_bounty()),
+        ledger_id=await services.credits.identity(),
     )
     await services.store.create_bounty(draft, idempotency_key="past-create:draft")
     await services.credits.reserve(

@@ -149,6 +149,16 @@ def test_errors_are_those_of_the_async_operations(world: World) -> None:
     assert world.money("alice") == (900, 100)
 
 
+def test_a_refused_create_can_be_tried_again_after_the_top_up(world: World) -> None:
+    """With its own key, and no listing shows it before."""
+    with pytest.raises(InsufficientCreditsError):
+        world.post(amount=1001)
+    assert world.store.list_bounties() == []
+    world.client.background.run(world.credits.top_up, "more", account="alice", amount=1)
+    assert world.post(amount=1001).status is BountyStatus.OPEN
+    assert world.money("alice") == (0, 1001)
+
+
 def test_a_settlement_that_was_cut_short_is_finished_by_the_reconciler(world: World) -> None:
     """Found first by a dry run, left alone until its time has come, then brought to its end."""
     world.post()

@@ -29,6 +29,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.bounties import transitions
+from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.listing import BountyListing
 from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
@@ -300,6 +301,7 @@ class NexusBountyStore:
         Raises:
             InvalidInputError: The bounty cannot be stored; nothing was sent (pre-commit).
             BountyExistsError: The id is taken (pre-commit).
+            BountyStateError: This key created a draft, which was taken back (pre-commit).
             IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
             PreCommitError: It was not stored and can no longer be.
             CommitUnknownError: Neither could be proven.
@@ -330,7 +332,8 @@ class NexusBountyStore:
                 self._memory.remember(document)
                 self._index.announced(bounty.bounty_id, bounty.status, intent.markers)
                 return await self._existing(operation, bounty, document)
-            self._writer.recall(operation, document.history)
+            if self._writer.recall(operation, document.history):
+                raise discarded(operation)
             base = document
 
     async def _existing(self, operation: Operation, bounty: Bounty, document: Document) -> Bounty:
@@ -340,6 +343,7 @@ class NexusBountyStore:
 
         Raises:
             BountyExistsError: It did not (pre-commit).
+            BountyStateError: It created a draft that was taken back, and this one is another's.
         """
         existing = self._writer.view(operation, document, to_bounty)
         stale = [
@@ -350,6 +354,8 @@ class NexusBountyStore:
         with suppress(NexusError):  # the reconciler repairs it
             await self._client.delete_many(stale, deadline=operation.deadline)
         if self._writer.recall(operation, document.history):
+            if document.history.has_given_back(bounty.reservation_id or ""):
+                raise discarded(operation)
             return existing
         raise operation.error(
             BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
@@ -365,6 +371,42 @@ class NexusBountyStore:
             tombstone=bounty_tombstone(bounty),
             markers=self._index.announcing(bounty.bounty_id, bounty.status, None),
         )
+
+    async def discard_draft(
+        self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
+    ) -> None:
+        """Take back a draft, which gives its reservation back for good.
+
+        Its id can be used again; no listing shows it, and no bounty of this id can be opened with
+        this reservation any more. Doing so again, with whatever key, is a no-op.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent (pre-commit).
+            BountyNotFoundError: There is no such bounty, and there was no such draft (pre-commit).
+            BountyStateError: It is no draft, or names another reservation (pre-commit).
+            IdempotencyMismatchError: The key was used with other parameters; this call did nothing.
+            PreCommitError: It did not happen and can no longer happen.
+            CommitUnknownError: Neither could be proven.
+        """
+        check_id("bounty_id", bounty_id)
+        check_name("reservation_id", reservation_id, MOST_NAME_BYTES)
+        parameters = {"reservationId": reservation_id}
+        async with self._writer.operation(
+            "discard_draft", "discard", bounty_id, parameters, idempotency_key
+        ) as operation:
+            path = self._zone.bounty(bounty_id)
+            prepare = partial(burial, self._writer, operation, reservation_id)
+            try:
+                change = await self._writer.change(
+                    operation, path, self._memory, BountyNotFoundError, prepare
+                )
+            except BountyNotFoundError as missing:
+                stone = await self._writer.read(operation, path)
+                if stone is None or not stone.history.has_given_back(reservation_id):
+                    raise missing from None
+                return
+            self._memory.forget(path)
+            self._watch.look_again(change.after)  # which is done no more
 
     # Transitions
 

@@ -20,7 +20,8 @@ class Transition:
     `sources` are the statuses it may start from. `changes` are top-level keys of the document;
     `None` removes one. `parameters` are what makes two requests the same request. `only_by` is
     the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
-    the pivot may be completed with. A claim that was given back cannot be made `with_claim` again.
+    the pivot may be completed with. `once` is a claim or a reservation that cannot be used any more
+    once it was given back.
     `examined_claim` is the one that a claimed bounty must still be claimed by: a precondition, no
     parameter.
     """
@@ -32,7 +33,7 @@ class Transition:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     only_by: str | None = None
     cid: str | None = None
-    with_claim: str | None = None
+    once: str | None = None
     examined_claim: str | None = None
 
     def refusal(self, bounty: Bounty, history: History) -> str | None:
@@ -46,16 +47,17 @@ class Transition:
             return f"it is claimed by {bounty.claim_id!r} now, not by {self.examined_claim!r}"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
-        spent = self.with_claim is not None and history.has_given_back(self.with_claim)
+        spent = self.once is not None and history.has_given_back(self.once)
         if spent and claimer is Claimer.NONE:
-            return f"the claim {self.with_claim!r} was given back"
+            return f"{self.once!r} was given back"
         return None
 
 
 def fund(reservation_id: str) -> Transition:
     """`draft → open`."""
-    parameters = {"reservationId": reservation_id}
-    return Transition("fund", BountyStatus.OPEN, (BountyStatus.DRAFT,), parameters, parameters)
+    named = {"reservationId": reservation_id}
+    target, sources = BountyStatus.OPEN, (BountyStatus.DRAFT,)
+    return Transition("fund", target, sources, named, named, once=reservation_id)
 
 
 def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition:
@@ -69,7 +71,7 @@ def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition
         changes,
         parameters,
         only_by=claimed_by.agent_id,
-        with_claim=claim_id if once else None,
+        once=claim_id if once else None,
     )
 
 

@@ -173,6 +173,8 @@ class SlotWrite(ProvenWrite):
             if won is None:
                 self._saw("read", "the slot is still free")
                 return None
+            if self.intent.base is None:  # what an earlier call created may have gone on since
+                won = await self.log.newest(path, won, self.deadline) or won
             if found := self._found(won):
                 await self._follow(won)
                 return found

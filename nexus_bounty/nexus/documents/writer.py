@@ -305,11 +305,13 @@ class DocumentWriter:
         marker_seq: int | None = None,
         gave_back: str | None = None,
         markers: tuple[str, ...] = (),
+        buries: bool = False,
     ) -> Intent:
         """The intent to write `value` over `base`, with the fence to put in its place.
 
-        `tombstone` is what fences a document that does not exist yet, `gave_back` the claim that
-        a release gives back, `markers` what has to be there before.
+        `tombstone` is what fences a document that does not exist yet, `gave_back` the claim or
+        reservation that is given back, `markers` what has to be there before. One that `buries`
+        leaves a tombstone where the document was.
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
@@ -322,22 +324,22 @@ class DocumentWriter:
         before = base.history if base else History()
         seq, now = before.seq + 1, self.clock()
         stays = base.value if base else (tombstone or {})
-        buries = base is None or before.tombstone
+        stays_gone = base is None or before.tombstone
+        gone = buries or (operation.vouches and before.tombstone)
         sign = self._signer.signed
-        stays_buried = operation.vouches and before.tombstone
         record = operation.record(seq, now, gave_back=gave_back)
-        record = sign(path, record, value, tombstone=stays_buried)
+        record = sign(path, record, value, tombstone=gone)
         aborted = operation.record(seq, now, aborted=True)
-        aborted = sign(path, aborted, stays, tombstone=buries)
+        aborted = sign(path, aborted, stays, tombstone=stays_gone)
         encoding = base.encoding if base else self._client.settings.storage_encoding
-        written = with_record(value, record, marker_seq=marker_seq, tombstone=stays_buried)
+        written = with_record(value, record, marker_seq=marker_seq, tombstone=gone)
         return Intent(
             path=path,
             base=base,
             value=written,
-            history=before.after(record, marker_seq=marker_seq, tombstone=stays_buried),
+            history=before.after(record, marker_seq=marker_seq, tombstone=gone),
             content=self._encoded(operation, written, encoding),
-            fence=with_record(stays, aborted, marker_seq=before.marker_seq, tombstone=buries),
+            fence=with_record(stays, aborted, marker_seq=before.marker_seq, tombstone=stays_gone),
             record=record,
             encoding=encoding,
             markers=markers,
@@ -396,7 +398,7 @@ class DocumentWriter:
                 memory.remember(result.document)
                 if isinstance(result, Committed):
                     return Change(document, result.document, intent.markers)
-                document = result.document
+                document = _there(operation, result.document, missing)
             elif document is remembered:
                 document = _there(operation, await self.read(operation, path), missing)
             else:

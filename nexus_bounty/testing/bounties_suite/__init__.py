@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexus_bounty.testing.bounties_suite.concurrency import Concurrency
 from nexus_bounty.testing.bounties_suite.creating import Creating
+from nexus_bounty.testing.bounties_suite.discarding import Discarding
 from nexus_bounty.testing.bounties_suite.index import Index
 from nexus_bounty.testing.bounties_suite.listings import Listings
 from nexus_bounty.testing.bounties_suite.moves import LIFE, MOVES, Move
@@ -33,7 +34,16 @@ from nexus_bounty.testing.bounties_suite.wrong_values import (
 
 
 class BountyStoreContract(
-    Creating, Transitions, Repeats, WrongInput, Listings, Times, Rewards, Index, Concurrency
+    Creating,
+    Transitions,
+    Discarding,
+    Repeats,
+    WrongInput,
+    Listings,
+    Times,
+    Rewards,
+    Index,
+    Concurrency,
 ):
     """Override the fixture `store`; it may go by `clock`, and need not.
 

@@ -107,6 +107,8 @@ WRONG: Final = object()
 
 BAD_CALLS: Final[Sequence[tuple[str, str, Sequence[Any], Sequence[Any]]]] = (
     ("get_bounty", "bounty_id", (WRONG,), BAD_IDS),
+    ("discard_draft", "reservation_id", ("b-1", WRONG), BAD_TEXTS),
+    ("discard_draft", "bounty_id", (WRONG, "r-1"), BAD_IDS),
     ("fund_bounty", "reservation_id", ("b-1", WRONG), BAD_TEXTS),
     ("claim_bounty", "claim_id", ("b-1", ALICE, WRONG), BAD_TEXTS),
     ("claim_bounty", "claimed_by", ("b-1", WRONG, "c-1"), BAD_AGENTS),

@@ -53,6 +53,23 @@ async def test_other_arguments_another_agent_or_a_key_of_its_own_make_another_op
         assert repeat["bounty"]["bountyId"] == answers[3]["bounty"]["bountyId"]
 
 
+@pytest.mark.parametrize("named", [{}, {"idempotency_key": "mine"}])
+async def test_a_refused_create_can_be_called_again_after_the_top_up(
+    named: dict[str, str],
+) -> None:
+    """The same call, be it with the same key or with one of its own."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+        dear = {**POST, "amount": 1001, **named}
+        refused = await alice("bounty_create", **dear)
+        assert (refused["outcome"], "1001" in str(refused)) == ("did_not_happen", True)
+        assert (await alice("bounty_list"))["bounties"] == []
+        await office.credits.top_up("more", account="alice", amount=1)
+        posted_now = await alice("bounty_create", **dear)
+        assert posted_now["outcome"] == "committed"
+        assert await office.has("alice") == (0, 1001)
+
+
 async def test_after_the_window_the_same_call_is_another_operation() -> None:
     """Next week's bounty with the same words is a new one."""
     clock = Clock()

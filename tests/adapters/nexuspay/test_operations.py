@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from nexus_bounty import (
     AgentIdentity,
     Bounty,
@@ -11,6 +13,7 @@ from nexus_bounty import (
     BountyOperations,
     BountyStatus,
     Contribution,
+    InsufficientCreditsError,
     NexusBountyStore,
     NexusClaimStore,
     NexusClient,
@@ -57,3 +60,42 @@ async def test_a_bounty_lives_its_life_on_the_credits_of_the_same_server() -> No
     truth = Truth(mock)
     truth.assert_sound()
     assert (truth.taken, truth.issued) == (100, 100)
+
+
+async def test_a_refused_create_can_be_tried_again_after_the_top_up() -> None:
+    """With its key, by a process that knows nothing of the first try, and with another key."""
+    mock = MockNexus("0.10", api_key=KEY)
+    async with (
+        NexusClient("http://nexus", api_key=KEY, transport=mock.transport()) as client,
+        credits_on(mock) as service,
+    ):
+
+        def operations() -> BountyOperations:
+            return BountyOperations(
+                NexusBountyStore(client, commit="conditional"),
+                credits=service,
+                claims=NexusClaimStore(client, commit="conditional"),
+                contributions=MemoryContributionStore([]),
+            )
+
+        def offer(bounty_id: str) -> Bounty:
+            return Bounty(
+                bounty_id=bounty_id,
+                title="Sort it",
+                creator=AgentIdentity(agent_id="alice"),
+                amount=40,
+                criteria=BountyCriteria(description="sorted"),
+                deadline=datetime(2100, 1, 1, tzinfo=UTC),
+            )
+
+        for bounty_id, key in (("b-1", "refused"), ("b-2", "another")):
+            with pytest.raises(InsufficientCreditsError):
+                await operations().create(offer(bounty_id), idempotency_key="refused")
+            await service.top_up(f"for {bounty_id}", account="alice", amount=40)
+            posted = await operations().create(offer(bounty_id), idempotency_key=key)
+            assert posted.bounty.status is BountyStatus.OPEN
+        balance = await service.balance("alice")
+        assert (balance.available, balance.reserved) == (0, 80)
+        report = await Reconciler(operations()).run_once()
+        assert (report.found, list(report.left)) == (0, [])
+    Truth(mock).assert_sound()
