@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nexus_bounty.idempotency import content_key, derived_id, derived_key
+from nexus_bounty.idempotency import History, content_key, derived_id, derived_key
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
 from nexus_bounty.operations.drafts import Try, as_cancelled, discard
 from nexus_bounty.operations.escrow import (
@@ -100,14 +100,16 @@ async def _another_try(
     """The try to go on with, or to begin after the earlier ones were refused.
 
     Raises:
-        BountyStateError: It was not begun, and another call with the key may be saying right now
-            that this never will happen (pre-commit).
+        BountyStateError: It was not begun, and never will be, because the key was fenced off, or
+            another call with it may be saying so right now (pre-commit).
         PreCommitError: The history could not be read.
     """
     history = await before_commit(services.store.get_history(first.bounty_id), "the history")
     again = first.after(history)
     begun = derived_key(again.key, again.step(DRAFT)) in {each.key for each in history}
-    if tried_before and not begun:
+    opened = History(ops=history).find(derived_key(again.key, "open"))
+    fenced_off = opened is not None and opened.aborted
+    if not begun and (tried_before or fenced_off):
         raise refusal
     return again
 

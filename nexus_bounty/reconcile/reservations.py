@@ -101,7 +101,10 @@ async def _was_given_back(scope: Scope, reservation: Reservation, bounty: Bounty
     """Whether a draft was discarded that named it, so that no bounty can be opened with it."""
     if bounty is not None and bounty.reservation_id == reservation.reservation_id:
         return False
-    history = await scope.services.store.get_history(_bounty_of(reservation))
+    try:
+        history = await scope.services.store.get_history(_bounty_of(reservation))
+    except ValueError:  # its document cannot be understood, and says nothing
+        return False
     return History(ops=history).has_given_back(reservation.reservation_id)
 
 

@@ -24,6 +24,7 @@ from nexus_bounty import (
     PostCommitError,
     PreCommitError,
 )
+from nexus_bounty.outcomes import DISCARDED
 
 OK, FAIL, INFO = "ok", "fail", "info"
 
@@ -37,6 +38,7 @@ MUTATIONS: Final = {
     "settle_bounty": "settle",
     "expire_bounty": "expire",
     "cancel_bounty": "cancel",
+    "discard_draft": "discard",
 }
 
 Seen = tuple[str, str | None] | None
@@ -159,13 +161,18 @@ class RecordingStore:
         call.error, call.key = error, call.key or error.idempotency_key
         if isinstance(error, PostCommitError):
             self._history.end(call, OK)
-        elif isinstance(error, IdempotencyMismatchError | InvalidInputError):
+        elif isinstance(error, IdempotencyMismatchError | InvalidInputError) or _is_past(error):
             self._history.calls.remove(call)  # it says nothing about the bounty
         elif isinstance(error, PreCommitError):
             _saw(call, error)
             self._history.end(call, FAIL)
         else:
             self._history.end(call, INFO)
+
+
+def _is_past(error: OutcomeError) -> bool:
+    """Whether a create is refused because it had happened, and was taken back."""
+    return isinstance(error, BountyStateError) and error.current_status == DISCARDED
 
 
 def _saw(call: Call, error: PreCommitError) -> None:

@@ -51,6 +51,8 @@ class State:
     status: str | None = None
     holder: str | None = None
     cid: str | None = None
+    discarded: bool = False
+    """Whether a draft was taken back, so that to do so again is a no-op."""
     done: frozenset[str] = frozenset()
     dead: frozenset[str] = frozenset()
     """Keys of which somebody was told that they never happened and never will."""
@@ -87,7 +89,16 @@ def _matches(state: State, seen: Seen) -> bool:
     return status == "some" or (status == state.status and holder in (None, state.holder))
 
 
+def _discarded(state: State, step: Step) -> State | None:
+    done = state.done | {step.key} if step.key else state.done
+    if state.status == BountyStatus.DRAFT:
+        return State(discarded=True, done=done, dead=state.dead)
+    return replace(state, done=done) if state.discarded else None
+
+
 def _moved(state: State, step: Step) -> State | None:
+    if step.kind == "discard":
+        return _discarded(state, step)
     argument = str(step.argument)
     after = argument if step.kind == "create" else TARGETS[step.kind]
     if not _is_allowed(state, step, after):
@@ -95,7 +106,7 @@ def _moved(state: State, step: Step) -> State | None:
     holder = {"claim": argument, "release": None}.get(step.kind, state.holder)
     cid = argument if step.kind in ("begin_settlement", "complete") else state.cid
     done = state.done | {step.key} if step.key else state.done
-    return State(after, holder, cid, done, state.dead)
+    return State(after, holder, cid, state.discarded, done, state.dead)
 
 
 def _is_allowed(state: State, step: Step, after: str) -> bool:

@@ -445,8 +445,8 @@ MUTANTS: Final = (
     Mutant(
         "reconciler: drafts are opened under a key of its own",
         "nexus_bounty.reconcile.drafts",
-        "    key = await _opening_key(services, draft.bounty_id)",
-        "    key = None",
+        "    attempt = await _made_by(services, draft)\n    step",
+        "    attempt = None\n    step",
     ),
     Mutant(
         "reconciler: claimed bounties are opened whose lease goes on",
