@@ -367,7 +367,7 @@ def _as_state(start: starts.Start) -> State:
         return State()
     keys = frozenset(op["key"] for op in bounty["nexusBounty"]["ops"])
     holder = bounty.get("claimedBy", {}).get("agentId")
-    return State(bounty["status"], holder, bounty.get("fulfilledByCid"), keys)
+    return State(bounty["status"], holder, bounty.get("fulfilledByCid"), done=keys)
 
 
 def run_seed(seed: int, strategy: Strategy | None = None) -> tuple[Schedule, Result]:
