@@ -26,6 +26,7 @@ from tests.support.world import (
     a_world,
     broken_invariants,
     document,
+    is_crash,
     statuses_ever,
 )
 
@@ -133,8 +134,10 @@ async def verdict_of(case: Case, process: Process) -> str:
         await case.act(process.operations)
     except OutcomeError as error:
         return error.outcome.value
-    except Crash:
-        return "crashed"
+    except BaseException as error:
+        if is_crash(error):
+            return "crashed"
+        raise
     return "committed"
 
 

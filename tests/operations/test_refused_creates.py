@@ -44,6 +44,7 @@ from tests.support.world import (
     a_bounty,
     a_world,
     document,
+    is_crash,
 )
 
 DEAR = msgspec.structs.replace(a_bounty(), amount=FUNDS + 1)
@@ -315,8 +316,11 @@ async def refused_under(
     plan = CrashPlan(at=crash)
     verdict = "crashed"
     async with world.process(plan) as process:
-        with suppress(Crash):
+        try:
             verdict = await outcome(create(process.operations))
+        except BaseException as error:
+            if not is_crash(error):
+                raise
     requests = world.mock.oracle.received_total
     await world.later()
     problems = await world.reconcile()

@@ -54,6 +54,13 @@ class Crash(BaseException):
     """The process is gone: nothing after it runs, no `except Exception` sees it."""
 
 
+def is_crash(error: BaseException) -> bool:
+    """Whether it is a crash, or what is left of tasks that died together."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(Crash)[1] is None
+    return isinstance(error, Crash)
+
+
 @dataclass
 class CrashPlan:
     """Kills the process at one boundary, counted over requests and ledger calls.
@@ -194,8 +201,8 @@ class World:
         try:
             async with client:
                 yield Process(operations, credit, plan)
-        except Crash:  # it may die while it cleans up, too
-            if not plan.is_dead:
+        except BaseException as error:  # it may die while it cleans up, too
+            if not (is_crash(error) and plan.is_dead):
                 raise
 
     async def later(self) -> None:
