@@ -58,6 +58,7 @@ class Session:
         reply: The answer of the command, once it has one.
         changes: Whether it may have changed something, with or without an `attempt`.
         sends_many: Whether it is worth to prepare for many requests.
+        remembers: How many documents to remember at least, of a command that keeps looking.
     """
 
     def __init__(self, options: OutputOptions) -> None:
@@ -67,6 +68,7 @@ class Session:
         self.reply: Reply | None = None
         self.changes = False
         self.sends_many = False
+        self.remembers = 0
 
     @property
     def only_reads(self) -> bool:
@@ -132,6 +134,8 @@ class Session:
         if settings.transport == "auto" and not self.sends_many:
             # to import the faster one takes longer than a few requests do
             settings = settings.model_copy(update={"transport": "httpx"})
+        if settings.remembered_documents < self.remembers:
+            settings = settings.model_copy(update={"remembered_documents": self.remembers})
         client = NexusClient(settings=settings)
         self._stack.push_async_callback(client.close)
         return client

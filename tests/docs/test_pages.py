@@ -12,7 +12,10 @@ import pytest
 from tests.docs.pages import PAGES, PROGRAMS, ROOT, Page
 from tests.docs.session import Session
 
-ELSEWHERE = {"docs/how-to/serve-agents.md": "tests/adapters/mcp/test_howto.py"}
+ELSEWHERE = {
+    "docs/how-to/console.md": "tests/adapters/console/test_howto.py",
+    "docs/how-to/serve-agents.md": "tests/adapters/mcp/test_howto.py",
+}
 """Pages that a test beside what they speak of runs."""
 RUNNING = [page for page in PAGES if page.runs and page.name not in ELSEWHERE]
 NOT_RUN: dict[str, int] = {"docs/how-to/run-as-a-service.md": 2}

@@ -1,0 +1,134 @@
+"""All bounties of a zone, held for whoever looks: searched, filtered and cut into pages here.
+
+Nexus knows no search, and a page of a listing there costs as much as the whole: so the whole is
+read once for everybody, and each time only what has changed since.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, Generic, TypeVar
+
+from nexus_bounty.models import Bounty
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
+
+T = TypeVar("T")
+
+PAGE: Final = 50
+"""How many bounties one page shows."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to show.
+
+    Attributes:
+        words: All of them must be in the id, a title, a description or the name of an agent.
+        status: Only these; all if there are none.
+        creator: Only what this agent has posted.
+    """
+
+    words: str = ""
+    status: Sequence[str] = ()
+    creator: str | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of what was found.
+
+    Attributes:
+        items: What it shows.
+        total: How many were found in all.
+        number: Which page it is, from 1.
+        size: How many a page holds.
+    """
+
+    items: Sequence[T]
+    total: int
+    number: int
+    size: int = PAGE
+
+    @property
+    def count(self) -> int:
+        """How many pages there are; one if nothing was found."""
+        return max(1, -(-self.total // self.size))
+
+    @property
+    def first(self) -> int:
+        """The place of its first bounty, from 1."""
+        return (self.number - 1) * self.size + 1
+
+
+def cut(found: Sequence[T], number: int, size: int = PAGE) -> Page[T]:
+    """One page of `found`; the last one if there are not so many."""
+    last = max(1, -(-len(found) // size))
+    number = min(max(number, 1), last)
+    first = (number - 1) * size
+    return Page(found[first : first + size], len(found), number, size)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Every bounty of a zone as it was read.
+
+    Attributes:
+        bounties: All of them, newest first.
+        unreadable: What is wrong with each document that cannot be understood, by its id.
+    """
+
+    bounties: Sequence[Bounty] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def by_status(self) -> Counter[str]:
+        """How many bounties are in each status."""
+        return Counter(each.status.value for each in self.bounties)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Bounty]:
+        """Each bounty by its id."""
+        return {each.bounty_id: each for each in self.bounties}
+
+    @cached_property
+    def _texts(self) -> Sequence[str]:
+        return [_text_of(each) for each in self.bounties]
+
+    def found(self, search: Search) -> list[Bounty]:
+        """The bounties that fit, newest first."""
+        words = search.words.casefold().split()
+        pairs = zip(self.bounties, self._texts, strict=True) if words else ()
+        among = [each for each, text in pairs if all(word in text for word in words)]
+        return [
+            each
+            for each in (among if words else self.bounties)
+            if (not search.status or each.status.value in search.status)
+            and search.creator in (None, each.creator.agent_id)
+        ]
+
+    def changed_since(self, before: Board) -> set[str]:
+        """The ids of the bounties that are new, other than they were, or gone."""
+        earlier = before.by_id
+        changed = {name for name, each in self.by_id.items() if earlier.get(name) != each}
+        return changed | (earlier.keys() - self.by_id.keys())
+
+
+async def read_board(store: NexusBountyStore) -> Board:
+    """Read every bounty; those that have not changed are not read again.
+
+    Raises:
+        NexusError: They could not be read.
+    """
+    unreadable: dict[str, str] = {}
+    found = [each async for each in store.walk_bounties(unreadable=unreadable)]
+    found.sort(key=lambda each: (each.created_at, each.bounty_id), reverse=True)
+    return Board(found, unreadable)
+
+
+def _text_of(bounty: Bounty) -> str:
+    claimer = bounty.claimed_by.agent_id if bounty.claimed_by else ""
+    parts = bounty.bounty_id, bounty.title, bounty.creator.agent_id, claimer, bounty.description
+    return "\n".join(parts).casefold()

@@ -1,0 +1,269 @@
+"""What the console works on, what it holds of it, and what it can do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from nexus_bounty import events
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.probe import ProbeReport, probe
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations.explaining import close_doubt, clues_to, explained, fence_off
+from nexus_bounty.operations.steps import OperationKind
+from nexus_bounty.operations.verdicts import Explanation
+from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.ports import JournaledOperation, OperationJournal
+from nexus_bounty.reconcile import Reconciler, ReconcileReport
+from nexus_bounty.reconcile.audit import MoneyAudit, audit_money
+from nexus_bounty.reconcile.reconciler import SWEEPS
+from nexus_bounty.reconcile.sweep import Problem, Scope, Sweep
+from nexus_bounty_console.board import Board, read_board
+from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
+from nexus_bounty_console.jobs import Job, JobKind, Jobs, Tell
+from nexus_bounty_console.lives import Life, read_life
+from nexus_bounty_console.requests_seen import RequestsSeen
+from nexus_bounty_console.snapshots import Snapshot
+from nexus_bounty_console.treasury import Escrow, read_escrow
+
+logger = logging.getLogger("nexus_bounty_console")
+
+LASTS: Final = timedelta(seconds=5)
+"""For how long what was read is shown without another look."""
+AT_MOST: Final = 0.1
+"""Which part of the time looking again may take, where it takes long."""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """The operations in doubt, the oldest first.
+
+    Attributes:
+        operations: As the journal has them.
+        persistent: Whether those of other processes are among them.
+    """
+
+    operations: Sequence[JournaledOperation]
+    persistent: bool
+
+
+class OneSubject:
+    """A sweep that looks at one thing alone: what an operator has chosen to repair."""
+
+    def __init__(self, sweep: Sweep, subject: str) -> None:
+        self.name = sweep.name
+        self._sweep = sweep
+        self._subject = subject
+
+    async def find(self, scope: Scope) -> AsyncIterator[Problem]:
+        """The problems of that one."""
+        async for problem in self._sweep.find(scope):
+            if problem.subject == self._subject:
+                yield problem
+
+
+@dataclass
+class Desk:
+    """The systems, and what is held of them for whoever looks.
+
+    Attributes:
+        operations: On whichever systems.
+        nexus: The server, for the doctor.
+        store: The bounties.
+        grace: What was touched less than this ago may still be under way, and is left alone.
+        lasts: For how long what was read is shown without another look.
+        stop_within: How long the repair under way may take when the console is stopped.
+    """
+
+    operations: BountyOperations
+    nexus: NexusClient
+    store: NexusBountyStore
+    grace: timedelta = timedelta(minutes=5)
+    lasts: timedelta = LASTS
+    stop_within: timedelta = timedelta(seconds=20)
+    changes: Changes = field(default_factory=Changes)
+    requests: RequestsSeen = field(default_factory=RequestsSeen)
+    board: Snapshot[Board] = field(init=False)
+    escrow: Snapshot[Escrow] = field(init=False)
+    doubts: Snapshot[Doubts] = field(init=False)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what holds things."""
+        clock = self.operations.services.clock
+        self.board = Snapshot(self._read_board, lasts=self.lasts, clock=clock)
+        self.escrow = Snapshot(self._read_escrow, lasts=self.lasts, clock=clock)
+        self.doubts = Snapshot(self._read_doubts, lasts=self.lasts, clock=clock)
+        self.jobs = Jobs(partial(self.changes.tell, [WORK]), clock)
+
+    @property
+    def now(self) -> datetime:
+        """The current time, aware."""
+        return self.operations.services.clock()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Look again from time to time while somebody has a page open; close everything after."""
+        with events.register(self.requests):
+            looking = asyncio.ensure_future(self._keep_looking())
+            try:
+                yield
+            finally:
+                looking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await looking
+                await self.jobs.close(self.stop_within)
+                for each in (self.board, self.escrow, self.doubts):
+                    await each.close()
+
+    async def life(self, bounty_id: str) -> Life:
+        """Everything that is known of one bounty.
+
+        Raises:
+            As `read_life`.
+        """
+        services = self.operations.services
+        return await read_life(services, bounty_id, self.requests.of(bounty_id))
+
+    async def explanation(self, key: str) -> Explanation:
+        """What became of the operation with `key`.
+
+        Raises:
+            As `explained`.
+        """
+        return await explained(self.operations.services, key, None)
+
+    async def find_out(self, key: str, bounty_id: str, operation: OperationKind) -> Explanation:
+        """Make it definite what became of an operation: it happened, or never will.
+
+        Raises:
+            NexusError: What there is could not be read.
+            CommitUnknownError: Still neither could be proven: ask again.
+        """
+        services = self.operations.services
+        await fence_off(services.store, key, bounty_id, operation)
+        explanation = await explained(services, key, bounty_id)
+        clues = await clues_to(services, key)
+        await close_doubt(services, clues, explanation.outcome, "the console")
+        await self.look_again()
+        return explanation
+
+    def dry_run(self, who: str) -> Job:
+        """Let the reconciler look, and change nothing.
+
+        Raises:
+            BusyError: Something else is running.
+        """
+        reconciler = Reconciler(self.operations, grace=self.grace, dry_run=True)
+        work = partial(self._reconcile, reconciler)
+        return self.jobs.start(JobKind.DRY_RUN, "Dry run", who, work)
+
+    def repair(self, who: str, sweep: str | None = None, subject: str | None = None) -> Job:
+        """Let the reconciler repair what one of its sweeps finds of one thing, or all it finds.
+
+        Raises:
+            InvalidInputError: There is no such sweep.
+            BusyError: Something else is running.
+        """
+        sweeps: Sequence[Sweep] = SWEEPS
+        if sweep is not None and subject is not None:
+            chosen = [each for each in SWEEPS if each.name == sweep]
+            if not chosen:
+                raise InvalidInputError("sweep", sweep, "must be the name of a sweep")
+            sweeps = [OneSubject(chosen[0], subject)]
+        what = f"Repair of {subject}" if subject else "Repair of all that is found"
+        reconciler = Reconciler(self.operations, grace=self.grace, sweeps=sweeps)
+        work = partial(self._reconcile, reconciler)
+        return self.jobs.start(JobKind.REPAIR, what, who, work, reconciler.at_rest)
+
+    def audit(self, who: str) -> Job:
+        """Let every reservation be compared with every bounty, and the ledger be recounted.
+
+        Raises:
+            BusyError: Something else is running.
+        """
+        return self.jobs.start(JobKind.AUDIT, "Audit", who, self._audit)
+
+    def doctor(self, who: str) -> Job:
+        """Find out by trying how commits are safe on the server; writes to a zone of its own.
+
+        Raises:
+            BusyError: Something else is running.
+        """
+        return self.jobs.start(JobKind.DOCTOR, "Doctor", who, self._doctor)
+
+    async def look_again(self) -> None:
+        """Read everything that is held, now: something has changed it."""
+        found = await asyncio.gather(
+            self.board.refresh(),
+            self.escrow.refresh(),
+            self.doubts.refresh(),
+            return_exceptions=True,
+        )
+        for error in found:
+            if isinstance(error, Exception):
+                logger.warning("could not look again: %s", error)
+
+    async def _reconcile(self, reconciler: Reconciler, tell: Tell) -> ReconcileReport:
+        found = 0
+
+        def count(_finding: object) -> None:
+            nonlocal found
+            found += 1
+
+        def step(sweep: str, _at: str) -> None:
+            tell(f"{sweep}, {found} found so far")
+
+        report = await reconciler.run_once(count, on_step=step)
+        if not report.dry_run:
+            await self.look_again()
+            subjects = {each.subject for each in report.findings}
+            self.changes.tell([BOUNTIES, *map(about, subjects)])
+        return report
+
+    async def _audit(self, tell: Tell) -> MoneyAudit:
+        tell("comparing reservations and bounties")
+        return await audit_money(self.operations, self.grace)
+
+    async def _doctor(self, tell: Tell) -> ProbeReport:
+        return await probe(self.nexus, tell)
+
+    async def _read_board(self, before: Board | None) -> Board:
+        board = await read_board(self.store)
+        if changed := board.changed_since(before) if before else set():
+            self.changes.tell([BOUNTIES, *map(about, changed)])
+        return board
+
+    async def _read_escrow(self, before: Escrow | None) -> Escrow:
+        escrow = await read_escrow(self.operations.services.credits)
+        if before is not None and escrow != before:
+            self.changes.tell([BOUNTIES])
+        return escrow
+
+    async def _read_doubts(self, before: Doubts | None) -> Doubts:
+        services = self.operations.services
+        zone = services.store.zone_id
+        found = [each async for each in services.journal.open_operations(zone)]
+        doubts = Doubts(found, isinstance(services.credits, OperationJournal))
+        if before is not None and doubts != before:
+            told = {each.bounty_id for each in [*found, *before.operations]}
+            self.changes.tell([BOUNTIES, *map(about, told)])
+        return doubts
+
+    async def _keep_looking(self) -> None:
+        """Look again every `lasts`, less often where that takes long, while anybody watches."""
+        clock = asyncio.get_running_loop().time
+        pause = every = self.lasts.total_seconds()
+        while True:
+            await asyncio.sleep(pause)
+            if self.changes.are_awaited:
+                began = clock()
+                await self.look_again()
+                pause = max(every, (clock() - began) / AT_MOST)
