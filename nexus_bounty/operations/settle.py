@@ -1,13 +1,15 @@
-"""Settle: commit `pending_settlement` (the pivot) → capture → commit `settled` → record the reward.
+"""Settle: commit `pending_settlement` (the pivot) → capture → `settled`, reward, end of the lease.
 
-Criteria are checked before the pivot. After it there is only forward: whatever fails is owed, and
-the reconciler finishes it from the document alone.
+Once the credits have moved, the last three wait for nothing else, nor for each other. Criteria
+are checked before the pivot. After it there is only forward: whatever fails is owed, and the
+reconciler finishes it from the document alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, TypeVar
 
 from nexus_bounty import criteria
 from nexus_bounty.idempotency import derived_key
@@ -55,6 +57,8 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.ports import ReservationStatus
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_id
+
+T = TypeVar("T")
 
 CAPTURE: Final = "capture_payment"
 SETTLED: Final = "commit_settled"
@@ -164,17 +168,11 @@ async def finish(
         PostCommitError: A step is still owed.
     """
     owed = [] if owed is None else owed
-    pending = [CAPTURE, SETTLED, REWARD]
     try:
         reservation = await pay(services, bounty)
-        pending.remove(CAPTURE)
-        bounty = await _settled(services, bounty, key, owed)
-        pending.remove(SETTLED)
-        reward = await record_payout(services, bounty)
     except Exception as error:
-        raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error
-    async with owing(services, END_CLAIM, owed):
-        await _end_claim(services, bounty)
+        raise still_owed(bounty, [CAPTURE, SETTLED, REWARD, END_CLAIM, *owed], error) from error
+    bounty, reward = await _said_so(services, bounty, key, owed)
     paid = (CAPTURE, SETTLED, REWARD) if reservation else (SETTLED,)
     steps = ("commit_pending_settlement", *paid, END_CLAIM)
     return OperationResult(
@@ -187,6 +185,44 @@ async def finish(
         reservation=reservation,
         reward=reward,
     )
+
+
+async def _said_so(
+    services: Services, bounty: Bounty, key: str, owed: list[str]
+) -> tuple[Bounty, RewardRecord | None]:
+    """The bounty, settled, and its reward, once the credits have moved.
+
+    Document, reward and lease say so at the same time: none of them waits for another.
+
+    Raises:
+        PostCommitError: One of them is still owed.
+    """
+    failed: dict[str, Exception] = {}
+    settled, reward, _ = await asyncio.gather(
+        _tried(SETTLED, _settled(services, bounty, key, owed), failed),
+        _tried(REWARD, record_payout(services, bounty), failed),
+        _without_claim(services, bounty, owed),
+    )
+    if settled is None or failed:
+        step, error = next((step, failed[step]) for step in (SETTLED, REWARD) if step in failed)
+        pending = [step, *(each for each in failed if each != step), *owed]
+        raise still_owed(settled or bounty, pending, error) from error
+    return settled, reward
+
+
+async def _tried(step: str, work: Awaitable[T], failed: dict[str, Exception]) -> T | None:
+    """What `work` ends in; an error is kept as that of `step`, and stops nothing beside it."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - raised when all have ended
+        failed[step] = error
+        return None
+
+
+async def _without_claim(services: Services, bounty: Bounty, owed: list[str]) -> None:
+    """End the lease, or owe it."""
+    async with owing(services, END_CLAIM, owed):
+        await _end_claim(services, bounty)
 
 
 async def _fulfilled(services: Services, bounty: Bounty | None, bounty_id: str, cid: str) -> Bounty:

@@ -216,7 +216,7 @@ async def test_a_claimer_whose_lease_has_run_out_is_paid_all_the_same() -> None:
 
 @virtual
 async def test_what_is_paid_already_is_not_said_to_be_owed() -> None:
-    """Only the steps that are left, in their order."""
+    """Only the step that is left: the reward and the lease do not wait for the document."""
     world = await a_world()
     async with world.process() as process:
         await claimed(process.operations)
@@ -224,8 +224,28 @@ async def test_what_is_paid_already_is_not_said_to_be_owed() -> None:
         world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=last, status=403))
         error: Any = await refusal(process.operations.settle(BOUNTY_ID, CID))
     assert error.outcome is Outcome.POST_COMMIT
-    assert error.pending == ("commit_settled", "record_reward", "complete_claim")
+    assert error.pending == ("commit_settled",)
     assert (await world.ledger.balance("bob")).available == PRICE
+
+
+@virtual
+async def test_a_reward_that_cannot_be_recorded_is_all_that_is_owed() -> None:
+    """Neither the document nor the lease waits for it, and a repeat records it."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        reward = RequestMatch(method="write", path="*/rewards/*")
+        world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=reward, status=403))
+        error: Any = await refusal(process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY))
+        claim = await process.operations.services.claims.get(error.bounty.claim_id)
+        assert error.pending == ("record_reward",)
+        assert error.bounty.status is BountyStatus.SETTLED
+        assert claim is not None
+        assert claim.status.value == "completed"
+        world.mock.clear_faults()
+        again = await process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY)
+    assert again.reward is not None
+    assert not await broken_invariants(world)
 
 
 @virtual

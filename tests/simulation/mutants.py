@@ -304,8 +304,8 @@ MUTANTS: Final = (
     Mutant(
         "settle: a failure after the pivot is called a failure",
         _SETTLE,
-        "        raise still_owed(bounty, [*pending, END_CLAIM, *owed], error) from error",
-        '        raise PaymentError("could not pay") from error',
+        "raise still_owed(bounty, [CAPTURE, SETTLED, REWARD, END_CLAIM, *owed], error)",
+        'raise PaymentError("could not pay")',
     ),
     Mutant(
         "cancel: credits given back first",
