@@ -77,6 +77,7 @@ class StatusRow:
         then: The statuses that a bounty may go to from here.
         expects: Which of them nearly every bounty enters next, so that its marker is written
             ahead, in the same request.
+        dated: Whether the newest in it are found by names alone: its markers have dated twins.
         credits: Where its credits are.
         claimer: What its claimer has to do with it.
         repairs: What the reconciler does with it.
@@ -86,6 +87,7 @@ class StatusRow:
     colour: str
     then: frozenset[BountyStatus] = frozenset()
     expects: BountyStatus | None = None
+    dated: bool = False
     credits: Credits
     claimer: Claimer
     repairs: frozenset[Repair]
@@ -122,6 +124,7 @@ _ROWS: Final[Mapping[BountyStatus, StatusRow]] = {
         means="can be claimed",
         colour="green",
         then=frozenset({_S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
+        dated=True,
         credits=Credits.ESCROW,
         claimer=Claimer.NONE,
         repairs=frozenset({Repair.EXPIRE, Repair.CHECK_ESCROW}),

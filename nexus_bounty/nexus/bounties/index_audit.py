@@ -1,8 +1,8 @@
 """The audit of the status index: every document and every marker is looked at, a page at a time.
 
 Documents come first, for markers that they lack; then the markers of one status after another,
-for those that are stale. No more than one page is held, and the path that a page ends with says
-where to go on, in this process or in another.
+for those that are stale, and then their dated twins. No more than one page is held, and the path
+that a page ends with says where to go on, in this process or in another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from nexus_bounty.models import BountyStatus, IndexFault, IndexPage, IndexStatus
+from nexus_bounty.idempotency import History
+from nexus_bounty.models import Bounty, BountyStatus, IndexFault, IndexPage, IndexStatus
+from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.status_index import MarkerState, StatusIndex, marker_state
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
@@ -22,6 +24,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 from nexus_bounty.nexus.documents.windows import Window
 from nexus_bounty.partition import EVERYTHING, Partition
+from nexus_bounty.statuses import STATUSES
 
 
 @dataclass(slots=True)
@@ -31,6 +34,12 @@ class _Found:
     faults: list[IndexFault]
     unreadable: dict[str, str] = field(default_factory=dict)
     untrusted: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_all_well(self) -> bool:
+        """Whether every document counts and no marker is missing."""
+        is_missing = any(each.missing for each in self.faults)
+        return not (is_missing or self.unreadable or self.untrusted)
 
     def page(self, files: Sequence[str]) -> IndexPage:
         """The page of an audit that looked at `files`."""
@@ -67,24 +76,43 @@ class IndexAudit:
     """
 
     def __init__(
-        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, choice: StrategyChoice
+        self,
+        client: NexusClient,
+        zone: ZonePaths,
+        index: StatusIndex,
+        order: CreationOrder,
+        choice: StrategyChoice,
     ) -> None:
         self._client = client
         self._zone = zone
         self._index = index
+        self._order = order
         self._choice = choice
+        self._came_to = ""
+        self._all_are_dated = True
 
     async def pages(
         self, after: str, partition: Partition = EVERYTHING
     ) -> AsyncIterator[IndexPage]:
-        """What is wrong with the files of a range after the path `after`, a page at a time."""
-        markers = (self._markers(status, partition) for status in BountyStatus)
-        parts = [self._documents(partition), *markers]
+        """What is wrong with the files of a range after the path `after`, a page at a time.
+
+        At the end of a walk through all of them, in one go or in several, it is known whether all
+        bounties are in the order of creation.
+        """
+        parts = [self._documents(partition)]
+        for status in BountyStatus:
+            parts += self._of_status(status, partition)
+        self._all_are_dated = not after or (self._all_are_dated and after == self._came_to)
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:
             async for files in self._files(part, after if part.covers(after) else ""):
                 found = await part.audit(files)
+                self._came_to = files[-1]
+                self._all_are_dated &= found.is_all_well
                 yield found.page(files)
+
+        if partition.is_everything:
+            self._order.conclude(is_complete=self._all_are_dated)
 
     async def _files(self, part: _Part, after: str) -> AsyncIterator[list[str]]:
         settings, window = self._client.settings, part.window.going_on(after)
@@ -103,9 +131,7 @@ class IndexAudit:
         """
         for fault in faults:
             if fault.missing:
-                generation = paths.marker_generation(fault.marker)
-                deadline = self._client.deadline()
-                await self._index.restore(fault.bounty_id, fault.status, generation, deadline)
+                await self._index.restore(fault, self._client.deadline())
         stale = {fault.marker: fault for fault in faults if not fault.missing}
         left = await self._client.delete_many(list(stale))
         return [stale[marker] for marker in left]
@@ -128,10 +154,11 @@ class IndexAudit:
         found = await self._lacking([document])
         yield found.page([document])
         for status in BountyStatus:
-            listed_now = await self._client.list(self._zone.statuses(status))
-            if markers := [path for path in listed_now if paths.marked_id(path) == bounty_id]:
-                found = await self._stale(status, markers)
-                yield found.page(markers)
+            for part in self._of_status(status, EVERYTHING):
+                listed_now = await self._client.list(part.directory)
+                if markers := [path for path in listed_now if _marked_id(path) == bounty_id]:
+                    found = await part.audit(markers)
+                    yield found.page(markers)
 
     def _documents(self, partition: Partition) -> _Part:
         directory = self._zone.bounties
@@ -144,11 +171,18 @@ class IndexAudit:
         window = windows.of_documents(directory, partition)
         return _Part(directory, ask, window, window.of_documents, self._lacking)
 
-    def _markers(self, status: BountyStatus, partition: Partition) -> _Part:
+    def _of_status(self, status: BountyStatus, partition: Partition) -> list[_Part]:
+        """The markers of one status; with the first range their twins, which no id gives order."""
         directory = self._zone.statuses(status)
         window = windows.of_markers(directory, partition)
         ask, audit = partial(self._client.page, directory), partial(self._stale, status)
-        return _Part(directory, ask, window, window.of_markers, audit)
+        parts = [_Part(directory, ask, window, window.of_markers, audit)]
+        if self._order.is_kept and STATUSES[status].dated and partition.is_first:
+            directory = self._zone.newest_first(status)
+            window = windows.of_markers(directory, EVERYTHING)
+            ask, audit = partial(self._client.page, directory), partial(self._stale_twins, status)
+            parts.append(_Part(directory, ask, window, window.of_markers, audit))
+        return parts
 
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""
@@ -162,9 +196,14 @@ class IndexAudit:
                 bounty_id = paths.document_id(document.path)
                 generation = document.history.marker_seq
                 marker = self._zone.marker(bounty.status, bounty_id, generation)
-                needed[marker] = IndexFault(
-                    bounty_id=bounty_id, status=bounty.status, marker=marker, missing=True
-                )
+                twins = self._order.twins([marker], bounty.created_at)
+                for each in (marker, *(twins if document.history.seq else ())):
+                    needed[each] = IndexFault(
+                        bounty_id=bounty_id, status=bounty.status, marker=each, missing=True
+                    )
+            if isinstance(document, Document) and _is_of_another_program(document, bounty):
+                self._order.saw_stranger()
+                self._all_are_dated = False
         there = await self._client.exist(list(needed))
         lacking = zip(needed.values(), there, strict=True)
         found.faults = [fault for fault, exists in lacking if not exists]
@@ -175,27 +214,59 @@ class IndexAudit:
 
         They were listed before the documents are read: what these do not need is stale for good.
         """
-        ids = {marker: paths.marked_id(marker) for marker in markers}
+        ids = {marker: _marked_id(marker) for marker in markers}
         names = list(dict.fromkeys(map(self._zone.bounty, ids.values())))
         about = {}
         for document in await self._read(names):
             bounty = listed(document, to_bounty)
             if bounty and bounty.untrusted is None and isinstance(document, Document):
-                about[paths.document_id(document.path)] = (bounty.status, document.history)
+                about[paths.document_id(document.path)] = (bounty, document.history)
+        stale = {
+            marker: bounty_id
+            for marker, bounty_id in ids.items()
+            if bounty_id in about and _is_stale(status, marker, *about[bounty_id])
+        }
+        twins = {
+            twin: bounty_id
+            for marker, bounty_id in stale.items()
+            for twin in self._order.twins([marker], about[bounty_id][0].created_at)
+        }
+        there = zip(twins.items(), await self._client.exist(list(twins)), strict=True)
+        stale |= dict(twin for twin, exists in there if exists)
         return _Found(  # what cannot be understood, or trusted, was found among the documents
             [
                 IndexFault(bounty_id=bounty_id, status=status, marker=marker)
-                for marker, bounty_id in ids.items()
-                if bounty_id in about
-                and marker_state(status, paths.marker_generation(marker), *about[bounty_id])
-                is MarkerState.STALE
+                for marker, bounty_id in stale.items()
             ]
         )
+
+    async def _stale_twins(self, status: BountyStatus, twins: Sequence[str]) -> _Found:
+        """The same of dated markers: only those without their marker are held to the document."""
+        dated = [each for each in twins if each != self._zone.all_are_dated(status)]
+        there = await self._client.exist([paths.undated(each) for each in dated])
+        alone = [each for each, has_marker in zip(dated, there, strict=True) if not has_marker]
+        return await self._stale(status, alone) if alone else _Found([])
 
     async def _read(self, names: Sequence[str]) -> list[Document | UnreadableDocumentError]:
         deadline = self._client.deadline()
         strategy = await self._choice.for_reading(deadline)
         return await strategy.reads.read_many(names, deadline)
+
+
+def _marked_id(marker: str) -> str:
+    return paths.marked_id(paths.undated(marker) if paths.is_dated(marker) else marker)
+
+
+def _is_stale(status: BountyStatus, marker: str, bounty: Bounty, history: History) -> bool:
+    """Whether nothing can make `marker`, of `status`, needed again."""
+    if paths.is_dated(marker) and paths.date_of(marker) != bounty.created_at:
+        return True
+    generation = paths.marker_generation(marker)
+    return marker_state(status, generation, bounty.status, history) is MarkerState.STALE
+
+
+def _is_of_another_program(document: Document, bounty: Bounty | None) -> bool:
+    return not document.history.seq or (bounty is not None and not bounty.status.is_known)
 
 
 def _summary(status: BountyStatus, markers: int, faults: Sequence[IndexFault]) -> IndexStatus:
@@ -204,6 +275,6 @@ def _summary(status: BountyStatus, markers: int, faults: Sequence[IndexFault]) -
     return IndexStatus(
         status=status,
         markers=markers,
-        missing=sorted(fault.bounty_id for fault in about if fault.missing),
+        missing=sorted({fault.bounty_id for fault in about if fault.missing}),
         stale=sorted({fault.bounty_id for fault in about if not fault.missing}),
     )

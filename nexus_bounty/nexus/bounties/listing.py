@@ -15,21 +15,19 @@ from itertools import islice
 
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.nexus.bounties.creation_order import CreationOrder, Dated, Place
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.client.quirks import Extra
 from nexus_bounty.nexus.documents import Document, is_tombstone, paths, windows
-from nexus_bounty.nexus.documents.cache import DatesMemory, SnapshotMemory
+from nexus_bounty.nexus.documents.cache import DatesMemory, DocumentMemory, SnapshotMemory
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.statuses import Repair
 from nexus_bounty.validation import check_query
-
-Place = tuple[datetime, str]
-"""Where a bounty stands in a listing: by its time of creation, then by its id; newest is last."""
 
 Unreadable = dict[str, str] | None
 """Gets what is wrong with documents that cannot be understood, by their ids; `None` if unwanted."""
@@ -50,19 +48,28 @@ class BountyListing:
         client: NexusClient,
         zone: ZonePaths,
         index: StatusIndex,
+        order: CreationOrder,
         choice: StrategyChoice,
         clock: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._zone = zone
         self._index = index
+        self._order = order
         self._choice = choice
         self._snapshots = SnapshotMemory(client.settings.remembered_documents)
+        # for less time than slots are kept: one that is gone would pass for one that is free
+        self._decided = DocumentMemory(
+            client.settings.remembered_documents,
+            lasts=client.settings.tombstone_retention / 2,
+            clock=clock,
+        )
         self._dates = DatesMemory(client.settings.remembered_dates, clock)
 
     def forget(self) -> None:
         """Drop what is remembered."""
         self._snapshots.clear()
+        self._decided.clear()
         self._dates.clear()
 
     async def select(self, query: BountyQuery, unreadable: Unreadable = None) -> list[Bounty]:
@@ -71,7 +78,9 @@ class BountyListing:
         if query.limit is None:
             found = [bounty async for bounty in self.walk(query, unreadable)]
         else:
-            found = await self._newest(query, query.offset + query.limit, unreadable)
+            number = query.offset + query.limit
+            in_order = await self._in_order(query, number, unreadable)
+            found = await self._newest(query, number, unreadable) if in_order is None else in_order
         found.sort(key=place, reverse=True)
         return found[query.offset :]
 
@@ -122,6 +131,62 @@ class BountyListing:
                     if query.statuses is not None:
                         seen.add(path)
                     yield bounty
+
+    async def _in_order(
+        self, query: BountyQuery, number: int, unreadable: Unreadable
+    ) -> list[Bounty] | None:
+        """The `number` newest bounties that match, by the order of creation.
+
+        The statuses are gone through one after another in the order of a life, each as far as the
+        newest that are known then: so one that moves on meanwhile is met in one of them. `None` if
+        not all bounties are known to be in the order.
+        """
+        if query.statuses is None:
+            return None
+        best = _Best(number)
+        for status in BountyStatus:
+            if status in query.statuses:
+                page = await self._order.page(status, number)
+                if page is None:
+                    return None
+                await self._gather(self._order.newest_first(status, page), query, best, unreadable)
+        return best.bounties
+
+    async def _gather(
+        self,
+        newest_first: AsyncIterator[Dated],
+        query: BountyQuery,
+        best: _Best,
+        unreadable: Unreadable,
+    ) -> None:
+        """Read as many as may be among the best: at first no more than are wanted."""
+        size, paths_to_read = best.number, list[str]()
+        async for dated in newest_first:
+            if not best.would_take(dated.place):
+                break
+            paths_to_read.append(dated.path)
+            if len(paths_to_read) >= size:
+                await self._take(paths_to_read, query, best, unreadable)
+                size, paths_to_read = self._client.settings.bulk_size, []
+        await self._take(paths_to_read, query, best, unreadable)
+
+    async def _take(
+        self, candidates: Sequence[str], query: BountyQuery, best: _Best, unreadable: Unreadable
+    ) -> None:
+        found = await self._undecided_since(candidates)
+        found |= await self._read([path for path in candidates if path not in found], unreadable)
+        best.add(each for each in found.values() if each is not None and query.matches(each))
+
+    async def _undecided_since(self, candidates: Sequence[str]) -> dict[str, Bounty | None]:
+        """Those of the bounties that provably are what they were when they were read last."""
+        known = {path: seen for path in candidates if (seen := self._decided.recall(path))}
+        if not known:
+            return {}
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        seqs = {path: document.history.seq for path, document in known.items()}
+        same = await strategy.reads.unchanged(seqs, deadline)
+        return {path: listed(known[path], to_bounty) for path in same}
 
     async def _newest(
         self, query: BountyQuery, number: int, unreadable: Unreadable
@@ -216,6 +281,10 @@ class BountyListing:
                 found[document.path] = bounty
             if isinstance(document, Document) and (bounty is not None or is_tombstone(document)):
                 self._snapshots.remember(document, bounty)
+                if self._order.is_kept:
+                    self._decided.remember(document)
+                if not document.history.seq:
+                    self._order.saw_stranger()
         return found
 
 
@@ -266,25 +335,29 @@ class _Best:
     """The newest of the bounties that are shown to it."""
 
     def __init__(self, number: int) -> None:
-        self._number = number
+        self.number = number
         self._by_id: dict[str, Bounty] = {}
+        self._kept: list[Bounty] | None = []
 
     @property
     def bounties(self) -> list[Bounty]:
         """Those that it keeps."""
-        return nlargest(self._number, self._by_id.values(), key=place)
+        if self._kept is None:
+            self._kept = nlargest(self.number, self._by_id.values(), key=place)
+        return self._kept
 
     def add(self, bounties: Iterable[Bounty]) -> None:
         """Keep those that are new enough."""
         for bounty in bounties:
             self._by_id[bounty.bounty_id] = bounty
-            if len(self._by_id) > 2 * self._number:
+            self._kept = None
+            if len(self._by_id) > 2 * self.number:
                 self._by_id = {each.bounty_id: each for each in self.bounties}
 
     def would_take(self, other: Place) -> bool:
         """Whether a bounty that stands at `other` would be kept."""
         kept = self.bounties
-        return len(kept) < self._number or (bool(kept) and other > place(kept[-1]))
+        return len(kept) < self.number or (bool(kept) and other > place(kept[-1]))
 
 
 class _Newest:

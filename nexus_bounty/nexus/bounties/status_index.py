@@ -30,7 +30,8 @@ from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
-from nexus_bounty.models import BountyStatus
+from nexus_bounty.models import Bounty, BountyStatus, IndexFault
+from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
 from nexus_bounty.nexus.documents import paths, windows
@@ -106,26 +107,28 @@ def marker_state(
 class StatusIndex:
     """The markers of one zone."""
 
-    def __init__(self, client: NexusClient, zone: ZonePaths) -> None:
+    def __init__(self, client: NexusClient, zone: ZonePaths, order: CreationOrder) -> None:
         self._client = client
         self._zone = zone
+        self._order = order
         self._written_ahead = BoundedSet()
         self._gone_by = BoundedSet()
 
     def announcing(
-        self, bounty_id: str, status: BountyStatus, generation: int | None
+        self, bounty: Bounty, status: BountyStatus, generation: int | None
     ) -> tuple[str, ...]:
-        """The markers to be written before a bounty enters `status`: those of what comes next, too.
+        """The markers to be written before `bounty` enters `status`: those of what comes next, too.
 
         Repeats are harmless, since a marker never lies; one written ahead is not written again.
         """
+        bounty_id = bounty.bounty_id
         plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
         if generation is None and plain[0] in self._written_ahead:
             self._written_ahead.discard(plain[0])
             self._gone_by.add(plain[0])
             return ()
         again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
-        return (*plain, *again)
+        return (*plain, *again, *self._order.twins(again or plain, bounty.created_at))
 
     def announced(self, bounty_id: str, status: BountyStatus, markers: Sequence[str]) -> None:
         """Remember which of the `markers` that were written are ahead of a bounty in `status`."""
@@ -142,11 +145,11 @@ class StatusIndex:
         self._gone_by.discard(marker)
         return went_by
 
-    async def restore(
-        self, bounty_id: str, status: BountyStatus, generation: int | None, deadline: Deadline
-    ) -> None:
-        """Write the markers that a bounty in `status` was found to lack."""
-        markers = [self._zone.marker(status, bounty_id, each) for each in {None, generation}]
+    async def restore(self, fault: IndexFault, deadline: Deadline) -> None:
+        """Write the marker that was found missing; without its generation, too, for the peer."""
+        markers = {fault.marker}
+        if not paths.is_dated(fault.marker):
+            markers.add(self._zone.marker(fault.status, fault.bounty_id))
         await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
 
     async def walk_ids(

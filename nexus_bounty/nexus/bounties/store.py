@@ -29,6 +29,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.bounties import transitions
+from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.listing import BountyListing
@@ -124,10 +125,11 @@ class NexusBountyStore:
         self._zone = ZonePaths(zone_id)
         choice = strategy_choice(commit, client, zone_id)
         self._writer = DocumentWriter(client, choice, clock, given(observers))
-        self._index = StatusIndex(client, self._zone)
-        self._listing = BountyListing(client, self._zone, self._index, choice, clock)
+        self._order = CreationOrder(client, self._zone, clock)
+        self._index = StatusIndex(client, self._zone, self._order)
+        self._listing = BountyListing(client, self._zone, self._index, self._order, choice, clock)
         self._watch = MarkerWatch(client, self._zone, self._index, choice)
-        self._audit = IndexAudit(client, self._zone, self._index, choice)
+        self._audit = IndexAudit(client, self._zone, self._index, self._order, choice)
         self._rewards = RewardBook(client, self._zone, self._writer, choice)
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
@@ -346,11 +348,16 @@ class NexusBountyStore:
             BountyStateError: It created a draft that was taken back, and this one is another's.
         """
         existing = self._writer.view(operation, document, to_bounty)
+        announced = announced_with(bounty.status)
+        markers = [self._zone.marker(each, bounty.bounty_id) for each in announced]
         stale = [
             self._zone.marker(each, bounty.bounty_id)
-            for each in announced_with(bounty.status)
+            for each in announced
             if marker_state(each, None, existing.status, document.history) is MarkerState.STALE
         ]
+        # a repeat that gives no time of creation has another one, which nobody will go by
+        repeated = existing.created_at != bounty.created_at
+        stale += self._order.twins(markers if repeated else stale, bounty.created_at)
         with suppress(NexusError):  # the reconciler repairs it
             await self._client.delete_many(stale, deadline=operation.deadline)
         if self._writer.recall(operation, document.history):
@@ -369,7 +376,7 @@ class NexusBountyStore:
             base,
             new_value(bounty, base),
             tombstone=bounty_tombstone(bounty),
-            markers=self._index.announcing(bounty.bounty_id, bounty.status, None),
+            markers=self._index.announcing(bounty, bounty.status, None),
         )
 
     async def discard_draft(
@@ -558,7 +565,7 @@ class NexusBountyStore:
             changed(document.value, {**transition.changes, **msgspec.to_builtins(moved)}),
             marker_seq=generation,
             gave_back=bounty.claim_id if transition.kind == "release" else None,
-            markers=self._index.announcing(bounty.bounty_id, target, generation) if enters else (),
+            markers=self._index.announcing(bounty, target, generation) if enters else (),
         )
 
     def _now_after(self, bounty: Bounty) -> datetime:
@@ -571,6 +578,7 @@ class NexusBountyStore:
         old = to_bounty(before).status
         self._watch.look_again(after)
         behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
+        behind += self._order.twins(behind, bounty.created_at)
         if self._cleans_up_later:
             self._client.cleanup.add(behind)
             return bounty
@@ -764,6 +772,7 @@ class NexusBountyStore:
         Raises:
             NexusError: Not everything could be read or removed; another call does the rest.
         """
+        await self._order.note()
         before = self._clock() - self._client.settings.tombstone_retention
         strategy = await self._choice.for_reading(self._client.deadline())
         return [

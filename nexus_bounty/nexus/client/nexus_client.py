@@ -484,11 +484,13 @@ class NexusClient:
         after: str = "",
         *,
         recursive: bool = False,
+        most: int | None = None,
         deadline: Deadline | None = None,
     ) -> Page:
         """The files in `directory` whose paths come after `after`, in their order.
 
-        A page of them; all of them at once where pages of the server could lose one. Nothing is
+        A page of them, of `most` names where that is fewer than pages have; all of them at once
+        where pages of the server could lose one. Nothing is
         remembered in between, so whoever knows a path can go on from there, at any later time.
 
         Raises:
@@ -497,7 +499,7 @@ class NexusClient:
         params = {"path": directory, "recursive": recursive}
         deadline = deadline or self.deadline()
         cursor = after if after and self.capabilities.orders_pages else None
-        found = await self._list_page(directory, params, cursor, deadline)
+        found = await self._list_page(directory, params, cursor, deadline, most)
         goes_on = found.next_cursor if found.has_more else None
         if goes_on is not None and not self.capabilities.orders_pages:
             unasked = "it is a page, which was not asked for"
@@ -505,7 +507,9 @@ class NexusClient:
                 classification.UNREADABLE, method="list", path=directory, detail=unasked
             )
         if goes_on is not None and goes_on <= after:  # only now it is known to take any path
-            return await self.page(directory, after, recursive=recursive, deadline=deadline)
+            return await self.page(
+                directory, after, recursive=recursive, most=most, deadline=deadline
+            )
         paths = sorted(each.path for each in found.entries if not each.is_a_directory)
         return Page([path for path in paths if path > after], goes_on)
 
@@ -527,11 +531,17 @@ class NexusClient:
         return Etags(by_path, goes_on if self.capabilities.orders_pages else None)
 
     async def _list_page(
-        self, directory: str, params: Mapping[str, Any], cursor: str | None, deadline: Deadline
+        self,
+        directory: str,
+        params: Mapping[str, Any],
+        cursor: str | None,
+        deadline: Deadline,
+        most: int | None = None,
     ) -> wire.ListReply:
         can = self.capabilities
         if can.has(Extra.LIMITS) is not False and can.orders_pages is not False:
-            paging = {"limit": self.settings.page_size} | ({"cursor": cursor} if cursor else {})
+            size = min(most or self.settings.page_size, self.settings.page_size)
+            paging = {"limit": size} | ({"cursor": cursor} if cursor else {})
             page = await self._if_understood(
                 Extra.LIMITS, directory, {**params, **paging}, wire.listings, deadline
             )

@@ -83,6 +83,14 @@ class NexusSettings(BaseModel):
     """Whether programs that know no slots write the zone, too, such as Grove: the operations then
     look at a file before each commit by name, and bring it up to date before they return."""
 
+    dated_markers: bool = False
+    """Whether the newest open bounties are found by names alone: their markers are written twice,
+    the second time with the time of creation.
+
+    Only for zones where every program that creates bounties does so; what others create would be
+    missing from listings with a limit. Listings go by it once the reconciler has seen all bounties.
+    """
+
     retry_attempts: int = Field(default=8, ge=1)
     """How often one request is sent at most, where a repeat is harmless."""
     retry_base: float = Field(default=0.05, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from nexus_bounty.deadlines import Deadline
@@ -26,6 +27,14 @@ class FileReads(DocumentReader):
     async def etags(self, directory: str, after: str, deadline: Deadline) -> Etags | None:
         """The etags of documents in `directory`, those after `after`."""
         return await self._client.etags(directory, after, deadline=deadline)
+
+    async def unchanged(
+        self,
+        seqs: Mapping[str, int],  # noqa: ARG002 - the protocol's
+        deadline: Deadline,  # noqa: ARG002
+    ) -> set[str]:
+        """None: a file says its number itself, and has to be read for it."""
+        return set()
 
 
 class FileLocks:

@@ -7,7 +7,7 @@ through the slots after it, and writes the file anew if there are any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nexus_bounty.deadlines import Deadline
@@ -120,6 +120,12 @@ class CommitLog:
     ) -> Etags | None:
         """None: a file may lag behind its slots."""
         return None
+
+    async def unchanged(self, seqs: Mapping[str, int], deadline: Deadline) -> set[str]:
+        """Those whose next slot is free: whatever is in a slot stays as it is."""
+        next_slots = [slot(path, seq + 1) for path, seq in seqs.items()]
+        taken = await self._slots.taken(next_slots, deadline)
+        return {path for path, is_taken in zip(seqs, taken, strict=True) if not is_taken}
 
 
 def slot(path: str, seq: int) -> str:

@@ -144,6 +144,14 @@ class DocumentReads(Protocol):
         """
         ...
 
+    async def unchanged(self, seqs: Mapping[str, int], deadline: Deadline) -> set[str]:
+        """Those of the documents, by path, of which the commit of that number is the last one.
+
+        Told without reading them, where only commits of ours change documents and that can be
+        seen; none otherwise.
+        """
+        ...
+
 
 class Locks(Protocol):
     """How locks are moved: small files, each of which names its holder."""

@@ -2,16 +2,26 @@
 
 A segment is encoded `%` → `%25`, then `/` → `%2F`. Our status markers of a later generation end
 in `%@` and a number, which no encoded segment can contain, so that the peer passes over them.
+
+Every marker has a twin in a directory that the peer does not know, whose name begins with the time
+of creation, counted backwards: there the newest bounties come first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.partition import decode_segment, encode_segment
 
 _GENERATION = "%@"
+_BY_STATUS = "/indexes/bounties/status/"
+_NEWEST_FIRST = "/indexes/bounties/newest/"
+_BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
+_END: Final = 1 << 60
+"""More microseconds than there are from the first year to the last one that a date can have."""
 _LEVELS_OF_DOCUMENTS = 3  # /zones/{zone}/{kind}
 
 
@@ -37,12 +47,20 @@ class ZonePaths:
 
     def statuses(self, status: BountyStatus) -> str:
         """The directory of the markers of one status."""
-        return f"{self.root}/indexes/bounties/status/{status.value}"
+        return f"{self.root}{_BY_STATUS}{status.value}"
 
     def marker(self, status: BountyStatus, bounty_id: str, generation: int | None = None) -> str:
         """The marker that says a bounty may be in `status`."""
         suffix = "" if generation is None else f"{_GENERATION}{generation}"
         return f"{self.statuses(status)}/{encode_segment(bounty_id)}{suffix}"
+
+    def newest_first(self, status: BountyStatus) -> str:
+        """The directory of the dated markers of one status."""
+        return f"{self.root}{_NEWEST_FIRST}{status.value}"
+
+    def all_are_dated(self, status: BountyStatus) -> str:
+        """Says that all bounties of a status have dated markers; comes before all of them."""
+        return f"{self.newest_first(status)}/-all"
 
     @property
     def pinned_verdict(self) -> str:
@@ -183,3 +201,27 @@ def marker_generation(path: str) -> int | None:
     """The generation of the marker at `path`; `None` for a plain one."""
     _, found, generation = path.rsplit("/", 1)[-1].partition(_GENERATION)
     return int(generation) if found and generation.isdecimal() else None
+
+
+def dated(marker: str, created_at: datetime) -> str:
+    """The twin of `marker` that says when its bounty was created, and sorts by it."""
+    directory, _, name = marker.rpartition("/")
+    age = _END - (created_at - _BEGINNING) // timedelta(microseconds=1)
+    return f"{directory.replace(_BY_STATUS, _NEWEST_FIRST)}/{age:016x}-{name}"
+
+
+def undated(marker: str) -> str:
+    """The marker whose twin the dated `marker` is."""
+    directory, _, name = marker.rpartition("/")
+    return f"{directory.replace(_NEWEST_FIRST, _BY_STATUS)}/{name.partition('-')[2]}"
+
+
+def is_dated(path: str) -> bool:
+    """Whether `path` is a dated marker."""
+    return _NEWEST_FIRST in path
+
+
+def date_of(marker: str) -> datetime:
+    """When the bounty of a dated `marker` was created."""
+    age = int(marker.rpartition("/")[2].partition("-")[0], 16)
+    return _BEGINNING + timedelta(microseconds=_END - age)
