@@ -78,7 +78,7 @@ class PostgresProxy:
         self.released.set()
         self._listener.close()
         for each in list(self._open):
-            _close(each)
+            close(each)
 
     def _accept(self) -> None:
         while True:
@@ -91,7 +91,7 @@ class PostgresProxy:
 
     def _serve(self, client: socket.socket) -> None:
         if self._is_cut:
-            _close(client)
+            close(client)
             return
         parts = conninfo_to_dict(self.target)
         server = socket.create_connection((str(parts["host"]), int(str(parts["port"]))))
@@ -99,9 +99,9 @@ class PostgresProxy:
         link = _Link(client, server)
         threading.Thread(target=link.answers, daemon=True).start()
         with suppress(OSError, EOFError):
-            server.sendall(_startup(client))
+            server.sendall(read_startup(client))
             while True:
-                message = _message(client)
+                message = read_message(client)
                 if (loss := self._takes(message)) is None:
                     server.sendall(message)
                 elif not self._lose(link, message, loss):
@@ -127,7 +127,7 @@ class PostgresProxy:
             self.happened.set()
             return True
         if loss is Loss.LATE:
-            _close(link.client)
+            close(link.client)
             self.happened.set()
             assert self.released.wait(20)
             if not link.has_ended:
@@ -139,7 +139,7 @@ class PostgresProxy:
         link.close()
         if loss in (Loss.CUT, Loss.CUT_BEFORE):
             for each in list(self._open):
-                _close(each)
+                close(each)
         self.happened.set()
         return False
 
@@ -156,7 +156,7 @@ class _Link:
         """Carry what the server says to the client, as long as that is let through."""
         with suppress(OSError, EOFError):
             while True:
-                message = _message(self.server)
+                message = read_message(self.server)
                 if self.lets_answers_through:
                     self.client.sendall(message)
                 if message[:1] == b"Z":  # it is ready for the next query
@@ -164,26 +164,29 @@ class _Link:
         self.has_ended = True
         self.answered.set()
         if self.lets_answers_through:
-            _close(self.client)
+            close(self.client)
 
     def close(self) -> None:
         """End both sides."""
-        _close(self.client)
-        _close(self.server)
+        close(self.client)
+        close(self.server)
 
 
-def _close(each: socket.socket) -> None:
+def close(each: socket.socket) -> None:
+    """End a connection for both of its ends."""
     with suppress(OSError):
         each.shutdown(socket.SHUT_RDWR)
     each.close()
 
 
-def _startup(source: socket.socket) -> bytes:
+def read_startup(source: socket.socket) -> bytes:
+    """The first message of a client, which has no type."""
     size = _exactly(source, 4)
     return size + _exactly(source, struct.unpack("!I", size)[0] - 4)
 
 
-def _message(source: socket.socket) -> bytes:
+def read_message(source: socket.socket) -> bytes:
+    """The next message, its type and length included."""
     head = _exactly(source, 5)
     return head + _exactly(source, struct.unpack("!I", head[1:])[0] - 4)
 

@@ -1,0 +1,131 @@
+"""What the database itself forbids, and what is said of what it cannot."""
+
+import asyncio
+from datetime import timedelta
+
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
+
+from nexus_bounty.outcomes import CommitUnknownError, PaymentError
+from nexus_bounty_postgres import PostgresCredits
+from nexus_bounty_postgres.schema import _WHERE, VERSION, TablesError, prepare
+from tests.support.ledgers import lived
+
+FORBIDDEN = {
+    "UPDATE nexus_bounty.entries SET amount = 1": "only ever appended to",
+    "DELETE FROM nexus_bounty.entries": "only ever appended to",
+    "TRUNCATE nexus_bounty.entries": "only ever appended to",
+    "DELETE FROM nexus_bounty.reservations": "reservations are kept",
+    "UPDATE nexus_bounty.reservations SET status = 'voided' WHERE reservation_id = 'r1'": "once",
+    "UPDATE nexus_bounty.ledger SET identity = 'another'": "name their ledger by this",
+    "UPDATE nexus_bounty.accounts SET balance = -1 WHERE name = 'carol'": "no_overdraft",
+}
+TAMPERED = {
+    "UPDATE nexus_bounty.accounts SET balance = 5 WHERE name = 'carol'": "carol has 5",
+    "INSERT INTO nexus_bounty.accounts VALUES ('eve', 7)": "eve has 7",
+    "DELETE FROM nexus_bounty.entries WHERE kind = 'capture'": "r1 does not follow",
+    "UPDATE nexus_bounty.reservations SET amount = 21 WHERE reservation_id = 'r2'": "r2 does not",
+    "DELETE FROM nexus_bounty.reservations WHERE reservation_id = 'r2'": "which is no reservation",
+    "UPDATE nexus_bounty.entries SET amount = 101 WHERE kind = 'reserve' AND source_id = 'r1'": (
+        "was below zero"
+    ),
+}
+
+
+@pytest.fixture
+async def ledger(postgres_url, clock):
+    async with PostgresCredits(postgres_url, clock=clock) as service:
+        await lived(service)
+        yield service
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+async def test_no_program_can_write_what_breaks_a_rule(statement, ledger, postgres_url):
+    """Whoever has the database's password included."""
+    with (
+        psycopg.connect(postgres_url) as connection,
+        pytest.raises(psycopg.IntegrityError, match=FORBIDDEN[statement]),
+    ):
+        connection.execute(statement.encode())
+    assert (await ledger.verify()).ok
+
+
+@pytest.mark.parametrize("statement", TAMPERED)
+async def test_the_audit_tells_what_was_changed_past_all_rules(statement, ledger, postgres_url):
+    """By one who may switch the rules off."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement.encode())
+    audit = await ledger.verify()
+    assert any(TAMPERED[statement] in each for each in audit.problems), audit.problems
+
+
+async def test_a_page_of_the_journal_waits_for_numbers_that_are_still_being_written(
+    ledger, postgres_url
+):
+    """An entry that is committed after a later one is not left out of the history."""
+    slow = psycopg.connect(postgres_url)
+    slow.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x4E58424D])
+    slow.execute(
+        "INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)"
+        " VALUES ('transfer', 'slow', 'bob', 'dave', 1, now(), '')"
+    )
+    await ledger.transfer("quick", from_account="alice", to_account="erin", amount=1)
+
+    async def read() -> list[str]:
+        return [entry.source_id async for entry in ledger.history()]
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.2)
+    assert not reading.done()
+    slow.commit()
+    slow.close()
+    assert (await asyncio.wait_for(reading, 10))[-2:] == ["slow", "quick"]
+
+
+async def test_a_number_that_was_given_up_is_not_waited_for_again(ledger, postgres_url):
+    """It is missing for good."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SELECT nextval('nexus_bounty.entries_entry_id_seq')")
+    await ledger.transfer("next", from_account="alice", to_account="erin", amount=1)
+    assert [entry.source_id async for entry in ledger.history()][-1] == "next"
+
+
+async def test_tables_of_a_later_release_are_left_alone(empty_postgres_url):
+    """Whoever opens them is told to upgrade; nothing is read or written by rules of old."""
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        prepare(connection, make_conninfo(empty_postgres_url))
+        connection.execute("UPDATE nexus_bounty.schema_version SET version_num = '9999'")
+        with pytest.raises(TablesError, match="upgrade nexus-bounty"):
+            prepare(connection, make_conninfo(empty_postgres_url))
+    ledger = PostgresCredits(empty_postgres_url)
+    with pytest.raises(PaymentError, match="upgrade nexus-bounty"):
+        await ledger.top_up("t", account="alice", amount=1)
+    with pytest.raises(CommitUnknownError, match="upgrade nexus-bounty"):
+        await ledger.balance("alice")
+    await ledger.close()
+
+
+def test_the_version_that_this_release_wants_is_the_last_that_there_is():
+    """Or a new database would be migrated at each start."""
+    config = Config()
+    config.set_main_option("script_location", str(_WHERE))
+    assert ScriptDirectory.from_config(config).get_current_head() == VERSION
+
+
+async def test_a_server_that_is_not_there_is_named_and_nothing_moved():
+    """Before anything was sent it is a refusal; a read says that it could not look."""
+    url = "postgresql://user:secret@127.0.0.1:1/bounties"
+    ledger = PostgresCredits(url, wait=timedelta(seconds=0.1))
+    with pytest.raises(PaymentError, match="did not commit") as refused:
+        await ledger.top_up("t", account="alice", amount=1)
+    with pytest.raises(CommitUnknownError, match="cannot be read"):
+        await ledger.balance("alice")
+    assert "127.0.0.1" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    await ledger.close()
+    with pytest.raises(PaymentError, match="closed"):
+        await ledger.top_up("t", account="alice", amount=1)
