@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What a command needs is installed when it is first used; a stamp says that it is there.
-STAMPS := $(addprefix $(VENV)/.,ready demo test check bench explore docs package versions)
+STAMPS := $(addprefix $(VENV)/.,ready demo test check bench browser explore docs package versions)
 BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 ARGS ?=
 DEMO_ARGS ?=
@@ -36,6 +36,11 @@ test-thorough: $(VENV)/.test ## Run what takes longer: many processes, whole tri
 .PHONY: test-exhaustive
 test-exhaustive: $(VENV)/.bench ## Run every request of every operation against every fault (long)
 	$(BIN)/pytest -n auto -q -m exhaustive $(PYTEST_ARGS)
+
+.PHONY: console-test
+console-test: $(VENV)/.browser ## Click through the console in Chromium, which is installed if that can be done
+	@chromium=$$($(BIN)/python tools/chromium.py) && \
+		CHROMIUM=$$chromium $(BIN)/pytest -q -m browser tests/adapters/console $(PYTEST_ARGS)
 
 .PHONY: live
 live: $(VENV)/.test ## Start real Nexus servers and test on them (ARGS=0.5.6 for one; needs Python 3.11, 3.13)
@@ -91,6 +96,7 @@ $(VENV)/.demo: EXTRAS := cli,mock
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.check: EXTRAS := check
 $(VENV)/.bench: EXTRAS := bench,test
+$(VENV)/.browser: EXTRAS := browser,test
 $(VENV)/.explore: EXTRAS := explore,test
 $(VENV)/.docs: EXTRAS := docs
 $(VENV)/.package: EXTRAS := package
