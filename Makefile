@@ -83,13 +83,14 @@ mock-server: $(VENV)/.demo ## Serve a mock Nexus on http://127.0.0.1:2026
 	@$(BIN)/nexus-bounty mock-server
 
 .PHONY: wheel
-wheel: $(VENV)/.package ## Build the wheel into dist/
+wheel: $(VENV)/.package ## Build the sdist and from it the wheel, into dist/
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --outdir dist
 
 .PHONY: package-check
-package-check: wheel ## Install the wheel into an empty environment and use it there
+package-check: wheel ## Use wheel and sdist in empty environments, on each Python that is here
 	sh .ci/package-check "$(CURDIR)"/dist/nexus_bounty-*.whl "$(CURDIR)/$(BIN)/python"
+	$(BIN)/python tools/packages.py dist $(ARGS)
 
 $(VENV)/.ready: EXTRAS := dev
 $(VENV)/.demo: EXTRAS := cli,mock

@@ -6,7 +6,8 @@
 
 Each in an environment of its own, in a temporary directory: the extras are installed by uv, with
 the tools that tests need beside them, and then a part of the tests is run that meets every
-dependency.
+dependency. The extras for services are tried apart from the others: their own dependencies ask
+for more than we do of what all share, which would then not be tried at its lowest.
 """
 
 from __future__ import annotations
@@ -29,25 +30,59 @@ sys.path.insert(0, str(ROOT))
 from tools.real_nexus import find_python  # noqa: E402
 
 SERIES: Final = ("3.11", "3.12", "3.13", "3.14")
-PLAIN: Final = "cli,fast,mock,nexuspay,sqlite,testing"
-"""The extras without those whose own dependencies ask for more than we do."""
 TOOLS: Final = ("hypothesis", "respx", "pytest-xdist", "httptools")
 RESOLUTIONS: Final = {"lowest": "lowest-direct", "highest": "highest"}
-TESTS: Final = (
-    "tests/cli/test_commands.py",
-    "tests/cli/test_overview.py",
-    "tests/cli/test_exits.py",
-    "tests/test_models.py",
-    "tests/test_validation.py",
-    "tests/nexus/client/test_settings.py",
-    "tests/nexus/client/test_secrets.py",
-    "tests/nexus/client/test_sockets.py",
-    "tests/adapters/sqlite/test_schema.py",
-    "tests/mock/test_server.py",
-    "tests/demo",
-)
 THEIRS: Final = ("-W", "default::pytest.PytestUnraisableExceptionWarning")
 """Old tools leave event loops open, which is no fault of what is tested."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is installed together.
+
+    Attributes:
+        name: What it is called; nothing for what most have.
+        names: The extras.
+        tools: What their tests need besides.
+        tests: Those that meet every dependency.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    tools: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+PLAIN: Final = Extras(
+    "",
+    ("cli", "fast", "mock", "nexuspay", "sqlite", "testing"),
+    TOOLS,
+    (
+        "tests/cli/test_commands.py",
+        "tests/cli/test_config.py",
+        "tests/cli/test_overview.py",
+        "tests/cli/test_exits.py",
+        "tests/cli/service/test_logs.py",
+        "tests/test_models.py",
+        "tests/test_validation.py",
+        "tests/nexus/client/test_settings.py",
+        "tests/nexus/client/test_secrets.py",
+        "tests/nexus/client/test_sockets.py",
+        "tests/adapters/sqlite/test_schema.py",
+        "tests/mock/test_server.py",
+        "tests/demo",
+    ),
+)
+SERVICES: Final = Extras(
+    "services",
+    ("mcp", "otel", "prometheus", "mock", "sqlite", "testing"),
+    (*TOOLS, "pyyaml"),
+    (
+        "tests/adapters/mcp",
+        "tests/adapters/otel",
+        "tests/cli/service",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -57,21 +92,25 @@ class Trial:
     series: str
     python: str
     resolution: str
+    extras: Extras = PLAIN
 
     @property
     def name(self) -> str:
         """As `--only` takes it."""
-        return f"{self.series}-{self.resolution}"
+        return "-".join(filter(None, (self.series, self.resolution, self.extras.name)))
 
 
 def trials(pythons: dict[str, str]) -> list[Trial]:
     """The oldest with the lowest, the newest with the highest, and then the others."""
     every = [
-        Trial(series, python, each) for series, python in pythons.items() for each in RESOLUTIONS
+        Trial(series, python, each, extras)
+        for extras in (PLAIN, SERVICES)
+        for series, python in pythons.items()
+        for each in RESOLUTIONS
     ]
-    series = list(pythons)
-    extremes = (f"{series[0]}-lowest", f"{series[-1]}-highest", f"{series[-1]}-lowest")
-    return sorted(every, key=lambda each: each.name not in extremes)
+    first, last = min(pythons), max(pythons)
+    extremes = ((first, "lowest"), (last, "highest"), (last, "lowest"))
+    return sorted(every, key=lambda each: (each.series, each.resolution) not in extremes)
 
 
 def is_passed(trial: Trial, uv: str, directory: Path) -> bool:
@@ -80,14 +119,15 @@ def is_passed(trial: Trial, uv: str, directory: Path) -> bool:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
     resolution = RESOLUTIONS[trial.resolution]
     install = [uv, "pip", "install", "--quiet", "--python", python]
-    extras = f"{ROOT}[{PLAIN}]"
+    extras = f"{ROOT}[{','.join(trial.extras.names)}]"
     commands = [
         [uv, "venv", "--quiet", "--python", trial.python, str(directory)],
         [*install, "--resolution", resolution, "--editable", extras],
-        [*install, *TOOLS],
+        [*install, *trial.extras.tools],
         [uv, "pip", "check", "--quiet", "--python", python],
-        [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *THEIRS, *TESTS],
+        [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *THEIRS],
     ]
+    commands[-1] += trial.extras.tests
     return all(
         subprocess.run(each, cwd=ROOT, env=environment, check=False).returncode == 0
         for each in commands

@@ -59,6 +59,17 @@ class Block:
         return "".join(line for line in lines if not ELSEWHERE.match(line))
 
 
+def is_as_shown(shown: str, said: str) -> bool:
+    """Whether a page shows what was said; `…` stands for anything within a line, or for lines."""
+    wanted = [re.escape(line).replace("…", ".*") for line in _lines(shown)]
+    wanted = [line if line != ".*" else r".*(?:\n.*)*?" for line in wanted]
+    return re.fullmatch("\n".join(wanted), "\n".join(_lines(said))) is not None
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip("\n").splitlines()]
+
+
 @dataclass(frozen=True)
 class Page:
     """One file of documentation."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.docs.pages import DEFAULT_URL, Block, Page
+from tests.docs.pages import DEFAULT_URL, Block, Page, is_as_shown
 
 SHIM: Final = Path(__file__).with_name("shim.py")
 METRICS: Final = "127.0.0.1:9464"
@@ -119,10 +118,7 @@ class Session:
 
     def _compare(self, block: Block) -> None:
         """Compare what was said with the page; `…` stands for anything within a line."""
-        wanted = [re.escape(line).replace("…", ".*") for line in _lines(block.text)]
-        wanted = [line if line != ".*" else r".*(?:\n.*)*?" for line in wanted]
-        said = "\n".join(_lines(self.said))
-        if not re.fullmatch("\n".join(wanted), said):
+        if not is_as_shown(block.text, self.said):
             where = f"{self._page.name}:{block.line}"
             pytest.fail(f"{where} shows\n{block.text}\nbut it was\n{self.said}", False)
 
@@ -132,7 +128,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.strip("\n").splitlines()]
