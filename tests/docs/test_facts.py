@@ -19,7 +19,7 @@ from tests.simulation.simulation import REQUESTS_TO_CATCH_UP, REQUESTS_TO_RESOLV
 README = Page(ROOT / "README.md")
 COMMAND_LINE = Page(ROOT / "docs/reference/command-line.md")
 SETTINGS = Page(ROOT / "docs/reference/settings.md")
-DEVELOPERS = {"versions", "bench", "check", "dev", "docs", "explore", "package", "test"}
+DEVELOPERS = {"versions", "bench", "browser", "check", "dev", "docs", "explore", "package", "test"}
 SHELL = "\n".join(each.text for page in PAGES for each in page.blocks if each.language == "sh")
 
 
