@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
-MOST_REMEMBERED: Final = 65_536
+MOST_REMEMBERED: Final = 10_000
+"""Some megabytes for each of these, so that a process that runs for long soon stops growing."""
 
 
 class BoundedSet:

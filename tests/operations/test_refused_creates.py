@@ -49,6 +49,7 @@ from tests.support.world import (
 
 DEAR = msgspec.structs.replace(a_bounty(), amount=FUNDS + 1)
 """More than its creator has, until there is a top-up."""
+MARKERS = "/zones/default/indexes/bounties/status"
 RELEASES = (None, "0.7.0", "0.10")
 AGAIN = ("another", KEY)
 
@@ -286,6 +287,58 @@ async def test_a_call_that_another_with_its_key_refused_meanwhile_does_not_begin
         assert await outcome(create(other.operations)) == "pre_commit"  # fenced off for good
         assert await outcome(create(other.operations, "another")) == "committed"
     assert await is_posted(world)
+
+
+# Its markers
+
+
+def markers(world: World) -> set[str]:
+    """The statuses of which the bounty has a marker."""
+    prefix = f"{MARKERS}/"
+    return {path.removeprefix(prefix) for path in world.mock.files if path.startswith(prefix)}
+
+
+@virtual
+async def test_a_refused_create_leaves_no_marker_behind() -> None:
+    """However often it is refused: listings do not grow slower by what does not exist."""
+    world = await a_world()
+    async with world.process() as process:
+        for _ in range(2):
+            await refusal(create(process.operations))
+    assert markers(world) == set()
+
+
+@virtual
+async def test_a_marker_that_is_deleted_late_hides_no_bounty_that_was_created_since() -> None:
+    """What a refused create tidies up are other markers than those of the next one."""
+    world = await a_world()
+    await refused(world)
+    await topped_up(world)
+    async with world.process() as process:
+        await create(process.operations)
+        for status in ("draft", "open"):  # the deletes of the refused one arrive now
+            world.mock.core.table.remove(f"{MARKERS}/{status}/{BOUNTY_ID}")
+        store: Any = process.operations.services.store
+        (listed,) = await store.list_bounties(BountyQuery(status=BountyStatus.OPEN))
+        assert listed.bounty_id == BOUNTY_ID
+        await process.operations.cancel(BOUNTY_ID)
+    await world.later()
+    assert not await world.reconcile()
+    assert {each.partition("/")[0] for each in markers(world)} == {"cancelled"}
+
+
+@virtual
+async def test_markers_that_a_crash_left_of_a_discarded_draft_are_removed() -> None:
+    """By the audit of the index: nothing can make them needed again."""
+    world = await a_world()
+    await refused(world)
+    left = [f"{MARKERS}/{each}/{BOUNTY_ID}" for each in ("draft", "open")]
+    async with world.process() as process:
+        store: Any = process.operations.services.store
+        await store._client.write_many(dict.fromkeys(left, b""))
+        assert markers(world) != set()
+        await store.repair_index()
+    assert markers(world) == set()
 
 
 # Whatever fails while it is refused

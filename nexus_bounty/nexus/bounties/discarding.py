@@ -1,8 +1,4 @@
-"""Drafts that are taken back: a tombstone in their place, as where nothing was ever created.
-
-The markers that announced the draft stay: it may be created anew, and nothing could tell a delete
-that arrives then from one that is due. Listings re-check the document.
-"""
+"""Drafts that are taken back: a tombstone in their place, as where nothing was ever created."""
 
 from __future__ import annotations
 

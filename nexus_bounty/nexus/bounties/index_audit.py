@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +19,13 @@ from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.status_index import MarkerState, StatusIndex, marker_state
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
-from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths, windows
+from nexus_bounty.nexus.documents import (
+    Document,
+    UnreadableDocumentError,
+    is_tombstone,
+    paths,
+    windows,
+)
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
@@ -72,7 +79,7 @@ class _Part:
 class IndexAudit:
     """Compares the status index of one zone with its documents.
 
-    Markers of bounties that do not exist, or cannot be read, are left alone.
+    Markers of bounties that were never heard of, or cannot be read, are left alone.
     """
 
     def __init__(
@@ -218,7 +225,7 @@ class IndexAudit:
         names = list(dict.fromkeys(map(self._zone.bounty, ids.values())))
         about = {}
         for document in await self._read(names):
-            bounty = listed(document, to_bounty)
+            bounty = _as_it_was(document)
             if bounty and bounty.untrusted is None and isinstance(document, Document):
                 about[paths.document_id(document.path)] = (bounty, document.history)
         stale = {
@@ -267,6 +274,14 @@ def _is_stale(status: BountyStatus, marker: str, bounty: Bounty, history: Histor
 
 def _is_of_another_program(document: Document, bounty: Bounty | None) -> bool:
     return not document.history.seq or (bounty is not None and not bounty.status.is_known)
+
+
+def _as_it_was(document: Document | UnreadableDocumentError) -> Bounty | None:
+    """The bounty that a document is, or was before it was taken back; `None` if none can tell."""
+    if isinstance(document, Document) and is_tombstone(document):
+        with suppress(UnreadableDocumentError):
+            return to_bounty(document)
+    return listed(document, to_bounty)
 
 
 def _summary(status: BountyStatus, markers: int, faults: Sequence[IndexFault]) -> IndexStatus:

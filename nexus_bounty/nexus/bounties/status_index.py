@@ -18,6 +18,8 @@ late:
   that was written ahead. Whoever goes by one looks at it again after the commit, see `MarkerWatch`.
 - The markers of a bounty that was announced and never created are left alone: it may yet be
   created, and nothing could tell a delete that arrives then from one that is due.
+- Where a tombstone stands, of a draft that was taken back or of a create that was fenced off, every
+  plain marker is stale: what is created there next has markers of its own generation.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def generation_after(
     """The generation of the marker of a bounty that enters `target` by write `seq`."""
     if target is before:
         return history.marker_seq
-    return seq if goes_back(before, target) else None
+    # the plain marker of what is expected may have been removed with a draft taken back before
+    anew = history.marker_seq is not None and STATUSES[before].expects is target
+    return seq if anew or goes_back(before, target) else None
 
 
 def left_behind(
@@ -94,6 +98,9 @@ def marker_state(
 
     Out of a status of another program a bounty may go anywhere.
     """
+    if history.tombstone:
+        is_ahead = generation is not None and generation > history.seq
+        return MarkerState.AHEAD if is_ahead else MarkerState.STALE
     if not status.is_known:
         return MarkerState.AHEAD
     if generation is not None and generation > history.seq:
@@ -121,14 +128,19 @@ class StatusIndex:
 
         Repeats are harmless, since a marker never lies; one written ahead is not written again.
         """
+        plain = self._zone.marker(status, bounty.bounty_id)
+        if generation is None and plain in self._written_ahead:
+            self._written_ahead.discard(plain)
+            self._gone_by.add(plain)
+            return ()
+        return tuple(self.of(bounty, status, generation))
+
+    def of(self, bounty: Bounty, status: BountyStatus, generation: int | None) -> list[str]:
+        """The markers that `bounty` has in `status`, those written ahead included."""
         bounty_id = bounty.bounty_id
         plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
-        if generation is None and plain[0] in self._written_ahead:
-            self._written_ahead.discard(plain[0])
-            self._gone_by.add(plain[0])
-            return ()
         again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
-        return (*plain, *again, *self._order.twins(again or plain, bounty.created_at))
+        return [*plain, *again, *self._order.twins(again or plain, bounty.created_at)]
 
     def announced(self, bounty_id: str, status: BountyStatus, markers: Sequence[str]) -> None:
         """Remember which of the `markers` that were written are ahead of a bounty in `status`."""

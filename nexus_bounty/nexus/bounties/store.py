@@ -335,6 +335,7 @@ class NexusBountyStore:
                 self._index.announced(bounty.bounty_id, bounty.status, intent.markers)
                 return await self._existing(operation, bounty, document)
             if self._writer.recall(operation, document.history):
+                await self._tidy(intent.markers, operation)
                 raise discarded(operation)
             base = document
 
@@ -370,13 +371,15 @@ class NexusBountyStore:
 
     def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
         """The intent to store `bounty`, over the tombstone `base` if there is one."""
+        generation = base.history.seq + 1 if base else None
         return self._writer.intend(
             operation,
             self._zone.bounty(bounty.bounty_id),
             base,
             new_value(bounty, base),
             tombstone=bounty_tombstone(bounty),
-            markers=self._index.announcing(bounty, bounty.status, None),
+            marker_seq=generation,
+            markers=self._index.announcing(bounty, bounty.status, generation),
         )
 
     async def discard_draft(
@@ -414,6 +417,18 @@ class NexusBountyStore:
                 return
             self._memory.forget(path)
             self._watch.look_again(change.after)  # which is done no more
+            if change.before is not None:
+                draft, generation = to_bounty(change.before), change.before.history.marker_seq
+                markers = self._index.of(draft, BountyStatus.DRAFT, generation)
+                await self._tidy(markers, operation)
+
+    async def _tidy(self, markers: Sequence[str], operation: Operation) -> None:
+        """Remove markers of what is not there, now or soon; what is left the reconciler removes."""
+        if self._cleans_up_later:
+            self._client.cleanup.add(markers)
+            return
+        with suppress(NexusError):
+            await self._client.delete_many(markers, deadline=operation.deadline)
 
     # Transitions
 

@@ -62,6 +62,7 @@ class Discarding(BountyStoreSuite):
         opened = await store.fund_bounty("b-1", "r-2")
         assert (opened.amount, opened.reservation_id) == (7, "r-2")
         assert await store.list_bounties(BountyQuery(status=_S.OPEN)) == [opened]
+        assert not any(each.missing or each.stale for each in await store.list_index_statuses())
 
     async def test_a_reservation_that_was_given_back_opens_nothing(
         self, store: BountyStore
