@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from importlib import import_module
 
 import nexus_bounty
 from nexus_bounty import NexusSettings
 from nexus_bounty.cli.app import VARIABLES, _command
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.options import Options, ServiceOptions
 from nexus_bounty.cli.overview import command_files
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from tests.docs.pages import PAGES, ROOT, Page
@@ -80,7 +82,13 @@ def test_every_variable_that_is_shown_is_read() -> None:
 
 def _of_services() -> set[str]:
     """The variables that the options of services have by their names."""
-    services = ("reconcile", "mcp")
+    modules = {name: import_module(each.module) for name, each in command_files().items()}
+    services = [
+        name
+        for name, module in modules.items()
+        if issubclass(getattr(module, "OPTIONS", Options), ServiceOptions)
+    ]
+    assert "reconcile" in services
     commands = {each: _command(command_files()[each].module, each) for each in services}
     return {
         f"{VARIABLES}{command}_{option.name}".upper()
@@ -148,3 +156,11 @@ def test_the_module_map_has_every_room() -> None:
     assert rooms - {"nexus"} <= told
     for name in told - {"adapters/"}:
         assert (package / name).exists() or (package / f"{name}.py").exists(), name
+
+
+def test_the_changelog_tells_first_what_whoever_upgrades_has_to_do() -> None:
+    """Of each release, the one that this is among them."""
+    _, *releases = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert releases[0].startswith(f"[{nexus_bounty.__version__}]")
+    for release in releases:
+        assert re.findall(r"^### (.*)$", release, re.MULTILINE)[0] == "Upgrading"
