@@ -67,7 +67,7 @@ house: $(VENV)/.test ## Measure the code: frames a claim passes, carriers of eta
 	@$(BIN)/python tools/house.py $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.bench ## Measure what it costs, beside other ways to do it; ARGS="--json", "--full", "--help"
+bench: $(VENV)/.bench ## Measure what it costs, beside other ways to do it; ARGS="--json", "--live 0.7.0", "--help"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: explore

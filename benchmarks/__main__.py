@@ -1,7 +1,8 @@
 """Run all benchmarks: `make bench`, or `python -m benchmarks [--full] [--json] [--rounds N]`.
 
 Each can be run alone, too: `python benchmarks/listings.py --help`. Tables, figures and charts go
-to `benchmarks/results`. With --json the last line is every figure as JSON.
+to `benchmarks/results`. With --json the last line is every figure as JSON. With --live 0.7.0 (or
+0.9.18, 0.5.6) a real server is measured instead, beside the obvious client and raw httpx.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from benchmarks import (
     concurrency,
     durable_steps,
     fault_cost,
+    kinds,
     ledger_throughput,
     life_cycles,
     listings,
@@ -23,12 +25,14 @@ from benchmarks import (
     request_counts,
     transports,
 )
+from benchmarks.harness import live
 from benchmarks.harness.options import Options
 from benchmarks.harness.running import Benchmark, merged, run
 
 EVERY: Sequence[Benchmark] = [
     request_counts.measure,
     life_cycles.measure,
+    kinds.measure,
     listings.measure,
     overhead.measure,
     transports.measure,
@@ -45,7 +49,8 @@ EVERY: Sequence[Benchmark] = [
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run them one after another."""
     options = Options.parse(__doc__ or "", arguments)
-    reports = [run(benchmark, options) for benchmark in EVERY]
+    chosen = EVERY if options.live is None else [live.measure]
+    reports = [run(benchmark, options) for benchmark in chosen]
     if options.json:
         print(json.dumps(merged(reports)))
 

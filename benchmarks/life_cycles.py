@@ -122,7 +122,7 @@ def _report(found: dict[int, dict[str, list[Lives]]]) -> Report:
         "life_cycles",
         {
             "lifecycles": figures,
-            "lifecycles_ratio_vs_obvious_client": rounded(
+            "lifecycles_ratio_vs_obvious_client_as_it_comes": rounded(
                 Spread.of_ratios(rates[OURS], rates[OBVIOUS]).median
             ),
             "lifecycles_ratio_vs_obvious_client_same_transport": rounded(

@@ -4,20 +4,21 @@ The mock counts what it receives: while the call lasts, and afterwards, when wha
 is removed, in one batch for all operations of half a second. Sequential round trips are counted
 by a clock: in virtual time every request takes one second and nothing else takes any, so that the
 seconds a call lasts are the round trips it waits for. Server: a hypothetical one with atomic
-preconditions; bulk methods, no faults.
+preconditions; bulk methods, no faults. Besides, a life and listings on each kind of server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.harness.contenders import WORK, funded, operations_on
 from benchmarks.harness.obvious import ObviousClient
 from benchmarks.harness.options import Options
+from benchmarks.harness.personalities import KINDS, Cost, life_cost, listing_cost
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Step
 from benchmarks.harness.running import run_alone
@@ -43,17 +44,9 @@ LONG_ENOUGH = 100.0
 """Seconds of virtual time in which whatever was left behind is removed."""
 LIFE = "whole life: create, claim, settle"
 WORKER = AgentIdentity(agent_id="worker")
+LARGE = [1_000, 10_000, 100_000]
 OPEN = BountyQuery(status=BountyStatus.OPEN)
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one call costs."""
-
-    requests: int
-    round_trips: int
-    afterwards: int = 0
 
 
 class Counted:
@@ -172,7 +165,7 @@ async def listing_costs(personality: str = "0.10-hypothetical") -> Rows:
     return rows
 
 
-async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - every benchmark's
+async def measure(options: Options, step: Step) -> Report:
     """Count them all; each part on an event loop of its own with virtual time."""
 
     async def count(what: str, counting: Callable[[], Awaitable[Rows]]) -> Rows:
@@ -183,25 +176,39 @@ async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - eve
     operations = await count("operations", operation_costs)
     listings = await count("listings", listing_costs)
     theirs = await count("the obvious client", obvious_costs)
+    kinds = {name: await count(f"a life on {name}", partial(life_cost, name)) for name in KINDS}
+    newest = {
+        number: {
+            name: await count(f"the newest of {number} on {name}", partial(_newest, name, number))
+            for name in KINDS
+        }
+        for number in options.pick(tiny=[1_000], quick=[1_000, 10_000], full=LARGE)
+    }
     tables = [
         _table("Operations, with claims on Nexus", operations, theirs),
         _table("The store", store, {}),
         _table("Listings, on a server with bulk reads", listings, theirs),
+        _table_of_kinds(kinds, newest[1_000]),
+        *(_table_of_newest(number, rows) for number, rows in newest.items() if number > 1_000),
     ]
     figures = {
         "create": operations["create"].requests,
         "claim": operations["claim"].requests,
         "settle": operations["settle"].requests,
-        "life_cycle": operations[LIFE].requests,
-        "life_cycle_afterwards": operations[LIFE].afterwards,
-        "list_20_of_1000": listings["list 20 of 1,000 open"].requests,
+        "life_cycle": {name: costs["life"].in_all for name, costs in kinds.items()},
+        "life_cycle_afterwards": {name: costs["life"].afterwards for name, costs in kinds.items()},
+        "first_create": {name: _more_than_warm(costs) for name, costs in kinds.items()},
+        **_figures_of_newest(newest),
     }
     every = {**store, **operations, **listings}
     return Report(
         "request_counts",
         {
             "requests": figures,
-            "round_trips": {name: cost.round_trips for name, cost in every.items()},
+            "round_trips": {
+                "life_cycle": {name: costs["life"].round_trips for name, costs in kinds.items()},
+                **{name: cost.round_trips for name, cost in every.items()},
+            },
             "requests_of_each": {name: cost.requests for name, cost in every.items()},
             "requests_afterwards": {
                 name: cost.afterwards for name, cost in every.items() if cost.afterwards
@@ -211,6 +218,75 @@ async def measure(options: Options, step: Step) -> Report:  # noqa: ARG001 - eve
         tables,
         lambda figure: _draw(figure, operations, theirs),
     )
+
+
+async def _newest(name: str, number: int) -> Rows:
+    """The newest 20, with dated markers and, of no more than there is time for, without."""
+    rows = await listing_cost(name, number, dated=True)
+    if number > 1_000 and name == "0.9":
+        return rows  # it reads ten thousand documents one by one
+    undated = await listing_cost(name, number, dated=False)
+    return rows | {f"{which}, undated": cost for which, cost in undated.items()}
+
+
+def _more_than_warm(costs: Rows) -> dict[str, int]:
+    """What the first create of a process takes besides, with the verdict pinned and without."""
+    warm = costs["create"].requests
+    return {which: costs[which].requests - warm for which in ("pinned", "unpinned")}
+
+
+def _figures_of_newest(newest: Mapping[int, Mapping[str, Rows]]) -> dict[str, dict[str, int]]:
+    return {
+        f"list_20_of_{number}{suffix}": {
+            name: costs[which].requests for name, costs in rows.items() if which in costs
+        }
+        for number, rows in newest.items()
+        for which, suffix in (
+            ("cold", ""),
+            ("warm", "_again"),
+            ("cold, undated", "_undated"),
+            ("warm, undated", "_undated_again"),
+        )
+    }
+
+
+def _table_of_kinds(kinds: Mapping[str, Rows], newest: Mapping[str, Rows]) -> Table:
+    columns = [
+        "server",
+        "a life: requests",
+        "of them afterwards",
+        "round trips",
+        "first create: more if pinned",
+        "if not",
+        "20 of 1,000 open",
+        "again",
+    ]
+    lines: list[list[object]] = []
+    for name, costs in kinds.items():
+        life, first, listing = costs["life"], _more_than_warm(costs), newest[name]
+        lines.append(
+            [
+                name,
+                life.in_all,
+                life.afterwards,
+                life.round_trips,
+                first["pinned"],
+                first["unpinned"],
+                listing["cold"].requests,
+                listing["warm"].requests,
+            ]
+        )
+    return Table("Each kind of server, markers dated", columns, lines)
+
+
+def _table_of_newest(number: int, rows: Mapping[str, Rows]) -> Table:
+    kinds = ("cold", "warm", "cold, undated", "warm, undated")
+    lines = [
+        [name, *(costs[kind].requests if kind in costs else "" for kind in kinds)]
+        for name, costs in rows.items()
+    ]
+    columns = ["server", "dated: requests", "again", "not dated: requests", "again"]
+    return Table(f"The newest 20 of {number:,} open", columns, lines)
 
 
 def _counted(counting: Callable[[], Awaitable[Rows]]) -> Rows:

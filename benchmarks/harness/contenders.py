@@ -22,6 +22,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import Contribution, utc_now
+from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.ports import CreditsService
 
 WORK = Contribution(cid="cid-1", scores={"ms": 240})
@@ -74,12 +75,13 @@ def operations_on(
     zone: str,
     credits: CreditsService,  # noqa: A002 - the word for it
     clock: Callable[[], datetime] = utc_now,
+    commit: CommitOption = "conditional",
 ) -> BountyOperations:
     """Operations with claims on Nexus and the contribution at hand."""
     return BountyOperations(
-        NexusBountyStore(client, zone_id=zone, commit="conditional", clock=clock),
+        NexusBountyStore(client, zone_id=zone, commit=commit, clock=clock),
         credits=credits,
-        claims=NexusClaimStore(client, zone_id=zone, commit="conditional", clock=clock),
+        claims=NexusClaimStore(client, zone_id=zone, commit=commit, clock=clock),
         contributions=MemoryContributionStore([WORK]),
         allow_shared_work=True,  # one contribution is enough to pay all of them here
         clock=clock,

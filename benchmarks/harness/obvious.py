@@ -40,6 +40,8 @@ class ObviousClient:
         credits: Where the money is.
         timeout: Seconds to wait for an answer.
         transport: An httpx transport, if not httpx's own.
+        api_key: The key that the server wants, if it does.
+        has_stat: Whether the server knows `sys_stat`; the etag comes with the document otherwise.
     """
 
     def __init__(
@@ -50,8 +52,14 @@ class ObviousClient:
         *,
         timeout: float = 10.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        api_key: str | None = None,
+        has_stat: bool = True,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout, transport=transport)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=timeout, transport=transport, headers=headers
+        )
+        self._has_stat = has_stat
         self._credits = credits
         self._paths = ZonePaths(zone)
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -166,8 +174,12 @@ class ObviousClient:
 
     async def _move(self, bounty_id: str, status: str, **changes: Any) -> dict[str, Any]:
         path = self._paths.bounty(bounty_id)
-        known = await self._rpc("sys_stat", path=path)
-        found = await self._rpc("read", path=path)
+        if self._has_stat:
+            known = await self._rpc("sys_stat", path=path)
+            found = await self._rpc("read", path=path)
+        else:
+            known = await self._rpc("read", path=path, return_metadata=True)
+            found = known and known["content"]
         if known is None or found is None:
             raise ObviousClientError("no such bounty")
         bounty: dict[str, Any] = _decoded(found)

@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 Scale = Literal["tiny", "quick", "full"]
 
+LIVE = ("0.5.6", "0.7.0", "0.9.18")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -25,12 +26,14 @@ class Options:
         rounds: How often each contender gets its turn; `None` leaves it to the benchmark.
         json: Whether the last line is the figures as JSON; tables then go to stderr.
         out: The directory of the results.
+        live: The release of a real server to measure on, instead of the mock.
     """
 
     scale: Scale = "quick"
     rounds: int | None = None
     json: bool = False
     out: Path = RESULTS
+    live: str | None = None
 
     def pick(self, *, tiny: T, quick: T, full: T) -> T:
         """What belongs to the scale."""
@@ -54,5 +57,8 @@ class Options:
         parser.add_argument("--rounds", type=int, help="turns of each contender")
         parser.add_argument("--json", action="store_true", help="end with one line of JSON")
         parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go")
+        parser.add_argument(
+            "--live", choices=LIVE, help="measure on a real server of this release alone"
+        )
         given = parser.parse_args(arguments)
-        return cls(given.scale, given.rounds, given.json, given.out)
+        return cls(given.scale, given.rounds, given.json, given.out, given.live)

@@ -26,8 +26,10 @@ import msgspec
 
 from benchmarks.harness import population
 from nexus_bounty import AgentIdentity, Bounty, BountyCriteria, BountyStatus
+from nexus_bounty.idempotency import EVIDENCE_KEY, SCHEMA
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, ReceivedRequest, running
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
+from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -182,13 +184,24 @@ class _Commands:
         return time.process_time()
 
 
-def fill(mock: MockNexus, zone: str, bounties: int) -> None:
-    """Put that many open bounties into a zone, with their markers, past the wire."""
-    paths = ZonePaths(zone)
+def fill(mock: MockNexus, zone: str, bounties: int, *, dated: bool = False) -> None:
+    """Put that many open bounties into a zone, with their markers, past the wire.
+
+    With `dated` as programs with that setting leave them, once a reconciler has seen them.
+    """
+    write, here = mock.core.table.write, ZonePaths(zone)
+    evidence = {EVIDENCE_KEY: {"schema": SCHEMA, "seq": 1}}
     for number in range(bounties):
-        bounty = a_bounty(f"bounty-{number:06}", created_at=EPOCH + timedelta(seconds=number))
-        mock.core.table.write(paths.bounty(bounty.bounty_id), msgspec.json.encode(bounty))
-        mock.core.table.write(paths.marker(BountyStatus.OPEN, bounty.bounty_id), b"")
+        created_at = EPOCH + timedelta(seconds=number)
+        bounty = a_bounty(f"bounty-{number:06}", created_at=created_at)
+        document = msgspec.to_builtins(bounty) | evidence
+        write(here.bounty(bounty.bounty_id), msgspec.json.encode(document))
+        marker = here.marker(BountyStatus.OPEN, bounty.bounty_id)
+        write(marker, b"")
+        if dated:
+            write(paths.dated(marker, created_at), b"")
+    if dated:
+        write(here.all_are_dated(BountyStatus.OPEN), b"")
 
 
 def a_bounty(

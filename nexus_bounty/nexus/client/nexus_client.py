@@ -489,8 +489,8 @@ class NexusClient:
     ) -> Page:
         """The files in `directory` whose paths come after `after`, in their order.
 
-        A page of them, of `most` names where that is fewer than pages have; all of them at once
-        where pages of the server could lose one. Nothing is
+        A page of them, of `most` names if that is given; all of them at once where pages of the
+        server could lose one. Nothing is
         remembered in between, so whoever knows a path can go on from there, at any later time.
 
         Raises:
@@ -540,8 +540,9 @@ class NexusClient:
     ) -> wire.ListReply:
         can = self.capabilities
         if can.has(Extra.LIMITS) is not False and can.orders_pages is not False:
-            size = min(most or self.settings.page_size, self.settings.page_size)
-            paging = {"limit": size} | ({"cursor": cursor} if cursor else {})
+            paging = {"limit": most or self.settings.page_size} | (
+                {"cursor": cursor} if cursor else {}
+            )
             page = await self._if_understood(
                 Extra.LIMITS, directory, {**params, **paging}, wire.listings, deadline
             )

@@ -1,0 +1,171 @@
+"""This library and the obvious client on one server: lives a second, and races for one bounty.
+
+A life that ends in an error counts as an error. In a race some agents claim one bounty at the same
+time; whoever is told so counts as a winner, and every winner but one is a double claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import httpx
+
+from benchmarks.harness.contenders import ObviousLives, OurLives, funded, operations_on
+from benchmarks.harness.obvious import ObviousClient, ObviousClientError
+from benchmarks.harness.server import a_bounty
+from nexus_bounty import AgentIdentity, BountyOperations, NexusClient, NexusSettings, OutcomeError
+from nexus_bounty.memory import MemoryCredits
+
+OURS, OBVIOUS = "nexus-bounty", "obvious client"
+Claim = Callable[[str, str], Awaitable[object]]
+"""Claims a bounty for an agent."""
+
+
+class Distant(httpx.AsyncBaseTransport):
+    """httpx's own transport to a server that is so many seconds away, there and back."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry the request on after the time that it and its answer travel."""
+        await asyncio.sleep(self._seconds)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server as its clients meet it.
+
+    Attributes:
+        url: Where it listens.
+        seconds: How far it is away.
+        api_key: The key that it wants, if it does.
+        has_stat: Whether it knows `sys_stat`, by which Grove asks for an etag.
+    """
+
+    url: str
+    seconds: float = 0.0
+    api_key: str | None = None
+    has_stat: bool = True
+
+
+@dataclass(slots=True)
+class Lived:
+    """What agents got done in a while."""
+
+    seconds: float
+    lives: int = 0
+    errors: int = 0
+
+    @property
+    def per_second(self) -> float:
+        """Lives a second."""
+        return self.lives / self.seconds
+
+
+@asynccontextmanager
+async def ours_on(site: Site) -> AsyncIterator[tuple[OurLives, BountyOperations]]:
+    """This library, committing as the probe finds to be safe there."""
+    zone = f"ours-{uuid.uuid4().hex[:8]}"
+    settings = NexusSettings(url=site.url, api_key=site.api_key)
+    async with NexusClient(settings=settings, transport=Distant(site.seconds)) as client:
+        ledger = await funded(MemoryCredits())
+        operations = operations_on(client, zone, ledger, commit="auto")
+        yield OurLives(operations), operations
+
+
+@asynccontextmanager
+async def obvious_on(site: Site) -> AsyncIterator[tuple[ObviousLives, ObviousClient]]:
+    """The obvious client."""
+    zone = f"obvious-{uuid.uuid4().hex[:8]}"
+    ledger = await funded(MemoryCredits())
+    async with ObviousClient(
+        site.url,
+        zone,
+        ledger,
+        transport=Distant(site.seconds),
+        api_key=site.api_key,
+        has_stat=site.has_stat,
+    ) as client:
+        yield ObviousLives(client), client
+
+
+async def lives(liver: OurLives | ObviousLives, agents: int, seconds: float) -> Lived:
+    """What so many agents get done."""
+    with _errors_counted(found := Lived(seconds)):
+        await liver.live()  # learns the dialect
+    found = Lived(seconds)
+    began = perf_counter()
+
+    async def agent() -> None:
+        while perf_counter() < began + seconds:
+            with _errors_counted(found):
+                await liver.live()
+                found.lives += 1
+
+    await asyncio.gather(*(agent() for _ in range(agents)))
+    found.seconds = perf_counter() - began
+    return found
+
+
+class _errors_counted:  # noqa: N801 - reads as a statement
+    """Counts what either client raises, and goes on."""
+
+    def __init__(self, found: Lived) -> None:
+        self._found = found
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        failed = kind is not None and issubclass(kind, OutcomeError | ObviousClientError)
+        self._found.errors += failed
+        return failed
+
+
+async def our_double_claims(operations: BountyOperations, rounds: int, claimers: int) -> int:
+    """How many claims of ours were won besides the one a bounty has."""
+
+    async def claim(bounty_id: str, agent: str) -> None:
+        await operations.claim(bounty_id, AgentIdentity(agent_id=agent))
+
+    async def create(bounty_id: str) -> None:
+        await operations.create(a_bounty(bounty_id))
+
+    return await _double_claims(create, claim, rounds, claimers)
+
+
+async def obvious_double_claims(client: ObviousClient, rounds: int, claimers: int) -> int:
+    """How many claims of the obvious client were won besides the one a bounty has."""
+
+    async def create(bounty_id: str) -> None:
+        await client.create(bounty_id, 1, "creator")
+
+    return await _double_claims(create, client.claim, rounds, claimers)
+
+
+async def _double_claims(
+    create: Callable[[str], Awaitable[None]], claim: Claim, rounds: int, claimers: int
+) -> int:
+    doubles = 0
+    for _ in range(rounds):
+        bounty_id = uuid.uuid4().hex
+        await create(bounty_id)
+        told = await asyncio.gather(
+            *(claim(bounty_id, f"agent-{number}") for number in range(claimers)),
+            return_exceptions=True,
+        )
+        won = sum(not isinstance(each, BaseException) for each in told)
+        doubles += max(won - 1, 0)
+    return doubles

@@ -1,0 +1,147 @@
+"""On a real, released server: this library, the client that one writes first, and raw httpx.
+
+    make bench ARGS="--live 0.7.0"
+
+The server is installed on first use and runs on loopback. Lives a second of 8 agents; claims that
+were won twice; and what it takes to look at one bounty, by raw httpx and by the store.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from benchmarks.harness.charts import bars
+from benchmarks.harness.contest import (
+    OBVIOUS,
+    OURS,
+    Site,
+    lives,
+    obvious_double_claims,
+    obvious_on,
+    our_double_claims,
+    ours_on,
+)
+from benchmarks.harness.options import Options
+from benchmarks.harness.report import Report, Table
+from benchmarks.harness.rounds import Doing, Spread, Step, rounded, take_turns
+from benchmarks.harness.server import a_bounty
+from nexus_bounty.nexus.documents.paths import ZonePaths
+from tools import real_nexus
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AGENTS = CLAIMERS = 8
+WITHOUT_STAT = ("0.5.6", "0.7.0")
+WITH_KEY = ("0.9.18",)
+RAW = "raw httpx"
+MICROSECONDS = 10**6
+
+
+async def measure(options: Options, step: Step) -> Report:
+    """Start the server, and compare."""
+    version = options.live or "0.7.0"
+    step(f"starting Nexus {version}")
+    with real_nexus.running(version) as url:
+        key = real_nexus.API_KEY if version in WITH_KEY else None
+        site = Site(url, api_key=key, has_stat=version not in WITHOUT_STAT)
+        lived = await _lived(site, options, step)
+        rounds = options.pick(tiny=2, quick=10, full=25)
+        step(f"{rounds} races of {CLAIMERS}")
+        doubles = await _doubles(site, rounds)
+        looks = await _looks(site, options, step)
+    return _report(version, lived, rounds, doubles, looks)
+
+
+async def _lived(site: Site, options: Options, step: Step) -> dict[str, list[float]]:
+    """Lives a second; none where every life ends in an error."""
+    seconds = options.pick(tiny=0.5, quick=5.0, full=20.0)
+    async with ours_on(site) as (ours, _), obvious_on(site) as (theirs, _):
+
+        async def by(liver: Any) -> float:
+            return (await lives(liver, AGENTS, seconds)).per_second
+
+        turns = {OURS: lambda: by(ours), OBVIOUS: lambda: by(theirs)}
+        return await take_turns(turns, options.turns, step)
+
+
+async def _doubles(site: Site, rounds: int) -> dict[str, int]:
+    async with ours_on(site) as (_, operations), obvious_on(site) as (_, client):
+        return {
+            OURS: await our_double_claims(operations, rounds, CLAIMERS),
+            OBVIOUS: await obvious_double_claims(client, rounds, CLAIMERS),
+        }
+
+
+async def _looks(site: Site, options: Options, step: Step) -> dict[str, list[float]]:
+    """Microseconds that one look at a bounty takes."""
+    times = options.pick(tiny=5, quick=100, full=1000)
+    headers = {"Authorization": f"Bearer {site.api_key}"} if site.api_key else {}
+    async with (
+        ours_on(site) as (_, operations),
+        httpx.AsyncClient(base_url=site.url, headers=headers) as raw,
+    ):
+        await operations.create(a_bounty("looked-at"))
+        store = operations.services.store
+        params = {"path": ZonePaths(store.zone_id).bounty("looked-at"), "return_metadata": True}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "read", "params": params}
+
+        async def by_httpx() -> None:
+            (await raw.post("/api/nfs/read", json=body)).raise_for_status()
+
+        async def by_store() -> None:
+            await store.get_bounty("looked-at")
+
+        turns = {RAW: lambda: _each(by_httpx, times), OURS: lambda: _each(by_store, times)}
+        return await take_turns(turns, options.turns, step)
+
+
+async def _each(do: Doing, times: int) -> float:
+    await do()
+    began = perf_counter()
+    for _ in range(times):
+        await do()
+    return (perf_counter() - began) / times * MICROSECONDS
+
+
+def _report(
+    version: str,
+    lived: dict[str, list[float]],
+    rounds: int,
+    doubles: dict[str, int],
+    looks: dict[str, list[float]],
+) -> Report:
+    rates = {name: Spread.of(each) for name, each in lived.items()}
+    ratio = Spread.of_ratios(lived[OURS], lived[OBVIOUS]) if all(lived[OBVIOUS]) else None
+    overhead = Spread.of_ratios(looks[OURS], looks[RAW])
+    figures = {
+        "lifecycles_per_second": {name: rate.figures for name, rate in rates.items()},
+        "lifecycles_ratio_vs_obvious_client": ratio and rounded(ratio.median),
+        "races": rounds,
+        "double_claims": doubles,
+        "look_vs_raw_httpx": rounded(overhead.median),
+    }
+    rows = [[name, rates[name], doubles[name]] for name in (OURS, OBVIOUS)]
+    columns = ["client", "lives/s", f"double claims in {rounds} races of {CLAIMERS}"]
+    lines = [
+        [RAW, Spread.of(looks[RAW]), ""],
+        [OURS, Spread.of(looks[OURS]), overhead],
+    ]
+    return Report(
+        f"live-{version}",
+        {"live": {version: figures}},
+        [
+            Table(f"Nexus {version}: lives, {AGENTS} agents", columns, rows),
+            Table("One look at a bounty", ["client", "µs", "× raw httpx"], lines),
+        ],
+        lambda figure: _draw(figure, rates),
+    )
+
+
+def _draw(figure: Figure, rates: dict[str, Spread]) -> None:
+    axes = figure.subplots()
+    bars(axes, list(rates), list(rates.values()))
+    axes.set(title="lives a second")

@@ -1,0 +1,119 @@
+"""What a life, the first create and listings cost on each kind of server, counted in virtual time.
+
+How to commit is what the probe finds to be safe there. A request takes a hundredth of a second of
+virtual time and nothing else takes any: so the time that a call lasts tells the round trips that it
+waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.harness.contenders import WORK, funded, operations_on
+from benchmarks.harness.server import a_bounty, fill
+from nexus_bounty import (
+    AgentIdentity,
+    BountyOperations,
+    BountyQuery,
+    BountyStatus,
+    NexusBountyStore,
+    NexusClient,
+    NexusSettings,
+)
+from nexus_bounty.memory import MemoryCredits
+from nexus_bounty.mock import MockNexus
+from nexus_bounty.testing.virtual_time import wall_clock
+
+KINDS = {
+    "0.7.0": "0.7.0",
+    "0.9": "0.9",
+    "0.10": "0.10",
+    "atomic": "0.10-hypothetical",
+}
+"""Personalities of the mock, by the names that figures give them; no release is "atomic"."""
+ROUND_TRIP = 0.01
+LONG_ENOUGH = 10.0
+"""Seconds in which whatever was left for later is done; half of them are longer than a life."""
+ZONE = "z"
+WORKER = AgentIdentity(agent_id="worker")
+NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs, and what it leaves to be done."""
+
+    requests: int
+    round_trips: int
+    afterwards: int = 0
+
+    @property
+    def in_all(self) -> int:
+        """All requests, sooner or later."""
+        return self.requests + self.afterwards
+
+
+class Kind:
+    """A server of one kind, and the processes that use it one after another."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        self.mock = MockNexus(KINDS[name], clock=wall_clock)
+        self._settings = NexusSettings(cleanup_delay=LONG_ENOUGH / 2, **settings)
+
+    def client(self) -> NexusClient:
+        """The client of a new process, which knows nothing of the server."""
+        transport = self.mock.transport(pause=_takes_time)
+        return NexusClient("http://nexus", settings=self._settings, transport=transport)
+
+    async def cost(self, call: Awaitable[object]) -> Cost:
+        """What awaiting `call` costs."""
+        loop = asyncio.get_running_loop()
+        before, began = self.mock.request_count, loop.time()
+        await call
+        sent, lasted = self.mock.request_count, loop.time() - began
+        await asyncio.sleep(LONG_ENOUGH)
+        return Cost(sent - before, round(lasted / ROUND_TRIP), self.mock.request_count - sent)
+
+
+async def _takes_time(stage: Literal["request", "response"]) -> None:
+    await asyncio.sleep(ROUND_TRIP if stage == "request" else 0.0)
+
+
+async def life_cost(name: str) -> dict[str, Cost]:
+    """A whole life with claims on Nexus, and a first create: of a zone, and of a process."""
+    kind = Kind(name)
+    async with kind.client() as client, kind.client() as another:
+        work, other = await _operations(client), await _operations(another)
+        unpinned = await kind.cost(work.create(a_bounty("b-0")))
+        warm = await kind.cost(work.create(a_bounty("b-1")))
+        pinned = await kind.cost(other.create(a_bounty("b-2")))
+        life = await kind.cost(_live(work, "b-3"))
+    return {"life": life, "create": warm, "pinned": pinned, "unpinned": unpinned}
+
+
+async def _operations(client: NexusClient) -> BountyOperations:
+    credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
+    return operations_on(client, ZONE, credits, clock=wall_clock, commit="auto")
+
+
+async def _live(work: BountyOperations, bounty_id: str) -> None:
+    await work.create(a_bounty(bounty_id))
+    await work.claim(bounty_id, WORKER)
+    await work.settle(bounty_id, WORK.cid)
+
+
+async def listing_cost(name: str, number: int, *, dated: bool) -> dict[str, Cost]:
+    """The newest 20 of so many open bounties by a new process, and again; on a pinned zone."""
+    kind = Kind(name, dated_markers=dated, max_answer_bytes=10**9)
+    async with kind.client() as client:
+        store = NexusBountyStore(client, zone_id=ZONE, clock=wall_clock)
+        await store.create_bounty(a_bounty("first"))
+        await store.cancel_bounty("first")
+    fill(kind.mock, ZONE, number, dated=dated)
+    async with kind.client() as client:
+        store = NexusBountyStore(client, zone_id=ZONE, clock=wall_clock)
+        cold = await kind.cost(store.list_bounties(NEWEST))
+        return {"cold": cold, "warm": await kind.cost(store.list_bounties(NEWEST))}
