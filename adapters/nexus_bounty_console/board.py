@@ -1,18 +1,20 @@
 """All bounties of a zone, held for whoever looks: searched, filtered and cut into pages here.
 
 Nexus knows no search, and a page of a listing there costs as much as the whole: so the whole is
-read once for everybody, and each time only what has changed since.
+read once for everybody. After that only those are read again that can still change, which in an old
+zone are few.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Generic, TypeVar
 
-from nexus_bounty.models import Bounty
+from nexus_bounty.lifecycle import TERMINAL
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 
 T = TypeVar("T")
@@ -117,15 +119,43 @@ class Board:
 
 
 async def read_board(store: NexusBountyStore) -> Board:
-    """Read every bounty; those that have not changed are not read again.
+    """Read every bounty; where the server tells what has changed, not what has not.
 
     Raises:
         NexusError: They could not be read.
     """
     unreadable: dict[str, str] = {}
     found = [each async for each in store.walk_bounties(unreadable=unreadable)]
-    found.sort(key=lambda each: (each.created_at, each.bounty_id), reverse=True)
-    return Board(found, unreadable)
+    return Board(_newest_first(found), unreadable)
+
+
+async def read_living(store: NexusBountyStore, before: Board) -> Board:
+    """The board as it was `before`, but for the bounties that can still change, and new ones.
+
+    What is created and ended between two looks is not seen, nor what another program does to a
+    bounty that has ended.
+
+    Raises:
+        NexusError: They could not be read.
+    """
+    unreadable = dict(before.unreadable)
+    living = BountyQuery(status=[each for each in BountyStatus if each not in TERMINAL])
+    found = {
+        each.bounty_id: each async for each in store.walk_bounties(living, unreadable=unreadable)
+    }
+    ended = [
+        name
+        for name, each in before.by_id.items()
+        if name not in found and each.status not in TERMINAL
+    ]
+    kept = {name: each for name, each in before.by_id.items() if each.status in TERMINAL}
+    kept |= found
+    kept |= await store.get_bounties(ended) if ended else {}
+    return Board(_newest_first(kept.values()), unreadable)
+
+
+def _newest_first(bounties: Iterable[Bounty]) -> list[Bounty]:
+    return sorted(bounties, key=lambda each: (each.created_at, each.bounty_id), reverse=True)
 
 
 def _text_of(bounty: Bounty) -> str:

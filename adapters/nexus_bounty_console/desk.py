@@ -25,7 +25,7 @@ from nexus_bounty.reconcile import Reconciler, ReconcileReport
 from nexus_bounty.reconcile.audit import MoneyAudit, audit_money
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Problem, Scope, Sweep
-from nexus_bounty_console.board import Board, read_board
+from nexus_bounty_console.board import Board, read_board, read_living
 from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
 from nexus_bounty_console.jobs import Job, JobKind, Jobs, Tell
 from nexus_bounty_console.lives import Life, read_life
@@ -37,6 +37,8 @@ logger = logging.getLogger("nexus_bounty_console")
 
 LASTS: Final = timedelta(seconds=5)
 """For how long what was read is shown without another look."""
+WHOLE_EVERY: Final = timedelta(minutes=5)
+"""How often bounties that have ended are looked at again, which only other programs change."""
 AT_MOST: Final = 0.1
 """Which part of the time looking again may take, where it takes long."""
 
@@ -94,6 +96,7 @@ class Desk:
     escrow: Snapshot[Escrow] = field(init=False)
     doubts: Snapshot[Doubts] = field(init=False)
     jobs: Jobs = field(init=False)
+    _whole_at: datetime | None = None
 
     def __post_init__(self) -> None:
         """Make what holds things."""
@@ -130,7 +133,7 @@ class Desk:
             As `read_life`.
         """
         services = self.operations.services
-        return await read_life(services, bounty_id, self.requests.of(bounty_id))
+        return await read_life(services, self.store, bounty_id, self.requests.of(bounty_id))
 
     async def explanation(self, key: str) -> Explanation:
         """What became of the operation with `key`.
@@ -236,7 +239,12 @@ class Desk:
         return await probe(self.nexus, tell)
 
     async def _read_board(self, before: Board | None) -> Board:
-        board = await read_board(self.store)
+        whole_at = self._whole_at
+        if before is None or whole_at is None or self.now - whole_at >= WHOLE_EVERY:
+            board = await read_board(self.store)
+            self._whole_at = self.now
+        else:
+            board = await read_living(self.store, before)
         if changed := board.changed_since(before) if before else set():
             self.changes.tell([BOUNTIES, *map(about, changed)])
         return board

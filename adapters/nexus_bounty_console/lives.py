@@ -11,6 +11,7 @@ from nexus_bounty.idempotency import OperationRecord, derived_id
 from nexus_bounty.ledger import LedgerCredits
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.models import Bounty, BountyStatus, Claim, RewardType, Wire, reward_id
+from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.operations.money import Money, find_money
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.steps import operation_key, step_of
@@ -43,7 +44,8 @@ class Write(Wire, frozen=True, kw_only=True):
         meaning: What that means to people.
         key: The key of the step.
         operation_key: The key of the operation.
-        fenced: Whether it only made sure that the operation never happens.
+        outcome: `committed`; `fenced` if it only made sure that the operation never happens;
+            `untrusted` if no key of the zone has signed it, and so proves nothing.
         status: The status that the document had after it; `None` of a fence.
     """
 
@@ -53,7 +55,7 @@ class Write(Wire, frozen=True, kw_only=True):
     meaning: str
     key: str
     operation_key: str
-    fenced: bool = False
+    outcome: str = "committed"
     status: str | None = None
 
 
@@ -94,7 +96,10 @@ class Life(Wire, frozen=True, kw_only=True):
 
 
 async def read_life(
-    services: Services, bounty_id: str, requests: Sequence[SeenRequest] = ()
+    services: Services,
+    store: NexusBountyStore,
+    bounty_id: str,
+    requests: Sequence[SeenRequest] = (),
 ) -> Life:
     """Read it all: the document, its history, its leases, its reward; then the ledger.
 
@@ -104,8 +109,9 @@ async def read_life(
         UnreadableDocumentError: What is stored is not a bounty.
         CommitUnknownError: The ledger could not be read.
     """
+    untrusted: list[OperationRecord] = []
     bounty, history = await asyncio.gather(
-        services.store.get_bounty(bounty_id), services.store.get_history(bounty_id)
+        store.get_bounty(bounty_id), store.get_history(bounty_id, untrusted=untrusted)
     )
     keys = list(dict.fromkeys(operation_key(each.key) for each in history))[-MOST_KEYS:]
     claims, reward = await asyncio.gather(
@@ -114,7 +120,10 @@ async def read_life(
     return Life(
         bounty_id=bounty_id,
         bounty=bounty,
-        writes=[_write(each) for each in history],
+        writes=[
+            *(_write(each, "untrusted") for each in untrusted),
+            *(_write(each, "fenced" if each.aborted else "committed") for each in history),
+        ],
         money=await find_money(services.credits, bounty) if bounty else None,
         movements=await _movements(services, bounty),
         claims=claims,
@@ -166,17 +175,17 @@ async def _operations(
     return sorted(known.values(), key=lambda each: each.began_at)
 
 
-def _write(record: OperationRecord) -> Write:
-    step = step_of(record.key)
+def _write(record: OperationRecord, outcome: str) -> Write:
+    step, committed = step_of(record.key), outcome == "committed"
     status = BountyStatus.DRAFT if step and step.name == "draft" else None
     status = status or _STATUS_AFTER.get(record.kind)
     return Write(
         seq=record.seq,
         at=record.at,
         kind=record.kind,
-        meaning=step.meaning if step and not record.aborted else record.kind.replace("_", " "),
+        meaning=step.meaning if step and committed else record.kind.replace("_", " "),
         key=record.key,
         operation_key=operation_key(record.key),
-        fenced=record.aborted,
-        status=status.value if status and not record.aborted else None,
+        outcome=outcome,
+        status=status.value if status and committed else None,
     )

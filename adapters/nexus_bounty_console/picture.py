@@ -282,13 +282,20 @@ def _operation(operation: JournaledOperation, now: datetime) -> _Span:
     return _Span(operation.began_at, ends, kind, operation.kind, title)
 
 
+_WRITE_KINDS: Final = {"committed": "write", "fenced": "fence", "untrusted": "lost"}
+_WRITE_WORDS: Final = {
+    "committed": "",
+    "fenced": "a fence, so that this never happens: ",
+    "untrusted": "not signed, and so no proof of this: ",
+}
+
+
 def _writes(writes: Sequence[Write]) -> list[_Point]:
     return [
         (
             each.at,
-            "fence" if each.fenced else "write",
-            f"write {each.seq}, {_time(each.at)}: "
-            + (f"a fence, {each.kind} never happens" if each.fenced else each.meaning),
+            _WRITE_KINDS[each.outcome],
+            f"write {each.seq}, {_time(each.at)}: {_WRITE_WORDS[each.outcome]}{each.meaning}",
         )
         for each in writes
     ]

@@ -36,7 +36,7 @@ def unit() -> configparser.SectionProxy:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-@pytest.mark.parametrize("service", ["reconcile", "mcp"])
+@pytest.mark.parametrize("service", ["reconcile", "mcp", "console"])
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, service: str) -> None:
     """With a program that is there in the place of the installed one."""
     program = tmp_path / "nexus-bounty"
@@ -67,6 +67,9 @@ def test_the_configuration_that_is_shipped_is_accepted(tmp_path: Path) -> None:
     ended = run("mcp", "--config", config)
     assert ended.returncode == ExitCode.USAGE
     assert named["mcp"]["tokens"] in ended.stderr
+    ended = run("console", "--config", config, "--host", "0.0.0.0")
+    assert ended.returncode == ExitCode.USAGE
+    assert "it needs --tokens" in ended.stderr
     listed = run("list", "--config", config, "--json", env={"NEXUS_RETRY_ATTEMPTS": "1"})
     assert "config" not in json.loads(listed.stdout).get("message", "")
 

@@ -181,7 +181,9 @@ def text_of(source: str) -> str:
 
 
 @asynccontextmanager
-async def a_stage(*, lasts: timedelta = timedelta(0)) -> AsyncIterator[Stage]:
+async def a_stage(
+    *, lasts: timedelta = timedelta(0), settings: NexusSettings = QUICK
+) -> AsyncIterator[Stage]:
     """A server and a ledger on which alice has 10,000 credits, and bob none."""
     clock, faults = Clock(), StepFaults()
     mock = a_mock(faults)
@@ -189,7 +191,7 @@ async def a_stage(*, lasts: timedelta = timedelta(0)) -> AsyncIterator[Stage]:
     await ledger.fund("alice", 10_000)
     works = MemoryContributionStore()
     with faults.listening():
-        async with NexusClient(settings=QUICK, transport=mock.transport(silence=0)) as nexus:
+        async with NexusClient(settings=settings, transport=mock.transport(silence=0)) as nexus:
             store = NexusBountyStore(nexus, ZONE, commit="conditional", clock=clock)
             operations = BountyOperations(
                 store,

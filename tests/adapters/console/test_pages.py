@@ -5,11 +5,12 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
+from pydantic import SecretStr
 
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty_console.snapshots import PATIENCE
-from tests.adapters.console.stage import BOB, Browser, Stage, text_of
+from tests.adapters.console.stage import BOB, QUICK, Browser, Stage, a_stage, text_of
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"' onload=alert(2) {{ 7*7 }}"
 
@@ -124,6 +125,22 @@ async def test_a_create_that_was_fenced_off_never_came_to_be(
     seen = await browser.see("/bounties/b-1")
     assert "b-1 never came to be" in seen
     assert "fenced: it never happened, and never will" in seen
+
+
+async def test_what_no_key_of_a_signed_zone_has_signed_is_said_to_prove_nothing() -> None:
+    """Somebody has written another amount into the document."""
+    signing = QUICK.model_copy(update={"signing_keys": (SecretStr("k" * 32),)})
+    async with a_stage(settings=signing) as stage, stage.browser() as browser:
+        await stage.posted("b-1", amount=100)
+        assert "Not to be trusted" not in await browser.see("/bounties/b-1")
+        path = "/zones/default/bounties/b-1.json"
+        content = stage.mock.read_file(path)
+        assert content is not None
+        await stage.desk.nexus.write(path, content.replace(b'"amount":100', b'"amount":900'))
+        seen = await browser.see("/bounties/b-1")
+        assert "Not to be trusted" in seen
+        assert "No credits move on its word." in seen
+        assert "b-1 not signed" in await browser.see("/")
 
 
 async def test_documents_that_cannot_be_understood_are_counted_and_named(
