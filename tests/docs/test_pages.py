@@ -13,6 +13,7 @@ from tests.docs.pages import PAGES, PROGRAMS, ROOT, Page
 from tests.docs.session import Session
 
 ELSEWHERE = {
+    "docs/how-to/credits-on-postgresql.md": "tests/adapters/postgres/test_howto.py",
     "docs/how-to/console.md": "tests/adapters/console/test_howto.py",
     "docs/how-to/serve-agents.md": "tests/adapters/mcp/test_howto.py",
 }

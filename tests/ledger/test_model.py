@@ -22,7 +22,9 @@ from nexus_bounty.ledger import LedgerCredits
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError
 from nexus_bounty.testing import ManualClock
+from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_sqlite import SqliteCredits
+from tests.support.postgres import clean
 
 HOUR = timedelta(hours=1)
 NAMES = ["alice", "bob", "carol"]
@@ -106,6 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
     """Makes the same calls to a ledger and to the model; both must agree on every answer."""
 
     kind = "memory"
+    url = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,6 +120,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger: LedgerCredits = MemoryCredits(clock=self.clock)
         if self.kind == "sqlite":
             self.ledger = SqliteCredits(Path(self.folder.name) / "ledger.db", clock=self.clock)
+        if self.kind == "postgres":
+            self.ledger = PostgresCredits(clean(self.url), clock=self.clock)
 
     def teardown(self) -> None:
         self.runner.run(self.ledger.close())
@@ -189,10 +194,19 @@ class LedgerMachine(RuleBasedStateMachine):
         assert audit.sums.balanced
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("sqlite", 25)])
-def test_any_sequence_of_calls_leaves_the_ledger_as_the_model_has_it(kind, examples):
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        ("memory", 60),
+        ("sqlite", 25),
+        ("postgres", 2),
+        pytest.param("postgres", 60, marks=pytest.mark.thorough),
+    ],
+)
+def test_any_sequence_of_calls_leaves_the_ledger_as_the_model_has_it(request, kind, examples):
     """Answers, balances and reservations agree after every step, and the audit finds nothing."""
-    machine = type(f"{kind}Machine", (LedgerMachine,), {"kind": kind})
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
+    machine = type(f"{kind}Machine", (LedgerMachine,), {"kind": kind, "url": url})
     bounded = settings(
         max_examples=examples,
         stateful_step_count=25,

@@ -60,12 +60,17 @@ def _migrated(postgres_server) -> Iterator[str]:
         yield url
 
 
+def clean(url: str) -> str:
+    """Empty the tables, past what forbids it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_CLEAN)
+    return url
+
+
 @pytest.fixture
 def postgres_url(_migrated: str) -> str:
     """The URL of a database with the tables, all of them empty."""
-    with psycopg.connect(_migrated, autocommit=True) as connection:
-        connection.execute(_CLEAN)
-    return _migrated
+    return clean(_migrated)
 
 
 @pytest.fixture

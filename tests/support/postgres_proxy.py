@@ -49,6 +49,7 @@ class PostgresProxy:
 
     def __post_init__(self) -> None:
         self._armed: tuple[str, Loss] | None = None
+        self._to_pass = 0
         self._is_cut = False
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -62,10 +63,15 @@ class PostgresProxy:
         user, name = parts["user"], parts["dbname"]
         return f"postgresql://{user}@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
 
-    def arm(self, text: str, loss: Loss) -> None:
-        """Let the next query that contains `text` suffer `loss`."""
+    def arm(self, text: str, loss: Loss, *, after: int = 0) -> None:
+        """Let the next query that contains `text` suffer `loss`, or one `after` so many."""
         self.happened.clear()
+        self._to_pass = after
         self._armed = (text, loss)
+
+    def disarm(self) -> None:
+        """Let everything through."""
+        self._armed = None
 
     def heal(self) -> None:
         """Let connections through again."""
@@ -110,6 +116,9 @@ class PostgresProxy:
 
     def _takes(self, message: bytes) -> Loss | None:
         if self._armed is None or message[:1] != b"Q" or self._armed[0].encode() not in message:
+            return None
+        if self._to_pass:
+            self._to_pass -= 1
             return None
         loss, self._armed = self._armed[1], None
         return loss

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.schema import VERSION, version_of
@@ -52,6 +53,7 @@ async def _assert_each_done_once(url: str, acknowledged: list[tuple[str, ...]]) 
     assert (list(audit.problems), audit.sums.total) == ([], 400)
 
 
+@pytest.mark.thorough
 async def test_processes_lose_and_make_no_credits_and_one_that_is_killed_takes_none_along(
     postgres_url, tmp_path
 ):

@@ -189,7 +189,7 @@ _STATEMENTS: Final = (
         at timestamptz NOT NULL DEFAULT now()
     )
     """,
-    "CREATE INDEX commits_by_age ON nexus_bounty.commits (at)",
+    "CREATE INDEX commits_by_age ON nexus_bounty.commits USING brin (at)",
     """
     COMMENT ON TABLE nexus_bounty.commits IS
         'One row for each transaction, written by it: whoever lost the answer to COMMIT looks here'
