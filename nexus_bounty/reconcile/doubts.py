@@ -37,12 +37,20 @@ class OpenOperations:
                 continue
             if scope.is_young(each.began_at):
                 yield Problem(each.key, _what(each), touched=each.began_at)
-            elif (outcome := await _in_history(services, each)) is not None:
-                yield _known(services, each, outcome)
-            elif scope.now - each.began_at > RETENTION:
-                yield _forgotten(services, each)
             else:
-                yield Problem(each.key, _what(each), reason=_IN_DOUBT)
+                yield await _doubt(scope, each)
+
+
+async def _doubt(scope: Scope, operation: JournaledOperation) -> Problem:
+    try:
+        outcome = await _in_history(scope.services, operation)
+    except ValueError as error:  # the others are looked at all the same
+        return Problem(operation.key, _what(operation), reason=f"in doubt: {error}")
+    if outcome is not None:
+        return _known(scope.services, operation, outcome)
+    if scope.now - operation.began_at > RETENTION:
+        return _forgotten(scope.services, operation)
+    return Problem(operation.key, _what(operation), reason=_IN_DOUBT)
 
 
 def _what(operation: JournaledOperation) -> str:

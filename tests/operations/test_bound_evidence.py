@@ -172,6 +172,22 @@ async def test_a_settlement_under_way_pays_whom_the_ledger_has_on_record(
     assert await money(world) == UNTOUCHED
 
 
+@pytest.mark.parametrize("change", [{"amount": 1}, {"creator": {"agentId": "carol"}}])
+@virtual
+async def test_a_settlement_under_way_is_not_paid_from_credits_held_for_something_else(
+    change: dict[str, Any],
+) -> None:
+    """The document names another amount, or another creator, than the credits are held for."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        await _only_the_pivot(process)
+    rewritten(world, **change)
+    report = await reconciled(world)
+    assert any("is 100 of alice" in (each.left or "") for each in report.left)
+    assert await money(world) == UNTOUCHED
+
+
 async def _only_the_pivot(process: Process, cid: str = CID) -> None:
     services = process.operations.services
     ledger = services.credits
@@ -239,6 +255,23 @@ async def test_a_claimer_that_changes_between_check_and_pivot_is_not_paid(
         error = await refusal(process.operations.settle(BOUNTY_ID, CID))
     assert isinstance(error, PreCommitError)
     assert (document(world.mock) or {})["status"] == "claimed"
+    assert await money(world) == UNTOUCHED
+
+
+@virtual
+async def test_work_under_another_id_than_was_asked_for_is_not_paid() -> None:
+    """What answers for the contribution is a manifest of something else."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+
+        async def crossed(cid: str) -> Contribution | None:
+            return msgspec.structs.replace(WORK, cid="cid-other")
+
+        world.contributions.get = crossed  # type: ignore[method-assign]
+        error = await refusal(process.operations.settle(BOUNTY_ID, CID))
+    assert isinstance(error, CriteriaNotMetError)
+    assert "it is 'cid-other'" in str(error)
     assert await money(world) == UNTOUCHED
 
 

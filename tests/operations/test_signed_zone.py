@@ -22,6 +22,7 @@ from nexus_bounty.operations.explaining import clues_to, explanation_of
 from nexus_bounty.operations.settle import payout_of
 from nexus_bounty.operations.vouching import contradiction
 from nexus_bounty.outcomes import Outcome
+from nexus_bounty.ports import cleaning_up
 from nexus_bounty.reconcile import Reconciler, ReconcileReport
 from tests.operations.lives import KEY, claimed, outcome, posted, refusal, settled
 from tests.support.racing import by_rename_on
@@ -173,17 +174,26 @@ def _lost_after_commit(world: World) -> None:
     world.mock.inject(Fault(FaultKind.TIMEOUT_AFTER, match=write, times=None))
 
 
-def _without_ours(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each for each in records if KEY not in each["key"]]
+def _without_ours(history: dict[str, Any]) -> dict[str, Any]:
+    return history | {"ops": [each for each in history["ops"] if KEY not in each["key"]]}
 
 
-def _as_fenced(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each | ({"aborted": True} if KEY in each["key"] else {}) for each in records]
+def _as_fenced(history: dict[str, Any]) -> dict[str, Any]:
+    marks = ({"aborted": True} if KEY in each["key"] else {} for each in history["ops"])
+    return history | {
+        "ops": [each | mark for each, mark in zip(history["ops"], marks, strict=True)]
+    }
 
 
-HIDDEN: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+def _as_before(history: dict[str, Any]) -> dict[str, Any]:
+    rest = _without_ours(history)
+    return rest | {"seq": rest["ops"][-1]["seq"]}
+
+
+HIDDEN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "taken out": _without_ours,
     "called a fence": _as_fenced,
+    "put back as it was before": _as_before,
 }
 
 
@@ -202,8 +212,12 @@ async def test_a_commit_that_a_stranger_hides_is_not_called_pre_commit(how: str)
         async def hidden_first(path: str, *arguments: Any, **named: Any) -> Any:
             value = msgspec.json.decode(world.mock.read_file(DOCUMENT) or b"{}")
             if path == DOCUMENT and any(KEY in each["key"] for each in value["nexusBounty"]["ops"]):
-                value["nexusBounty"]["ops"] = HIDDEN[how](value["nexusBounty"]["ops"])
-                send(DOCUMENT, msgspec.json.encode(value | {"status": "open", "title": "!"}))
+                lie = {
+                    "status": "open",
+                    "amount": 1,
+                    "nexusBounty": HIDDEN[how](value["nexusBounty"]),
+                }
+                send(DOCUMENT, msgspec.json.encode(value | lie))
             return await read(path, *arguments, **named)
 
         reads.read = hidden_first
@@ -211,6 +225,28 @@ async def test_a_commit_that_a_stranger_hides_is_not_called_pre_commit(how: str)
         assert await outcome(act(BOUNTY_ID, idempotency_key=KEY)) == "unknown"
         world.mock.clear_faults()
         assert await outcome(act(BOUNTY_ID, idempotency_key=KEY)) == "unknown"
+    assert await money(world) == IN_ESCROW
+
+
+@virtual
+async def test_a_fence_is_not_written_over_what_a_stranger_has_changed() -> None:
+    """It would sign what they say; whether an earlier attempt by name lands is not known then."""
+    world = await a_signed_world("0.7.0")
+    async with world.process(impatient=True) as process:
+        await posted(process.operations)
+    async with world.process(impatient=True, seed=2) as process:
+        store: Any = cleaning_up(process.operations.services.store, later=False)
+
+        def changed_meanwhile(_: Any) -> bool:
+            forge(world, criteria={"description": "anything"})
+            return True
+
+        renames = RequestMatch(method="rename", predicate=changed_meanwhile)
+        world.mock.inject(Fault(FaultKind.TIMEOUT_BEFORE, match=renames, times=None))
+        assert await outcome(store.cancel_bounty(BOUNTY_ID, idempotency_key=KEY)) == "unknown"
+        world.mock.clear_faults()
+    signed = [each for each in world.mock.log if each.content and b'"anything"' in each.content]
+    assert signed == []
     assert await money(world) == IN_ESCROW
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from nexus_bounty import (
     CommitUnknownError,
     NexusBountyStore,
@@ -45,6 +47,7 @@ class Surroundings:
     seed: int
     strategy: Strategy
     """How documents are committed."""
+    signing_keys: tuple[SecretStr, ...] = ()
 
 
 class Process:
@@ -71,7 +74,9 @@ class Process:
         clock = _skewed(skew)
         seed = f"{name} {number} {around.seed}"  # no two processes may make the same keys
         self.client = client = NexusClient(
-            settings=_settings(impatient), transport=Line(around.network), random=Random(seed)
+            settings=_settings(impatient, around.signing_keys),
+            transport=Line(around.network),
+            random=Random(seed),
         )
         commit = around.strategy(client)
         store = NexusBountyStore(client, clock=clock, commit=commit)
@@ -103,8 +108,8 @@ def _skewed(seconds: int) -> Callable[[], datetime]:
 
 
 @lru_cache
-def _settings(impatient: bool) -> NexusSettings:
-    return NexusSettings(retry_attempts=1 if impatient else 8)
+def _settings(impatient: bool, keys: tuple[SecretStr, ...]) -> NexusSettings:
+    return NexusSettings(retry_attempts=1 if impatient else 8, signing_keys=keys)
 
 
 @dataclass

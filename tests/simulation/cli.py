@@ -12,18 +12,20 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from random import Random
 from time import monotonic
 
 from rich.console import Console
 
-from tests.simulation import exhaustive, kept, report, work
+from tests.simulation import exhaustive, hostile, kept, report, work
+from tests.simulation.bindings import hunt_bindings
 from tests.simulation.histories import check_many
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import hunt_all
 from tests.simulation.progress import Steps
-from tests.simulation.report import Report
+from tests.simulation.report import PLANTED, Report
 from tests.simulation.shrink import kind_of, shrink
 from tests.simulation.simulation import replay, run_seed
 
@@ -81,7 +83,8 @@ def _explore(asked: argparse.Namespace, console: Console) -> Report:
     end = began + 60 * asked.minutes if asked.minutes else None
     found = Report()
     with Steps(console) as progress, work.Pool(asked.workers) as pool:
-        _run(pool, [work.Kept(), *work.seeds(*asked.seeds)], end, found, progress)
+        begun = [work.Kept(), *work.seeds(*asked.seeds), *hostile.jobs(*asked.seeds)]
+        _run(pool, begun, end, found, progress)
         if asked.mutants:
             until = None if end is None else began + SHARE_OF_MUTANTS * (end - began)
             _hunt(pool.workers, until, found, progress)
@@ -120,10 +123,10 @@ def _run(
 
 
 def _hunt(workers: int, until: float | None, found: Report, progress: Steps) -> None:
-    task = progress.of("mutants", len(MUTANTS))
+    task = progress.of("mutants", PLANTED)
     shown = [each for path in kept.OPEN for each in replay(kept.read(path)).violations]
     known = frozenset([*found.total.violations, *map(kind_of, shown)])
-    for hunted in hunt_all(MUTANTS, workers, known, until):
+    for hunted in chain(hunt_all(MUTANTS, workers, known, until), hunt_bindings(workers, until)):
         found.hunted.append(hunted)
         figures = f"{len(found.hunted) - len(found.survivors)} of {len(found.hunted)} killed"
         progress.step(task, "mutants", figures)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from tests.simulation import coverage
+from tests.simulation.bindings import BINDINGS
 from tests.simulation.kept import write
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import Hunted
@@ -21,6 +22,8 @@ from tests.simulation.work import Summary
 
 MOST_SURVIVE: Final = 0.05
 """The share of all mutants that an exploration may miss and still be worth something."""
+PLANTED: Final = len(MUTANTS) + len(BINDINGS)
+"""How many mutants there are to be hunted."""
 MOST_SHOWN: Final = 5
 """How many kinds of violations to shrink and show."""
 
@@ -51,7 +54,7 @@ class Report:
     @property
     def is_clean(self) -> bool:
         """Whether nothing was violated, by an exploration that would have shown it."""
-        shows = len(self.survivors) <= MOST_SURVIVE * len(MUTANTS)
+        shows = len(self.survivors) <= MOST_SURVIVE * PLANTED
         return shows and not (self.total.violating or self.total.unresolved)
 
     def as_json(self) -> dict[str, Any]:
@@ -63,7 +66,7 @@ class Report:
             "mutants": len(self.hunted),
             "mutants_killed": len(self.hunted) - len(self.survivors),
             "survivors": self.survivors,
-            "mutants_left_out": len(MUTANTS) - len(self.hunted) if self.hunted else 0,
+            "mutants_left_out": PLANTED - len(self.hunted) if self.hunted else 0,
             "schedules_per_minute": round(self.rate),
             "by_kind": dict(self.by_job),
             "parts_left_out": self.left_out.total(),
@@ -105,7 +108,7 @@ def _show_mutants(report: Report, console: Console) -> None:
         fate = f"killed after {each.schedules}: {each.killed_by}" if each.killed_by else "SURVIVED"
         console.print(f"{each.mutant.name}\n      {fate}", highlight=False, markup=False)
     killed = len(report.hunted) - len(report.survivors)
-    left = len(MUTANTS) - len(report.hunted)
+    left = PLANTED - len(report.hunted)
     note = f" ({left} left out: no time)" if left else ""
     console.print(f"{killed} of {len(report.hunted)} mutants killed{note}", highlight=False)
 
@@ -133,6 +136,8 @@ def show_run(schedule: Schedule, result: Result, console: Console) -> None:
     scenario = schedule.scenario
     where = f"a server like {scenario.server} with {scenario.etag} etags"
     console.print(f"start: {scenario.start}, on {where}", **plain)  # type: ignore[arg-type]
+    if scenario.stranger:
+        console.print(f"mallory: forges, {scenario.stranger}", **plain)  # type: ignore[arg-type]
     for actor in scenario.actors:
         odd = [f"clock {actor.skew:+} s"] * bool(actor.skew) + ["impatient"] * actor.impatient
         where = f" in {actor.process}'s process" if actor.process else ""

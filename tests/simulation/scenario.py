@@ -55,6 +55,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     etag: str = "content"
     thorough: bool = False
     """Reconcile even when nothing seems to need it, to see that it harms nothing."""
+    stranger: str = ""
+    """Whether somebody forges documents, and whether the zone is signed; nobody if empty."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,8 @@ from random import Random
 from typing import Final
 from unittest.mock import patch
 
+from pydantic import SecretStr
+
 from nexus_bounty import OutcomeError
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.reconciler import SWEEPS
@@ -87,6 +89,7 @@ class Simulation:
         mood: How often something goes wrong or changes places, where that is drawn.
         seed: Seeds jitter and keys.
         strategy: How documents are committed, if not as always.
+        signing_keys: With which the zone is signed.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Simulation:
         mood: Mood = QUIET,
         seed: int = 0,
         strategy: Strategy | None = None,
+        signing_keys: tuple[SecretStr, ...] = (),
     ) -> None:
         self.scenario = what
         self.decisions = decisions
@@ -107,7 +111,7 @@ class Simulation:
         self.violations: list[str] = []
         self.unresolved = 0
         self.coverage: Counter[CoverageKey] = Counter()
-        self.start = starts.start(what.start, what.server, what.etag)
+        self.start = starts.start(what.start, what.server, what.etag, signing_keys)
         self.mock = starts.a_server(what.server, what.etag)
         self.world = starts.a_world(self.start, self.mock)
         self.network = Network(self.mock, self.scheduler, decisions, self.trace, mood)
@@ -119,6 +123,7 @@ class Simulation:
             self.world.contributions,
             seed,
             strategy or starts.STRATEGIES[what.server],
+            signing_keys,
         )
         self._processes: dict[str, Process] = {}
         self._made = 0
@@ -382,6 +387,10 @@ def run_seed(seed: int, strategy: Strategy | None = None) -> tuple[Schedule, Res
 
 def replay(schedule: Schedule, strategy: Strategy | None = None) -> Result:
     """Run a schedule again, choice by choice."""
+    if schedule.scenario.stranger:
+        from tests.simulation.hostile import replay_hostile  # which is a simulation, too
+
+        return replay_hostile(schedule)
     decisions = Decisions(schedule.choices)
     seed = schedule.seed or 0
     return Simulation(schedule.scenario, decisions, seed=seed, strategy=strategy).run()

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
+from pydantic import SecretStr
 
 from nexus_bounty import ConditionalCommit, Contribution
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
@@ -97,17 +98,17 @@ class Start:
 
 
 @cache
-def start(name: str, server: str, etag: str) -> Start:
+def start(name: str, server: str, etag: str, signing_keys: tuple[SecretStr, ...] = ()) -> Start:
     """The state called `name`, on a server of one kind."""
     loop = VirtualTimeLoop()
     try:
-        return loop.run_until_complete(_made(name, server, etag))
+        return loop.run_until_complete(_made(name, server, etag, signing_keys))
     finally:
         loop.close()
 
 
-async def _made(name: str, server: str, etag: str) -> Start:
-    world = World(strategy=STRATEGIES[server])
+async def _made(name: str, server: str, etag: str, signing_keys: tuple[SecretStr, ...]) -> Start:
+    world = World(strategy=STRATEGIES[server], signing_keys=signing_keys)
     world.mock = a_server(server, etag)
     await world.found()
     async with world.process(seed=7) as process:

@@ -193,7 +193,7 @@ def test_a_violation_is_reported_with_the_way_to_see_it_again(
 
 def test_an_exploration_that_would_miss_mutants_is_not_clean() -> None:
     """However little it finds: it has not looked."""
-    few = int(report.MOST_SURVIVE * len(MUTANTS))
+    few = int(report.MOST_SURVIVE * report.PLANTED)
     missed = [Hunted(mutant, None, 1) for mutant in MUTANTS]
     assert report.Report(hunted=missed[:few]).is_clean
     assert not report.Report(hunted=missed[: few + 1]).is_clean

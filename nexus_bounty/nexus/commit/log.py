@@ -54,9 +54,21 @@ class CommitLog:
         return document
 
     async def at(self, path: str, seq: int, deadline: Deadline) -> Document | None:
-        """The document as the commit `seq` made it; `None` if that slot is still free."""
+        """The document as the commit `seq` made it; `None` if that slot is still free.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: What is in the slot is no document, or not that commit's: to
+                go on from it would be to go round in circles.
+        """
         won = await self._slots.read(path, slot(path, seq), deadline)
-        return documents.decode(replace(won, path=path), self.signer) if won else None
+        if won is None:
+            return None
+        document = documents.decode(replace(won, path=path), self.signer)
+        if document.history.seq != seq:
+            problem = f"its slot {seq} has a document of write {document.history.seq}"
+            raise UnreadableDocumentError(path, problem)
+        return document
 
     async def follow(
         self, document: Document, deadline: Deadline, *, promptly: bool = True
@@ -80,9 +92,12 @@ class CommitLog:
         found = {each.path: documents.decoded_or_error(each, self.signer) for each in read}
         lagging = await self._lagging(names, found, deadline)
         for path in lagging:
-            newest = await self.read(path, deadline)
-            if newest is not None:
-                found[path] = newest
+            try:
+                newest = await self.read(path, deadline)
+            except UnreadableDocumentError as error:
+                found[path] = error
+            else:
+                found |= {path: newest} if newest else {}
         return [found[path] for path in names if path in found]
 
     async def _lagging(
