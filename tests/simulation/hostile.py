@@ -212,8 +212,9 @@ class HostileSeeds:
 
 def jobs(first: int, last: int) -> Iterator[HostileSeeds]:
     """The jobs for an interval of seeds, one in five: these schedules take longer."""
-    for start in range(first, last + 1, 5 * SEEDS_A_JOB):
-        yield HostileSeeds(start, min(start + SEEDS_A_JOB - 1, last))
+    end = first + (last - first + 5) // 5
+    for start in range(first, end, SEEDS_A_JOB):
+        yield HostileSeeds(start, min(start + SEEDS_A_JOB, end) - 1)
 
 
 def replay_hostile(schedule: Schedule) -> Result:

@@ -195,13 +195,13 @@ MUTANTS: Final = (
     Mutant(
         "the new status is not marked before its commit",
         _STORE,
-        "markers=self._index.announcing(bounty.bounty_id, target, generation) if enters else (),",
+        "markers=self._index.announcing(bounty, target, generation) if enters else (),",
         "markers=(),",
     ),
     Mutant(
         "a new bounty is not marked before its commit",
         _STORE,
-        "markers=self._index.announcing(bounty.bounty_id, bounty.status, None),",
+        "markers=self._index.announcing(bounty, bounty.status, generation),",
         "markers=(),",
     ),
     Mutant(
@@ -270,12 +270,9 @@ MUTANTS: Final = (
     Mutant(
         "settle: settled before it is paid",
         _SETTLE,
-        "        reservation = await pay(services, bounty)\n"
-        "        pending.remove(CAPTURE)\n"
-        "        bounty = await _settled(services, bounty, key, owed)\n",
-        "        bounty = await _settled(services, bounty, key, owed)\n"
-        "        reservation = await pay(services, bounty)\n"
-        "        pending.remove(CAPTURE)\n",
+        "    try:\n        reservation = await pay(services, bounty)\n",
+        "    bounty = await _settled(services, bounty, key, owed)\n"
+        "    try:\n        reservation = await pay(services, bounty)\n",
     ),
     Mutant(
         "settle: never paid",
@@ -286,8 +283,8 @@ MUTANTS: Final = (
     Mutant(
         "settle: the reward is forgotten",
         _SETTLE,
-        "        reward = await record_payout(services, bounty)",
-        "        reward = None",
+        "        _tried(REWARD, record_payout(services, bounty), failed),",
+        "        _tried(REWARD, asyncio.sleep(0), failed),",
     ),
     Mutant(
         "settle: the criteria are not looked at",

@@ -167,7 +167,7 @@ def test_the_command_ends_with_its_figures(
         main([*asked, "--report", str(tmp_path)])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert ended.value.code == 0
-    assert figures["schedules"] == 20 + len(kept.KEPT)
+    assert figures["schedules"] == 20 + 20 // 5 + len(kept.KEPT)
     assert figures["violations"] == figures["unresolved"] == 0
     assert {"mutants", "mutants_killed", "seconds"} <= figures.keys()
     assert (tmp_path / "coverage.html").read_text().startswith("<!DOCTYPE html>")
