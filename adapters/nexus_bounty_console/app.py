@@ -26,7 +26,7 @@ from nexus_bounty_console.pages import Pages
 from nexus_bounty_console.render import Renderer
 from nexus_bounty_console.words import FORESEEN, Trouble, trouble, unexpected
 
-logger = logging.getLogger("nexus_bounty_console")
+logger = logging.getLogger("nexus_bounty.console")
 
 MOST_TOPICS: Final = 8
 

@@ -45,9 +45,10 @@ class Changes:
             yield "retry: 2000\n\n"
             while not stopping.is_set():
                 await _any_of(event, stopping)
+                news = event.is_set()
+                event.clear()  # before it is told, so that what comes meanwhile is told, too
                 # or a proxy on the way takes it for dead
-                yield "event: changed\ndata:\n\n" if event.is_set() else ": still here\n\n"
-                event.clear()
+                yield "event: changed\ndata:\n\n" if news else ": still here\n\n"
         finally:
             del self._listeners[event]
 

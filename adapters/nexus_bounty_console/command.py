@@ -123,7 +123,8 @@ async def _serve(
             stop_within=session.stop_within,
         )
         app = make_app(desk, access, names)
-        typer.echo(f"The console is at http://{host}:{port}/ until it is stopped.", err=True)
+        if not session.logs_json:
+            typer.echo(f"The console is at http://{host}:{port}/ until it is stopped.", err=True)
         return await serve_until_stopped(app, host, port, within=session.stop_within)
 
 

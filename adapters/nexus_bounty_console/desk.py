@@ -27,13 +27,13 @@ from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Problem, Scope, Sweep
 from nexus_bounty_console.board import Board, read_board, read_living
 from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
-from nexus_bounty_console.jobs import Job, JobKind, Jobs, Tell
+from nexus_bounty_console.jobs import ANYBODY, Job, JobKind, Jobs, Tell
 from nexus_bounty_console.lives import Life, read_life
 from nexus_bounty_console.requests_seen import RequestsSeen
 from nexus_bounty_console.snapshots import Snapshot
 from nexus_bounty_console.treasury import Escrow, read_escrow
 
-logger = logging.getLogger("nexus_bounty_console")
+logger = logging.getLogger("nexus_bounty.console")
 
 LASTS: Final = timedelta(seconds=5)
 """For how long what was read is shown without another look."""
@@ -41,6 +41,8 @@ WHOLE_EVERY: Final = timedelta(minutes=5)
 """How often bounties that have ended are looked at again, which only other programs change."""
 AT_MOST: Final = 0.1
 """Which part of the time looking again may take, where it takes long."""
+LONGEST: Final = timedelta(minutes=1)
+"""How long not to look at most, however long it takes."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Desk:
     escrow: Snapshot[Escrow] = field(init=False)
     doubts: Snapshot[Doubts] = field(init=False)
     jobs: Jobs = field(init=False)
+    _in_trouble: bool = False
     _whole_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -143,7 +146,9 @@ class Desk:
         """
         return await explained(self.operations.services, key, None)
 
-    async def find_out(self, key: str, bounty_id: str, operation: OperationKind) -> Explanation:
+    async def find_out(
+        self, who: str, key: str, bounty_id: str, operation: OperationKind
+    ) -> Explanation:
         """Make it definite what became of an operation: it happened, or never will.
 
         Raises:
@@ -151,6 +156,8 @@ class Desk:
             CommitUnknownError: Still neither could be proven: ask again.
         """
         services = self.operations.services
+        asked = operation, bounty_id, key, who or ANYBODY
+        logger.warning("%s of %s [key %s] is to be found out for good, for %s", *asked)
         await fence_off(services.store, key, bounty_id, operation)
         explanation = await explained(services, key, bounty_id)
         clues = await clues_to(services, key)
@@ -210,9 +217,12 @@ class Desk:
             self.doubts.refresh(),
             return_exceptions=True,
         )
-        for error in found:
-            if isinstance(error, Exception):
-                logger.warning("could not look again: %s", error)
+        errors = [each for each in found if isinstance(each, Exception)]
+        for error in errors:
+            logger.warning("could not look again: %s", error)
+        if bool(errors) != self._in_trouble:
+            self._in_trouble = bool(errors)
+            self.changes.tell([BOUNTIES])
 
     async def _reconcile(self, reconciler: Reconciler, tell: Tell) -> ReconcileReport:
         found = 0
@@ -274,4 +284,4 @@ class Desk:
             if self.changes.are_awaited:
                 began = clock()
                 await self.look_again()
-                pause = max(every, (clock() - began) / AT_MOST)
+                pause = max(every, min((clock() - began) / AT_MOST, LONGEST.total_seconds()))

@@ -9,11 +9,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from nexus_bounty.models import utc_now
 
-logger = logging.getLogger("nexus_bounty_console")
+logger = logging.getLogger("nexus_bounty.console")
+
+ANYBODY: Final = "whoever is at this machine"
 
 Tell = Callable[[str], None]
 """Is told how far it has got."""
@@ -29,6 +31,10 @@ class JobKind(StrEnum):
     REPAIR = "repair"
     AUDIT = "audit"
     DOCTOR = "doctor"
+
+
+CHANGING: Final = frozenset({JobKind.REPAIR, JobKind.DOCTOR})
+"""What writes something, and so is logged with who has begun it, whatever else is."""
 
 
 class BusyError(Exception):
@@ -98,7 +104,8 @@ class Jobs:
             raise BusyError(self.running.what)
         job = self._current = self.last[kind] = Job(kind, what, who, self.clock())
         self._at_rest = at_rest
-        logger.info("%s: begun by %s", what, who or "whoever is at this machine")
+        level = logging.WARNING if kind in CHANGING else logging.INFO
+        logger.log(level, "%s: begun by %s", what, who or ANYBODY)
         self._task = asyncio.ensure_future(self._run(job, work))
         self.changed()
         return job

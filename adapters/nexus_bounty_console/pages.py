@@ -25,7 +25,7 @@ from nexus_bounty_console.jobs import JobKind
 from nexus_bounty_console.picture import draw
 from nexus_bounty_console.render import Renderer
 
-logger = logging.getLogger("nexus_bounty_console")
+logger = logging.getLogger("nexus_bounty.console")
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ class Pages:
         """Make it definite what became of an operation."""
         form = request.state.form
         key = form.get("key", "")
-        await self.desk.find_out(key, form.get("bounty_id", ""), _kind(form))
+        await self.desk.find_out(self._who(request), key, form.get("bounty_id", ""), _kind(form))
         return RedirectResponse(f"/doubt?{urlencode({'key': key})}", _LATER)
 
     async def log_in(self, request: Request) -> Response:

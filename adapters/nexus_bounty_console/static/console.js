@@ -49,17 +49,27 @@ function bare(row) {
   return [...row.querySelectorAll(".chip, .number, .main")].map((each) => each.textContent).join("|");
 }
 
+let source = null;
+
+// A browser has six connections to a site: pages that nobody sees let go of theirs.
 function listen() {
   const from = document.body.dataset.liveFrom;
-  if (!from) return;
+  if (!from || source || document.hidden) return;
   const shown = document.getElementById("connection");
-  const source = new EventSource(from);
+  source = new EventSource(from);
   source.addEventListener("changed", changed);
   source.addEventListener("open", () => { shown.hidden = false; shown.className = ""; shown.textContent = "live"; changed(); });
   source.addEventListener("error", () => { shown.hidden = false; shown.className = "lost"; shown.textContent = "waiting for the console"; });
-  addEventListener("pagehide", () => source.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
+
+function leave() {
+  source?.close();
+  source = null;
+}
+
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
 
 // By keyboard
 

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
 
-from nexus_bounty.mock import MockNexus
+from nexus_bounty import (
+    BountyOperations,
+    CommitUnknownError,
+    Contribution,
+    NexusBountyStore,
+    NexusClaimStore,
+    NexusClient,
+    OutcomeError,
+)
+from nexus_bounty.memory import MemoryContributionStore
+from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.personality import Release
-from tests.cli.program import run, started, until
+from nexus_bounty.ports import CreditsService
+from nexus_bounty.registry import open_credits
+from nexus_bounty.testing.builders import make_bounty
+from tests.adapters.console.stage import ALICE, BOB
+from tests.cli.program import started, until
+from tests.cli.shell import Shell
 from tests.support.served import served
 
 PEOPLE = {"otto": {"token": "operator-0123456789abcdef", "role": "operate"}}
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    with served(MockNexus(Release.HYPOTHETICAL)) as url:
+def mock() -> MockNexus:
+    return MockNexus(Release.HYPOTHETICAL)
+
+
+@pytest.fixture
+def environment(mock: MockNexus, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with served(mock) as url:
         yield {
             "NEXUS_URL": url,
             "NEXUS_BOUNTY_CREDITS": f"sqlite:///{tmp_path / 'ledger.db'}",
@@ -69,6 +92,65 @@ def test_it_serves_those_who_have_a_token_and_stops_at_once_when_it_is_told_to(
     assert "Traceback" not in complained
 
 
+@asynccontextmanager
+async def closing_soon(credit: CreditsService) -> AsyncIterator[CreditsService]:
+    try:
+        yield credit
+    finally:
+        await credit.close()
+
+
+async def stuck(url: str, ledger: str) -> None:
+    """A settlement that died past the pivot; bob is to be paid 250."""
+    async with (
+        NexusClient(url) as nexus,
+        closing_soon(open_credits(ledger)) as credit,
+    ):
+        await credit.top_up("funds", account="alice", amount=1000)
+        operations = BountyOperations(
+            NexusBountyStore(nexus, commit="conditional"),
+            credits=credit,
+            claims=NexusClaimStore(nexus, commit="conditional"),
+            contributions=MemoryContributionStore([Contribution(cid="cid-1", agent=BOB)]),
+        )
+        await operations.create(make_bounty(bounty_id="b-1", amount=250, creator=ALICE))
+        await operations.claim("b-1", BOB)
+        lost = CommitUnknownError("the line is dead")
+        with patch.object(credit, "capture", side_effect=lost), suppress(OutcomeError):
+            await operations.settle("b-1", "cid-1")
+
+
+async def paid(ledger: str) -> int:
+    async with closing_soon(open_credits(ledger)) as credit:
+        return (await credit.balance("bob")).available
+
+
+@pytest.mark.thorough
+def test_a_repair_that_is_under_way_when_it_is_stopped_comes_to_its_end(
+    environment: dict[str, str], mock: MockNexus
+) -> None:
+    """The commit is slow, and SIGTERM comes while it is on its way."""
+    ledger = environment["NEXUS_BOUNTY_CREDITS"]
+    asyncio.run(stuck(environment["NEXUS_URL"], ledger))
+    url = f"http://127.0.0.1:{free_port()}"
+    arguments = ["console", "--port", url.rpartition(":")[2], "--grace", "0s"]
+    slow = Fault(FaultKind.DELAY, match=RequestMatch("write", "*/bounties/b-1.json"), seconds=1.5)
+    with started(*arguments, env=environment) as process:
+        until(lambda: answers(f"{url}/readyz") == 200)
+        page = httpx.get(f"{url}/reconcile").text
+        token = page.split('name="csrf" value="')[1].split('"')[0]
+        mock.inject(slow)
+        form = {"csrf": token, "sweep": "pending settlements", "subject": "b-1"}
+        assert httpx.post(f"{url}/reconcile/repair", data=form).status_code == 303
+        until(lambda: any(each.fault for each in list(mock.requests)))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert asyncio.run(paid(ledger)) == 250
+    document = mock.read_file("/zones/default/bounties/b-1.json")
+    assert document is not None
+    assert b'"settled"' in document
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -82,7 +164,11 @@ def test_it_serves_those_who_have_a_token_and_stops_at_once_when_it_is_told_to(
     ],
 )
 def test_what_would_let_in_the_wrong_people_is_refused(
-    environment: Mapping[str, str], tmp_path: Path, arguments: list[str], why: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    why: str,
 ) -> None:
     """In one line that shows no token."""
     contents = {
@@ -96,7 +182,7 @@ def test_what_would_let_in_the_wrong_people_is_refused(
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o644 if name == "open.json" else 0o600)
     asked = [each.replace("{folder}", str(tmp_path)) for each in arguments]
-    ended = run("console", *asked, env=environment)
-    assert ended.returncode == 2, ended.stderr
-    assert why in ended.stderr
-    assert "operator-0123456789abcdef" not in ended.stderr
+    ended = Shell(monkeypatch, capsys, {})("console", *asked)
+    assert ended.code == 2, ended
+    assert why in ended.said
+    assert "operator-0123456789abcdef" not in ended.said

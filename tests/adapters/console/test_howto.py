@@ -6,18 +6,21 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from nexus_bounty_console.access import Access, Person, Role
 from tests.adapters.console.stage import Browser, Stage
-from tests.cli.program import run
+from tests.cli.shell import Shell
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "how-to" / "console.md"
 MOST_BYTES = 200_000
 
 
-def test_its_options_are_options_of_the_command() -> None:
-    helped = run("console", "--help", env={"COLUMNS": "200"}).stdout
+def test_its_options_are_options_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helped = Shell(monkeypatch, capsys, {"COLUMNS": "200"})("console", "--help").out
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE.read_text("utf-8")))
     shown = named - {"--resolve", "--help"}
     assert shown

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty_console import changes
 from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
 from nexus_bounty_console.snapshots import Snapshot
@@ -50,7 +51,7 @@ async def test_many_changes_before_anybody_looks_are_one() -> None:
         all_changes.tell([WORK])
     assert await heard(stream) == CHANGED
     waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
     assert not waiting.done()
     waiting.cancel()
 
@@ -125,3 +126,18 @@ async def test_a_refresh_never_takes_what_was_being_read_before_it() -> None:
     await asyncio.sleep(0.001)
     answers[1].set_result(2)
     assert (await earlier, await refreshed) == (1, 2)
+
+
+async def test_a_page_hears_that_nexus_cannot_be_read_and_that_it_can_again(stage: Stage) -> None:
+    """Once each, however often it is tried."""
+    await stage.posted("b-1")
+    await stage.desk.look_again()
+    stream = await listening(stage.desk.changes, BOUNTIES)
+    stage.mock.inject(Fault(FaultKind.REFUSE, times=None))
+    for _ in range(2):
+        await stage.desk.look_again()
+    assert await heard(stream) == CHANGED
+    stage.mock.clear_faults()
+    await stage.desk.look_again()
+    assert await heard(stream) == CHANGED
+    assert stage.desk.board.trouble is None

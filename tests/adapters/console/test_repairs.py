@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from nexus_bounty.models import BountyStatus
+from nexus_bounty.operations.steps import OperationKind
 from nexus_bounty.ports import ReservationStatus, reference_of
 from nexus_bounty_console.access import Access, Role
 from nexus_bounty_console.jobs import JobKind
@@ -93,6 +94,19 @@ async def test_a_repair_that_fails_says_why_and_can_be_tried_again(
     assert await stage.has("bob") == (250, 0)
 
 
+async def test_who_has_changed_something_is_in_the_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a level that a service shows."""
+    await stage.posted("b-1")
+    stage.desk.repair("otto", *STUCK.values())
+    await stage.desk.jobs.wait()
+    await stage.desk.find_out("otto", "key-1", "b-1", OperationKind.CLAIM)
+    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "Repair of b-1: begun by otto" in said
+    assert "claim of b-1 [key key-1] is to be found out for good, for otto" in said
+
+
 async def test_one_thing_runs_at_a_time_and_the_page_says_which(
     stage: Stage, browser: Browser
 ) -> None:
@@ -172,6 +186,7 @@ async def test_what_never_arrived_is_fenced_off_and_never_will(
     with pytest.raises(Exception, match="neither it nor a fence could be proven"):
         await claim
     stage.faults.planned.clear()
+    assert "is in doubt since" in await browser.see("/bounties/b-1")
     fields = {"key": "key-1", "bounty_id": "b-1", "operation": "claim"}
     await browser.send("/doubt", fields, on="/doubt?key=key-1")
     assert "This claim never happened, and never will" in await browser.see("/doubt?key=key-1")
