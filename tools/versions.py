@@ -32,8 +32,11 @@ from tools.real_nexus import find_python  # noqa: E402
 SERIES: Final = ("3.11", "3.12", "3.13", "3.14")
 TOOLS: Final = ("hypothesis", "respx", "pytest-xdist", "httptools")
 RESOLUTIONS: Final = {"lowest": "lowest-direct", "highest": "highest"}
-THEIRS: Final = ("-W", "default::pytest.PytestUnraisableExceptionWarning")
-"""Old tools leave event loops open, which is no fault of what is tested."""
+THEIRS: Final = (
+    *("-W", "default::pytest.PytestUnraisableExceptionWarning"),
+    *("-W", "default:Please use `import python_multipart`:PendingDeprecationWarning"),
+)
+"""Old tools leave event loops open, and old Starlettes use an old name: no fault of ours."""
 
 
 @dataclass(frozen=True)

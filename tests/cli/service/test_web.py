@@ -42,6 +42,7 @@ async def test_a_stop_waits_for_what_may_change_something_and_refuses_the_rest(m
         refused = await http.request(method, "/")
         assert (refused.status_code, refused.json()["error"]) == (503, "stopping")
         assert "Nothing was done" in refused.json()["message"]
+        await asyncio.sleep(0.01)
         assert not rest.done()
         app.may_answer.set()
         assert (await first).text == "done"
