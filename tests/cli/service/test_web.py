@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from nexus_bounty.cli.service.web import RequestSteps
+from nexus_bounty.cli.service.web import RequestSteps, serve_until_stopped
+from nexus_bounty.outcomes import PlainError
 
 
 class App:
@@ -48,6 +51,14 @@ async def test_a_stop_waits_for_what_may_change_something_and_refuses_the_rest(m
         assert (await first).text == "done"
         await asyncio.wait_for(rest, 1)
     assert app.asked == [method]
+
+
+async def test_a_port_that_is_taken_is_said_plainly() -> None:
+    """With an exit code that is not one of an operation's, as uvicorn's own is."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PlainError, match=f"127.0.0.1:{port} cannot be listened on"):
+            await serve_until_stopped(App(), "127.0.0.1", port, within=timedelta(seconds=1))
 
 
 async def test_a_stop_does_not_wait_for_who_only_reads() -> None:
