@@ -55,6 +55,7 @@ def _migrate(conninfo: str) -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.exc import DBAPIError
 
     engine = create_engine(
         "postgresql+psycopg://",
@@ -63,8 +64,11 @@ def _migrate(conninfo: str) -> None:
     )
     config = Config()
     config.set_main_option("script_location", str(_WHERE).replace("%", "%%"))
-    with engine.begin() as shared:
-        shared.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        shared.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        config.attributes["connection"] = shared
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as shared:
+            shared.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            shared.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            config.attributes["connection"] = shared
+            command.upgrade(config, "head")
+    except DBAPIError as wrapped:
+        raise (wrapped.orig or wrapped) from None

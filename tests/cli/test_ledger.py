@@ -44,9 +44,10 @@ def test_only_a_ledger_by_our_rules_can_be_copied(shell, file_url):
 
 
 def test_the_doctor_looks_at_the_ledgers_server_too(shell, url, postgres_url):
-    """The tests' server does not sync to its disk, which a ledger's has to."""
-    sick = shell("doctor", url, "--credits", postgres_url, "--json")
-    assert sick.document["ledger"]["settings"]["fsync"] == "off"
-    assert sick.code == 7
-    assert "fsync off" in shell("doctor", url, "--credits", postgres_url).said
+    """A server that does not sync to its disk, as the tests' own, is not fit for a ledger."""
+    ended = shell("doctor", url, "--credits", postgres_url, "--json")
+    is_sick = ended.document["ledger"]["settings"]["fsync"] == "off"
+    assert ended.code == (7 if is_sick else 0)
+    said = shell("doctor", url, "--credits", postgres_url).said
+    assert ("fsync off" in said, "may lose" in said) == (is_sick, is_sick)
     assert "ledger" not in shell("doctor", url, "--json").document

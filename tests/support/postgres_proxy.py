@@ -27,6 +27,7 @@ class Loss(StrEnum):
     ANSWER = "the query arrives, its answer is lost"
     SILENCE = "the query arrives, and no answer comes, though the connection stays"
     LATE = "the connection is lost, and the query arrives when it is released"
+    SLOW = "the query arrives when it is released, and is answered"
     CUT = "the query arrives, its answer is lost, and so is every connection from then on"
     CUT_BEFORE = "the query is lost, and so is every connection from then on"
 
@@ -134,6 +135,11 @@ class PostgresProxy:
             assert link.answered.wait(10)
         if loss is Loss.SILENCE:
             self.happened.set()
+            return True
+        if loss is Loss.SLOW:
+            self.happened.set()
+            assert self.released.wait(20)
+            link.server.sendall(message)
             return True
         if loss is Loss.LATE:
             close(link.client)

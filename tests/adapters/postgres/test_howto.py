@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml  # type: ignore[import-untyped]
 
 from nexus_bounty.mock import MockNexus
@@ -20,6 +21,7 @@ PAGE = Page(ROOT / "docs/how-to/credits-on-postgresql.md")
 COMPOSE = ROOT / "deploy/compose.yaml"
 
 
+@pytest.mark.thorough
 def test_all_that_the_page_shows_runs_in_its_order(postgres_server, tmp_path):
     """Each block ends well, in one folder and with two new databases."""
     program = Path(sys.executable).parent
@@ -50,7 +52,7 @@ def test_all_that_the_page_shows_runs_in_its_order(postgres_server, tmp_path):
             check=False,
         )
     assert ended.returncode == 0, ended.stderr
-    assert "fsync" in ended.stdout
+    assert "synchronous_commit" in ended.stdout
     assert ended.stdout.count("Both places have the same ledger.") == 2
 
 

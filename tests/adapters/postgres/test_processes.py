@@ -72,6 +72,7 @@ async def test_processes_lose_and_make_no_credits_and_one_that_is_killed_takes_n
     await _assert_each_done_once(postgres_url, _acknowledged(outputs))
 
 
+@pytest.mark.thorough
 async def test_what_was_acknowledged_survives_the_kill_of_the_server(tmp_path):
     """Killed under load, and started again: the workers carry on, and every commit is there."""
     server = PostgresServer(*FAST)

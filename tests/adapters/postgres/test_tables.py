@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,6 +15,11 @@ from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.schema import _WHERE, VERSION, TablesError, prepare
 from tests.support.ledgers import lived
 
+GRANTS = """
+    GRANT USAGE ON SCHEMA nexus_bounty TO {role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA nexus_bounty TO {role};
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA nexus_bounty TO {role};
+"""
 FORBIDDEN = {
     "UPDATE nexus_bounty.entries SET amount = 1": "only ever appended to",
     "DELETE FROM nexus_bounty.entries": "only ever appended to",
@@ -129,3 +135,19 @@ async def test_a_server_that_is_not_there_is_named_and_nothing_moved():
     await ledger.close()
     with pytest.raises(PaymentError, match="closed"):
         await ledger.top_up("t", account="alice", amount=1)
+
+
+async def test_who_may_not_make_the_tables_is_told_so(empty_postgres_url):
+    """By the error of the port, with the server's words; one who may work on them can."""
+    role = f"worker_{uuid4().hex[:8]}"
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        poor = PostgresCredits(make_conninfo(empty_postgres_url, user=role))
+        with pytest.raises(PaymentError, match="permission denied"):
+            await poor.top_up("t", account="alice", amount=1)
+        prepare(connection, make_conninfo(empty_postgres_url))
+        connection.execute(GRANTS.format(role=role).encode())
+        await poor.top_up("t", account="alice", amount=1)
+        assert (await poor.verify()).ok
+        await poor.close()
+        connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
