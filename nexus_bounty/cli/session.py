@@ -59,6 +59,7 @@ class Session:
         changes: Whether it may have changed something, with or without an `attempt`.
         sends_many: Whether it is worth to prepare for many requests.
         remembers: How many documents to remember at least, of a command that keeps looking.
+        most_requests_per_second: How many to send, if not what the settings say.
     """
 
     def __init__(self, options: OutputOptions) -> None:
@@ -69,6 +70,7 @@ class Session:
         self.changes = False
         self.sends_many = False
         self.remembers = 0
+        self.most_requests_per_second: float | None = None
 
     @property
     def only_reads(self) -> bool:
@@ -136,6 +138,8 @@ class Session:
             settings = settings.model_copy(update={"transport": "httpx"})
         if settings.remembered_documents < self.remembers:
             settings = settings.model_copy(update={"remembered_documents": self.remembers})
+        if (most := self.most_requests_per_second) is not None:
+            settings = settings.model_copy(update={"max_requests_per_second": most})
         client = NexusClient(settings=settings)
         self._stack.push_async_callback(client.close)
         return client
@@ -163,7 +167,12 @@ class Session:
     @property
     def names_ledger(self) -> bool:
         """Whether a ledger was named, rather than the default's."""
-        return isinstance(self._options, LedgerOptions) and bool(self._options.credits_url)
+        return bool(self.credits_url)
+
+    @property
+    def credits_url(self) -> str | None:
+        """Where the money is said to be, if that was said."""
+        return self._options.credits_url if isinstance(self._options, LedgerOptions) else None
 
     @cached_property
     def credits(self) -> CreditsService:
@@ -179,6 +188,25 @@ class Session:
         credit = open_credits(url)
         self._stack.push_async_callback(credit.close)
         return credit
+
+    def in_zone(self, zone_id: str) -> BountyOperations:
+        """The operations in another zone of the same server, on the same ledger."""
+        self.changes = True
+        from nexus_bounty.nexus.bounties.store import NexusBountyStore
+        from nexus_bounty.nexus.claims.store import NexusClaimStore
+        from nexus_bounty.nexus.contribution_store import NexusContributionStore
+        from nexus_bounty.operations import BountyOperations
+
+        commit = self._commit_in(zone_id)
+        on_nexus = self._everything.claims_url == CLAIMS_ON_NEXUS
+        return BountyOperations(
+            NexusBountyStore(self.client, zone_id, commit=commit),
+            credits=self.credits,
+            claims=NexusClaimStore(self.client, zone_id, commit=commit)
+            if on_nexus
+            else self.claims,
+            contributions=NexusContributionStore(self.client, zone_id),
+        )
 
     def operations(
         self,
@@ -226,6 +254,9 @@ class Session:
 
     @cached_property
     def _commit(self) -> CommitStrategy | StrategyChoice:
+        return self._commit_in(self.client.settings.zone_id)
+
+    def _commit_in(self, zone_id: str) -> CommitStrategy | StrategyChoice:
         from nexus_bounty.nexus.commit.conditional import ConditionalCommit
         from nexus_bounty.nexus.probe.report import Verdict
         from nexus_bounty.nexus.selection.auto_commit import AutoCommit
@@ -234,7 +265,7 @@ class Session:
         if choice is CommitChoice.CONDITIONAL:
             return ConditionalCommit(self.client)
         wanted = None if choice is CommitChoice.AUTO else Verdict(choice.name.lower())
-        commit = AutoCommit(self.client, wanted=wanted)
+        commit = AutoCommit(self.client, zone_id, wanted=wanted)
         self._stack.push_async_callback(commit.close)
         return commit
 

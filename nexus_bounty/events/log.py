@@ -28,6 +28,7 @@ from nexus_bounty.events.types import (
     FenceWritten,
     OutcomeUnknown,
     ProblemLeft,
+    RangeEnded,
     RequestEnded,
     Retried,
     StepOwed,
@@ -147,6 +148,14 @@ def _swept(event: SweepEnded) -> Line:
     return logging.WARNING, said if event.error else ""
 
 
+def _gone_through(event: RangeEnded) -> Line:
+    where = f"{event.zone_id}: {event.lo or 'the first'} … {event.hi or 'the last'}"
+    if event.error:
+        return logging.WARNING, f"{where}: a sweep was cut short: {event.error}"
+    said = f"{event.found} found, {event.repaired} repaired, in {event.seconds:.3f} s"
+    return logging.INFO, f"{where}: {said}" if event.found else ""
+
+
 def _requested(event: RequestEnded) -> Line:
     answer = f"{event.disposition}: {event.reason}"
     return logging.DEBUG, f"{event.method} {event.path}: {answer}, in {event.seconds:.3f} s"
@@ -165,6 +174,7 @@ _LINES: Final[Mapping[type[Event], Callable[[Any], Line]]] = {
     StepOwed: _owed,
     CleanUpEnded: _cleaned_up,
     ProblemLeft: _left,
+    RangeEnded: _gone_through,
     SweepEnded: _swept,
     RequestEnded: _requested,
     Retried: _retried,

@@ -274,6 +274,28 @@ class ProblemLeft(Event, frozen=True):
     failed: bool
 
 
+class RangeEnded(Event, frozen=True):
+    """A worker went through a range of the bounties of a zone, by all sweeps.
+
+    Attributes:
+        zone_id: The zone.
+        lo: The id after which the range begins; empty for the beginning.
+        hi: The id that it ends with; `None` for the end.
+        found: How many problems it found.
+        repaired: How many of them are repaired.
+        seconds: How long it took.
+        error: The type of what cut the first sweep short that was.
+    """
+
+    zone_id: str
+    lo: str
+    hi: str | None
+    found: int
+    repaired: int
+    seconds: float
+    error: str | None = None
+
+
 class SweepEnded(Event, frozen=True):
     """A sweep of the reconciler is through, or was cut short.
 

@@ -122,14 +122,10 @@ class Reconciler:
         self._page = page
         self._keep = keep
         self._states = {sweep.name: SweepState() for sweep in sweeps}
-        self._interrupted = bool(cursor)
+        self._interrupted = False
         self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
         self._step = asyncio.Lock()
-        for name, after in (cursor or {}).items():
-            if name not in self._states:
-                raise InvalidInputError("cursor", name, "must name a sweep")
-            self._states[name].after = after or ""
-            self._states[name].is_through = after is None
+        self.go_on_from(cursor or {})
         self._zone_seen_to: datetime | None = None
         self.health = Health()
 
@@ -145,6 +141,20 @@ class Reconciler:
             for name, state in self._states.items()
             if state.is_through or state.after
         }
+
+    def go_on_from(self, cursor: Cursor) -> None:
+        """Have the next run go on from where another reconciler has got.
+
+        Raises:
+            InvalidInputError: `cursor` names a sweep that there is not.
+        """
+        for name in cursor:
+            if name not in self._states:
+                raise InvalidInputError("cursor", name, "must name a sweep")
+        self._interrupted = bool(cursor)
+        for name, state in self._states.items():
+            after = cursor.get(name, "")
+            state.after, state.is_through = after or "", after is None
 
     async def run_once(
         self,

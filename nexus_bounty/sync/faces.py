@@ -726,18 +726,20 @@ class SyncNexusClient(Face[NexusClient]):
         after: str = "",
         *,
         recursive: bool = False,
+        most: int | None = None,
         deadline: Deadline | None = None,
     ) -> Page:
         """The files in `directory` whose paths come after `after`, in their order.
 
-        A page of them; all of them at once where pages of the server could lose one. Nothing is
+        A page of them, of `most` names if that is given; all of them at once where pages of the
+        server could lose one. Nothing is
         remembered in between, so whoever knows a path can go on from there, at any later time.
 
         Raises:
             NexusError: It could not be read.
         """
         return self._run(
-            self.wrapped.page, directory, after, recursive=recursive, deadline=deadline
+            self.wrapped.page, directory, after, recursive=recursive, most=most, deadline=deadline
         )
 
     def etags(self, directory: str, after: str = "", *, deadline: Deadline | None = None) -> Etags:
@@ -1735,6 +1737,14 @@ class SyncReconciler(Face[Reconciler]):
         sweep that is through has `None`.
         """
         return self.wrapped.cursor
+
+    def go_on_from(self, cursor: Cursor) -> None:
+        """Have the next run go on from where another reconciler has got.
+
+        Raises:
+            InvalidInputError: `cursor` names a sweep that there is not.
+        """
+        return self._ask(self.wrapped.go_on_from, cursor)
 
     def run_once(
         self,

@@ -15,6 +15,7 @@ from tests.docs.session import Session
 ELSEWHERE = {
     "docs/how-to/credits-on-postgresql.md": "tests/adapters/postgres/test_howto.py",
     "docs/how-to/console.md": "tests/adapters/console/test_howto.py",
+    "docs/how-to/many-workers.md": "tests/adapters/procrastinate/test_howto.py",
     "docs/how-to/serve-agents.md": "tests/adapters/mcp/test_howto.py",
 }
 """Pages that a test beside what they speak of runs."""
@@ -64,7 +65,7 @@ def test_only_what_is_known_to_be_impossible_here_is_not_run() -> None:
 
 def test_every_block_has_a_language_that_is_run_or_read() -> None:
     """A fence without a language, or with a new one, would be looked at by nobody."""
-    read = {"ini", "json", "text", "toml"}
+    read = {"ini", "json", "sql", "text", "toml"}
     for page in PAGES:
         for block in page.blocks:
             assert block.language in PROGRAMS | read, f"{page.name}:{block.line}"

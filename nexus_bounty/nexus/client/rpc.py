@@ -22,6 +22,7 @@ from nexus_bounty.events.tracking import count_request
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.pace import Pace
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import parse_retry_after
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
@@ -56,6 +57,7 @@ class Rpc:
         self._settings = settings
         self._ids = count(1)
         self._limiter = PriorityLimiter(settings.max_connections)
+        self._pace = Pace(settings.max_requests_per_second)
         httpx.URL(settings.url)  # raises if it cannot be one
         self._transport = transport_for(settings, transport)
         self._closed = False
@@ -125,6 +127,7 @@ class Rpc:
         """Send a request once, when there is a connection for its operation."""
         await self._take_turn(request, deadline)
         try:
+            await self._pace.turn()
             left = self._left(request, deadline)
             connect_in = min(self._settings.connect_timeout, left)
             answer_in = min(self._settings.request_timeout, left)

@@ -67,6 +67,8 @@ class NexusSettings(BaseModel):
     max_answer_bytes: int = Field(default=64_000_000, ge=1)
     """How large an answer may be, packed and unpacked."""
     max_connections: int = Field(default=32, ge=1)
+    max_requests_per_second: float | None = Field(default=None, gt=0)
+    """How many requests this client sends in a second at most; they wait for their turn."""
     transport: Literal["auto", "httpx", "aiohttp"] = "auto"
     """What carries requests; "auto" is aiohttp, the faster one, where it is installed."""
     bulk_size: int = Field(default=500, ge=1)

@@ -1,0 +1,154 @@
+"""`nexus-bounty worker`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from nexus_bounty.cli.exits import UsageProblem
+from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.output import Reply
+from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.stopping import Ending, until_stopped
+from nexus_bounty.cli.session import Session
+from nexus_bounty.outcomes import PlainError
+from nexus_bounty.registry import open_metrics
+
+if TYPE_CHECKING:
+    from nexus_bounty_procrastinate.worker import RangeWorker
+
+PLACE = ("To run it", 2)
+OPTIONS = ServiceOptions
+EXAMPLES = (
+    "worker --zones default",
+    "worker --zones east,west --concurrency 8 --requests-per-second 50 --health 127.0.0.1:9466",
+)
+
+
+async def worker(
+    session: Session,
+    *,
+    zones: Annotated[
+        str | None,
+        typer.Option(
+            "--zones", metavar="ID,…", help="The zones to see to. Default: that of --zone."
+        ),
+    ] = None,
+    jobs: Annotated[
+        str | None,
+        typer.Option(
+            "--jobs",
+            metavar="URL",
+            help="The PostgreSQL with the jobs. Default: that of --credits.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="How many ranges to go through at once.")
+    ] = 4,
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--requests-per-second",
+            min=0.01,
+            help="How many requests this worker sends to Nexus in a second at most.",
+        ),
+    ] = None,
+    range_size: Annotated[
+        int,
+        typer.Option(
+            "--range-size",
+            min=1,
+            help="How many bounties of one status a range holds; a fuller one is split.",
+        ),
+    ] = 1000,
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="How often to go through each range.")
+    ] = "1m",
+    grace: Annotated[
+        str,
+        typer.Option(
+            "--grace",
+            metavar="TIME",
+            help="Leave alone what was touched less than this ago: it may still be running.",
+        ),
+    ] = "5m",
+    dead_after: Annotated[
+        str,
+        typer.Option(
+            "--dead-after",
+            metavar="TIME",
+            help="After how long a silence of another worker its ranges are taken from it.",
+        ),
+    ] = "10s",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="HOST:PORT",
+            envvar="NEXUS_BOUNTY_METRICS",
+            help="Serve metrics for Prometheus there, at /metrics.",
+        ),
+    ] = None,
+) -> Reply:
+    """Reconcile zones in ranges, side by side with other workers, until it is stopped.
+
+    Exit codes: 0 when it is stopped; 12 if that cut a repair short, which another worker finishes.
+    """
+    session.sends_many = True
+    if requests_per_second is not None:
+        session.most_requests_per_second = requests_per_second
+    made = _worker(
+        session,
+        jobs,
+        zones,
+        concurrency=concurrency,
+        page=range_size,
+        every=duration("--every", every),
+        grace=duration("--grace", grace),
+        dead_after=duration("--dead-after", dead_after),
+    )
+    async with AsyncExitStack() as stack:
+        if metrics:
+            await stack.enter_async_context(open_metrics(metrics, session.credits))
+        how = Health(session.operations(), lambda: made.health)
+        await stack.enter_async_context(health_served(session.health_at, how))
+        return await _run(made, session.stop_within)
+
+
+async def _run(made: RangeWorker, within: timedelta) -> Reply:
+    ending = Ending.BY_ITSELF
+    with suppress(asyncio.CancelledError):
+        ending = await until_stopped(made.run(), made.at_rest, within=within)
+    did = made.health
+    said = (
+        f"Stopped after {did['ranges']} ranges: {did['found']} found, {did['repaired']} repaired."
+    )
+    if ending is Ending.CUT_SHORT:
+        said += " The repair under way was cut short; another worker finishes it."
+    return Reply({"health": made.health}, Text(said), ending.exit_code)
+
+
+def _worker(session: Session, jobs: str | None, zones: str | None, **how: Any) -> RangeWorker:
+    """The worker that the options describe.
+
+    Raises:
+        UsageProblem: They name no database for the jobs.
+        PlainError: The extra is not installed.
+    """
+    try:
+        from nexus_bounty_procrastinate.worker import RangeWorker
+    except ModuleNotFoundError as error:
+        raise PlainError("worker needs its extra: pip install 'nexus-bounty[scale]'") from error
+    url = jobs or session.credits_url or ""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageProblem("--jobs must name a PostgreSQL, unless --credits does: postgresql://…")
+    named = [each.strip() for each in (zones or session.client.settings.zone_id).split(",")]
+    if not all(named):
+        raise UsageProblem("--zones must be ids with commas between them")
+    return RangeWorker(url, {each: session.in_zone(each) for each in named}, **how)

@@ -1,0 +1,109 @@
+"""The jobs, and who defers them: a planner for what is due, and a retrier for what was abandoned.
+
+Both are periodic: each tick is done by one of the workers, whichever are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
+from procrastinate.jobs import Status
+from procrastinate.utils import utcnow
+
+from nexus_bounty_procrastinate.ranges import Ranges
+
+QUEUE: Final = "nexus-bounty"
+TICK: Final = "* * * * * */2"
+"""How often what is due is deferred, and what was abandoned: every two seconds."""
+DEAD_AFTER: Final = timedelta(seconds=10)
+"""After how long a silence its jobs are taken again."""
+AGAIN_AFTER: Final = timedelta(hours=1)
+"""How long a range may be with a job that nobody hears of, before another is deferred for it."""
+
+GoThrough = Callable[[str, str], Awaitable[None]]
+"""Goes through the range of a zone that begins after an id."""
+
+
+class Jobs:
+    """The jobs of one worker.
+
+    Args:
+        connector: The database.
+        zone_ids: The zones that are seen to.
+        go_through: Does the work of one job.
+        dead_after: After how long a silence of a worker its jobs are taken again.
+    """
+
+    def __init__(
+        self,
+        connector: PsycopgConnector,
+        zone_ids: Sequence[str],
+        go_through: GoThrough,
+        *,
+        dead_after: timedelta = DEAD_AFTER,
+    ) -> None:
+        self.app = App(connector=connector)
+        self.ranges = Ranges(connector)
+        self._zone_ids = zone_ids
+        self._dead_after = dead_after
+        self._range = self.app.task(name="nexus_bounty.range", queue=QUEUE)(go_through)
+        for name, work in (
+            ("nexus_bounty.plan", self.plan),
+            ("nexus_bounty.retry", self.retry_abandoned),
+        ):
+            task = self.app.task(name=name, queue=QUEUE, queueing_lock=name, pass_context=False)
+            self.app.periodic(cron=TICK)(task(_without_time(work)))
+
+    async def plan(self) -> None:
+        """Defer a job for each range that is due.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self.ranges.begin(self._zone_ids)
+        for zone_id, lo in await self.ranges.due(self._zone_ids, again_after=AGAIN_AFTER):
+            await self.defer(zone_id, lo)
+
+    async def defer(self, zone_id: str, lo: str) -> None:
+        """Defer a job for one range, unless one waits already; two never run at once.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        lock = f"nexus-bounty:{zone_id}:{lo}"
+        with suppress(AlreadyEnqueued):
+            job = self._range.configure(lock=lock, queueing_lock=lock)
+            await job.defer_async(zone_id=zone_id, lo=lo)
+
+    async def retry_abandoned(self) -> None:
+        """Take the jobs again whose workers have died.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        silent = self._dead_after.total_seconds()
+        manager = self.app.job_manager
+        for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=silent):
+            if job.id is not None:
+                await self._take_again(job.id)
+
+    async def _take_again(self, job_id: int) -> None:
+        manager = self.app.job_manager
+        try:
+            await manager.retry_job_by_id_async(job_id, retry_at=utcnow())
+        except UniqueViolation:  # another job waits for the same range, and for this one to end
+            await manager.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
+
+
+def _without_time(work: Callable[[], Awaitable[None]]) -> Callable[[int], Awaitable[None]]:
+    """`work` as a periodic job, which is told the time of its tick."""
+
+    async def tick(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names it
+        await work()
+
+    return tick

@@ -1,0 +1,242 @@
+"""The ranges that zones are divided into, and how far each has got, in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from procrastinate import PsycopgConnector
+
+from nexus_bounty.partition import Partition
+from nexus_bounty.reconcile import ReconcileReport
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """One range of a zone.
+
+    Attributes:
+        zone_id: The zone.
+        partition: Its bounties.
+        cursor: How far its sweeps have got, see `Reconciler.cursor`.
+        failed_in_a_row: How many of its last runs failed.
+        may_have_grown: Whether it is time to see whether it holds too much.
+    """
+
+    zone_id: str
+    partition: Partition
+    cursor: Mapping[str, str | None]
+    failed_in_a_row: int
+    may_have_grown: bool
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the ranges of a zone are doing, together.
+
+    Attributes:
+        zone_id: The zone.
+        ranges: How many there are.
+        waiting: How many of them were never gone through.
+        failing: How many failed the last time.
+        found: How many problems were found, in all runs.
+        repaired: How many of them are repaired.
+        left_at_last: How many the last run of each left.
+        oldest_success_at: When the range that has waited for longest was gone through.
+    """
+
+    zone_id: str
+    ranges: int
+    waiting: int
+    failing: int
+    found: int
+    repaired: int
+    left_at_last: int
+    oldest_success_at: datetime | None
+
+
+class Ranges:
+    """The table of ranges, for all workers on one database."""
+
+    def __init__(self, connector: PsycopgConnector) -> None:
+        self._connector = connector
+
+    async def begin(self, zone_ids: Sequence[str]) -> None:
+        """See to it that each zone has ranges: at first one, which is all of it.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(_BEGIN, zones=list(zone_ids))
+
+    async def due(
+        self, zone_ids: Sequence[str], *, again_after: timedelta
+    ) -> list[tuple[str, str]]:
+        """The zones and beginnings of the ranges that are due, each told to one caller.
+
+        One that nobody has gone through `again_after` that is due again.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        rows = await self._all(_DUE, zones=list(zone_ids), again=again_after)
+        return [(row["zone_id"], row["lo"]) for row in rows]
+
+    async def get(self, zone_id: str, lo: str, *, split_every: timedelta) -> Range | None:
+        """The range that begins after `lo`, if there is one and it is due.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        rows = await self._all(_GET, zone=zone_id, lo=lo, every=split_every)
+        for row in rows:
+            return Range(
+                zone_id=zone_id,
+                partition=Partition(lo, row["hi"]),
+                cursor=row["cursor"],
+                failed_in_a_row=row["failed_in_a_row"],
+                may_have_grown=row["may_have_grown"],
+            )
+        return None
+
+    async def split(self, found: Range, at: str) -> Range:
+        """Make a range of its own of what comes after `at`; returns what is left of this one.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        first, rest = found.partition.split(at)
+        await self._run(_SPLIT, zone=found.zone_id, lo=first.lo, hi=rest.hi, at=at)
+        return msgspec.structs.replace(found, partition=first)
+
+    async def was_split(self, found: Range) -> None:
+        """Note that the range was looked at, and holds no more than it should.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(_WAS_SPLIT, zone=found.zone_id, lo=found.partition.lo)
+
+    async def done(
+        self,
+        found: Range,
+        cursor: Mapping[str, str | None],
+        report: ReconcileReport,
+        again_in: timedelta,
+    ) -> None:
+        """Write down how a run went, and when the next is due.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(
+            _DONE,
+            zone=found.zone_id,
+            lo=found.partition.lo,
+            cursor=msgspec.json.encode(cursor).decode(),
+            found=report.found,
+            repaired=report.repaired,
+            left=report.unrepaired,
+            error=report.errors[0] if report.errors else None,
+            again=again_in,
+        )
+
+    async def give_back(
+        self,
+        found: Range,
+        *,
+        due_in: timedelta = timedelta(),
+        cursor: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Leave a range to whoever takes it next, from where its run has got.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(
+            _GIVE_BACK,
+            zone=found.zone_id,
+            lo=found.partition.lo,
+            due=due_in,
+            cursor=None if cursor is None else msgspec.json.encode(cursor).decode(),
+        )
+
+    async def progress(self, zone_ids: Sequence[str]) -> list[Progress]:
+        """How each zone is doing.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        rows = await self._all(_PROGRESS, zones=list(zone_ids))
+        return [Progress(**row) for row in rows]
+
+    async def _run(self, query: str, **values: Any) -> None:
+        await self._connector.execute_query_async(query, **values)
+
+    async def _all(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await self._connector.execute_query_all_async(query, **values)
+        return rows
+
+
+_BEGIN: Final = """
+    INSERT INTO nexus_bounty_ranges (zone_id, lo)
+    SELECT zone_id, '' FROM unnest(%(zones)s::text[]) AS zone_id
+    ON CONFLICT DO NOTHING
+"""
+_DUE: Final = """
+    UPDATE nexus_bounty_ranges SET deferred_until = now() + %(again)s::interval
+    WHERE (zone_id, lo) IN (
+        SELECT zone_id, lo FROM nexus_bounty_ranges
+        WHERE zone_id = ANY(%(zones)s::text[]) AND due_at <= now() AND deferred_until <= now()
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING zone_id, lo
+"""
+_GET: Final = """
+    SELECT hi, cursor, failed_in_a_row, split_at + %(every)s::interval <= now() AS may_have_grown
+    FROM nexus_bounty_ranges WHERE zone_id = %(zone)s AND lo = %(lo)s AND due_at <= now()
+"""
+_SPLIT: Final = """
+    WITH first AS (
+        UPDATE nexus_bounty_ranges SET hi = %(at)s, cursor = '{}', split_at = now()
+        WHERE zone_id = %(zone)s AND lo = %(lo)s AND hi IS NOT DISTINCT FROM %(hi)s::text
+        RETURNING zone_id
+    )
+    INSERT INTO nexus_bounty_ranges (zone_id, lo, hi) SELECT zone_id, %(at)s, %(hi)s FROM first
+"""
+_WAS_SPLIT: Final = """
+    UPDATE nexus_bounty_ranges SET split_at = now() WHERE zone_id = %(zone)s AND lo = %(lo)s
+"""
+_DONE: Final = """
+    UPDATE nexus_bounty_ranges SET
+        cursor = %(cursor)s::jsonb,
+        due_at = now() + %(again)s::interval,
+        deferred_until = '-infinity',
+        runs = runs + 1,
+        found = found + %(found)s,
+        repaired = repaired + %(repaired)s,
+        left_at_last = %(left)s,
+        error = %(error)s::text,
+        failed_in_a_row = CASE WHEN %(error)s::text IS NULL THEN 0 ELSE failed_in_a_row + 1 END,
+        succeeded_at = CASE WHEN %(error)s::text IS NULL THEN now() ELSE succeeded_at END
+    WHERE zone_id = %(zone)s AND lo = %(lo)s
+"""
+_GIVE_BACK: Final = """
+    UPDATE nexus_bounty_ranges SET
+        due_at = now() + %(due)s::interval,
+        deferred_until = '-infinity',
+        cursor = COALESCE(%(cursor)s::jsonb, cursor)
+    WHERE zone_id = %(zone)s AND lo = %(lo)s
+"""
+_PROGRESS: Final = """
+    SELECT zone_id,
+        count(*) AS ranges,
+        count(*) FILTER (WHERE succeeded_at IS NULL) AS waiting,
+        count(*) FILTER (WHERE failed_in_a_row > 0) AS failing,
+        sum(found)::bigint AS found,
+        sum(repaired)::bigint AS repaired,
+        sum(left_at_last)::bigint AS left_at_last,
+        min(succeeded_at) AS oldest_success_at
+    FROM nexus_bounty_ranges WHERE zone_id = ANY(%(zones)s::text[])
+    GROUP BY zone_id ORDER BY zone_id
+"""

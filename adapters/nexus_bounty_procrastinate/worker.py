@@ -1,0 +1,222 @@
+"""Goes through ranges, one run of the reconciler a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+
+from procrastinate import PsycopgConnector
+
+from nexus_bounty.events import RangeEnded
+from nexus_bounty.events.stream import publish
+from nexus_bounty.models import BountyStatus
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.partition import Partition, encode_segment
+from nexus_bounty.ports import BountyStore
+from nexus_bounty.reconcile import Reconciler, ReconcileReport
+from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
+from nexus_bounty.retry import RetryPolicy
+from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
+from nexus_bounty_procrastinate.ranges import Range
+from nexus_bounty_procrastinate.schema import prepare
+
+PAGE: Final = 1_000
+"""How many bounties of one status a range holds at most: what a page of a listing does."""
+SPLIT_EVERY: Final = timedelta(minutes=10)
+"""How often it is seen whether a range has grown."""
+REMEMBERED: Final = 512
+"""Of how many ranges a worker remembers what need not be looked at again."""
+LONGEST_PAUSE: Final = timedelta(minutes=15)
+
+
+class RangeWorker:
+    """Goes through the ranges of some zones, side by side with other workers.
+
+    `health` counts what this worker has done.
+
+    Args:
+        url: The database with the jobs.
+        zones: The systems of each zone, by its id.
+        concurrency: How many ranges to go through at once.
+        every: How often to go through each.
+        dead_after: After how long a silence of another worker its ranges are taken from it.
+        grace: See `Reconciler`.
+        page: How many bounties of one status a range may hold; a fuller one is split.
+        history: See `Reconciler.run_once`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        zones: Mapping[str, BountyOperations],
+        *,
+        concurrency: int = 4,
+        every: timedelta = timedelta(minutes=1),
+        dead_after: timedelta = DEAD_AFTER,
+        grace: timedelta = timedelta(minutes=5),
+        page: int = PAGE,
+        history: int = HISTORY_A_RUN,
+    ) -> None:
+        self._url = url
+        self._zones = zones
+        self._concurrency = concurrency
+        self._every = every
+        self._dead_after = dead_after
+        self._grace = grace
+        self._page = page
+        self._history = history
+        self._back_off = RetryPolicy(
+            base=every.total_seconds(), cap=max(LONGEST_PAUSE, every).total_seconds()
+        )
+        self.health = {"ranges": 0, "found": 0, "repaired": 0, "failed": 0}
+        self._closed_until: dict[str, float] = {}
+        self._reconcilers: OrderedDict[tuple[str, Partition], Reconciler] = OrderedDict()
+        self._at_work: set[Reconciler] = set()
+        self._resting = asyncio.Event()
+        connector = PsycopgConnector(conninfo=url, kwargs={"prepare_threshold": None})
+        self.jobs = Jobs(connector, list(zones), self.go_through, dead_after=dead_after)
+
+    async def run(self) -> None:
+        """Work until cancelled; what is under way then is left to others, from where it has got.
+
+        Raises:
+            psycopg.Error: The database cannot be reached, or its tables not be made.
+        """
+        await prepare(self._url)
+        heartbeat = self._dead_after.total_seconds() / 5
+        async with self.jobs.app.open_async():
+            await self.jobs.ranges.begin(list(self._zones))
+            await self.jobs.app.run_worker_async(
+                queues=[QUEUE],
+                concurrency=self._concurrency,
+                install_signal_handlers=False,
+                delete_jobs="always",  # what is left of a range is in its row
+                fetch_job_polling_interval=heartbeat,
+                update_heartbeat_interval=heartbeat,
+                stalled_worker_timeout=self._dead_after.total_seconds(),
+                shutdown_graceful_timeout=0,
+            )
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Wait for the repairs under way to end, and let none begin while this is open."""
+        self._resting.set()
+        try:
+            async with AsyncExitStack() as stack:
+                for reconciler in [*self._at_work]:
+                    await stack.enter_async_context(reconciler.at_rest())
+                yield
+        finally:
+            self._resting.clear()
+
+    async def go_through(self, zone_id: str, lo: str) -> None:
+        """Do one job: go through a range, after what it holds too much of is split off.
+
+        Raises:
+            NexusError: It could not be seen how much it holds.
+            ConnectorException: The database did not answer.
+        """
+        ranges = self.jobs.ranges
+        found = await ranges.get(zone_id, lo, split_every=SPLIT_EVERY)
+        if found is None:
+            return  # somebody has gone through it meanwhile
+        if self._resting.is_set():
+            await ranges.give_back(found)
+            return
+        if (pause := self._closed_until.get(zone_id, 0.0) - monotonic()) > 0:
+            await ranges.give_back(found, due_in=timedelta(seconds=pause))
+            return
+        reconciler = None
+        try:
+            found = await self._split(found)
+            reconciler = self._reconciler(found)
+            await self._run(found, reconciler)
+        except BaseException:
+            cursor = reconciler.cursor if reconciler else None
+            await asyncio.shield(ranges.give_back(found, cursor=cursor))
+            raise
+
+    async def _split(self, found: Range) -> Range:
+        """What is left of a range once it holds no more than it should."""
+        if not found.may_have_grown:
+            return found
+        store = self._zones[found.zone_id].services.store
+        at = await _end_of_page(store, found.partition, self._page)
+        if at is None:
+            await self.jobs.ranges.was_split(found)
+            return found
+        left = await self.jobs.ranges.split(found, at)
+        await self.jobs.plan()  # so that others begin with the rest
+        return left
+
+    async def _run(self, found: Range, reconciler: Reconciler) -> None:
+        began = monotonic()
+        self._at_work.add(reconciler)
+        try:
+            report = await reconciler.run_once(history=self._history)
+        finally:
+            self._at_work.discard(reconciler)
+        again_in = self._pause(found, report)
+        self._count(report)
+        await self.jobs.ranges.done(found, reconciler.cursor, report, again_in)
+        publish(
+            self._zones[found.zone_id].services.observers,
+            RangeEnded,
+            found.zone_id,
+            found.partition.lo,
+            found.partition.hi,
+            report.found,
+            report.repaired,
+            monotonic() - began,
+            report.errors[0].partition(":")[0] if report.errors else None,
+        )
+
+    def _count(self, report: ReconcileReport) -> None:
+        self.health["ranges"] += 1
+        self.health["found"] += report.found
+        self.health["repaired"] += report.repaired
+        self.health["failed"] += bool(report.errors)
+
+    def _pause(self, found: Range, report: ReconcileReport) -> timedelta:
+        """When to go through a range again; while the server is down, its whole zone waits."""
+        if not report.errors:
+            self._closed_until.pop(found.zone_id, None)
+            return self._every
+        pause = self._back_off.longest_pause(2 + found.failed_in_a_row)
+        if 2 * len(report.errors) > len(report.sweeps):
+            self._closed_until[found.zone_id] = monotonic() + pause
+        return timedelta(seconds=pause)
+
+    def _reconciler(self, found: Range) -> Reconciler:
+        """The reconciler that remembers this range, from where the last run of it has got."""
+        key = found.zone_id, found.partition
+        known = self._reconcilers.pop(key, None) or Reconciler(
+            self._zones[found.zone_id], grace=self._grace, partition=found.partition
+        )
+        known.go_on_from(found.cursor)  # where another worker may have got meanwhile
+        self._reconcilers[key] = known
+        if len(self._reconcilers) > REMEMBERED:
+            self._reconcilers.popitem(last=False)
+        return known
+
+
+async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:
+    """The id at which a range holds `page` bounties of a status; `None` if it holds no more."""
+    ends = [await _end_within(store, status, partition, page) for status in BountyStatus]
+    return min((end for end in ends if end is not None), key=encode_segment, default=None)
+
+
+async def _end_within(
+    store: BountyStore, status: BountyStatus, partition: Partition, page: int
+) -> str | None:
+    number, end = 0, ""
+    async for bounty_id in store.walk_ids(status, partition=partition):
+        if number == page:
+            return end
+        number, end = number + 1, bounty_id
+    return None
