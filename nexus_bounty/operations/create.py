@@ -203,7 +203,7 @@ async def _create(
     reservation = None
     try:
         if bounty.status is BountyStatus.DRAFT:
-            reservation = await _reserve(services, bounty)
+            reservation = await _reserve(services, bounty, draft)
         opening = services.store.fund_bounty(
             bounty.bounty_id,
             attempt.reservation_id,
@@ -225,16 +225,22 @@ async def _create(
     )
 
 
-async def _reserve(services: Services, draft: Bounty) -> Reservation:
-    """Set the credits aside.
+async def _reserve(services: Services, draft: Bounty, offer: Bounty) -> Reservation:
+    """Set the credits aside that `offer` asked for, if the draft still says so.
 
     Raises:
-        PaymentError: The service refused, or the reservation was given back (pre-commit).
+        PaymentError: The service refused, or the reservation was given back, or somebody has
+            changed the draft (pre-commit).
         CommitUnknownError: The answer was lost every time.
         UntrustedDocumentError: No key of the zone has signed the draft (pre-commit).
     """
     check_trusted(draft)
     terms = terms_of(services, draft)
+    if terms != terms_of(services, offer):
+        raise PaymentError(
+            f"the draft promises {terms.amount} of {terms.account}, which was not asked for: "
+            "somebody has changed it"
+        )
     reference = draft.bounty_id if draft.ledger_id is None else terms.reference  # of old
     reservation = await asked_until_told(
         services,

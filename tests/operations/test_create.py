@@ -7,8 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+import pytest
 
-from nexus_bounty import Bounty, BountyStatus, InsufficientCreditsError, PaymentError
+from nexus_bounty import (
+    Bounty,
+    BountyStatus,
+    CommitUnknownError,
+    InsufficientCreditsError,
+    PaymentError,
+)
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.outcomes import InvalidInputError, Outcome
@@ -199,3 +206,27 @@ async def test_a_failed_create_ends_in_an_outcome_even_where_nothing_is_remember
             "pre_commit",
             "unknown",
         )
+
+
+@pytest.mark.parametrize("lie", [{"creator": {"agentId": "bob"}}, {"amount": 1}])
+@virtual
+async def test_credits_are_set_aside_as_was_asked_whatever_the_draft_says_by_then(
+    lie: dict[str, Any],
+) -> None:
+    """Nobody's but the creator's, and no more and no less, however often it is asked again."""
+    world = await a_world()
+    await world.ledger.top_up("bob's", account="bob", amount=FUNDS)
+    async with world.process() as process:
+
+        async def lost(*_: Any, **__: Any) -> Any:
+            raise CommitUnknownError("the answer was lost")
+
+        process.credits.reserve = lost  # type: ignore[method-assign]
+        act = process.operations.create(a_bounty(), idempotency_key=KEY)
+        assert await outcome(act) == "unknown"
+    draft = document(world.mock) or {}
+    world.mock.core.table.write(DOCUMENT, msgspec.json.encode(draft | lie))
+    async with world.process(seed=2) as process:
+        await outcome(process.operations.create(a_bounty(), idempotency_key=KEY))
+    assert (await world.ledger.balance("bob")).available == FUNDS
+    assert (await world.ledger.balance("alice")).available == FUNDS

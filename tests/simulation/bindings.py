@@ -76,6 +76,13 @@ BINDINGS: Final = (
         "        if False:",
         _BOUND,
     ),
+    _binding(
+        "credits are set aside as a draft says, not as was asked",
+        "operations.create",
+        "    if terms != terms_of(services, offer):",
+        "    if False:",
+        "operations/test_create.py",
+    ),
     # settlements
     _binding(
         "nobody is on record before the pivot",
@@ -262,15 +269,14 @@ def hunt(binding: Binding) -> Hunted:
 
 def hunt_bindings(workers: int, until: float | None = None) -> Iterator[Hunted]:
     """Hunt them all; those not begun by `until` are left out."""
-    with ThreadPoolExecutor(workers) as executor:
-        waiting = [
-            executor.submit(lambda each: None if _is_over(until) else hunt(each), binding)
-            for binding in BINDINGS
-        ]
-        for done in as_completed(waiting):
+    executor = ThreadPoolExecutor(workers)
+    try:
+        for done in as_completed([executor.submit(_hunt, each, until) for each in BINDINGS]):
             if (hunted := done.result()) is not None:
                 yield hunted
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
-def _is_over(until: float | None) -> bool:
-    return until is not None and monotonic() > until
+def _hunt(binding: Binding, until: float | None) -> Hunted | None:
+    return None if until is not None and monotonic() > until else hunt(binding)
