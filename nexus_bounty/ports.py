@@ -959,6 +959,39 @@ class CleansUp(Protocol):
         ...
 
 
+@runtime_checkable
+class WorksAhead(Protocol):
+    """A bounty store that can do ahead what a later step begins with.
+
+    None of it commits anything, and it does no harm if the step never comes.
+    """
+
+    def expecting(self, next_key: str) -> Self:
+        """The same store, for one mutation that the expected next one follows, with that key."""
+        ...
+
+    async def prepare_claim(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        once: bool = False,
+        idempotency_key: str,
+    ) -> None:
+        """Begin `claim_bounty` with the same arguments, while others wait for something else.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent.
+        """
+        ...
+
+
+def expecting(store: StoreT, next_key: str) -> StoreT:
+    """`store`, for a mutation that one with `next_key` follows, if it can make use of that."""
+    return store.expecting(next_key) if isinstance(store, WorksAhead) else store
+
+
 def cleaning_up(store: StoreT, *, later: bool) -> StoreT:
     """`store`, cleaning up `later` or at once if it lets that be chosen."""
     return store.cleaning_up(later=later) if isinstance(store, CleansUp) else store

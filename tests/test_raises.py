@@ -37,6 +37,7 @@ QUIET = {
     "run_once": "what it runs into is in its report",
     "run_until_clean": "likewise",
     "run_forever": "likewise",
+    "prepare_claim": "what is in its way, `claim_bounty` says",
     "at_rest": "it waits for a repair, whose error is in the report of its run",
 }
 """Methods that wait and raise nothing, and why."""

@@ -6,7 +6,6 @@ the agent does not hold the bounty.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -44,7 +43,9 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
 )
+from nexus_bounty.ports import WorksAhead
 from nexus_bounty.statuses import STATUSES, Claimer
+from nexus_bounty.together import both
 from nexus_bounty.validation import check_agent, check_duration, check_id
 
 RELEASE_LEASE: Final = "release_lease"
@@ -101,10 +102,10 @@ async def _claim(
     services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str
 ) -> OperationResult:
     owed: list[str] = []
-    held = await _take_lease(services, bounty, agent, lease, key, "lease")
+    commit_key = derived_key(key, "claim")
+    held = await _leased(services, bounty, agent, lease, key)
     if not _is_held_by(bounty, agent) and held.holds(services.clock()):
         await _free(services, bounty, key)
-    commit_key = derived_key(key, "claim")
     if held.claim_id != derived_id("claim", key):  # the agent had a lease before
         if await has_landed(services, bounty.bounty_id, commit_key):
             return _claimed(await known_bounty(services, bounty.bounty_id), held, key, owed)
@@ -132,6 +133,22 @@ def _claimed(bounty: Bounty, held: Claim, key: str, owed: list[str]) -> Operatio
         claim=held,
         credits_with=credits_with(bounty),
     )
+
+
+async def _leased(
+    services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str
+) -> Claim:
+    """The lease, taken while the store begins what follows if the bounty is free."""
+    taking = _take_lease(services, bounty, agent, lease, key, "lease")
+    store = services.store
+    if bounty.status is not BountyStatus.OPEN or not isinstance(store, WorksAhead):
+        return await taking
+    claim_id, commit_key = derived_id("claim", key), derived_key(key, "claim")
+    preparing = store.prepare_claim(
+        bounty.bounty_id, agent, claim_id, once=True, idempotency_key=commit_key
+    )
+    held, _ = await both(taking, preparing)
+    return held
 
 
 async def _without_one_to_be_ended(
@@ -181,11 +198,11 @@ async def _is_abandoned(services: Services, bounty: Bounty) -> bool:
     return held is not None and not held.holds(services.clock())
 
 
-def _take_lease(
+async def _take_lease(
     services: Services, bounty: Bounty, agent: AgentIdentity, lease: timedelta, key: str, step: str
-) -> Awaitable[Claim]:
+) -> Claim:
     """The lease on a bounty: a new one, or the one that `agent` has already, renewed."""
-    return services.claims.claim_or_renew(
+    return await services.claims.claim_or_renew(
         target_of(bounty.bounty_id),
         agent,
         claim_id=derived_id("claim", key),

@@ -50,7 +50,7 @@ from nexus_bounty.outcomes import (
     PaymentError,
     PreCommitError,
 )
-from nexus_bounty.ports import Reservation, ReservationStatus
+from nexus_bounty.ports import Reservation, ReservationStatus, expecting
 from nexus_bounty.validation import check_bounty
 
 CREATE: Final = Plan("create", decided_by="open", owed_then=("remove_stale_marker",))
@@ -193,7 +193,8 @@ async def _create(
 ) -> OperationResult:
     owed: list[str] = []
     draft = attempt.draft_of(offer)
-    step = services.store.create_bounty(
+    open_key = derived_key(attempt.key, "open")
+    step = expecting(services.store, open_key).create_bounty(
         draft,
         relative_deadline=relative_deadline,
         idempotency_key=derived_key(attempt.key, attempt.step(DRAFT)),
@@ -207,7 +208,7 @@ async def _create(
         opening = services.store.fund_bounty(
             bounty.bounty_id,
             attempt.reservation_id,
-            idempotency_key=derived_key(attempt.key, "open"),
+            idempotency_key=open_key,
         )
         bounty = await committed(opening, owed)
     except PreCommitError as refusal:

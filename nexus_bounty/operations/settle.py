@@ -7,7 +7,6 @@ reconciler finishes it from the document alone.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -54,8 +53,9 @@ from nexus_bounty.outcomes import (
     Observation,
     Proof,
 )
-from nexus_bounty.ports import ReservationStatus
+from nexus_bounty.ports import ReservationStatus, expecting
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
+from nexus_bounty.together import all_three
 from nexus_bounty.validation import check_id
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ async def _decided(
     if _is_begun(bounty, cid):
         return await _resumed(services, bounty, cid, pivot_key)
     try:
-        return await _begun(services, bounty, cid, pivot_key, owed)
+        return await _begun(services, bounty, cid, key, owed)
     except BountyStateError:
         standing = await known_bounty(services, bounty.bounty_id)
         if not _is_begun(standing, cid):
@@ -129,15 +129,14 @@ async def _decided(
         return await _resumed(services, standing, cid, pivot_key)  # another call was faster
 
 
-async def _begun(
-    services: Services, bounty: Bounty, cid: str, pivot_key: str, owed: list[str]
-) -> Bounty:
+async def _begun(services: Services, bounty: Bounty, cid: str, key: str, owed: list[str]) -> Bounty:
     """The bounty past the pivot, taken there by this call unless another program completed it."""
+    pivot_key = derived_key(key, "begin")
     if bounty.status in (BountyStatus.CLAIMED, BountyStatus.COMPLETED):
         await record_payee(services, bounty, cid, pivot_key)
     if _is_decided_elsewhere(bounty):
         return bounty
-    pivot = services.store.begin_settlement(
+    pivot = expecting(services.store, derived_key(key, "settle")).begin_settlement(
         bounty.bounty_id, cid, claim_id=bounty.claim_id, idempotency_key=pivot_key
     )
     return await committed(pivot, owed)
@@ -198,7 +197,7 @@ async def _said_so(
         PostCommitError: One of them is still owed.
     """
     failed: dict[str, Exception] = {}
-    settled, reward, _ = await asyncio.gather(
+    settled, reward, _ = await all_three(
         _tried(SETTLED, _settled(services, bounty, key, owed), failed),
         _tried(REWARD, record_payout(services, bounty), failed),
         _without_claim(services, bounty, owed),

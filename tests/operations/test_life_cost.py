@@ -53,7 +53,7 @@ async def _operations(client: NexusClient) -> BountyOperations:
 @pytest.mark.parametrize("keys", [(), (SecretStr("k" * 32),)], ids=["", "signed"])
 @pytest.mark.parametrize(
     ("personality", "requests", "round_trips"),
-    [("0.10-hypothetical", 15, 11), ("0.10", 20, 12), ("0.7.0", 23, 14), ("0.9", 23, 14)],
+    [("0.10-hypothetical", 14, 9), ("0.10", 18, 10), ("0.7.0", 19, 11), ("0.9", 19, 11)],
 )
 @virtual
 async def test_a_life_takes_so_many_requests_and_round_trips_at_most(

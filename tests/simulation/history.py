@@ -119,6 +119,10 @@ class RecordingStore:
         """As the store's own: another view of it, which has to be written down as well."""
         return RecordingStore(self._store.cleaning_up(later=later), self._process, self._history)
 
+    def expecting(self, next_key: str) -> RecordingStore:
+        """Likewise."""
+        return RecordingStore(self._store.expecting(next_key), self._process, self._history)
+
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
         if not fresh:
             return await self._store.get_bounty(bounty_id, fresh=False)

@@ -134,6 +134,7 @@ class NexusBountyStore:
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
+        self._next_key: str | None = None
 
     def cleaning_up(self, *, later: bool) -> Self:
         """The same store, removing stale markers `later`, or before its transitions return.
@@ -145,6 +146,16 @@ class NexusBountyStore:
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
         other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
         other._rewards = RewardBook(self._client, self._zone, other._writer, self._choice)  # noqa: SLF001
+        return other
+
+    def expecting(self, next_key: str) -> Self:
+        """The same store, for one mutation that the expected next one follows, with that key.
+
+        `fund_bounty` follows the creation of a draft, `settle_bounty` the pivot. Where commits are
+        staged, that one is staged with the one before.
+        """
+        other = copy(self)
+        other._next_key = next_key  # noqa: SLF001 - it is this very class
         return other
 
     @property
@@ -380,7 +391,21 @@ class NexusBountyStore:
             tombstone=bounty_tombstone(bounty),
             marker_seq=generation,
             markers=self._index.announcing(bounty, bounty.status, generation),
+            expected=self._expected,
         )
+
+    def _expected(self, document: Document) -> Intent | None:
+        """The intent of the step that is expected after `document`, whose markers are written."""
+        bounty = to_bounty(document)
+        transition = transitions.expected_after(bounty)
+        if transition is None or self._next_key is None:
+            return None
+        if self._generation(transition, document, bounty) is not None:
+            return None  # it has a marker of its own, which nothing has announced yet
+        step = self._writer.planned(
+            "", transition.kind, bounty.bounty_id, transition.parameters, self._next_key
+        )
+        return self._moved(step, transition, document, bounty)
 
     async def discard_draft(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
@@ -470,6 +495,37 @@ class NexusBountyStore:
         check_name("claim_id", claim_id, MOST_NAME_BYTES)
         transition = transitions.claim(claimed_by, claim_id, once=once)
         return await self._transition("claim_bounty", bounty_id, transition, idempotency_key)
+
+    async def prepare_claim(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        once: bool = False,
+        idempotency_key: str,
+    ) -> None:
+        """Begin `claim_bounty` with the same arguments, while the lease is being taken.
+
+        Its marker is written, and what is to be renamed is staged; nothing is committed. Only for
+        a bounty that was seen a moment ago; what is in the way, `claim_bounty` will say.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent.
+        """
+        check_id("bounty_id", bounty_id)
+        check_key(idempotency_key)
+        transition = transitions.claim(claimed_by, claim_id, once=once)
+        document = self._memory.recall(self._zone.bounty(bounty_id))
+        if document is None:
+            return
+        step = self._writer.planned(
+            "claim_bounty", transition.kind, bounty_id, transition.parameters, idempotency_key
+        )
+        moment = self._client.settings.cleanup_delay
+        step.base_is_fresh = self._memory.age(document.path) <= moment
+        with suppress(PreCommitError):
+            await self._writer.work_ahead(step, self._step(step, transition, document))
 
     async def release_bounty(
         self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
@@ -569,19 +625,36 @@ class NexusBountyStore:
                 f"bounty {bounty.bounty_id!r}: {refusal}",
                 current_status=bounty.status.value,
             )
-        target, history = transition.target, document.history
-        moved = {"status": target.value, "updatedAt": self._now_after(bounty)}
-        generation = generation_after(history, bounty.status, target, history.seq + 1)
-        enters = target is not bounty.status
+        enters = transition.target is not bounty.status
+        announcing = self._index.announcing
+        seq = self._generation(transition, document, bounty)
+        markers = announcing(bounty, transition.target, seq) if enters else ()
+        return self._moved(operation, transition, document, bounty, markers)
+
+    def _moved(
+        self,
+        operation: Operation,
+        transition: Transition,
+        document: Document,
+        bounty: Bounty,
+        markers: tuple[str, ...] = (),
+    ) -> Intent:
+        """The intent to take `bounty`, which is in `document`, through `transition`."""
+        moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
         return self._writer.intend(
             operation,
             document.path,
             document,
             changed(document.value, {**transition.changes, **msgspec.to_builtins(moved)}),
-            marker_seq=generation,
+            marker_seq=self._generation(transition, document, bounty),
             gave_back=bounty.claim_id if transition.kind == "release" else None,
-            markers=self._index.announcing(bounty, target, generation) if enters else (),
+            markers=markers,
+            expected=self._expected,
         )
+
+    def _generation(self, transition: Transition, document: Document, bounty: Bounty) -> int | None:
+        history = document.history
+        return generation_after(history, bounty.status, transition.target, history.seq + 1)
 
     def _now_after(self, bounty: Bounty) -> datetime:
         """The current time, but never before the bounty's last update (clocks differ)."""

@@ -116,6 +116,16 @@ def cancel() -> Transition:
     return _to("cancel", BountyStatus.CANCELLED)
 
 
+def expected_after(bounty: Bounty) -> Transition | None:
+    """The transition that nearly every bounty goes through next, if one is expected."""
+    match STATUSES[bounty.status].expects:
+        case BountyStatus.OPEN if bounty.reservation_id is not None:
+            return fund(bounty.reservation_id)
+        case BountyStatus.SETTLED:
+            return settle()
+    return None
+
+
 def _to(
     kind: str,
     target: BountyStatus,

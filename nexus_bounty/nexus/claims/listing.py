@@ -9,7 +9,13 @@ from functools import partial
 from nexus_bounty.models import Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import paths, windows
+from nexus_bounty.nexus.documents import (
+    Document,
+    UnreadableDocumentError,
+    is_tombstone,
+    paths,
+    windows,
+)
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_claim
@@ -69,6 +75,7 @@ class ClaimListing:
         directory = self._zone.claims
         strategy = await self._choice.for_reading(self._client.deadline())
         await strategy.leftovers.collect(directory, settled_before)  # or they would come back
+        await self.remove_idle_markers(settled_before)
         still = await self._settled(settled_before)
         old = []
         async for claim in self.every():
@@ -77,6 +84,23 @@ class ClaimListing:
                 old.append(self._zone.claim(claim.claim_id))
         left = await self._client.delete_many(old, deadline=self._client.deadline())
         return len(old) - len(left)
+
+    async def remove_idle_markers(self, before: datetime) -> list[str]:
+        """Delete the active markers from before that time of claims that are not active.
+
+        A marker is written ahead of its claim, which then may never be made. Returns their paths.
+        """
+        deadline = self._client.deadline()
+        directory = self._zone.active_claims
+        walk = self._client.walk(directory, recursive=True, details=True, deadline=deadline)
+        old = [e.path async for e in walk if e.modified is not None and e.modified < before]
+        claims = {path: self._zone.claim(paths.marked_id(path)) for path in old}
+        reads = (await self._choice.for_reading(deadline)).reads
+        found = await reads.read_many(list(dict.fromkeys(claims.values())), deadline)
+        needed = {each.path for each in found if _may_be_active(each)}
+        idle = [path for path, claim in claims.items() if claim not in needed]
+        left = await self._client.delete_many(idle, deadline=deadline)
+        return [path for path in idle if path not in left]
 
     async def _settled(self, before: datetime) -> set[str]:
         """The claims' files that were last written before that time."""
@@ -96,3 +120,11 @@ class ClaimListing:
         documents = await strategy.reads.read_many(names, deadline)
         found = ((each.path, listed(each, to_claim, unreadable)) for each in documents)
         return {path: claim for path, claim in found if claim is not None}
+
+
+def _may_be_active(document: Document | UnreadableDocumentError) -> bool:
+    """Whether a claim may hold its target; what cannot be understood may."""
+    if isinstance(document, Document) and is_tombstone(document):
+        return False
+    claim = listed(document, to_claim)
+    return claim is None or claim.status is ClaimStatus.ACTIVE

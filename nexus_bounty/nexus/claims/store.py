@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.leases import rules
@@ -29,7 +30,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
-from nexus_bounty.nexus.documents.commits import Committed, Intent, Locks
+from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed, Intent, Locks
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_claim
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
@@ -43,6 +44,7 @@ from nexus_bounty.outcomes import (
     Proof,
 )
 from nexus_bounty.partition import EVERYTHING, Partition
+from nexus_bounty.together import both
 from nexus_bounty.validation import (
     check_claim_query,
     check_duration,
@@ -92,6 +94,8 @@ class NexusClaimStore:
             client.settings.remembered_documents, lasts=REMEMBERED_FOR, clock=clock
         )
         self._cleans_up_later = False
+        self._taken = BoundedSet()
+        """Targets that were claimed before, so that their locks are looked at first."""
 
     def cleaning_up(self, *, later: bool) -> Self:
         """The same store, removing stale markers `later`, or before its mutations return.
@@ -198,8 +202,10 @@ class NexusClaimStore:
     async def _claim(self, operation: Operation, request: rules.LeaseRequest) -> Claim:
         strategy = await self._writer.ready(operation)
         lock = self._lock(strategy.locks, request.target_ref)
+        if claim := await self._claim_at_once(operation, request, strategy, lock):
+            return claim
         named: LockState | None = None
-        free, looks, retries = True, 0, self._client.retries
+        free, looks, retries = False, 0, self._client.retries
         while operation.deadline.remaining:
             if free and await lock.move(operation, named, request.claim_id):
                 return await self._write_claim(operation, request)
@@ -222,6 +228,23 @@ class NexusClaimStore:
             else:
                 await self._fence_off(operation, request.target_ref, named.claim_id)
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
+
+    async def _claim_at_once(
+        self,
+        operation: Operation,
+        request: rules.LeaseRequest,
+        strategy: CommitStrategy,
+        lock: TargetLock,
+    ) -> Claim | None:
+        """The claim on a target that nobody has had yet, prepared while the lock is being won."""
+        if request.target_ref in self._taken:
+            return None
+        self._taken.add(request.target_ref)
+        won, intent = await both(
+            lock.move(operation, None, request.claim_id),
+            self._writer.prepare(strategy, operation, self._intent(operation, request)),
+        )
+        return await self._write_claim(operation, request, intent) if won else None
 
     def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
         encoding = self._client.settings.storage_encoding
@@ -292,8 +315,8 @@ class NexusClaimStore:
             return namesake
         return rules.taken(request, holder, namesake, self._clock())
 
-    async def _write_claim(self, operation: Operation, request: rules.LeaseRequest) -> Claim:
-        """Commit the claim, the lock being won."""
+    def _intent(self, operation: Operation, request: rules.LeaseRequest) -> Intent:
+        """The intent to make the claim that is asked for."""
         claim = rules.taken(request, None, None, self._clock())
         shape = self._client.settings.claim_shape
         value = new_claim(claim, shape)
@@ -301,9 +324,15 @@ class NexusClaimStore:
         tombstone = new_claim(never_made, shape)
         path = self._zone.claim(claim.claim_id)
         marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
-        intent = self._writer.intend(
+        return self._writer.intend(
             operation, path, None, value, tombstone=tombstone, markers=(marker,)
         )
+
+    async def _write_claim(
+        self, operation: Operation, request: rules.LeaseRequest, intent: Intent | None = None
+    ) -> Claim:
+        """Commit the claim, the lock being won."""
+        intent = intent or self._intent(operation, request)
         result = await self._writer.commit(operation, intent)
         document = result.document
         self._memory.remember(document)
@@ -613,6 +642,7 @@ class NexusClaimStore:
         return [
             *await strategy.leftovers.collect(self._zone.claims, before),
             *await strategy.leftovers.collect(self._zone.target_locks, before),
+            *await self._listing.remove_idle_markers(before),
         ]
 
 

@@ -1,8 +1,9 @@
-"""Requests that several callers of one moment share.
+"""Requests that several callers of one moment share: tasks of one operation, started together.
 
 Whoever asks first waits until the event loop has served everybody who is ready, and then asks for
 all of them. It takes no time, only turns of the loop. If that one request fails, or the one who
-sends it is stopped, everybody asks for themselves.
+sends it is stopped, everybody asks for themselves. Operations of different callers share nothing,
+so that what is told of each is its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.together import moment
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -85,21 +87,25 @@ class Shared(Generic[Asked, Answer]):
     """A kind of request that does no harm when it is sent again, and serves many."""
 
     def __init__(self) -> None:
-        self._waiting: list[Part[Asked, Answer]] = []
+        self._waiting: dict[object, list[Part[Asked, Answer]]] = {}
 
     async def joined(self, asked: Asked, deadline: Deadline) -> Part[Asked, Answer]:
         """The part of one caller: answered, to be asked for alone, or with those of all others."""
         part: Part[Asked, Answer] = Part(asked, deadline)
-        self._waiting.append(part)
-        if self._waiting[0] is part:
-            await self._gather(part)
+        now = moment()
+        if now is None:
+            return part
+        waiting = self._waiting.setdefault(now, [])
+        waiting.append(part)
+        if waiting[0] is part:
+            await self._gather(part, now)
         else:
             await part.told()
         return part
 
-    async def _gather(self, first: Part[Asked, Answer]) -> None:
+    async def _gather(self, first: Part[Asked, Answer], now: object) -> None:
         """Wait for everybody who is there soon."""
-        parts = self._waiting
+        parts = self._waiting[now]
         try:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
@@ -108,5 +114,5 @@ class Shared(Generic[Asked, Answer]):
                 part.tell(None)
             raise
         finally:
-            self._waiting = []
+            del self._waiting[now]
         first.parts = parts if len(parts) > 1 else ()

@@ -93,8 +93,9 @@ class RenameLocks:
         """Try to win the slot after `now`; whether it was, for `content`."""
         slot = _after(path, now)
         try:
-            staged = await self._slots.stage(path, _name(content), content, deadline)
-            await self._slots.take(staged, slot, content, deadline)
+            name = _name(content)
+            staged = await self._slots.stage(path, {name: content}, deadline)
+            await self._slots.take(staged.get(name), slot, content, deadline)
         except NexusError as error:
             trail.saw(error.method, path, error.answer)
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):

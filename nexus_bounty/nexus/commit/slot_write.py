@@ -22,6 +22,7 @@ from nexus_bounty.nexus.documents.commits import (
     Aborted,
     CommitResult,
     Committed,
+    Intent,
     Prepared,
     Superseded,
     Unknown,
@@ -39,6 +40,7 @@ class SlotWrite(ProvenWrite):
     staged: str | None = field(default=None, init=False)
     base_checked: bool = field(default=False, init=False)
     moved_on: CommitResult | None = field(default=None, init=False)
+    expected: Intent | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         super(SlotWrite, self).__post_init__()
@@ -56,13 +58,22 @@ class SlotWrite(ProvenWrite):
         Raises:
             NexusError: They could not be written. What is only staged is never renamed.
         """
-        path, key, markers = self.intent.path, self.intent.record.key, self.intent.markers
-        staging = self.slots.stage(path, key, self.content, self.deadline, markers)
         if self.base_checked:
-            self.staged = await staging
+            await self._stage()
         else:
-            staged, self.moved_on = await both(staging, self._check_base())
-            self.staged = None if self.as_fence else staged  # it may have become one by that look
+            _, self.moved_on = await both(self._stage(), self._check_base())
+
+    async def _stage(self) -> None:
+        """Stage the intent, and the one expected next with it."""
+        intent, expected = self.intent, self.intent.expected
+        after = None
+        if expected is not None and self.slots.are_staged_together:
+            after = expected(intent.stored_as(WITHOUT_ETAG))
+        contents = {each.record.key: each.content for each in (intent, after) if each is not None}
+        staged = await self.slots.stage(intent.path, contents, self.deadline, intent.markers)
+        self.staged = staged.get(intent.record.key)
+        if after is not None:
+            self.expected = replace(after, prepared=Prepared(staged[after.record.key]))
 
     @property
     def prepared(self) -> Prepared:
@@ -79,8 +90,10 @@ class SlotWrite(ProvenWrite):
         path, key = self.intent.path, self.intent.record.key
         doing = "stage"
         try:
-            ready, self.staged = self.staged, None
-            staged = ready or await self.slots.stage(path, key, self.content, self.deadline)
+            staged, self.staged = self.staged, None
+            if staged is None or self.as_fence:
+                contents = {key: self.content}
+                staged = (await self.slots.stage(path, contents, self.deadline)).get(key)
             doing = "rename" if staged else "create"
             await self.slots.take(staged, self._slot, self.content, self.deadline)
         except NexusError as error:
@@ -90,7 +103,7 @@ class SlotWrite(ProvenWrite):
         await self._follow(document)
         if self.as_fence:
             return Aborted(Proof.FENCED, document)
-        return Committed(document, Proof.ACKNOWLEDGED)
+        return Committed(document, Proof.ACKNOWLEDGED, self.expected)
 
     async def _follow(self, document: Document) -> None:
         """Have the file follow; nobody needs to see a fence at once."""

@@ -19,7 +19,7 @@ outlive a `kill -9` of the server.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -42,17 +42,30 @@ class Slots:
         self._client = client
         self._quirks = quirks or RenameQuirks()
 
+    @property
+    def are_staged_together(self) -> bool:
+        """Whether it saves requests to stage what is expected next with what is to be now.
+
+        Not where nothing is staged, nor at the root, where nothing is written in bulk either.
+        """
+        return not (self._quirks.creates_instead or self._quirks.blocks_in_directories)
+
     async def stage(
         self,
         path: str,
-        key: str,
-        content: bytes,
+        contents: Mapping[str, bytes],
         deadline: Deadline,
         markers: Sequence[str] = (),
-    ) -> str | None:
-        """Put `content` where it can be renamed from, once, and write `markers` besides.
+    ) -> Mapping[str, str]:
+        """Put what may become the file at `path` where it can be renamed from, each once.
 
-        Returns where it is; `None` where it can be created in the slot itself.
+        Args:
+            path: Where the file is.
+            contents: What it may become, by the keys of the operations.
+            deadline: When to stop trying.
+            markers: Empty files to be written besides.
+
+        Returns where they are, by the same keys: nowhere, where they can be created in the slot.
 
         Raises:
             NexusError: It was not acknowledged. Nothing will ever come of it.
@@ -60,37 +73,44 @@ class Slots:
         files = dict.fromkeys(markers, b"")
         if self._quirks.creates_instead:
             await self._client.write_many(files, deadline=deadline)
-            return None
-        attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
-        at_root = self._quirks.blocks_in_directories
-        name = f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
+            return {}
         # the same bytes under a name of their own: a repeat that arrives late does no harm
-        files[name] = content
+        names = {key: self._new_name(path, key) for key in contents}
+        files |= {names[key]: content for key, content in contents.items()}
         if self._quirks.loses_content:
-            await self._write_with_copy(files, path, name, deadline)
+            await self._write_with_copies(files, path, names.values(), deadline)
         else:
             await self._client.write_many(files, deadline=deadline)
-        return name
+        return names
 
-    async def _write_with_copy(
-        self, files: Mapping[str, bytes], path: str, name: str, deadline: Deadline
+    def _new_name(self, path: str, key: str) -> str:
+        attempt = f"{derived_id('op', key)}-{uuid.uuid4().hex}"
+        at_root = self._quirks.blocks_in_directories
+        return f"{STAGED_AT_ROOT}{attempt}" if at_root else f"{paths.staged(path)}/{attempt}"
+
+    async def _write_with_copies(
+        self, files: Mapping[str, bytes], path: str, staged: Collection[str], deadline: Deadline
     ) -> None:
-        """Write `files`, and a copy of the one at `name` under the etag that it will have.
+        """Write `files`, and a copy of each that is `staged` under the etag that it will have.
 
         Which that is can be told before, once it was seen how this server makes etags.
         """
-        content, hashes = files[name], self._client.capabilities.hashes
-        told = etags.etag_by(hashes, content) if hashes else None
-        copies = {self._copy(path, told): content} if told else {}
+        hashes = self._client.capabilities.hashes
+        told = {name: etags.etag_by(hashes, files[name]) for name in staged if hashes}
+        copies = {self._copy(path, told[name]): files[name] for name in told}
         stored = await self._client.write_many({**files, **copies}, deadline=deadline)
-        if told is None or stored[name] != told:
-            copy = self._copy(path, stored[name])
-            if not etags.speaks_for(stored[name], content):
-                detail = "the etag is no hash of the content, so that it cannot name its copy"
-                raise NexusError(
-                    classification.UNREADABLE, method="write", path=copy, detail=detail
-                )
-            await self._client.write(copy, content, idempotent=True, deadline=deadline)
+        for name in staged:
+            if told.get(name) != stored[name]:
+                await self._keep_copy(path, files[name], stored[name], deadline)
+
+    async def _keep_copy(
+        self, path: str, content: bytes, etag: str | None, deadline: Deadline
+    ) -> None:
+        copy = self._copy(path, etag)
+        if not etags.speaks_for(etag, content):
+            detail = "the etag is no hash of the content, so that it cannot name its copy"
+            raise NexusError(classification.UNREADABLE, method="write", path=copy, detail=detail)
+        await self._client.write(copy, content, idempotent=True, deadline=deadline)
 
     def _copy(self, path: str, etag: str | None) -> str:
         return f"{paths.contents(path)}/{etag}"

@@ -161,8 +161,8 @@ class ZoneLease:
         )
         try:
             content = msgspec.json.encode(holder)
-            staged = await self._slots.stage(slot, self.holder, content, deadline)
-            await self._slots.take(staged, slot, content, deadline)
+            staged = await self._slots.stage(slot, {self.holder: content}, deadline)
+            await self._slots.take(staged.get(self.holder), slot, content, deadline)
         except NexusError as error:
             if error.disposition in (Disposition.NEVER_SENT, Disposition.REFUSED):
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -47,6 +47,8 @@ class Intent:
             commit returns; a moment later will do otherwise.
         base_is_fresh: Whether the base was seen, or made, only a moment ago.
         prepared: What was done ahead, if anything was.
+        expected: Makes the intent of the step that nearly always comes next, over the document
+            that this one makes: where commits are staged, it is staged with this one.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Intent:
     promptly: bool = True
     base_is_fresh: bool = False
     prepared: Prepared | None = None
+    expected: Callable[[Document], Intent | None] | None = None
 
     def stored_as(self, etag: str) -> Document:
         """The document that its content is, under the etag that speaks for it."""
@@ -85,10 +88,14 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """It happened; `document` is what it wrote, or what others have made of it since."""
+    """It happened; `document` is what it wrote, or what others have made of it since.
+
+    `expected` is the step that comes next, if something was done ahead for it.
+    """
 
     document: Document
     proof: Proof
+    expected: Intent | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -34,6 +34,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, is_tombstone
+from nexus_bounty.nexus.documents.ahead import DoneAhead
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.commits import (
     Aborted,
@@ -171,6 +172,7 @@ class DocumentWriter:
         self._signer = Signer.of(client.settings)
         self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
+        self._ahead = DoneAhead(client.settings.cleanup_delay)
 
     def leaving_files(self, *, later: bool) -> Self:
         """The same writer, which lets files follow their commits `later`, or at once.
@@ -203,15 +205,39 @@ class DocumentWriter:
         identity = record_id, key or new_key(self._client.random)
         with tracked("store", name, *identity, self._observers):
             async with self._locks.of(identity):
-                yield Operation(
-                    name=name,
-                    kind=kind,
-                    record_id=record_id,
-                    key=identity[1],
-                    fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
-                    deadline=self._client.deadline(),
-                    in_doubt=identity in self._attempts,
-                )
+                yield self.planned(name, kind, record_id, parameters, identity[1])
+
+    def planned(
+        self, name: str, kind: str, record_id: str, parameters: Mapping[str, Any], key: str
+    ) -> Operation:
+        """An operation that has not begun."""
+        return Operation(
+            name=name,
+            kind=kind,
+            record_id=record_id,
+            key=key,
+            fingerprint=fingerprint(kind, {"id": record_id, **parameters}),
+            deadline=self._client.deadline(),
+            in_doubt=(record_id, key) in self._attempts,
+        )
+
+    async def work_ahead(self, operation: Operation, intent: Intent) -> None:
+        """Do ahead what `operation` will begin with, should it begin soon.
+
+        What is in the way of that, the operation itself will say.
+        """
+        with suppress(NexusError, UnsupportedServerError):
+            strategy = await self._choice.for_writing(operation.deadline)
+            self._ahead.keep(await self.prepare(strategy, operation, intent))
+
+    async def prepare(
+        self, strategy: CommitStrategy, operation: Operation, intent: Intent
+    ) -> Intent:
+        """`intent`, with done ahead what can be; where that fails, its commit tries again."""
+        try:
+            return await strategy.prepare(intent, operation.deadline)
+        except NexusError:
+            return intent
 
     async def ready(self, operation: Operation) -> CommitStrategy:
         """What commits safely on this server, asked for before anything is written.
@@ -305,13 +331,16 @@ class DocumentWriter:
         marker_seq: int | None = None,
         gave_back: str | None = None,
         markers: tuple[str, ...] = (),
+        expected: Callable[[Document], Intent | None] | None = None,
         buries: bool = False,
     ) -> Intent:
         """The intent to write `value` over `base`, with the fence to put in its place.
 
+        One for which something was done ahead, a moment ago, is taken up.
+
         `tombstone` is what fences a document that does not exist yet, `gave_back` the claim or
-        reservation that is given back, `markers` what has to be there before. One that `buries`
-        leaves a tombstone where the document was.
+        reservation that is given back, `markers` what has to be there before, `expected` what
+        makes the intent of the next step. One that `buries` leaves a tombstone behind.
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
@@ -321,6 +350,16 @@ class DocumentWriter:
         self._check_room(operation, base)
         if (untrusted := self._untrusted(operation, base)) is not None:
             raise operation.unknown(untrusted.message) if operation.in_doubt else untrusted
+        if not operation.in_doubt:
+            ahead = self._ahead.take(path, operation.key, operation.fingerprint, base)
+            if ahead is not None:
+                return replace(
+                    ahead,
+                    base=base,
+                    markers=markers,
+                    promptly=self.promptly,
+                    base_is_fresh=operation.base_is_fresh,
+                )
         before = base.history if base else History()
         seq, now = before.seq + 1, self.clock()
         stays = base.value if base else (tombstone or {})
@@ -345,6 +384,7 @@ class DocumentWriter:
             markers=markers,
             promptly=self.promptly,
             base_is_fresh=operation.base_is_fresh,
+            expected=expected,
         )
 
     def fence(
@@ -502,6 +542,7 @@ class DocumentWriter:
         operation.in_doubt = False
         if isinstance(result, Committed):
             proved(result.proof)
+            self._ahead.keep(result.expected)
         elif isinstance(result, Superseded):
             superseded()
         if isinstance(result, Aborted):

@@ -8,7 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from nexus_bounty import ClaimNotFoundError, NexusClaimStore, NexusClient, NexusSettings
+from nexus_bounty import (
+    ClaimConflictError,
+    ClaimNotFoundError,
+    NexusClaimStore,
+    NexusClient,
+    NexusSettings,
+)
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -85,3 +91,33 @@ async def test_what_cannot_be_understood_is_not_deleted_and_is_named(release: st
         unreadable: dict[str, str] = {}
         assert await claims.list_claims(unreadable=unreadable) == []
         assert list(unreadable) == ["c-1"]
+
+
+@releases
+async def test_markers_written_ahead_of_claims_that_were_never_made_are_removed_in_time(
+    release: str,
+) -> None:
+    """Two agents want a target at the same moment, in two processes; one of them is refused."""
+    world = Claims(release)
+    async with world.process() as first, world.process() as second:
+        await first.claim_or_renew("t", BOB, claim_id="c-1", lease=90 * DAY)
+        with pytest.raises(ClaimConflictError):
+            await second.claim_or_renew("t", EVE, claim_id="c-2", lease=DAY)
+        held, never_made = (ZonePaths("default").active_claim("t", each) for each in ("c-1", "c-2"))
+        assert world.mock.read_file(never_made) is not None
+        assert never_made not in await first.collect_leftovers()
+        world.clock.advance(2 * DAY)
+        assert never_made in await first.collect_leftovers()
+        assert world.mock.read_file(never_made) is None
+        assert world.mock.read_file(held) is not None
+        assert [each.claim_id for each in await second.active_claims()] == ["c-1"]
+
+
+@releases
+async def test_the_marker_of_a_claim_that_cannot_be_understood_stays(release: str) -> None:
+    world = Claims(release)
+    async with world.process() as claims:
+        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=90 * DAY)
+        await claims._client.write(DOCUMENT, b"{}")
+        world.clock.advance(9 * DAY)
+        assert ZonePaths("default").active_claim("t", "c-1") not in await claims.collect_leftovers()

@@ -1,0 +1,55 @@
+"""What was done ahead of operations that are expected soon.
+
+An operation that begins a moment later, over the very document that was expected, takes it up. What
+nobody takes up has done no harm: a marker that is stale, a staged file that is swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from nexus_bounty.nexus.documents import Document
+from nexus_bounty.nexus.documents.cache import Bounded
+from nexus_bounty.nexus.documents.commits import Intent
+
+MOST_AHEAD: Final = 1024
+
+
+class DoneAhead:
+    """The intents for which something was done ahead.
+
+    Args:
+        lasts: For how many seconds they are as good as new; what they say of the time is as old.
+    """
+
+    def __init__(self, lasts: float) -> None:
+        self._lasts = lasts
+        self._intents: Bounded[tuple[Intent, float]] = Bounded(MOST_AHEAD)
+
+    def keep(self, intent: Intent | None) -> None:
+        """Keep `intent` for when its operation begins, if something was done ahead for it."""
+        if intent is not None and intent.prepared is not None:
+            kept = intent, asyncio.get_running_loop().time()
+            self._intents.put(_name(intent.path, intent.record.key), kept)
+
+    def take(self, path: str, key: str, fingerprint: str, base: Document | None) -> Intent | None:
+        """The intent of the operation with this key, if it is still what is to be done; once."""
+        name = _name(path, key)
+        intent, at = self._intents.get(name) or (None, 0.0)
+        if intent is None:
+            return None
+        self._intents.drop(name)
+        is_fresh = asyncio.get_running_loop().time() - at <= self._lasts
+        asks_the_same = intent.record.fingerprint == fingerprint
+        return intent if is_fresh and asks_the_same and _are_same(intent.base, base) else None
+
+
+def _name(path: str, key: str) -> str:
+    return f"{path} {key}"
+
+
+def _are_same(expected: Document | None, base: Document | None) -> bool:
+    if expected is None or base is None:
+        return expected is base
+    return expected.file.content == base.file.content

@@ -1,0 +1,178 @@
+"""What was done ahead is taken up by the operation it was done for, and by no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from nexus_bounty import BountyStateError, BountyStatus, NexusBountyStore, NexusClient
+from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.nexus.client.settings import NexusSettings
+from nexus_bounty.nexus.commit.rename import RenameCommit
+from nexus_bounty.testing import make_bounty
+from nexus_bounty.testing.virtual_time import wall_clock
+from tests.support.racing import QUIRKS, racing
+from tests.support.store_trials import WORKER
+from tests.support.virtual import virtual
+
+DELAY = 2.0
+STAGED = "*/bounties/staged/*"
+DRAFT = msgspec.structs.replace(make_bounty(status=BountyStatus.DRAFT), reservation_id="r-1")
+
+
+@asynccontextmanager
+async def a_store(mock: MockNexus, release: str = "0.7.0") -> AsyncIterator[NexusBountyStore]:
+    settings = NexusSettings(cleanup_delay=DELAY)
+    async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as client:
+        commit = RenameCommit(client, QUIRKS[release])
+        store = NexusBountyStore(client, commit=commit, clock=wall_clock)
+        yield store.cleaning_up(later=True)
+
+
+async def drafted(store: NexusBountyStore) -> None:
+    await store.expecting("k:open").create_bounty(DRAFT, idempotency_key="k:draft")
+
+
+@pytest.mark.parametrize("release", ["0.7.0", "0.9"])
+@virtual
+async def test_an_expected_step_is_one_request(release: str) -> None:
+    mock = racing(release)
+    async with a_store(mock, release) as store:
+        await drafted(store)
+        before = mock.request_count
+        opened = await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="k:open")
+        assert mock.request_count - before == 1
+        assert await store.get_bounty(DRAFT.bounty_id) == opened
+        assert [each.key for each in await store.get_history(DRAFT.bounty_id)] == [
+            "k:draft",
+            "k:open",
+        ]
+
+
+@virtual
+async def test_a_step_with_another_key_takes_up_nothing() -> None:
+    mock = racing()
+    async with a_store(mock) as store:
+        await drafted(store)
+        before = mock.request_count
+        await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="another")
+        assert mock.request_count - before == 2
+        history = await store.get_history(DRAFT.bounty_id)
+        assert [each.key for each in history] == ["k:draft", "another"]
+
+
+@virtual
+async def test_a_step_with_the_key_and_other_parameters_takes_up_nothing() -> None:
+    """Who funds with another reservation does not open it with the one that was expected."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await drafted(store)
+        opened = await store.fund_bounty(DRAFT.bounty_id, "r-2", idempotency_key="k:open")
+        assert opened.reservation_id == "r-2"
+
+
+@virtual
+async def test_what_was_done_ahead_long_ago_is_done_again() -> None:
+    """Its dates would be as old."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await drafted(store)
+        await asyncio.sleep(10 * DELAY)
+        opened = await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="k:open")
+        assert (wall_clock() - opened.updated_at).total_seconds() < DELAY
+
+
+@virtual
+async def test_what_was_expected_is_not_made_of_a_document_that_has_changed() -> None:
+    """Another process is faster: what is staged for over the draft loses its slot."""
+    mock = racing()
+    async with a_store(mock) as store, a_store(mock) as other:
+        await drafted(store)
+        await other.cancel_bounty(DRAFT.bounty_id)
+        with pytest.raises(BountyStateError):
+            await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="k:open")
+        seen = await other.get_bounty(DRAFT.bounty_id)
+        assert seen is not None
+        assert seen.status is BountyStatus.CANCELLED
+
+
+@virtual
+async def test_a_bounty_over_a_draft_that_was_taken_back_has_every_marker_it_needs() -> None:
+    """It has markers of its own, which nobody has written ahead."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await drafted(store)
+        await store.discard_draft(DRAFT.bounty_id, "r-1")
+        await asyncio.sleep(2 * DELAY)
+        anew = msgspec.structs.replace(DRAFT, reservation_id="r-2")
+        await store.expecting("l:open").create_bounty(anew, idempotency_key="l:draft")
+        await store.fund_bounty(DRAFT.bounty_id, "r-2", idempotency_key="l:open")
+        await asyncio.sleep(2 * DELAY)
+        async for page in store.audit_index():
+            assert not page.faults
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.DROP_BEFORE])
+@virtual
+async def test_the_lost_answer_to_a_rename_of_what_was_staged_ahead_is_resolved(
+    kind: FaultKind,
+) -> None:
+    """The rename landed, or not: in either case the bounty is opened once."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await drafted(store)
+        mock.inject(Fault(kind, match=RequestMatch("rename"), times=1))
+        opened = await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="k:open")
+        assert opened.status is BountyStatus.OPEN
+        history = await store.get_history(DRAFT.bounty_id)
+        assert [each.key for each in history] == ["k:draft", "k:open"]
+
+
+@virtual
+async def test_a_claim_is_prepared_and_not_made_while_the_lease_is_taken() -> None:
+    mock = racing()
+    async with a_store(mock) as store:
+        await store.create_bounty(make_bounty())
+        await store.prepare_claim("b-1", WORKER, "c-1", once=True, idempotency_key="k:claim")
+        standing = await store.get_bounty("b-1")
+        assert standing is not None
+        assert standing.status is BountyStatus.OPEN
+        before = mock.request_count
+        claimed = await store.claim_bounty(
+            "b-1", WORKER, "c-1", once=True, idempotency_key="k:claim"
+        )
+        assert claimed.status is BountyStatus.CLAIMED
+        assert mock.request_count - before == 1
+
+
+@virtual
+async def test_what_cannot_be_prepared_is_left_to_the_claim() -> None:
+    """Which then does it itself."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await store.create_bounty(make_bounty())
+        mock.inject(Fault(FaultKind.STATUS_BEFORE, match=RequestMatch(path=STAGED), status=403))
+        await store.prepare_claim("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        mock.clear_faults()
+        claimed = await store.claim_bounty("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        assert claimed.status is BountyStatus.CLAIMED
+
+
+@virtual
+async def test_a_claim_of_what_another_has_claimed_meanwhile_is_refused() -> None:
+    """What was prepared is based on the bounty as it stood."""
+    mock = racing()
+    async with a_store(mock) as store, a_store(mock) as other:
+        await store.create_bounty(make_bounty())
+        await store.prepare_claim("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        rival = msgspec.structs.replace(WORKER, agent_id="rival")
+        await other.claim_bounty("b-1", rival, "c-2")
+        with pytest.raises(BountyStateError):
+            await store.claim_bounty("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        seen = await store.get_bounty("b-1")
+        assert seen is not None
+        assert seen.claimed_by == rival
