@@ -141,7 +141,6 @@ async def _claims(
 ) -> list[Claim]:
     """The leases that the document names, and those that its operations have taken."""
     named = [bounty.claim_id] if bounty and bounty.claim_id else []
-    named += [each.gave_back for each in history if each.gave_back]
     claiming = {operation_key(each.key) for each in history if each.kind == "claim"}
     taken = [derived_id("claim", key) for key in keys if key in claiming]
     found = await services.claims.get_many(list(dict.fromkeys([*named, *taken])))

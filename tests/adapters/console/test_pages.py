@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from unittest.mock import patch
 
 import pytest
 from pydantic import SecretStr
 
+from nexus_bounty import CommitUnknownError
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty_console.snapshots import PATIENCE
@@ -148,9 +150,10 @@ async def test_documents_that_cannot_be_understood_are_counted_and_named(
 ) -> None:
     await stage.posted("b-1")
     await stage.desk.nexus.write("/zones/default/bounties/broken.json", b"{no json")
-    seen = await browser.see("/")
-    assert "1 left out, which cannot be understood" in seen
-    assert "broken" in seen
+    for _ in range(2):  # the second time only what can still change is looked at
+        seen = await browser.see("/")
+        assert "1 left out, which cannot be understood" in seen
+        assert "broken" in seen
 
 
 async def test_when_nexus_cannot_be_read_the_last_state_is_shown_and_said_to_be_old(
@@ -166,6 +169,20 @@ async def test_when_nexus_cannot_be_read_the_last_state_is_shown_and_said_to_be_
     one = await browser.see("/bounties/b-1", status=502)
     assert "Money None moved by this: it only looked." in one
     assert PATIENCE.total_seconds() <= 2
+
+
+async def test_a_ledger_that_cannot_be_read_is_said_so_and_the_rest_is_shown(
+    stage: Stage, browser: Browser
+) -> None:
+    await stage.posted("b-1", "Still here")
+    gone = CommitUnknownError("the disk is gone")
+    with patch.object(stage.credits, "reservations", side_effect=gone):
+        seen = await browser.see("/money", status=502)
+        assert "The ledger could not be read The disk is gone" in seen
+        assert "Money None moved by this: it only looked." in seen
+        home = await browser.see("/")
+        assert "the ledger cannot be read" in home
+        assert "Still here" in home
 
 
 async def test_before_anything_was_read_trouble_is_all_there_is(

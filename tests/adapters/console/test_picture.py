@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def test_moments_stay_in_their_order_and_none_vanishes_beside_another(
     start = utc_now()
     scale = Scale(start + timedelta(seconds=each) for each in seconds)
     places = [scale(moment) for moment in scale.moments]
-    assert places[0] == LEFT
+    assert places[0] == pytest.approx(LEFT)
     assert all(later - earlier >= 29 for earlier, later in pairwise(places))
 
 
@@ -62,7 +63,7 @@ async def test_what_goes_on_reaches_the_present_and_what_has_ended_does_not(
     going = await picture_of(stage, "b-1")
     (doubt,) = [bar for lane in going.lanes for bar in lane.bars if bar.kind == "doubt"]
     assert going.now is not None
-    assert doubt.x + doubt.width == going.now
+    assert doubt.x + doubt.width == pytest.approx(going.now)
     await stage.posted("b-2")
     await stage.operations.cancel("b-2")
     stage.clock.forward(hours=1)
@@ -93,7 +94,7 @@ async def test_a_claim_that_was_given_back_ends_with_the_release(stage: Stage) -
     drawn = await picture_of(stage, "b-1")
     (claim,) = drawn.lanes[2].bars
     released = next(bar for bar in drawn.lanes[0].bars if bar.title.endswith("for others"))
-    assert claim.x + claim.width == released.x
+    assert claim.x + claim.width == pytest.approx(released.x)
 
 
 async def test_the_requests_of_a_repair_are_seen_those_lost_too(stage: Stage) -> None:
