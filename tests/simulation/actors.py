@@ -24,12 +24,14 @@ from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.selection.auto_commit import CommitOption
 from nexus_bounty.operations import BountyOperations, OperationResult
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
+from tests.simulation import odd_answers
 from tests.simulation.history import INFO, History, RecordingStore
 from tests.simulation.network import LedgerLine, Line, Network
-from tests.support.world import BOUNTY_ID, CID, GRACE, Strategy, a_bounty
+from tests.support.world import BOUNTY_ID, CID, GRACE, a_bounty
 
 DEFINITE: Final = ("committed", "pre_commit", "post_commit")
 READING: Final = ("reconcile", "expire_due", "resolve")
@@ -45,7 +47,7 @@ class Surroundings:
     ledger: MemoryCredits
     contributions: MemoryContributionStore
     seed: int
-    strategy: Strategy
+    strategy: Callable[[NexusClient], CommitOption]
     """How documents are committed."""
     signing_keys: tuple[SecretStr, ...] = ()
 
@@ -109,7 +111,11 @@ def _skewed(seconds: int) -> Callable[[], datetime]:
 
 @lru_cache
 def _settings(impatient: bool, keys: tuple[SecretStr, ...]) -> NexusSettings:
-    return NexusSettings(retry_attempts=1 if impatient else 8, signing_keys=keys)
+    return NexusSettings(
+        retry_attempts=1 if impatient else 8,
+        max_answer_bytes=odd_answers.MOST_BYTES,
+        signing_keys=keys,
+    )
 
 
 @dataclass

@@ -6,6 +6,8 @@ crash-late            it is gone, and its request is applied later
 cancel-…              the same three with the actor's task cancelled, which can try again
 cut-N                 a partition: for N turns none of the actor's requests arrives
 restart               the server restarts: whatever was late is lost, and so is this request
+drip, oversize        it is applied, and its answer drips for ever, or unpacks to too much
+poison                another program leaves files that nobody can understand; the request is well
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ CRASHES: Final = tuple(f"crash-{moment}" for moment in MOMENTS)
 CANCELS: Final = tuple(f"cancel-{moment}" for moment in MOMENTS)
 CUTS: Final = {"cut-3": 3, "cut-12": 12, "cut-40": 40}
 RESTART: Final = "restart"
+DRIP, OVERSIZE, POISON = "drip", "oversize", "poison"
 
 LOST: Final = Fault(FaultKind.DROP_BEFORE)
 """What becomes of a request during a partition, or whose server restarts."""
@@ -64,6 +67,7 @@ OF_REQUESTS: Final = _evenly(
     _named("duplicate"),
     ("delay", *CRASHES, *CANCELS),
     (*CUTS, RESTART),
+    (DRIP, OVERSIZE, POISON),
 )
 """Everything that random exploration lets go wrong with a request, each way about as often."""
 

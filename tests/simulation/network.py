@@ -14,7 +14,7 @@ from nexus_bounty import Assignment, CommitUnknownError, PaymentError
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import Fault, MockNexus
 from nexus_bounty.mock.oracle import ReceivedRequest
-from tests.simulation import hazards
+from tests.simulation import hazards, odd_answers
 from tests.simulation.decisions import CALM, Decisions, Mood
 from tests.simulation.scheduler import Scheduler, acting, for_ever
 from tests.simulation.trace import Trace
@@ -167,8 +167,13 @@ class Line(httpx.AsyncBaseTransport):
                 with suppress(httpx.TransportError):
                     await self._carry(request, fault)
             await network.ends(actor, hazard)
+        if hazard == hazards.POISON:
+            odd_answers.poison(network.mock)
         fault = hazards.LOST if hazard == "cut" else hazards.REQUEST_FAULTS.get(hazard)
-        return await self._carry(request, fault)
+        answer = await self._carry(request, fault)
+        if hazard == hazards.DRIP:
+            return await odd_answers.dripping(answer)
+        return await odd_answers.oversized(answer) if hazard == hazards.OVERSIZE else answer
 
     async def _carry(self, request: httpx.Request, fault: Fault | None) -> httpx.Response:
         self._network.next_fault = fault

@@ -344,7 +344,8 @@ def wrong_markers(mock: MockNexus) -> list[str]:
     if bounty is None or bounty["status"] not in TERMINAL or was_taken_back(bounty):
         return []  # a marker of another status may yet be needed
     prefix = f"{MARKERS}/"
-    marked = {path.removeprefix(prefix).partition("/")[0] for path in mock.files if prefix in path}
+    ours = [path.removeprefix(prefix) for path in mock.files if path.startswith(prefix)]
+    marked = {each.partition("/")[0] for each in ours if f"/{BOUNTY_ID}" in each}
     stale = sorted(marked - {bounty["status"]})
     return [f"the bounty is {bounty['status']} and marked {', '.join(stale)}"] if stale else []
 

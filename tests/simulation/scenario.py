@@ -53,6 +53,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actors: tuple[Actor, ...]
     server: str = ATOMIC
     etag: str = "content"
+    probes: bool = False
+    """Find out how to commit by trying, as every process does that is not told."""
     thorough: bool = False
     """Reconcile even when nothing seems to need it, to see that it harms nothing."""
     stranger: str = ""
@@ -104,6 +106,7 @@ def drawn(random: Random) -> Scenario:
         server=server,
         etag=random.choice((*ETAGS, "content")) if server == ATOMIC else "content",
         thorough=random.random() < 0.06,
+        probes=random.random() < 0.1,
     )
 
 

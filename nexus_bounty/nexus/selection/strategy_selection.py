@@ -266,7 +266,7 @@ async def _pin(
         logger.info("the verdict of the probe was not pinned: %s", error)
     if not first:
         return found
-    return await pinned_verdict(client, zone, Deadline.after(PINNING_MAY_LAST)) or found
+    return await pinned_verdict(client, zone, client.deadline()) or found
 
 
 def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:

@@ -183,6 +183,12 @@ def test_retry_after_in_seconds_is_those_seconds(asked: int) -> None:
     assert parse_retry_after(f" {asked} ") == asked
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("0.8", 0.8), ("2.0", 2.0), (" 1. ", 1.0)])
+def test_retry_after_in_fractions_of_a_second_is_read(value: str, seconds: float) -> None:
+    """No RFC has them, and some servers give them."""
+    assert parse_retry_after(value) == seconds
+
+
 @given(st.integers(-(10**6), 10**6), st.integers(-12, 14))
 def test_retry_after_as_a_date_is_the_time_until_then(asked: int, hours: int) -> None:
     """In any time zone; the past is now."""
@@ -207,7 +213,9 @@ def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
     assert asked is None or asked >= 0.0
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1,5", "1e3", "²", "Wed, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-5", "1,5", "1e3", "²", "inf", "nan", "Wed, 99 Foo 2026"]
+)
 def test_a_retry_after_in_neither_form_asks_for_nothing(value: str) -> None:
     """RFC 9110 has two forms."""
     assert parse_retry_after(value) is None
