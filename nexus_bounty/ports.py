@@ -596,6 +596,11 @@ def referred_to(reference: str) -> tuple[str | None, str]:
     return decode_segment(zone.removeprefix("zone:")), bounty_id
 
 
+def is_for(bounties: Partition, reference: str) -> bool:
+    """Whether a reservation with that reference is for one of these."""
+    return bounties.is_everything or referred_to(reference)[1] in bounties
+
+
 class Transfer(Wire, frozen=True, kw_only=True):
     """Credits moved from one account to another, under an id of the caller's choosing.
 

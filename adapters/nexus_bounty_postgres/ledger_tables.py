@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
 from nexus_bounty.ledger import JournalEntry, LedgerScope, Sums, escrow_of
+from nexus_bounty.partition import EVERYTHING, Partition, encode_segment
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty_postgres.rows import (
     ENTRY,
@@ -19,6 +20,13 @@ from nexus_bounty_postgres.rows import (
     reservation_of,
     transfer_of,
 )
+
+_BOUNTY: Final = """
+    replace(replace(CASE WHEN starts_with(reference, 'zone:') AND strpos(reference, '/bounty:') > 0
+        THEN substr(reference, strpos(reference, '/bounty:') + length('/bounty:'))
+        ELSE reference END, '%%', '%%25'), '/', '%%2F') COLLATE "C"
+"""
+"""The bounty that a reservation is for, as a `Partition` compares it; see `referred_to`."""
 
 
 class UnsettledError(Exception):
@@ -126,16 +134,23 @@ class LedgerTables:
         return [reservation_of(row) for row in rows]
 
     def reservations(
-        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+        self,
+        *,
+        status: ReservationStatus | None = None,
+        bounties: Partition = EVERYTHING,
+        after: int = 0,
+        limit: int = -1,
     ) -> list[tuple[int, Reservation]]:
-        """Reservations after position `after`, oldest first, each with its position."""
+        """Reservations for `bounties` after position `after`, oldest first, each with its own."""
         at_most = None if limit < 0 else limit
-        order = "position > %s ORDER BY position LIMIT %s"
-        if status is None:
-            rows = self._rows(f"{RESERVATION} WHERE {order}", after, at_most)
-        else:
-            query = f"{RESERVATION} WHERE status = %s AND {order}"
-            rows = self._rows(query, status.value, after, at_most)
+        query, asked = f"{RESERVATION} WHERE position > %s", list[Any]([after])
+        if status is not None:
+            query, asked = f"{query} AND status = %s", [*asked, status.value]
+        if not bounties.is_everything:
+            query, asked = f"{query} AND {_BOUNTY} > %s", [*asked, encode_segment(bounties.lo)]
+        if bounties.hi is not None:
+            query, asked = f"{query} AND {_BOUNTY} <= %s", [*asked, encode_segment(bounties.hi)]
+        rows = self._rows(f"{query} ORDER BY position LIMIT %s", *asked, at_most)
         return [(row[0], reservation_of(row)) for row in rows]
 
     def operation(self, zone_id: str, key: str) -> JournaledOperation | None:

@@ -64,7 +64,7 @@ async def worker(
         typer.Option(
             "--range-size",
             min=1,
-            help="How many bounties of one status a range holds; a fuller one is split.",
+            help="How many living bounties of one status a range holds; a fuller one is split.",
         ),
     ] = 1000,
     every: Annotated[

@@ -14,6 +14,7 @@ from procrastinate import PsycopgConnector
 
 from nexus_bounty.events import RangeEnded
 from nexus_bounty.events.stream import publish
+from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition, encode_segment
@@ -26,7 +27,7 @@ from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.schema import prepare
 
 PAGE: Final = 1_000
-"""How many bounties of one status a range holds at most: what a page of a listing does."""
+"""How many living bounties of one status a range holds: what a page of a listing does."""
 SPLIT_EVERY: Final = timedelta(minutes=10)
 """How often it is seen whether a range has grown."""
 REMEMBERED: Final = 512
@@ -46,7 +47,7 @@ class RangeWorker:
         every: How often to go through each.
         dead_after: After how long a silence of another worker its ranges are taken from it.
         grace: See `Reconciler`.
-        page: How many bounties of one status a range may hold; a fuller one is split.
+        page: How many living bounties of one status a range may hold; a fuller one is split.
         history: See `Reconciler.run_once`.
     """
 
@@ -206,8 +207,12 @@ class RangeWorker:
 
 
 async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:
-    """The id at which a range holds `page` bounties of a status; `None` if it holds no more."""
-    ends = [await _end_within(store, status, partition, page) for status in BountyStatus]
+    """The id at which a range holds `page` living bounties; `None` if it holds no more.
+
+    Those that have ended do not count: a run passes over a part of them only.
+    """
+    living = [status for status in BountyStatus if not is_bounty_terminal(status)]
+    ends = [await _end_within(store, status, partition, page) for status in living]
     return min((end for end in ends if end is not None), key=encode_segment, default=None)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from nexus_bounty.ledger import EntryKind, JournalEntry, LedgerScope, Sums, sums_of
+from nexus_bounty.partition import EVERYTHING, Partition, encode_segment
 from nexus_bounty.ports import Assignment, Reservation, ReservationStatus, Transfer
 from nexus_bounty_sqlite.operations_book import SqliteOperations
 from nexus_bounty_sqlite.times import from_text, to_text
@@ -18,6 +19,12 @@ _RESERVATION: Final = """
            expires_at, created_at, payee, work, settlement_key
     FROM reservations
 """
+_BOUNTY: Final = """
+    replace(replace(CASE WHEN reference GLOB 'zone:*/bounty:*'
+        THEN substr(reference, instr(reference, '/bounty:') + length('/bounty:'))
+        ELSE reference END, '%', '%25'), '/', '%2F')
+"""
+"""The bounty that a reservation is for, as a `Partition` compares it; see `referred_to`."""
 _ENTRY: Final = """
     SELECT entry_id, kind, source_id, debit, credit, amount, at, memo FROM entries
 """
@@ -177,15 +184,22 @@ class SqliteBook(SqliteOperations):
         return [self._reservation(row) for row in self._rows(query, to_text(now), limit)]
 
     def reservations(
-        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+        self,
+        *,
+        status: ReservationStatus | None = None,
+        bounties: Partition = EVERYTHING,
+        after: int = 0,
+        limit: int = -1,
     ) -> list[tuple[int, Reservation]]:
-        """Reservations after position `after`, oldest first, each with its position."""
-        order = "position > ? ORDER BY position LIMIT ?"
-        if status is None:
-            rows = self._rows(f"{_RESERVATION} WHERE {order}", after, limit)
-        else:
-            query = f"{_RESERVATION} WHERE status = ? AND {order}"
-            rows = self._rows(query, status.value, after, limit)
+        """Reservations for `bounties` after position `after`, oldest first, each with its own."""
+        query, asked = f"{_RESERVATION} WHERE position > ?", list[Any]([after])
+        if status is not None:
+            query, asked = f"{query} AND status = ?", [*asked, status.value]
+        if not bounties.is_everything:
+            query, asked = f"{query} AND {_BOUNTY} > ?", [*asked, encode_segment(bounties.lo)]
+        if bounties.hi is not None:
+            query, asked = f"{query} AND {_BOUNTY} <= ?", [*asked, encode_segment(bounties.hi)]
+        rows = self._rows(f"{query} ORDER BY position LIMIT ?", *asked, limit)
         return [(row[0], self._reservation(row)) for row in rows]
 
     def _row(self, query: str, *values: Any) -> tuple[Any, ...] | None:

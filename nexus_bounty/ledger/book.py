@@ -10,6 +10,7 @@ from nexus_bounty.ledger.accounts import escrow_of
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.models import Wire
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import Reservation, ReservationStatus, Transfer
 
 
@@ -117,7 +118,12 @@ class Book(Protocol):
         ...
 
     def reservations(
-        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+        self,
+        *,
+        status: ReservationStatus | None = None,
+        bounties: Partition = EVERYTHING,
+        after: int = 0,
+        limit: int = -1,
     ) -> list[tuple[int, Reservation]]:
-        """Reservations after position `after`, oldest first, each with its position."""
+        """Reservations for `bounties` after position `after`, oldest first, each with its own."""
         ...

@@ -30,7 +30,6 @@ from nexus_bounty.ports import (
     Reservation,
     ReservationStatus,
     Transfer,
-    referred_to,
 )
 from nexus_bounty.transactions import Announced, Clock, Transactional
 from nexus_bounty.validation import check_amount, check_duration, check_text, check_time
@@ -274,12 +273,12 @@ class LedgerCredits(Transactional[Book]):
         """
         after = 0
         while page := await self._look(
-            "reservations", partial(_page_of_reservations, status=status, after=after)
+            "reservations",
+            partial(_page_of_reservations, status=status, bounties=bounties, after=after),
         ):
             for position, reservation in page:
                 after = position
-                if bounties.is_everything or referred_to(reservation.reference)[1] in bounties:
-                    yield reservation
+                yield reservation
 
     async def history(
         self, *, source_id: str | None = None, account: str | None = None
@@ -441,9 +440,9 @@ def _unless_overdue(
 
 
 def _page_of_reservations(
-    book: Book, status: ReservationStatus | None, after: int
+    book: Book, status: ReservationStatus | None, bounties: Partition, after: int
 ) -> list[tuple[int, Reservation]]:
-    return book.reservations(status=status, after=after, limit=PAGE)
+    return book.reservations(status=status, bounties=bounties, after=after, limit=PAGE)
 
 
 def _page_of_entries(

@@ -24,7 +24,14 @@ from nexus_bounty.ledger import (
     sums_of,
 )
 from nexus_bounty.models import utc_now
-from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
+from nexus_bounty.partition import EVERYTHING, Partition
+from nexus_bounty.ports import (
+    JournaledOperation,
+    Reservation,
+    ReservationStatus,
+    Transfer,
+    is_for,
+)
 from nexus_bounty.transactions import Clock, InMemory
 
 _MOVES = (EntryKind.TRANSFER, EntryKind.TOP_UP)
@@ -152,11 +159,20 @@ class MemoryBook:
         return list(islice(found, None if limit < 0 else limit))
 
     def reservations(
-        self, *, status: ReservationStatus | None = None, after: int = 0, limit: int = -1
+        self,
+        *,
+        status: ReservationStatus | None = None,
+        bounties: Partition = EVERYTHING,
+        after: int = 0,
+        limit: int = -1,
     ) -> list[tuple[int, Reservation]]:
-        """Reservations after position `after`, oldest first, each with its position."""
+        """Reservations for `bounties` after position `after`, oldest first, each with its own."""
         numbered = islice(enumerate(self._reservations.values(), 1), after, None)
-        found = (item for item in numbered if status in (None, item[1].status))
+        found = (
+            item
+            for item in numbered
+            if status in (None, item[1].status) and is_for(bounties, item[1].reference)
+        )
         return list(islice(found, None if limit < 0 else limit))
 
     def operation(self, zone_id: str, key: str) -> JournaledOperation | None:

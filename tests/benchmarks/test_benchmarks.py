@@ -74,3 +74,13 @@ def test_requests_are_counted_by_the_server_and_stay_within_the_budget(tmp_path)
         assert requests <= twenty_one_by_one.get(kind, 4)
     assert max(figures["requests"]["list_20_of_1000_again"].values()) <= 3
     assert figures["requests_obvious_client"]["list 20 of 1,000 open"] == 1001
+
+
+@pytest.mark.exhaustive
+def test_workers_in_ranges_are_measured_with_one_of_them_killed(tmp_path):
+    """By itself, since it takes long: nothing is left to repair, and the ledger fits."""
+    from benchmarks.large.ranges import measure
+
+    figures = run(measure, Options(scale="tiny", out=tmp_path)).figures["ranges"]
+    assert figures["ranges"] > 4
+    assert figures["passes"].keys() == {"cold", "warm 1", "warm 2"}
