@@ -75,12 +75,16 @@ def _environment(room: Path, wheel: Path, port: int) -> dict[str, str]:
     """Nothing but a home, and where `pip install nexus-bounty` finds it before it is released."""
     config = room / "config.toml"
     config.write_text(f'url = "http://127.0.0.1:{port}"\n[mock-server]\nport = {port}\n')
-    kept = {name: os.environ[name] for name in ("LANG", "PATH") if name in os.environ}
+    programs = room / "bin"
+    programs.mkdir()
+    (programs / "python3").symlink_to(Path(sys.executable).resolve())  # not an older one
+    kept = {name: os.environ[name] for name in ("LANG",) if name in os.environ}
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     return {
         **kept,
         **pip,
         "HOME": str(room),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PIP_FIND_LINKS": f"{pip.get('PIP_FIND_LINKS', '')} {wheel.resolve().parent}".strip(),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_QUIET": "1",
