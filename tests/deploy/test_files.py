@@ -36,7 +36,7 @@ def unit() -> configparser.SectionProxy:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-@pytest.mark.parametrize("service", ["reconcile", "mcp", "console"])
+@pytest.mark.parametrize("service", ["reconcile", "worker", "mcp", "console"])
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, service: str) -> None:
     """With a program that is there in the place of the installed one."""
     program = tmp_path / "nexus-bounty"
