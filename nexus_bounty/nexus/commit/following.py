@@ -43,14 +43,18 @@ class Following(DeferredWork[Decided]):
         """Whether the file at `path` is to follow soon."""
         return path in self._owed
 
-    def soon(self, path: str, content: bytes, seq: int = 0) -> None:
-        """Write the file in the next batch, unless something newer is to be written."""
-        owed = self._owed.get(path)
-        if owed is None or owed.seq <= seq:
-            self.put({path: Decided(content, seq)})
+    async def follow(
+        self, path: str, content: bytes, deadline: Deadline, *, promptly: bool, seq: int = 0
+    ) -> None:
+        """Write the file: now, if that can be done, or in the next batch with others.
 
-    async def now(self, path: str, content: bytes, deadline: Deadline) -> None:
-        """Write the file, if that can be done at once; the next reader does it otherwise."""
+        What is newer and to be written later stays so. The next reader does what is left undone.
+        """
+        if not promptly:
+            owed = self._owed.get(path)
+            if owed is None or owed.seq <= seq:
+                self.put({path: Decided(content, seq)})
+            return
         try:
             await self._client.write(path, content, deadline=deadline)
         except NexusError as error:

@@ -7,7 +7,7 @@ through the slots after it, and writes the file anew if there are any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 
 from nexus_bounty.deadlines import Deadline
@@ -70,18 +70,12 @@ class CommitLog:
             raise UnreadableDocumentError(path, problem)
         return document
 
-    async def follow(
+    def follow(
         self, document: Document, deadline: Deadline, *, promptly: bool = True
-    ) -> None:
-        """Write what was committed to the document's file: now, if that can be done, or soon.
-
-        Best effort; the next reader repairs it.
-        """
-        path, content = document.path, document.file.content
-        if promptly:
-            await self._following.now(path, content, deadline)
-        else:
-            self._following.soon(path, content, document.history.seq)
+    ) -> Awaitable[None]:
+        """Write what was committed to the document's file: now, if that can be done, or soon."""
+        path, content, seq = document.path, document.file.content, document.history.seq
+        return self._following.follow(path, content, deadline, promptly=promptly, seq=seq)
 
     async def read_many(
         self, names: Sequence[str], deadline: Deadline

@@ -7,6 +7,7 @@ through the slots.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
@@ -116,14 +117,11 @@ class RenameLocks:
             return False
         return winner is not None and winner.content == content
 
-    async def follow(
+    def follow(
         self, path: str, content: bytes, deadline: Deadline, *, promptly: bool = True
-    ) -> None:
-        """Write the lock's file for others to see, now or soon; the next reader does it else."""
-        if promptly:
-            await self._following.now(path, content, deadline)
-        else:
-            self._following.soon(path, content)
+    ) -> Awaitable[None]:
+        """Write the lock's file for others to see, now or soon."""
+        return self._following.follow(path, content, deadline, promptly=promptly)
 
 
 def _after(path: str, holder: BelievedFile | None) -> str:

@@ -6,6 +6,7 @@ never sent at all, needs no look.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -105,10 +106,10 @@ class SlotWrite(ProvenWrite):
             return Aborted(Proof.FENCED, document)
         return Committed(document, Proof.ACKNOWLEDGED, self.expected)
 
-    async def _follow(self, document: Document) -> None:
+    def _follow(self, document: Document) -> Awaitable[None]:
         """Have the file follow; nobody needs to see a fence at once."""
         promptly = self.intent.promptly and not self.as_fence
-        await self.log.follow(document, self.deadline, promptly=promptly)
+        return self.log.follow(document, self.deadline, promptly=promptly)
 
     def _not_acknowledged(self, doing: str, error: NexusError) -> CommitResult | None:
         self._saw(doing, error.answer)
