@@ -13,6 +13,7 @@ from nexus_bounty.partition import EVERYTHING, Partition, encode_segment
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty_postgres.rows import (
     ENTRY,
+    OF_SOURCE,
     RESERVATION,
     TRANSFER,
     entry_of,
@@ -87,19 +88,16 @@ class LedgerTables:
         Raises:
             UnsettledError: One of them may not be there yet; see the class.
         """
-        rows = self._rows(
-            f"""
-            {ENTRY} WHERE entry_id > %s
-                AND (%s::text IS NULL OR source_id = %s)
-                AND (%s::text[] IS NULL OR debit = ANY(%s) OR credit = ANY(%s))
-            ORDER BY entry_id LIMIT %s
-            """,
-            after,
-            source_id,
-            source_id,
-            *((None if names is None else list(names)),) * 3,
-            None if limit < 0 else limit,
-        )
+        where = ["entry_id > %s"]
+        values: list[Any] = [after]
+        if source_id is not None:
+            where.append(OF_SOURCE)
+            values += [source_id] * 3
+        if names is not None:
+            where.append("(debit = ANY(%s) OR credit = ANY(%s))")
+            values += [list(names)] * 2
+        query = f"{ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT %s"
+        rows = self._rows(query, *values, None if limit < 0 else limit)
         is_whole = source_id is None and names is None
         if is_whole and rows and rows[-1][0] - after != len(rows) and not self._settled:
             raise UnsettledError

@@ -24,6 +24,12 @@ RESERVATION: Final = """
 ENTRY: Final = """
     SELECT entry_id, kind, source_id, debit, credit, amount, at, memo FROM nexus_bounty.entries
 """
+OF_SOURCE: Final = """
+    (source_id = %s AND kind IN ('top_up', 'transfer')
+        OR source_id = %s AND kind = 'reserve'
+        OR source_id = %s AND kind IN ('capture', 'void', 'expire'))
+"""
+"""Whether an entry is of one source, by the three indexes that keep its entries unique."""
 TRANSFER: Final = """
     SELECT source_id, debit, credit, amount, memo, at FROM nexus_bounty.entries
     WHERE kind IN ('top_up', 'transfer') AND source_id

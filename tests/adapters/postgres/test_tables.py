@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from nexus_bounty.outcomes import CommitUnknownError, PaymentError
 from nexus_bounty_postgres import PostgresCredits
+from nexus_bounty_postgres.rows import ENTRY, OF_SOURCE
 from nexus_bounty_postgres.schema import _WHERE, VERSION, TablesError, prepare
 from tests.support.ledgers import lived
 
@@ -151,3 +152,15 @@ async def test_who_may_not_make_the_tables_is_told_so(empty_postgres_url):
         assert (await poor.verify()).ok
         await poor.close()
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+async def test_the_entries_of_one_source_are_found_by_an_index(ledger, postgres_url):
+    """However long the journal is."""
+    assert [each.kind async for each in ledger.history(source_id="r1")] == ["reserve", "capture"]
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        query = f"EXPLAIN {ENTRY} WHERE {OF_SOURCE}"
+        lines = connection.execute(query.encode(), ["r1"] * 3).fetchall()
+    plan = "".join(line for (line,) in lines)
+    for index in ("one_move_per", "one_start_per", "one_end_per"):
+        assert index in plan
