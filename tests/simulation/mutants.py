@@ -117,7 +117,7 @@ MUTANTS: Final = (
     Mutant(
         "it is forgotten that an attempt may be under way",
         _WRITER,
-        "in_doubt=identity in self._attempts,",
+        "in_doubt=(record_id, key) in self._attempts,",
         "in_doubt=False,",
     ),
     Mutant(
@@ -195,8 +195,8 @@ MUTANTS: Final = (
     Mutant(
         "the new status is not marked before its commit",
         _STORE,
-        "markers=self._index.announcing(bounty, target, generation) if enters else (),",
-        "markers=(),",
+        "markers = announcing(bounty, transition.target, seq) if enters else ()",
+        "markers = ()",
     ),
     Mutant(
         "a new bounty is not marked before its commit",
