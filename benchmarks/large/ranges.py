@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
@@ -70,7 +71,7 @@ async def fill(server: Server, url: str, bounties: int, stuck: int) -> None:
 def workers(server: Server, url: str, range_size: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Three of them, each a process."""
     where = ["--zones", ZONE, "--url", server.url, "--credits", url, "--commit", "conditional"]
-    how = ["--range-size", str(range_size), "--every", "1d", "--json"]
+    how = ["--range-size", str(range_size), "--every", "1d", "--grace", "0s", "--json"]
     command = [sys.executable, "-m", "nexus_bounty.cli", "worker", *where, *how]
     with ExitStack() as stack:
         running = []
@@ -125,7 +126,10 @@ async def timed(server: Server, waiting: Awaitable[None]) -> Pass:
 async def looking(server: Server, url: str) -> AsyncIterator[tuple[Reconciler, PostgresCredits]]:
     """A reconciler that only looks, and the ledger."""
     async with NexusClient(server.url) as client, PostgresCredits(url) as credit:
-        yield Reconciler(operations_on(client, ZONE, credit), dry_run=True), credit
+        yield (
+            Reconciler(operations_on(client, ZONE, credit), dry_run=True, grace=timedelta(0)),
+            credit,
+        )
 
 
 async def check(server: Server, url: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -40,7 +41,17 @@ SLOW = 0.02
 def workers(number: int, server: str, ledger: str, *more: str) -> Iterator[list[Any]]:
     """So many workers on one zone, each a process; they are gone afterwards."""
     where = ("--zones", ZONE, "--url", server, "--credits", ledger, "--commit", "conditional")
-    how = ("--range-size", RANGE, "--dead-after", DEAD_AFTER, "--concurrency", 2, "--json")
+    how = (
+        "--range-size",
+        RANGE,
+        "--dead-after",
+        DEAD_AFTER,
+        "--concurrency",
+        2,
+        "--grace",
+        "0s",
+        "--json",
+    )
     with ExitStack() as stack:
         running = [
             stack.enter_context(started("worker", *where, *how, *more, env={}))
@@ -110,7 +121,7 @@ async def looked_at(
             claims=NexusClaimStore(client, ZONE, commit="conditional"),
             contributions=MemoryContributionStore([]),
         )
-        report = await Reconciler(operations, dry_run=True).run_once()
+        report = await Reconciler(operations, dry_run=True, grace=timedelta(0)).run_once()
         if stuck is not None:
             paid = await credit.balance(population.WORKER.agent_id)
             due = [each for each in population.stuck(stuck) if each.bounty.fulfilled_by_cid]
