@@ -36,6 +36,13 @@ class EndlessError(BaseException):
     """Somebody asks and asks, and the clock does not move."""
 
 
+def is_endless(error: BaseException) -> bool:
+    """Whether it is that, of one task or among those of tasks that were sent together."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(EndlessError) is not None
+    return isinstance(error, EndlessError)
+
+
 @dataclass
 class Actor:
     """Who takes turns: a task of a process, and the operation that it is busy with."""

@@ -32,7 +32,7 @@ from tests.simulation.actors import READING, Done, Process, Surroundings, perfor
 from tests.simulation.decisions import QUIET, Decisions, Mood
 from tests.simulation.history import INFO, History
 from tests.simulation.linearizability import State, is_linearizable
-from tests.simulation.network import MOST_REQUESTS, Actor, EndlessError, Network
+from tests.simulation.network import MOST_REQUESTS, Actor, EndlessError, Network, is_endless
 from tests.simulation.scenario import Scenario, Schedule
 from tests.simulation.scheduler import Scheduler, acting
 from tests.simulation.trace import Trace
@@ -143,7 +143,9 @@ class Simulation:
         try:
             with patch("uuid.uuid4", drawn_id):
                 self.scheduler.run(self._whole(), self.start.at)
-        except EndlessError:
+        except BaseException as error:
+            if not is_endless(error):
+                raise
             self.violations.append(f"never ends: {MOST_REQUESTS} requests")
         return Result(
             violations=self.violations,
@@ -215,15 +217,17 @@ class Simulation:
         actor.operation, actor.met = done.operation, []
         try:
             await perform(self._processes[actor.process], actor.name, done)
-        except EndlessError as error:
-            if self._over is not None:
-                self._over.set_exception(error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or not actor.met:
                 raise  # the run is over
             task.uncancel()
             done.verdict, done.error = "cancelled", error
+        except BaseException as error:
+            if not is_endless(error):
+                raise
+            if self._over is not None and not self._over.done():
+                self._over.set_exception(EndlessError())
         if self.scheduler.is_gone(actor.name):
             done.verdict = "crashed"
             await self.scheduler.stay_gone()
