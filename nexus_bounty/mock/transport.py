@@ -92,10 +92,10 @@ def _response(request: httpx.Request, answer: Answer, *, truncated: bool) -> htt
         (b"content-type", answer.content_type),
         *answer.headers,
     ]
-    if truncated:
-        stream = _BrokenStream(request, answer.body)
-        return httpx.Response(answer.status, headers=headers, stream=stream, request=request)
-    return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
+    # a stream is read by who wants to; httpx reads and decodes given content at once
+    whole = httpx.ByteStream(answer.body)
+    stream = _BrokenStream(request, answer.body) if truncated else whole
+    return httpx.Response(answer.status, headers=headers, stream=stream, request=request)
 
 
 class _BrokenStream(httpx.AsyncByteStream):

@@ -21,6 +21,8 @@ from tests.simulation.shrink import kind_of
 from tests.simulation.simulation import CoverageKey, replay, run_seed
 
 SEEDS_A_JOB: Final = 100
+RUNS_A_COLLECTION: Final = 30
+"""Each run looks for its own tasks among all that are left, so that garbage makes it slow."""
 EXAMPLES: Final = 3
 """How many schedules to keep of each kind of violation."""
 
@@ -137,16 +139,23 @@ def faults(parts: Iterable[Part]) -> Iterator[Job]:
 def do(job: Job) -> Summary:
     """Run a job in this process."""
     summary = Summary()
-    for ran in job.ran():
+    for number, ran in enumerate(job.ran(), 1):
         summary.add(ran[0], ran)
+        if number % RUNS_A_COLLECTION == 0:
+            gc.collect()
     gc.collect()
     return summary
 
 
 def prepare() -> None:
-    """Make a process fit for many short runs: quiet, and its garbage left to the end of a job."""
+    """Make a process fit for many short runs: quiet, and its garbage left for a while.
+
+    What is there by now stays, and is not looked through for garbage again.
+    """
     logging.disable(logging.CRITICAL)
     gc.disable()
+    gc.collect()
+    gc.freeze()
 
 
 class Pool:

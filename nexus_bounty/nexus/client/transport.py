@@ -108,11 +108,11 @@ def transport_for(
     Raises:
         TransportExtraMissingError: It is not installed.
     """
-    installed = find_spec("aiohttp") is not None
-    if given is None and settings.transport == "aiohttp" and not installed:
-        raise TransportExtraMissingError
     if given is not None:
         return HttpxTransport(settings, given)
+    installed = find_spec("aiohttp") is not None
+    if settings.transport == "aiohttp" and not installed:
+        raise TransportExtraMissingError
     if settings.transport == "httpx" or not installed or getproxies():
         return HttpxTransport(settings)
     return AiohttpTransport(settings)
@@ -170,13 +170,20 @@ class HttpxTransport:
     ) -> Answer:
         """Send one request; see `Transport.send`."""
         timeout = {"connect": connect_in, "read": answer_in, "write": answer_in, "pool": answer_in}
+        url = _url(self._server, route)
+        headers = httpx.Headers(self._headers)
+        headers["Host"] = url.netloc.decode("ascii")
+        if body is not None:
+            headers["Content-Length"] = str(len(body))
+        # with a stream httpx takes the headers as they are; with content it makes them thrice
         request = httpx.Request(
             verb,
-            _url(self._server, route),
-            headers=self._headers,
-            content=body,
+            url,
+            headers=headers,
+            stream=httpx.ByteStream(body or b""),
             extensions={"timeout": timeout},
         )
+        request.read()  # so that transports can look at its content, as at any other request's
         if self._alone:
             self._alone -= 1
             request.headers["Connection"] = "close"
