@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.secret_file import read_secrets
 from nexus_bounty.cli.service.health import Health, health_served
@@ -88,7 +88,7 @@ def console(
         access,
         where=(host, port),
         names=tuple(reached_as or ()),
-        times=(duration("--grace", grace), duration("--look-every", look_every)),
+        times=(duration("--grace", grace), interval("--look-every", look_every)),
     )
     with suppress(KeyboardInterrupt):  # where signals cannot be taken
         return asyncio.run(serving).exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 15_000,
 }
 """So that a host that vanished is noticed; what the URL says of these stands."""
+
+# The error of the call says why there is no connection. Where nothing is said of logging, Python
+# would print each try of the pool besides.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
 class BoundedConnection(psycopg.Connection[Any]):

@@ -145,11 +145,14 @@ class PostgresDatabase:
     def _use(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         trouble: Exception | None = None
         for _ in range(_LOOKS):
+            connection = None
             try:
                 with self.connections.use() as connection:
                     return work(connection)
             except psycopg.Error as exc:
                 trouble = exc
+            if connection is None:
+                break  # one was waited for, as long as anything is
         raise failures.unreadable(trouble or RuntimeError(), self.connections.place) from trouble
 
     def _in_snapshot(

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.service.health import Health, health_served
@@ -109,9 +109,9 @@ async def worker(
         zones,
         concurrency=concurrency,
         page=range_size,
-        every=duration("--every", every),
+        every=interval("--every", every),
         grace=duration("--grace", grace),
-        dead_after=duration("--dead-after", dead_after),
+        dead_after=interval("--dead-after", dead_after),
     )
     async with AsyncExitStack() as stack:
         if metrics:
@@ -122,9 +122,18 @@ async def worker(
 
 
 async def _run(made: RangeWorker, within: timedelta) -> Reply:
+    import psycopg
+
     ending = Ending.BY_ITSELF
-    with suppress(asyncio.CancelledError):
-        ending = await until_stopped(made.run(), made.at_rest, within=within)
+    try:
+        with suppress(asyncio.CancelledError):
+            ending = await until_stopped(made.run(), made.at_rest, within=within)
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
+        why = str(error).partition("\n")[0]
+        raise PlainError(
+            f"the jobs on PostgreSQL cannot be reached: {why}. Nothing is lost: "
+            "this worker goes on from there when it is started again"
+        ) from error
     did = made.health
     said = (
         f"Stopped after {did['ranges']} ranges: {did['found']} found, {did['repaired']} repaired."

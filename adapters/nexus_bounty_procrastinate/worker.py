@@ -10,7 +10,9 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
+import psycopg
 from procrastinate import PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 
 from nexus_bounty.events import RangeEnded
 from nexus_bounty.events.stream import publish
@@ -88,6 +90,14 @@ class RangeWorker:
         Raises:
             psycopg.Error: The database cannot be reached, or its tables not be made.
         """
+        try:
+            await self._work()
+        except ConnectorException as error:
+            if isinstance(error.__cause__, psycopg.Error):
+                raise error.__cause__ from None  # which says what it was, the other does not
+            raise
+
+    async def _work(self) -> None:
         await prepare(self._url)
         heartbeat = self._dead_after.total_seconds() / 5
         async with self.jobs.app.open_async():

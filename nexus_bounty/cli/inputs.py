@@ -99,6 +99,18 @@ def duration(field: str, text: str) -> timedelta:
         raise UsageProblem(f"{field} is too long: {text!r}") from None
 
 
+def interval(field: str, text: str) -> timedelta:
+    """How often something is done again: a `duration` that leaves time for anything else.
+
+    Raises:
+        UsageProblem: It is none, or none at all: what waits for nothing takes the whole machine.
+    """
+    span = duration(field, text)
+    if not span:
+        raise UsageProblem(f"{field} must be at least 1s, got {text!r}")
+    return span
+
+
 def is_duration(text: str) -> bool:
     """Whether `text` is a length of time, which means another moment each time it is read."""
     return _DURATION.fullmatch(text) is not None

@@ -185,3 +185,22 @@ def test_what_a_report_does_not_hold_is_counted() -> None:
         console.print(told(report))
     assert "1234 found, 1230 repaired, 4 left." in said.get()
     assert "… and 1233 more" in said.get()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["reconcile", "--watch", "--every"],
+        ["console", "--look-every"],
+        ["worker", "--credits", "postgresql://nowhere", "--every"],
+        ["worker", "--credits", "postgresql://nowhere", "--dead-after"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_done_again_and_again_leaves_time_for_something_else(
+    shell: Shell, command: list[str]
+) -> None:
+    """Without a pause it would take a core, and all that the server can do."""
+    refused = shell(*command, "0s")
+    assert refused.code == 2
+    assert f"{command[-1]} must be at least 1s" in refused.said

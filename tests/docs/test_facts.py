@@ -29,6 +29,18 @@ def test_the_readme_is_no_manual() -> None:
     assert README.text.count("\n") <= 150
 
 
+def test_the_readme_and_the_first_page_lead_to_every_how_to() -> None:
+    names = {page.name for page in (ROOT / "docs/how-to").glob("*.md")}
+    for first in (README, Page(ROOT / "docs/index.md")):
+        assert set(re.findall(r"how-to/([\w-]+\.md)\)", first.text)) == names
+
+
+def test_every_extra_is_in_the_readme_once() -> None:
+    table = README.text.partition("| extra | for |")[2].partition("\n\n")[0]
+    extras = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert len(extras) == len(set(extras))
+
+
 def test_every_make_target_that_is_shown_exists() -> None:
     """And `.ci/run` is there and can be run."""
     makefile = (ROOT / "Makefile").read_text()

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.inputs import duration
+from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
@@ -111,7 +111,7 @@ async def reconcile(
         partition=Partition(after, through),
         cursor=_cursor(resume) if resume else None,
     )
-    pause = duration("--every", every)
+    pause = interval("--every", every)
     if watch:
         async with AsyncExitStack() as stack:
             if metrics:

@@ -167,6 +167,8 @@ class NexusSettings(BaseModel):
                 f"must each have at least {SHORTEST_SIGNING_KEY} characters, as of "
                 "`openssl rand -hex 32`"
             )
+        if len(set(texts)) < len(texts):
+            raise ValueError("must not name the same key twice")
         return keys
 
     @field_validator("api_key")

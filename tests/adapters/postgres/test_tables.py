@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from nexus_bounty.outcomes import CommitUnknownError, PaymentError
 from nexus_bounty_postgres import PostgresCredits
+from nexus_bounty_postgres.connections import Connections
 from nexus_bounty_postgres.rows import ENTRY, OF_SOURCE
 from nexus_bounty_postgres.schema import _WHERE, VERSION, TablesError, prepare
 from tests.support.ledgers import lived
@@ -136,6 +137,23 @@ async def test_a_server_that_is_not_there_is_named_and_nothing_moved():
     await ledger.close()
     with pytest.raises(PaymentError, match="closed"):
         await ledger.top_up("t", account="alice", amount=1)
+
+
+async def test_a_read_waits_once_for_a_server_that_is_not_there(monkeypatch):
+    """Another look is for a connection that has gone stale, not for one that could not be had."""
+    tries = []
+    get = Connections._get
+
+    def counted(self: Connections) -> psycopg.Connection:
+        tries.append(self)
+        return get(self)
+
+    monkeypatch.setattr(Connections, "_get", counted)
+    ledger = PostgresCredits("postgresql://127.0.0.1:1/x", wait=timedelta(seconds=0.1))
+    with pytest.raises(CommitUnknownError, match="cannot be read"):
+        await ledger.balance("alice")
+    await ledger.close()
+    assert len(tries) == 1
 
 
 async def test_who_may_not_make_the_tables_is_told_so(empty_postgres_url):

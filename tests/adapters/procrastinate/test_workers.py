@@ -180,6 +180,15 @@ def test_a_worker_that_is_stopped_finishes_the_repair_and_gives_the_range_back(
     assert audit.ok
 
 
+def test_a_worker_whose_database_is_down_says_so_and_that_nothing_is_lost() -> None:
+    """In a sentence: whatever runs it starts it again."""
+    ended = run("worker", "--credits", "postgresql://user:geheim@127.0.0.1:1/x")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("the jobs on PostgreSQL cannot be reached: connection failed")
+    assert "Nothing is lost" in ended.stderr
+    assert "geheim" not in ended.stderr
+
+
 def test_a_worker_without_a_database_says_which_option_names_one() -> None:
     """Before anything is sent."""
     ended = run("worker", "--credits", "sqlite:///ledger.db")

@@ -222,6 +222,13 @@ def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert NexusSettings().signing_keys == ()
 
 
+def test_a_key_that_is_named_twice_is_refused() -> None:
+    """Whoever changes keys has copied the old one where the new one should be."""
+    with pytest.raises(ValueError, match="same key twice") as refused:
+        NexusSettings(signing_keys=(KEY, KEY))
+    assert KEY.get_secret_value() not in str(refused.value)
+
+
 @virtual
 async def test_a_key_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """Neither in a repr, nor in what is logged or sent, nor in the error about a bad one."""
