@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nexus_bounty_console.board import Search
-from nexus_bounty_console.desk import Desk
+from nexus_bounty_console.desk import ConsoleDesk
 from nexus_bounty_console.pages import search_of
 from nexus_bounty_console.words import Trouble
 
@@ -24,7 +24,7 @@ class Api:
         desk: With what.
     """
 
-    desk: Desk
+    desk: ConsoleDesk
 
     def routes(self) -> list[Route]:
         """Where it answers."""

@@ -17,10 +17,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from nexus_bounty.cli.service.health import ALIVE, READY, Health
+from nexus_bounty.cli.service.health import ALIVE, READY, ServiceHealth
 from nexus_bounty_console.access import Access
 from nexus_bounty_console.api import Api, as_json, refused
-from nexus_bounty_console.desk import Desk
+from nexus_bounty_console.desk import ConsoleDesk
 from nexus_bounty_console.guard import Guard
 from nexus_bounty_console.pages import Pages
 from nexus_bounty_console.render import Renderer
@@ -31,7 +31,9 @@ logger = logging.getLogger("nexus_bounty.console")
 MOST_TOPICS: Final = 8
 
 
-def make_app(desk: Desk, access: Access | None = None, names: Collection[str] = ()) -> ASGIApp:
+def make_app(
+    desk: ConsoleDesk, access: Access | None = None, names: Collection[str] = ()
+) -> ASGIApp:
     """The console of one zone.
 
     Args:
@@ -44,7 +46,7 @@ def make_app(desk: Desk, access: Access | None = None, names: Collection[str] = 
     renderer = Renderer(desk, f"zone {desk.store.zone_id} on {settings.url}")
     faults = Faults(renderer)
 
-    health = Health(desk.operations)
+    health = ServiceHealth(desk.operations)
 
     async def how_it_is(request: Request) -> Response:
         status, said = await health.answer(request.url.path)

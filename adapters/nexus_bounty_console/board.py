@@ -39,7 +39,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Page(Generic[T]):
+class BoardPage(Generic[T]):
     """One page of what was found.
 
     Attributes:
@@ -65,12 +65,12 @@ class Page(Generic[T]):
         return (self.number - 1) * self.size + 1
 
 
-def cut(found: Sequence[T], number: int, size: int = PAGE) -> Page[T]:
+def cut(found: Sequence[T], number: int, size: int = PAGE) -> BoardPage[T]:
     """One page of `found`; the last one if there are not so many."""
     last = max(1, -(-len(found) // size))
     number = min(max(number, 1), last)
     first = (number - 1) * size
-    return Page(found[first : first + size], len(found), number, size)
+    return BoardPage(found[first : first + size], len(found), number, size)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.secret_file import read_secrets
-from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.session import Session
 from nexus_bounty.outcomes import PlainError
 
@@ -105,7 +105,7 @@ async def _serve(
 ) -> Ending:
     from nexus_bounty.cli.service.web import serve_until_stopped
     from nexus_bounty_console.app import make_app
-    from nexus_bounty_console.desk import Desk
+    from nexus_bounty_console.desk import ConsoleDesk
 
     session.sends_many = True
     session.remembers = REMEMBERED
@@ -113,8 +113,8 @@ async def _serve(
     grace, lasts = times
     async with session, AsyncExitStack() as stack:
         operations = session.operations()
-        await stack.enter_async_context(health_served(session.health_at, Health(operations)))
-        desk = Desk(
+        await stack.enter_async_context(health_served(session.health_at, ServiceHealth(operations)))
+        desk = ConsoleDesk(
             operations,
             session.client,
             session.store,

@@ -27,10 +27,10 @@ from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.reconcile.sweep import Problem, Scope, Sweep
 from nexus_bounty_console.board import Board, read_board, read_living
 from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
-from nexus_bounty_console.jobs import ANYBODY, Job, JobKind, Jobs, Tell
-from nexus_bounty_console.lives import Life, read_life
+from nexus_bounty_console.jobs import ANYBODY, Job, JobKind, JobRunner, Tell
+from nexus_bounty_console.lives import BountyLife, read_life
 from nexus_bounty_console.requests_seen import RequestsSeen
-from nexus_bounty_console.snapshots import Snapshot
+from nexus_bounty_console.snapshots import SharedReading
 from nexus_bounty_console.treasury import Escrow, read_escrow
 
 logger = logging.getLogger("nexus_bounty.console")
@@ -46,7 +46,7 @@ LONGEST: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Doubts:
+class OpenDoubts:
     """The operations in doubt, the oldest first.
 
     Attributes:
@@ -74,7 +74,7 @@ class OneSubject:
 
 
 @dataclass
-class Desk:
+class ConsoleDesk:
     """The systems, and what is held of them for whoever looks.
 
     Attributes:
@@ -94,20 +94,20 @@ class Desk:
     stop_within: timedelta = timedelta(seconds=20)
     changes: Changes = field(default_factory=Changes)
     requests: RequestsSeen = field(default_factory=RequestsSeen)
-    board: Snapshot[Board] = field(init=False)
-    escrow: Snapshot[Escrow] = field(init=False)
-    doubts: Snapshot[Doubts] = field(init=False)
-    jobs: Jobs = field(init=False)
+    board: SharedReading[Board] = field(init=False)
+    escrow: SharedReading[Escrow] = field(init=False)
+    doubts: SharedReading[OpenDoubts] = field(init=False)
+    jobs: JobRunner = field(init=False)
     _in_trouble: bool = False
     _whole_at: datetime | None = None
 
     def __post_init__(self) -> None:
         """Make what holds things."""
         clock = self.operations.services.clock
-        self.board = Snapshot(self._read_board, lasts=self.lasts, clock=clock)
-        self.escrow = Snapshot(self._read_escrow, lasts=self.lasts, clock=clock)
-        self.doubts = Snapshot(self._read_doubts, lasts=self.lasts, clock=clock)
-        self.jobs = Jobs(partial(self.changes.tell, [WORK]), clock)
+        self.board = SharedReading(self._read_board, lasts=self.lasts, clock=clock)
+        self.escrow = SharedReading(self._read_escrow, lasts=self.lasts, clock=clock)
+        self.doubts = SharedReading(self._read_doubts, lasts=self.lasts, clock=clock)
+        self.jobs = JobRunner(partial(self.changes.tell, [WORK]), clock)
 
     @property
     def now(self) -> datetime:
@@ -129,7 +129,7 @@ class Desk:
                 for each in (self.board, self.escrow, self.doubts):
                     await each.close()
 
-    async def life(self, bounty_id: str) -> Life:
+    async def life(self, bounty_id: str) -> BountyLife:
         """Everything that is known of one bounty.
 
         Raises:
@@ -265,11 +265,11 @@ class Desk:
             self.changes.tell([BOUNTIES])
         return escrow
 
-    async def _read_doubts(self, before: Doubts | None) -> Doubts:
+    async def _read_doubts(self, before: OpenDoubts | None) -> OpenDoubts:
         services = self.operations.services
         zone = services.store.zone_id
         found = [each async for each in services.journal.open_operations(zone)]
-        doubts = Doubts(found, isinstance(services.credits, OperationJournal))
+        doubts = OpenDoubts(found, isinstance(services.credits, OperationJournal))
         if before is not None and doubts != before:
             told = {each.bounty_id for each in [*found, *before.operations]}
             self.changes.tell([BOUNTIES, *map(about, told)])

@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass
-class Jobs:
+class JobRunner:
     """Runs one job at a time, and remembers the last one of each kind.
 
     Attributes:

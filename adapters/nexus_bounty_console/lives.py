@@ -34,7 +34,7 @@ _STATUS_AFTER: Final = {
 }
 
 
-class Write(Wire, frozen=True, kw_only=True):
+class DocumentWrite(Wire, frozen=True, kw_only=True):
     """One write of the document, as its history has it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Write(Wire, frozen=True, kw_only=True):
     status: str | None = None
 
 
-class Life(Wire, frozen=True, kw_only=True):
+class BountyLife(Wire, frozen=True, kw_only=True):
     """One bounty: its document, its money, its leases, and what was done to it.
 
     Attributes:
@@ -76,7 +76,7 @@ class Life(Wire, frozen=True, kw_only=True):
 
     bounty_id: str
     bounty: Bounty | None
-    writes: Sequence[Write] = ()
+    writes: Sequence[DocumentWrite] = ()
     money: Money | None = None
     movements: Sequence[JournalEntry] = ()
     claims: Sequence[Claim] = ()
@@ -100,7 +100,7 @@ async def read_life(
     store: NexusBountyStore,
     bounty_id: str,
     requests: Sequence[SeenRequest] = (),
-) -> Life:
+) -> BountyLife:
     """Read it all: the document, its history, its leases, its reward; then the ledger.
 
     Raises:
@@ -117,7 +117,7 @@ async def read_life(
     claims, reward = await asyncio.gather(
         _claims(services, bounty, history, keys), _reward(services, bounty)
     )
-    return Life(
+    return BountyLife(
         bounty_id=bounty_id,
         bounty=bounty,
         writes=[
@@ -174,11 +174,11 @@ async def _operations(
     return sorted(known.values(), key=lambda each: each.began_at)
 
 
-def _write(record: OperationRecord, outcome: str) -> Write:
+def _write(record: OperationRecord, outcome: str) -> DocumentWrite:
     step, committed = step_of(record.key), outcome == "committed"
     status = BountyStatus.DRAFT if step and step.name == "draft" else None
     status = status or _STATUS_AFTER.get(record.kind)
-    return Write(
+    return DocumentWrite(
         seq=record.seq,
         at=record.at,
         kind=record.kind,

@@ -19,7 +19,7 @@ from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty_console.access import Access, Viewer
 from nexus_bounty_console.board import Search, cut
 from nexus_bounty_console.changes import BOUNTIES, WORK, about
-from nexus_bounty_console.desk import Desk
+from nexus_bounty_console.desk import ConsoleDesk
 from nexus_bounty_console.guard import COOKIE
 from nexus_bounty_console.jobs import JobKind
 from nexus_bounty_console.picture import draw
@@ -42,7 +42,7 @@ class Pages:
         access: Who may see them.
     """
 
-    desk: Desk
+    desk: ConsoleDesk
     renderer: Renderer
     access: Access
 

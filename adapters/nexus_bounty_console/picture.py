@@ -16,7 +16,7 @@ from typing import Final
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import JournaledOperation, ReservationStatus
-from nexus_bounty_console.lives import Life, Write
+from nexus_bounty_console.lives import BountyLife, DocumentWrite
 
 LEFT: Final = 16
 TOP: Final = 34
@@ -70,7 +70,7 @@ class Tick:
 
 
 @dataclass
-class Lane:
+class PictureRow:
     """What belongs together."""
 
     name: str
@@ -96,7 +96,7 @@ class Picture:
     width: float
     height: float
     now: float | None
-    lanes: Sequence[Lane]
+    lanes: Sequence[PictureRow]
     ticks: Sequence[Tick]
     left_out: int = 0
 
@@ -144,7 +144,7 @@ class _Span:
     open_end: bool = False
 
 
-def draw(life: Life, now: datetime) -> Picture | None:
+def draw(life: BountyLife, now: datetime) -> Picture | None:
     """The picture of a life as it is `now`; `None` if there is nothing to draw."""
     writes = life.writes[-MOST_WRITES:]
     lanes = [
@@ -178,10 +178,10 @@ _Point = tuple[datetime, str, str]
 
 def _placed(
     lanes: Sequence[tuple[str, Sequence[_Span], Sequence[_Point]]], scale: Scale
-) -> list[Lane]:
+) -> list[PictureRow]:
     drawn, y = [], float(TOP)
     for name, spans, points in lanes:
-        lane = Lane(name, y)
+        lane = PictureRow(name, y)
         rows: list[float] = []  # where each row is taken up to
         for span in sorted(spans, key=lambda each: each.begins):
             x, end = scale(span.begins), scale(span.ends)
@@ -199,7 +199,7 @@ def _placed(
     return drawn
 
 
-def _document(life: Life, writes: Sequence[Write], now: datetime) -> list[_Span]:
+def _document(life: BountyLife, writes: Sequence[DocumentWrite], now: datetime) -> list[_Span]:
     """From status to status, the last one until now unless nothing leaves it."""
     bounty = life.bounty
     happened = [each for each in writes if each.status is not None]
@@ -224,7 +224,7 @@ def _status(
     return _Span(begins, max(ends, begins), f"status-{status}", shown, title, open_end)
 
 
-def _money(life: Life, now: datetime) -> list[_Span]:
+def _money(life: BountyLife, now: datetime) -> list[_Span]:
     money = life.money
     held = money.reservation if money else None
     if money is None or held is None:
@@ -245,7 +245,7 @@ def _money(life: Life, now: datetime) -> list[_Span]:
     ]
 
 
-def _claim(claim: Claim, writes: Sequence[Write], now: datetime) -> _Span:
+def _claim(claim: Claim, writes: Sequence[DocumentWrite], now: datetime) -> _Span:
     who = claim.agent.agent_id
     begins, until = claim.created_at, claim.lease_expires_at
     if claim.status is ClaimStatus.ACTIVE:
@@ -290,7 +290,7 @@ _WRITE_WORDS: Final = {
 }
 
 
-def _writes(writes: Sequence[Write]) -> list[_Point]:
+def _writes(writes: Sequence[DocumentWrite]) -> list[_Point]:
     return [
         (
             each.at,
@@ -301,7 +301,7 @@ def _writes(writes: Sequence[Write]) -> list[_Point]:
     ]
 
 
-def _requests(life: Life, writes: Sequence[Write]) -> list[_Point]:
+def _requests(life: BountyLife, writes: Sequence[DocumentWrite]) -> list[_Point]:
     first = writes[0].at if writes else None
     return [
         (

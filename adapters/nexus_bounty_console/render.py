@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from nexus_bounty.models import BountyCriteria, BountyStatus
 from nexus_bounty.statuses import STATUSES
-from nexus_bounty_console.desk import Desk
+from nexus_bounty_console.desk import ConsoleDesk
 from nexus_bounty_console.jobs import JobKind
 from nexus_bounty_console.picture import lasting
 from nexus_bounty_console.treasury import bounty_of
@@ -35,7 +35,7 @@ class Renderer:
         about: Where the console works, for the foot of each page.
     """
 
-    def __init__(self, desk: Desk, about: str) -> None:
+    def __init__(self, desk: ConsoleDesk, about: str) -> None:
         self._desk = desk
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("nexus_bounty_console"),

@@ -16,7 +16,7 @@ PATIENCE: Final = timedelta(seconds=2)
 """How long a page waits for what is newer than what it could show at once."""
 
 
-class Snapshot(Generic[T]):
+class SharedReading(Generic[T]):
     """Reads once for all who ask meanwhile, and shows what was read last if it cannot read.
 
     Args:

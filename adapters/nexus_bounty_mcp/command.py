@@ -16,7 +16,7 @@ from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.secret_file import read_secrets
-from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import AgentIdentity
@@ -123,7 +123,7 @@ async def _serve(
     session.sends_many = True
     async with session, AsyncExitStack() as stack:
         desk = Desk(session.operations(), callers, Keys(window))
-        health = Health(desk.operations)
+        health = ServiceHealth(desk.operations)
         await stack.enter_async_context(health_served(session.health_at, health))
         server = make_server(desk, grove_names=grove_names, zone_id=session.client.settings.zone_id)
         if where is None:

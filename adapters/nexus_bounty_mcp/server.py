@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import nexus_bounty
-from nexus_bounty.cli.service.health import ALIVE, READY, Health
+from nexus_bounty.cli.service.health import ALIVE, READY, ServiceHealth
 from nexus_bounty_mcp.callers import TokenCallers
 from nexus_bounty_mcp.desk import Desk
 from nexus_bounty_mcp.grove import GroveTools
@@ -77,10 +77,10 @@ def make_server(
 def _add_health(server: MCPServer[Any], desk: Desk) -> None:
     """Say by HTTP whether it is alive, and whether it can work; nobody has to be known for that."""
     for path in (ALIVE, READY):
-        server.custom_route(path, methods=["GET"])(partial(_answer, Health(desk.operations)))
+        server.custom_route(path, methods=["GET"])(partial(_answer, ServiceHealth(desk.operations)))
 
 
-async def _answer(health: Health, request: Request) -> Response:
+async def _answer(health: ServiceHealth, request: Request) -> Response:
     status, document = await health.answer(request.url.path)
     return JSONResponse(document, status)
 

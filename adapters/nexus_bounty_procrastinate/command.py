@@ -14,7 +14,7 @@ from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply
-from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.outcomes import PlainError
@@ -116,7 +116,7 @@ async def worker(
     async with AsyncExitStack() as stack:
         if metrics:
             await stack.enter_async_context(open_metrics(metrics, session.credits))
-        how = Health(session.operations(), lambda: made.health)
+        how = ServiceHealth(session.operations(), lambda: made.health)
         await stack.enter_async_context(health_served(session.health_at, how))
         return await _run(made, session.stop_within)
 

@@ -117,13 +117,17 @@ async def test_everything_inside_an_operation_is_attributed_to_it_and_to_the_ste
     assert called.operation
     assert (called.operation.layer, called.operation.name) == ("operations", "create")
     assert called.operation.parent is None
-    assert called.requests == len(heard.of(events.RequestSent)) == 3
+    assert called.requests == len(heard.of(events.RequestSent)) == 4
     assert (called.outcome, called.proof) == (Outcome.COMMITTED, Proof.ACKNOWLEDGED)
     for each in heard.of(events.RequestEnded):
         assert each.operation
-        assert [one.name for one in each.operation][1:] == ["create"]
         assert each.operation.outermost == called.operation
-        assert each.operation.name in ("create_bounty", "fund_bounty")
+    names = [
+        "/".join(one.name for one in each.operation)
+        for each in heard.of(events.RequestEnded)
+        if each.operation
+    ]
+    assert names == ["create", "create_bounty/create", "create_bounty/create", "fund_bounty/create"]
 
 
 @virtual

@@ -23,7 +23,7 @@ from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import ServiceOptions
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
-from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
 from nexus_bounty.partition import Partition
@@ -116,7 +116,7 @@ async def reconcile(
         async with AsyncExitStack() as stack:
             if metrics:
                 await stack.enter_async_context(open_metrics(metrics, session.credits))
-            health = Health(operations, partial(_how_it_is, reconciler))
+            health = ServiceHealth(operations, partial(_how_it_is, reconciler))
             await stack.enter_async_context(health_served(session.health_at, health))
             return await _watch(session, reconciler, pause)
     if metrics is not None:

@@ -1,7 +1,7 @@
 """Says by HTTP whether a service is alive, `/healthz`, and whether it can work, `/readyz`.
 
-Whoever serves HTTP anyhow asks `Health.answer` on these two paths; whatever else runs for long
-opens `health_served`. Both answer without knowing who asks, and tell nothing worth hiding.
+Whoever serves HTTP anyhow asks `ServiceHealth.answer` on these two paths; whatever else runs for
+long opens `health_served`. Both answer without knowing who asks, and tell nothing worth hiding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOOP_SECONDS: Final = READY_SECONDS + 2
 """How long the event loop may be deaf before it counts as dead."""
 
 
-class Health:
+class ServiceHealth:
     """How a service is.
 
     Args:
@@ -59,7 +59,7 @@ class Health:
 
 
 @asynccontextmanager
-async def health_served(at: tuple[str, int] | None, health: Health) -> AsyncIterator[None]:
+async def health_served(at: tuple[str, int] | None, health: ServiceHealth) -> AsyncIterator[None]:
     """Answer at both paths for as long as it is open, if anywhere.
 
     A thread of its own does it, so that an event loop that is stuck is found: it answers 503 then.

@@ -34,7 +34,7 @@ from nexus_bounty.testing.room import a_mock
 from nexus_bounty.testing.steps import StepFault, is_of_ledger, step_fault
 from nexus_bounty_console.access import Access
 from nexus_bounty_console.app import make_app
-from nexus_bounty_console.desk import Desk
+from nexus_bounty_console.desk import ConsoleDesk
 
 ZONE = "default"
 QUICK = NexusSettings(
@@ -70,7 +70,7 @@ class Stage:
     mock: MockNexus
     credits: FaultyCredits
     operations: BountyOperations
-    desk: Desk
+    desk: ConsoleDesk
     works: MemoryContributionStore
 
     async def posted(self, bounty_id: str, title: str = "Sort it", **given: Any) -> Bounty:
@@ -142,7 +142,7 @@ class Browser:
     """Looks at pages and sends the forms on them."""
 
     client: httpx.AsyncClient
-    desk: Desk
+    desk: ConsoleDesk
 
     async def see(self, path: str, status: int = 200) -> str:
         """The text of a page, its tags left out."""
@@ -200,5 +200,5 @@ async def a_stage(
                 contributions=works,
                 clock=clock,
             )
-            desk = Desk(operations, nexus, store, lasts=lasts)
+            desk = ConsoleDesk(operations, nexus, store, lasts=lasts)
             yield Stage(clock, faults, mock, ledger, operations, desk, works)

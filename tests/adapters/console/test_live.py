@@ -11,7 +11,7 @@ import pytest
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty_console import changes
 from nexus_bounty_console.changes import BOUNTIES, WORK, Changes, about
-from nexus_bounty_console.snapshots import Snapshot
+from nexus_bounty_console.snapshots import SharedReading
 from tests.adapters.console.stage import BOB, Stage
 
 CHANGED = "event: changed\ndata:\n\n"
@@ -90,7 +90,7 @@ async def test_what_is_slow_to_read_is_shown_as_it_was_and_read_by_one() -> None
         answers.append(asyncio.get_running_loop().create_future())
         return await answers[-1]
 
-    snapshot = Snapshot(read, lasts=timedelta(0), patience=timedelta(0))
+    snapshot = SharedReading(read, lasts=timedelta(0), patience=timedelta(0))
     first = asyncio.gather(snapshot.current(), snapshot.current())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_a_refresh_never_takes_what_was_being_read_before_it() -> None:
         answers.append(asyncio.get_running_loop().create_future())
         return await answers[-1]
 
-    snapshot = Snapshot(read, lasts=timedelta(0))
+    snapshot = SharedReading(read, lasts=timedelta(0))
     earlier = asyncio.ensure_future(snapshot.current())
     await asyncio.sleep(0.001)
     refreshed = asyncio.ensure_future(snapshot.refresh())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_bounty.models import utc_now
-from nexus_bounty_console.lives import Life
+from nexus_bounty_console.lives import BountyLife
 from nexus_bounty_console.picture import LEFT, Picture, Scale, draw, lasting
 from tests.adapters.console.stage import BOB, Stage
 
@@ -112,7 +112,7 @@ async def test_the_requests_of_a_repair_are_seen_those_lost_too(stage: Stage) ->
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
-    assert draw(Life(bounty_id="b-1", bounty=None), utc_now()) is None
+    assert draw(BountyLife(bounty_id="b-1", bounty=None), utc_now()) is None
 
 
 def test_times_are_said_in_two_units_at_most() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from nexus_bounty import BountyOperations, NexusBountyStore, NexusClaimStore, NexusContributionStore
 from nexus_bounty.cli.service import health as module
-from nexus_bounty.cli.service.health import Health, health_served
+from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.outcomes import PlainError
@@ -70,7 +70,7 @@ async def test_a_loop_that_is_stuck_is_not_alive(
 ) -> None:
     """Whoever supervises it starts it anew then."""
     monkeypatch.setattr(module, "LOOP_SECONDS", 0.05)
-    async with health_served(("127.0.0.1", free_port), Health(operations())):
+    async with health_served(("127.0.0.1", free_port), ServiceHealth(operations())):
         answer = asyncio.get_running_loop().run_in_executor(None, asked, free_port, "/healthz")
         await asyncio.sleep(0)
         time.sleep(0.5)  # noqa: ASYNC251 - what is tested
@@ -84,7 +84,7 @@ async def test_a_port_that_is_taken_is_said_plainly() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PlainError, match="cannot be listened on"):
-            async with health_served(("127.0.0.1", port), Health(operations())):
+            async with health_served(("127.0.0.1", port), ServiceHealth(operations())):
                 pass
 
 
