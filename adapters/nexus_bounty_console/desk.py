@@ -16,7 +16,7 @@ from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, probe
 from nexus_bounty.operations import BountyOperations
-from nexus_bounty.operations.explaining import close_doubt, clues_to, explained, fence_off
+from nexus_bounty.operations.explaining import clues_to, explained, found_out
 from nexus_bounty.operations.steps import OperationKind
 from nexus_bounty.operations.verdicts import Explanation
 from nexus_bounty.outcomes import InvalidInputError
@@ -152,16 +152,13 @@ class ConsoleDesk:
         """Make it definite what became of an operation: it happened, or never will.
 
         Raises:
-            NexusError: What there is could not be read.
-            CommitUnknownError: Still neither could be proven: ask again.
+            As `found_out`.
         """
         services = self.operations.services
         asked = operation, bounty_id, key, who or ANYBODY
         logger.warning("%s of %s [key %s] is to be found out for good, for %s", *asked)
-        await fence_off(services.store, key, bounty_id, operation)
-        explanation = await explained(services, key, bounty_id)
         clues = await clues_to(services, key)
-        await close_doubt(services, clues, explanation.outcome, "the console")
+        explanation = await found_out(services, clues, key, bounty_id, operation, by="the console")
         await self.look_again()
         return explanation
 

@@ -11,7 +11,7 @@ from nexus_bounty.models import Bounty, Claim
 from nexus_bounty.operations.services import Services, target_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
-from nexus_bounty.outcomes import Outcome
+from nexus_bounty.outcomes import InvalidInputError, Outcome
 from nexus_bounty.ports import BountyStore, JournaledOperation, Reservation
 from nexus_bounty.validation import check_key
 
@@ -72,6 +72,42 @@ async def explained(services: Services, key: str, bounty_id: str | None) -> Expl
     if explanation.steps or explanation.bounty_status:
         return explanation
     return replace(explanation, bounty_id=bounty_id)  # nothing shows that it was there
+
+
+async def found_out(
+    services: Services,
+    clues: Clues,
+    key: str,
+    bounty_id: str,
+    operation: OperationKind,
+    by: str,
+) -> Explanation:
+    """What became of an operation, made definite: it happened, or never will.
+
+    `by` is who asked, for the journal, where the doubt is closed.
+
+    Raises:
+        InvalidInputError: The key was used on another bounty, or for something else.
+        NexusError: What there is could not be read.
+        CommitUnknownError: Still neither could be proven: ask again.
+        PreCommitError: The journal could not be written.
+    """
+    _check_place("bounty_id", bounty_id, clues.bounty_id)
+    _check_place("operation", operation.value, clues.operation and clues.operation.value)
+    await fence_off(services.store, key, bounty_id, operation)
+    explanation = await explanation_of(services, key, bounty_id, operation, clues)
+    await close_doubt(services, clues, explanation.outcome, by)
+    return explanation
+
+
+def _check_place(field: str, given: str, known: str | None) -> None:
+    """Refuse to fence off a key where it was not used: that would say nothing of where it was.
+
+    Raises:
+        InvalidInputError: It was used elsewhere.
+    """
+    if known is not None and given != known:
+        raise InvalidInputError(field, given, f"must be {known!r}, which the key was used for")
 
 
 async def fence_off(store: BountyStore, key: str, bounty_id: str, operation: OperationKind) -> None:

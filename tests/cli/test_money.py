@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from tests.cli.shell import Life, Shell
 
@@ -34,6 +35,41 @@ def test_what_is_in_doubt_is_listed_until_it_is_resolved(
     assert not listed
     assert shell.json("explain", "k-lost", "--resolve")["outcome"] == "pre_commit"
     assert shell.json("doubts")["operations"] == []
+
+
+class _DeafAfterCommit:
+    """The first write of a document is carried out, and nothing about it is answered any more."""
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self._committed = False
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        """Say how this request fails."""
+        if self._committed:
+            return Fault(FaultKind.DROP_BEFORE)
+        if request.method == "write" and (request.path or "").endswith(self._document):
+            self._committed = True
+            return Fault(FaultKind.DROP_AFTER)
+        return None
+
+
+def test_a_doubt_is_not_closed_by_looking_where_its_key_was_not_used(
+    shell: Shell, life: Life, mock: MockNexus
+) -> None:
+    """A fence on another bounty, or for another operation, says nothing of what happened."""
+    shell.setenv("NEXUS_OPERATION_TIMEOUT", "2")
+    shell.setenv("NEXUS_REQUEST_TIMEOUT", "0.5")
+    bounty_id, other = life.post(), life.post(key="k-2")
+    mock.faults_from(_DeafAfterCommit(f"/bounties/{bounty_id}.json"))
+    assert shell("cancel", bounty_id, "--key", "k-lost").code == UNKNOWN
+    mock.clear_faults()
+    for wrong in (["--bounty", other], ["--operation", "claim"]):
+        refused = shell("explain", "k-lost", "--resolve", *wrong)
+        assert refused.code == 2, refused.said
+        assert "which the key was used for" in refused.said
+    assert [each["key"] for each in shell.json("doubts")["operations"]] == ["k-lost"]
+    assert shell.json("explain", "k-lost", "--resolve")["outcome"] == "committed"
 
 
 def test_an_audit_compares_every_reservation_with_every_bounty(

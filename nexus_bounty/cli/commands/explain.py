@@ -13,13 +13,7 @@ from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id
-from nexus_bounty.operations.explaining import (
-    Clues,
-    close_doubt,
-    clues_to,
-    explanation_of,
-    fence_off,
-)
+from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of, found_out
 from nexus_bounty.operations.steps import OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import (
     Explanation,
@@ -77,10 +71,14 @@ async def explain(
         operation = operation or await _guess(session, key, where)
         if operation is OperationKind.CREATE:
             where = where or derived_id("bounty", key)
-        await _resolve(session, key, where, operation)
-    explanation = await explanation_of(services, key, where, operation, clues)
-    if resolve:
-        await close_doubt(services, clues, explanation.outcome, "explain")
+        if where is None or operation is None:
+            raise UsageProblem(
+                "no trace of this key was found: say with --bounty and --operation what it was "
+                "used for, so that it can be fenced off"
+            )
+        explanation = await found_out(services, clues, key, where, operation, by="explain")
+    else:
+        explanation = await explanation_of(services, key, where, operation, clues)
     return Reply(explanation, _told(explanation))
 
 
@@ -101,23 +99,6 @@ async def _find(session: Session, key: str, clues: Clues) -> str | None:
 
 async def _guess(session: Session, key: str, where: str | None) -> OperationKind | None:
     return operation_of(traces(key, await session.store.get_history(where))) if where else None
-
-
-async def _resolve(
-    session: Session, key: str, where: str | None, operation: OperationKind | None
-) -> None:
-    """Fence off the first step that has not happened, unless it turns out to have.
-
-    Raises:
-        UsageProblem: It is not known what to fence off.
-        CommitUnknownError: Still neither could be proven.
-    """
-    if where is None or operation is None:
-        raise UsageProblem(
-            "no trace of this key was found: say with --bounty and --operation what it was used "
-            "for, so that it can be fenced off"
-        )
-    await fence_off(session.store, key, where, operation)
 
 
 def _told(explanation: Explanation) -> RenderableType:
