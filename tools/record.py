@@ -31,12 +31,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.contract import conversation  # noqa: E402, F401 - the path comes first
-from tests.contract.scenarios import ALL, SCENARIOS, TO_RECORD  # noqa: E402
+from tests.contract.scenarios import ALL, EARLIER, SCENARIOS, TO_RECORD  # noqa: E402
 from tests.contract.scene import Recorder, Scene, play  # noqa: E402
-from tests.contract.tape import Tape, tape_path  # noqa: E402
+from tests.contract.tape import RECORDED, Tape, tape_path  # noqa: E402
 from tools import real_nexus  # noqa: E402
-
-RECORDED: Final = "recorded from the released server by tools/record.py"
 
 
 class Server(NamedTuple):
@@ -102,7 +100,7 @@ def _server(release: str, url: str | None) -> Iterator[Server]:
 def _record_all(server: Server, only: Sequence[str] | None, *, check: bool) -> list[str]:
     changed = []
     for name, (_, releases) in SCENARIOS.items():
-        wanted = server.release in (*releases, *TO_RECORD[name])
+        wanted = server.release in (*releases, *TO_RECORD[name], *EARLIER[name])
         if wanted and name in (only or SCENARIOS):
             began = time.monotonic()
             tape = asyncio.run(_record(server, name))

@@ -2,7 +2,8 @@
 
 Each scenario says what it shows, asserts its outcomes, and is played on a real server when it is
 recorded, on the recording, and on the mock. `@scenario` names the releases of which there is a
-recording, and those of which one is still to be made, so that only the mock plays them.
+recording; those of which one is still to be made; and those of which there is one of an earlier
+client, and that cannot be recorded anew from the package index. Of these two only the mock plays.
 """
 
 from __future__ import annotations
@@ -50,17 +51,22 @@ SCENARIOS: Final[dict[str, tuple[Play, tuple[str, ...]]]] = {}
 """Each scenario with the releases of which there is a recording."""
 TO_RECORD: Final[dict[str, tuple[str, ...]]] = {}
 """Of which releases there is none yet."""
+EARLIER: Final[dict[str, tuple[str, ...]]] = {}
+"""Of which releases there is one of a client that asked otherwise: not replayed to today's."""
 
 ALICE: Final = make_agent("alice")
 BOB: Final = make_agent("bob")
 
 
-def scenario(*releases: str, to_record: Sequence[str] = ()) -> Callable[[Play], Play]:
+def scenario(
+    *releases: str, to_record: Sequence[str] = (), earlier: Sequence[str] = ()
+) -> Callable[[Play], Play]:
     """Register a scenario, under the name of its function, for some releases."""
 
     def register(play: Play) -> Play:
         SCENARIOS[play.__name__] = (play, releases)
         TO_RECORD[play.__name__] = tuple(to_record)
+        EARLIER[play.__name__] = tuple(earlier)
         return play
 
     return register
@@ -305,7 +311,7 @@ async def life(scene: Scene) -> None:
         assert await store.list_rewards() == [reward]
 
 
-@scenario(*STORING)
+@scenario("0.5.6", "0.7.0", earlier=["0.10.1"])
 async def lease(scene: Scene) -> None:
     """A target is leased, refused to another, given back, and taken by the other."""
     async with scene.client() as client:
@@ -335,7 +341,7 @@ QUIRKS: Final = {
 """What the probe finds on each release, but for creates; it races, and so is not recorded."""
 
 
-@scenario(*QUIRKS)
+@scenario("0.5.6", "0.7.0", "0.9.18", earlier=["0.9.26", "0.10.1"])
 async def commit_by_rename(scene: Scene) -> None:
     """A bounty is created and claimed by renames into its next slot."""
 

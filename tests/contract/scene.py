@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final, Protocol, Self
@@ -30,6 +31,8 @@ NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 ANYTHING: Final = msgspec.json.Decoder()
 WAITS_FOR_A_RENAME: Final = 300.0
 """Seconds: those of 0.5.6 take thirty."""
+TURNS_TO_ANSWER: Final = 20
+"""Of the event loop, until a replay answers: what is sent at one moment is sent within them."""
 
 
 def hiding() -> Volatile:
@@ -75,6 +78,8 @@ class Recorder(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         exchange = Exchange.of(request)
+        begun = reversed(self._exchanges)
+        exchange.beside = [far for far, each in enumerate(begun, 1) if not each.hear]
         self._exchanges.append(exchange)
         exchange.lost = len(self._exchanges) in self._lost
         response = await self._inner.handle_async_request(request)
@@ -93,7 +98,9 @@ class Recorder(httpx.AsyncBaseTransport):
         """What was said, without what is volatile."""
         volatile = hiding()
         return [
-            Exchange(volatile.hide_request(each.send), volatile.hide_answer(each.hear), each.lost)
+            replace(
+                each, send=volatile.hide_request(each.send), hear=volatile.hide_answer(each.hear)
+            )
             for each in self._exchanges
         ]
 
@@ -101,13 +108,12 @@ class Recorder(httpx.AsyncBaseTransport):
 class Replay:
     """Answers as recorded, to exactly the recorded requests in their order.
 
-    With `fewer_looks` the recording is of a client that looked more often: what it only read, and
-    is not asked for now, is passed over, and requests are numbered anew.
+    Requests that were on their way at the same moment have no order among themselves, and may come
+    in any: each is known by what it asks, and their numbers are given out as they come.
     """
 
-    def __init__(self, exchanges: Sequence[Exchange], *, fewer_looks: bool = False) -> None:
-        self._left = list(exchanges)
-        self._fewer_looks = fewer_looks
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        self._exchanges = dict(enumerate(exchanges))
         self._volatile = hiding()
         self._wrong: AssertionError | None = None
         router = respx.MockRouter(assert_all_called=False)
@@ -122,8 +128,8 @@ class Replay:
         if self._wrong:
             raise self._wrong from None
         if error is None:
-            unsent = [each for each in self._left if not (self._fewer_looks and _is_look(each))]
-            assert [each.send for each in unsent] == [], "recorded, and not sent"
+            unsent = [each.send for each in self._exchanges.values()]
+            assert unsent == [], "recorded, and not sent"
 
     def lose(self, step: int) -> None:
         """The recording says what was lost."""
@@ -131,50 +137,58 @@ class Replay:
     def forget(self, count: int) -> None:
         """What was left out is not in the recording."""
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
-            exchange = self._next(self._volatile.hide_request(Exchange.of(request).send))
+            exchange = self._take(self._volatile.hide_request(Exchange.of(request).send))
         except AssertionError as error:  # which whoever asked may take for a lost connection
             self._wrong = self._wrong or error
             raise
+        for _ in range(TURNS_TO_ANSWER):
+            await asyncio.sleep(0)
         self._volatile.hide_answer(exchange.hear)  # numbers its ids, so that they can be sent
         if exchange.lost:
             raise httpx.ReadError("the connection was lost", request=request)
         return exchange.response()
 
-    def _next(self, sent: dict[str, Any]) -> Exchange:
-        assert self._left, f"sent after all that is in the recording: {sent}"
-        exchange = self._left.pop(0)
-        if self._fewer_looks:
-            while _is_look(exchange) and not _is_same(sent, exchange.send) and self._left:
-                self._volatile.hide_answer(exchange.hear)
-                exchange = self._left.pop(0)
-            exchange = _numbered(exchange, sent)
-        assert sent == exchange.send
-        return exchange
+    def _take(self, sent: dict[str, Any]) -> Exchange:
+        """The exchange that begins with what was sent, of those that may be next."""
+        assert self._exchanges, f"sent after all that is in the recording: {sent}"
+        may_be_next = [place for place in self._exchanges if self._may_be_next(place)]
+        numbers = {_number(self._exchanges[place].send): place for place in may_be_next}
+        for place in may_be_next:
+            taken = self._exchanges[place]
+            if _numbered(taken.send, None) == _numbered(sent, None) and _number(sent) in numbers:
+                self._renumber(numbers[_number(sent)], _number(taken.send))
+                del self._exchanges[place]
+                return Exchange(sent, _numbered(taken.hear, _number(sent)), taken.lost)
+        expected = [self._exchanges[place].send for place in may_be_next]
+        raise AssertionError(f"sent: {sent}; recorded, as what may be next: {expected}")
+
+    def _may_be_next(self, place: int) -> bool:
+        """Whether all that was to come before has come, or was on its way at the same moment."""
+        beside = {place - distance for distance in self._exchanges[place].beside}
+        return all(other in beside for other in self._exchanges if other < place)
+
+    def _renumber(self, place: int, number: object) -> None:
+        exchange = self._exchanges[place]
+        self._exchanges[place] = replace(
+            exchange,
+            send=_numbered(exchange.send, number),
+            hear=_numbered(exchange.hear, number),
+        )
 
 
-def _is_look(exchange: Exchange) -> bool:
-    return exchange.send.get("body", {}).get("method") in ("read", "sys_stat")
+def _number(message: dict[str, Any]) -> object:
+    """The number of a request or an answer; `None` outside of JSON-RPC."""
+    body = message.get("body")
+    return body.get("id") if isinstance(body, dict) and "jsonrpc" in body else None
 
 
-def _is_same(sent: dict[str, Any], recorded: dict[str, Any]) -> bool:
-    """Whether two requests differ in their numbers at most."""
-    return _with_number(sent, None) == _with_number(recorded, None)
-
-
-def _numbered(exchange: Exchange, sent: dict[str, Any]) -> Exchange:
-    """An exchange under the number that the request has now."""
-    number = sent.get("body", {}).get("id")
-    hear = exchange.hear
-    if hear.get("body", {}).get("id") is not None:
-        hear = _with_number(hear, number)
-    return Exchange(_with_number(exchange.send, number), hear, exchange.lost)
-
-
-def _with_number(message: dict[str, Any], number: int | None) -> dict[str, Any]:
-    body = message.get("body", {})
-    return {**message, "body": {**body, "id": number}} if "id" in body else message
+def _numbered(message: dict[str, Any], number: object) -> dict[str, Any]:
+    """A message under another number, if it has one."""
+    if _number(message) is None:
+        return message
+    return {**message, "body": {**message["body"], "id": number}}
 
 
 @dataclass

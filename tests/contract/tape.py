@@ -1,8 +1,10 @@
 """Conversations with a server as files: one exchange after another, readable.
 
-A file is a JSON object: what it shows, which server, where it comes from, and `exchanges`, each
-with what was sent (`send`) and what came back (`hear`), and `"lost": true` where the client never
-heard the answer. Bytes that are JSON or text are shown as such: `{"bytes of": …}`.
+A file is a JSON object: what it shows, which server, where it comes from (`origin`), and
+`exchanges`, each with what was sent (`send`) and what came back (`hear`), and `"lost": true` where
+the client never heard the answer. Where requests were on their way at the same moment,
+`"beside": [1, 2]` says that those of one and two exchanges before had no answer yet. Bytes that are
+JSON or text are shown as such: `{"bytes of": …}`.
 """
 
 from __future__ import annotations
@@ -20,15 +22,25 @@ FIXTURES: Final = Path(__file__).parent / "fixtures"
 SHOWN: Final = "bytes of"
 JSON: Final = "application/json"
 WIDTH: Final = 100
+RECORDED: Final = "recorded from the released server by tools/record.py"
+RECORDED_EARLIER: Final = f"{RECORDED}, of an earlier client that sent other requests than today's"
 
 
 @dataclass
 class Exchange:
-    """One request and what the server answered, both as they travel."""
+    """One request and what the server answered, both as they travel.
+
+    Attributes:
+        send: The request.
+        hear: The answer.
+        lost: Whether the client never heard it.
+        beside: How many exchanges before this one those began that had no answer yet when it did.
+    """
 
     send: dict[str, Any]
     hear: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
+    beside: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, request: httpx.Request) -> Exchange:
@@ -94,7 +106,7 @@ class Tape:
         """Read the file."""
         document = json.loads(path.read_text())
         exchanges = [
-            Exchange(_wired(each["send"]), _wired(each["hear"]), each.get("lost", False))
+            Exchange(_wired(each.pop("send")), _wired(each.pop("hear")), **each)
             for each in document.pop("exchanges")
         ]
         return cls(**document, exchanges=exchanges)
@@ -124,8 +136,9 @@ def laid_out(value: Any, indent: str = "") -> str:
 
 
 def _shown(exchange: Exchange) -> dict[str, Any]:
-    lost = {"lost": True} if exchange.lost else {}
-    return {"send": readable(exchange.send), "hear": readable(exchange.hear), **lost}
+    how = {"lost": exchange.lost, "beside": exchange.beside}
+    told = {name: value for name, value in how.items() if value}
+    return {"send": readable(exchange.send), "hear": readable(exchange.hear), **told}
 
 
 def _body(content: bytes) -> Any:

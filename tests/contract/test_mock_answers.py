@@ -1,7 +1,8 @@
 """Each personality of MockNexus answers recorded requests as its release did.
 
 Compared are HTTP status, content type and body, after the same normalisation as in the recording
-(`volatile.py`): times, and ids that a server makes up. What is not recorded yet is played on it.
+(`volatile.py`): times, and ids that a server makes up. What is not recorded yet, or was with an
+earlier client, is played on it; nothing is asked there whose real answers are not known.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import httpx
 import pytest
 
 from nexus_bounty.mock import PERSONALITIES, MockNexus
-from tests.contract.scenarios import ALL, SCENARIOS, TO_RECORD
-from tests.contract.scene import API_KEY, Scene, differences, play
-from tests.contract.tape import Tape, tape_path, tapes
+from tests.contract.scenarios import ALL, EARLIER, SCENARIOS, TO_RECORD
+from tests.contract.scene import API_KEY, Recorder, Scene, differences, play
+from tests.contract.tape import Exchange, Tape, tape_path, tapes
 
 WITHOUT_A_SERVER = {"0.9.20-without-kernel", "0.10-hypothetical"}
 """Of these there is no recording: one reads nothing, and the other is nowhere."""
@@ -22,7 +23,7 @@ PERSONALITY = {
 PLAYS = [
     (release, name)
     for name, (_, recorded) in SCENARIOS.items()
-    for release in (*recorded, *TO_RECORD[name])
+    for release in (*recorded, *TO_RECORD[name], *EARLIER[name])
 ]
 
 
@@ -75,6 +76,33 @@ async def test_on_the_mock_of_a_release_every_scenario_ends_as_it_says(
     """Also those of which a recording is still to be made."""
     scenario, _ = SCENARIOS[name]
     await play(scenario, Scene(release, Mocked(imitation(release, name))))
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [(release, name) for name, releases in EARLIER.items() for release in releases],
+)
+async def test_where_only_an_earlier_client_was_recorded_every_kind_of_request_was_answered_once(
+    release: str, name: str
+) -> None:
+    """In some recording of the release: so the mock's answers are measured, not imagined."""
+    recorded = set()
+    for each, other in tapes():
+        if each == release:
+            recorded |= _kinds(Tape.load(tape_path(each, other)).exchanges)
+    scenario, _ = SCENARIOS[name]
+    recorder = Recorder(imitation(release, name).transport())
+    await play(scenario, Scene(release, recorder))
+    assert _kinds(recorder.recorded()) - recorded == set()
+
+
+def _kinds(exchanges: list[Exchange]) -> set[tuple[str, tuple[str, ...], bool]]:
+    """Method, the names of its parameters, and whether it was refused."""
+    return {
+        (body["method"], tuple(sorted(body["params"])), "error" in exchange.hear["body"])
+        for exchange in exchanges
+        if isinstance(body := exchange.send.get("body"), dict) and "method" in body
+    }
 
 
 def test_every_personality_is_held_against_recordings() -> None:

@@ -131,7 +131,7 @@ async def settle_our_own(us: Us) -> None:
 
 
 async def respect_their_lease(us: Us) -> None:
-    """A target that Grove holds is not ours to take."""
+    """A target that Grove holds is not ours to take; our attempt leaves its marker."""
     [held] = await us.claims.active_claims("bounty:g/2%")
     assert (held.claim_id, held.agent.agent_id) == ("gc-1", "alice")
     assert "g/2%" in {each.bounty_id for each in await us.bounties.list_bounties()}
@@ -246,7 +246,7 @@ PLAY: Final[list[str | list[Call]]] = [
         _call("claims", "createClaim", _LEASE),
     ],
     "respect_their_lease",
-    [_call("claims", "release", "gc-1")],
+    [_call("claims", "activeClaims", "bounty:g/2%"), _call("claims", "release", "gc-1")],
     "take_what_they_gave_back",
     [_call("claims", "createClaim", _LEASE | {"claimId": "gc-2"})],
     "keep_what_they_could_not_take",

@@ -65,6 +65,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         SWEEPS,
         "test_a_marker_swept_between_pivot_and_settled_leaves_no_settled_bounty_unlisted",
     ),
+    "did not get is passed over": (
+        SHARED,
+        "test_grove_passes_over_the_marker_of_a_lease_that_we_did_not_get",
+    ),
     "What a process that died left unlisted": (
         SWEEPS,
         "test_what_a_process_that_died_did_not_look_at_the_reconciler_finds",

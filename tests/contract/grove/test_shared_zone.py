@@ -86,6 +86,14 @@ def test_grove_lists_finds_and_moves_what_we_wrote() -> None:
     assert (completed["status"], released["status"]) == ("completed", "released")
 
 
+def test_grove_passes_over_the_marker_of_a_lease_that_we_did_not_get() -> None:
+    """It is written beside the attempt to take the lock, and of no claim."""
+    turns = recorded_turns()
+    assert ZonePaths(ZONE).active_claim("bounty:g/2%", "c-3") in turns[11].files
+    [held], released = answers(12)
+    assert (held["claimId"], released["status"]) == ("gc-1", "released")
+
+
 def test_grove_cannot_take_a_target_that_we_have_leased_before() -> None:
     """It meets our lock, which stays, and takes the -32603 of 0.9 and 0.10 for a failure."""
     [refused] = answers(14)
