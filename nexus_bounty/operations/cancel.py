@@ -14,12 +14,12 @@ from nexus_bounty.operations.services import (
     Plan,
     Services,
     committed,
-    credits_with,
     operation,
     owing,
     remembered_bounty,
     still_owed,
 )
+from nexus_bounty.ports import Reservation
 from nexus_bounty.validation import check_id
 
 VOID: Final = "void_reservation"
@@ -57,14 +57,25 @@ async def unwind(
     async with owing(services, RELEASE_LEASE, owed):
         if bounty.claim_id is not None:
             await end_lease(services, bounty.claim_id)
-    voided = () if reservation is None and bounty.reservation_id is not None else (VOID,)
-    steps = (f"commit_{bounty.status.value}", *voided, RELEASE_LEASE)
+    with_whom = _with_whom(bounty, reservation)
+    kept = bounty.reservation_id is not None and with_whom != bounty.creator.agent_id
+    steps = (f"commit_{bounty.status.value}", *(() if kept else (VOID,)), RELEASE_LEASE)
     return OperationResult(
         operation=name,
         idempotency_key=key,
         bounty=bounty,
         done=tuple(step for step in steps if step not in owed),
         owed=owed,
-        credits_with=credits_with(bounty) if voided else None,  # nobody knows where they are
+        credits_with=with_whom,
         reservation=reservation,
     )
+
+
+def _with_whom(bounty: Bounty, reservation: Reservation | None) -> str | None:
+    """The account that has the credits, as the ledger says, whatever the bounty has become.
+
+    Somebody was paid after all if an operator said so (`rescue`), or if the document was put back.
+    """
+    if reservation is None:
+        return None  # there never were any, or nobody knows where they are
+    return reservation.captured_to or bounty.creator.agent_id

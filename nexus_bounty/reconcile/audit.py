@@ -8,6 +8,7 @@ from nexus_bounty.ledger import Audit, LedgerCredits
 from nexus_bounty.models import Wire
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile.counter import Progress
+from nexus_bounty.reconcile.ends import ContradictedEnds
 from nexus_bounty.reconcile.reconciler import MONEY_SWEEPS, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport
 
@@ -36,7 +37,8 @@ async def audit_money(
     Raises:
         CommitUnknownError: The ledger could not be read.
     """
-    reconciler = Reconciler(operations, grace=grace, dry_run=True, sweeps=MONEY_SWEEPS)
+    sweeps = *MONEY_SWEEPS, ContradictedEnds()
+    reconciler = Reconciler(operations, grace=grace, dry_run=True, sweeps=sweeps)
     report = await reconciler.run_once(progress)
     credit = operations.services.credits
     counted = await credit.verify() if isinstance(credit, LedgerCredits) else None

@@ -11,7 +11,7 @@ from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import ReservationStatus
 from tests.operations.lives import KEY, Act, claimed, posted, refusal
 from tests.support.virtual import virtual
-from tests.support.world import BOUNTY_ID, FUNDS, LedgerFault, a_world, broken_invariants
+from tests.support.world import BOUNTY_ID, FUNDS, PRICE, LedgerFault, a_world, broken_invariants
 
 
 @pytest.mark.parametrize("state", [posted, claimed])
@@ -28,6 +28,20 @@ async def test_a_cancel_gives_the_credits_and_the_target_back(state: Act) -> Non
     assert result.reservation.status is ReservationStatus.VOIDED
     assert not held
     assert (await world.ledger.balance("alice")).available == FUNDS
+
+
+@virtual
+async def test_of_credits_that_somebody_was_paid_nobody_is_told_that_they_were_given_back() -> None:
+    """An operator has paid bob; the bounty ends, and says who has its credits."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        (held,) = [each async for each in world.ledger.reservations()]
+        await world.ledger.rescue(held.reservation_id, to_account="bob", because="delivered")
+        result: Any = await process.operations.cancel(BOUNTY_ID, idempotency_key=KEY)
+    assert result.done == ("commit_cancelled", "release_lease")
+    assert result.credits_with == "bob"
+    assert (await world.ledger.balance("alice")).available == FUNDS - PRICE
 
 
 @virtual

@@ -1,0 +1,85 @@
+"""What has ended is compared with the ledger, too, when somebody asks for an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from nexus_bounty.operations import BountyOperations
+from nexus_bounty.reconcile.audit import audit_money
+from tests.operations.lives import claimed, settled
+from tests.support.virtual import virtual
+from tests.support.world import BOUNTY_ID, GRACE, World, a_world
+
+DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
+MARKERS = "/zones/default/indexes/bounties/status"
+Life = Callable[[BountyOperations], Awaitable[Any]]
+
+
+async def cancelled(operations: BountyOperations) -> None:
+    await claimed(operations)
+    await operations.cancel(BOUNTY_ID)
+
+
+async def rescued(operations: BountyOperations) -> None:
+    """As an operator does it: the credits first, by hand, and then the bounty."""
+    bounty = await operations.services.store.get_bounty(BOUNTY_ID)
+    credit: Any = operations.services.credits
+    assert bounty is not None
+    await credit.rescue(bounty.reservation_id, to_account="bob", because="delivered")
+    await operations.cancel(BOUNTY_ID)
+
+
+def put_back(world: World, **changes: Any) -> None:
+    """Change the document as whoever can write the zone can, its marker included."""
+    value = msgspec.json.decode(world.mock.read_file(DOCUMENT) or b"{}") | changes
+    world.mock.core.table.write(DOCUMENT, msgspec.json.encode(value))
+    world.mock.core.table.write(f"{MARKERS}/{value['status']}/{BOUNTY_ID}", b"")
+
+
+async def found(world: World) -> list[str]:
+    await world.later()
+    async with world.process(seed=9) as process:
+        audit = await audit_money(process.operations, GRACE)
+    return [f"{each.subject} {each.problem}" for each in audit.report.findings]
+
+
+@pytest.mark.parametrize(
+    ("life", "changes", "says"),
+    [
+        (settled, {"status": "cancelled"}, "was paid to bob for "),
+        (settled, {"status": "expired"}, "was paid to bob for "),
+        (settled, {"claimedBy": {"agentId": "mallory"}}, "was paid to bob for "),
+        (settled, {"amount": 1}, "is for something else"),
+        (settled, {"reservationId": "reservation-of-nobody"}, "is not in the ledger"),
+        (cancelled, {"status": "settled"}, "is voided"),
+    ],
+)
+@virtual
+async def test_an_end_that_the_ledger_contradicts_is_found(
+    life: Life, changes: dict[str, Any], says: str
+) -> None:
+    """Whoever has made it up; no credits move by that."""
+    world = await a_world()
+    async with world.process() as process:
+        await life(process.operations)
+    assert not await found(world)
+    before = await world.ledger.balance("alice"), await world.ledger.balance("bob")
+    put_back(world, **changes)
+    (problem,) = await found(world)
+    assert problem.startswith(f"{BOUNTY_ID} is ")
+    assert says in problem
+    assert before == (await world.ledger.balance("alice"), await world.ledger.balance("bob"))
+
+
+@virtual
+async def test_what_an_operator_has_decided_is_no_contradiction() -> None:
+    """A rescue has its reason in the ledger, and would be reported for ever."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+        await rescued(process.operations)
+    assert not await found(world)
