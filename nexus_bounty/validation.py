@@ -218,6 +218,10 @@ def check_bounty(bounty: object) -> None:
     for field in ("ledger_id", "zone_id"):
         check_optional_text(field, getattr(bounty, field))
     check_context("context", bounty.context)
+    if bounty.untrusted is not None:
+        raise InvalidInputError(
+            "untrusted", bounty.untrusted, "is said by a reader of what was read: leave it out"
+        )
 
 
 def check_reward(reward: object) -> None:

@@ -234,8 +234,13 @@ asyncio.run(main())
 
 WAITS_FOR_SOMETHING_ELSE = {
     "reconcile/reconciler.py": "the time between two runs, however they ended",
+    "nexus/client/pace.py": "the turn of a request, where so many a second are allowed",
+    "nexus/client/shared.py": "the end of a moment, until which others may join a request",
     "nexus/commit/zone_lease.py": "the time between two renewals",
+    "nexus_bounty_console/desk.py": "the time between two looks",
+    "nexus_bounty_mcp/command.py": "an answer that is on its way out",
     "nexus_bounty_otel/escrow.py": "the time between two counts, however they ended",
+    "nexus_bounty_postgres/resolution.py": "the end of a backend that was told to end",
 }
 JITTER = {"uniform", "expovariate", "random", "betavariate", "triangular"}
 

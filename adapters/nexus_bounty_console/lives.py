@@ -12,6 +12,7 @@ from nexus_bounty.ledger import LedgerCredits
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.models import Bounty, BountyStatus, Claim, RewardType, Wire, reward_id
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
+from nexus_bounty.nexus.bounties.transitions import STATUS_AFTER
 from nexus_bounty.operations.money import Money, find_money
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.steps import operation_key, step_of
@@ -20,18 +21,6 @@ from nexus_bounty_console.requests_seen import SeenRequest
 
 MOST_KEYS: Final = 40
 """Of how many operations, the newest ones, the journal and the leases are asked."""
-
-_STATUS_AFTER: Final = {
-    "create": BountyStatus.OPEN,
-    "fund": BountyStatus.OPEN,
-    "claim": BountyStatus.CLAIMED,
-    "release": BountyStatus.OPEN,
-    "begin_settlement": BountyStatus.PENDING_SETTLEMENT,
-    "complete": BountyStatus.COMPLETED,
-    "settle": BountyStatus.SETTLED,
-    "expire": BountyStatus.EXPIRED,
-    "cancel": BountyStatus.CANCELLED,
-}
 
 
 class DocumentWrite(Wire, frozen=True, kw_only=True):
@@ -177,7 +166,7 @@ async def _operations(
 def _write(record: OperationRecord, outcome: str) -> DocumentWrite:
     step, committed = step_of(record.key), outcome == "committed"
     status = BountyStatus.DRAFT if step and step.name == "draft" else None
-    status = status or _STATUS_AFTER.get(record.kind)
+    status = status or STATUS_AFTER.get(record.kind)
     return DocumentWrite(
         seq=record.seq,
         at=record.at,

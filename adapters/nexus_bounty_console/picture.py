@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import JournaledOperation, ReservationStatus
@@ -211,7 +212,7 @@ def _document(life: BountyLife, writes: Sequence[DocumentWrite], now: datetime) 
         return spans
     begins = happened[-1].at if happened else bounty.created_at
     meaning = happened[-1].meaning if happened else "written by another program"
-    ended = bounty.status.value in ("settled", "expired", "cancelled")
+    ended = bounty.status in TERMINAL
     until = begins + timedelta(seconds=1) if ended else max(now, begins)
     return [*spans, _status(bounty.status.value, begins, until, meaning, open_end=not ended)]
 

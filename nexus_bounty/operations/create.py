@@ -129,13 +129,16 @@ async def _check_deadline(services: Services, offer: Bounty, first_step: str) ->
 async def _check_not_elsewhere(services: Services, draft: Bounty) -> None:
     """See that a key which this ledger has never seen was not used with another one.
 
-    It costs a read, before the first marker is written; a key made for this call needs none.
+    It costs a read, before the first marker is written; a key made for this call needs none. What
+    cannot be read stops nothing: the create meets it, too, and knows what it means.
 
     Raises:
         WrongLedgerError: It was (pre-commit).
-        PreCommitError: The bounty could not be read.
     """
-    standing = await before_commit(services.store.get_bounty(draft.bounty_id), "the bounty")
+    try:
+        standing = await before_commit(services.store.get_bounty(draft.bounty_id), "the bounty")
+    except PreCommitError:
+        return
     if standing is not None and standing.reservation_id == draft.reservation_id:
         check_same_ledger(standing, draft.ledger_id)
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import holder_of, sources_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
 from nexus_bounty.nexus.documents.records import to_value
 from nexus_bounty.statuses import STATUSES, Claimer
+
+STATUS_AFTER: Final[Mapping[str, BountyStatus]] = {
+    "create": BountyStatus.OPEN,
+    "fund": BountyStatus.OPEN,
+    "claim": BountyStatus.CLAIMED,
+    "release": BountyStatus.OPEN,
+    "begin_settlement": BountyStatus.PENDING_SETTLEMENT,
+    "complete": BountyStatus.COMPLETED,
+    "settle": BountyStatus.SETTLED,
+    "expire": BountyStatus.EXPIRED,
+    "cancel": BountyStatus.CANCELLED,
+}
+"""What each kind of write makes of a bounty; a `create` with escrow begins with a draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,8 @@ class Transition:
 def fund(reservation_id: str) -> Transition:
     """`draft → open`."""
     named = {"reservationId": reservation_id}
-    target, sources = BountyStatus.OPEN, (BountyStatus.DRAFT,)
-    return Transition("fund", target, sources, named, named, once=reservation_id)
+    sources = (BountyStatus.DRAFT,)
+    return Transition("fund", STATUS_AFTER["fund"], sources, named, named, once=reservation_id)
 
 
 def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition:
@@ -66,8 +79,8 @@ def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition
     parameters = {"agentId": claimed_by.agent_id, "claimId": claim_id}
     return Transition(
         "claim",
-        BountyStatus.CLAIMED,
-        sources_of(BountyStatus.CLAIMED),
+        STATUS_AFTER["claim"],
+        sources_of(STATUS_AFTER["claim"]),
         changes,
         parameters,
         only_by=claimed_by.agent_id,
@@ -79,7 +92,7 @@ def release(claimed_by: AgentIdentity) -> Transition:
     """`claimed → open`."""
     return Transition(
         "release",
-        BountyStatus.OPEN,
+        STATUS_AFTER["release"],
         (BountyStatus.CLAIMED,),
         {"claimedBy": None, "claimId": None},
         {"agentId": claimed_by.agent_id},
@@ -90,30 +103,29 @@ def release(claimed_by: AgentIdentity) -> Transition:
 def begin_settlement(cid: str, claim_id: str | None = None) -> Transition:
     """`claimed → pending_settlement`, if it is still claimed by `claim_id`."""
     parameters = {"fulfilledByCid": cid}
-    target = BountyStatus.PENDING_SETTLEMENT
-    transition = _to("begin_settlement", target, parameters, parameters, cid=cid)
+    transition = _to("begin_settlement", parameters, parameters, cid=cid)
     return replace(transition, examined_claim=claim_id)
 
 
 def complete(cid: str) -> Transition:
     """`claimed` or `pending_settlement` `→ completed`."""
     parameters = {"fulfilledByCid": cid}
-    return _to("complete", BountyStatus.COMPLETED, parameters, parameters, cid=cid)
+    return _to("complete", parameters, parameters, cid=cid)
 
 
 def settle() -> Transition:
     """`pending_settlement` or `completed` `→ settled`."""
-    return _to("settle", BountyStatus.SETTLED)
+    return _to("settle")
 
 
 def expire() -> Transition:
     """`open` or `claimed` `→ expired`."""
-    return _to("expire", BountyStatus.EXPIRED)
+    return _to("expire")
 
 
 def cancel() -> Transition:
     """`draft`, `open` or `claimed` `→ cancelled`."""
-    return _to("cancel", BountyStatus.CANCELLED)
+    return _to("cancel")
 
 
 def expected_after(bounty: Bounty) -> Transition | None:
@@ -128,12 +140,11 @@ def expected_after(bounty: Bounty) -> Transition | None:
 
 def _to(
     kind: str,
-    target: BountyStatus,
     changes: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
     cid: str | None = None,
 ) -> Transition:
     """A transition that may start wherever the lifecycle allows."""
-    sources = sources_of(target)
-    return Transition(kind, target, sources, changes or {}, parameters or {}, cid=cid)
+    target = STATUS_AFTER[kind]
+    return Transition(kind, target, sources_of(target), changes or {}, parameters or {}, cid=cid)
