@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery
+from nexus_bounty.operations.escrow import reservation_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.settle import finish
+from nexus_bounty.ports import ReservationStatus
 from nexus_bounty.reconcile.sweep import Problem, Scope
 from nexus_bounty.statuses import Repair
 
@@ -24,7 +26,7 @@ class PendingSettlements:
         store = scope.services.store
         async for bounty in store.walk_bounties(stranded, partition=scope.partition):
             if not await scope.is_elsewhere(bounty):
-                yield _problem(scope.services, bounty)
+                yield await _problem(scope.services, bounty)
 
 
 class CompletedNotSettled(PendingSettlements):
@@ -34,8 +36,11 @@ class CompletedNotSettled(PendingSettlements):
     repair = Repair.SETTLE_COMPLETED
 
 
-def _problem(services: Services, bounty: Bounty) -> Problem:
+async def _problem(services: Services, bounty: Bounty) -> Problem:
     what = f"is {bounty.status.value}"
+    if gone := await _gone(services, bounty):
+        reason = f"{gone}: nobody can be paid any more, and a person has to decide"
+        return Problem(bounty.bounty_id, what, reason=reason, touched=bounty.updated_at)
     if bounty.fulfilled_by_cid is None:
         return Problem(
             bounty.bounty_id,
@@ -51,3 +56,16 @@ def _problem(services: Services, bounty: Bounty) -> Problem:
         return f"paid {bounty.amount} to {result.credits_with} and settled"
 
     return Problem(bounty.bounty_id, what, pay, touched=bounty.updated_at, about=bounty)
+
+
+async def _gone(services: Services, bounty: Bounty) -> str | None:
+    """Where the credits are if they cannot be paid to the claimer; `None` if they can, or were."""
+    found = await reservation_of(services, bounty)
+    if found is None and bounty.reservation_id is not None:
+        return f"the ledger has no reservation {bounty.reservation_id!r}"
+    if found is None or found.status is ReservationStatus.HELD:
+        return None
+    claimer = bounty.claimed_by.agent_id if bounty.claimed_by else None
+    if found.captured_to is None:
+        return f"its credits were given back to {found.account}"
+    return None if found.captured_to == claimer else f"its credits were paid to {found.captured_to}"

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.audit import audit_money
 from tests.operations.lives import claimed, settled
 from tests.support.virtual import virtual
-from tests.support.world import BOUNTY_ID, GRACE, World, a_world
+from tests.support.world import BOUNTY_ID, CID, GRACE, World, a_world
 
 DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS = "/zones/default/indexes/bounties/status"
@@ -83,3 +84,26 @@ async def test_what_an_operator_has_decided_is_no_contradiction() -> None:
         await claimed(process.operations)
         await rescued(process.operations)
     assert not await found(world)
+
+
+@pytest.mark.parametrize(
+    ("payee", "says"),
+    [("carol", "its credits were paid to carol"), (None, "its credits were given back to alice")],
+)
+@virtual
+async def test_a_payment_that_cannot_be_made_any_more_is_left_to_people(
+    payee: str | None, says: str
+) -> None:
+    """To try it again and again would say that it may yet succeed."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+    (held,) = [each async for each in world.ledger.reservations()]
+    await world.ledger.rescue(held.reservation_id, to_account=payee, because="somebody said so")
+    put_back(world, status="pending_settlement", fulfilledByCid=CID)
+    await world.later()
+    async with world.process(seed=9) as process:
+        report = await Reconciler(process.operations, grace=GRACE).run_once()
+    (finding,) = [each for each in report.findings if each.sweep == "pending settlements"]
+    assert (finding.left or "").startswith(says)
+    assert not finding.failed
