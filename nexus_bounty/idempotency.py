@@ -114,6 +114,11 @@ class History(Wire, frozen=True, kw_only=True):
         """
         return msgspec.convert(_bearer(document).get(EVIDENCE_KEY, {}), cls)
 
+    @property
+    def touched_at(self) -> datetime | None:
+        """When the newest operation was; `None` if there is none."""
+        return self.ops[-1].at if self.ops else None
+
     def find(self, key: str) -> OperationRecord | None:
         """The newest record of `key`, or `None` if this history does not name it."""
         return next((record for record in reversed(self.ops) if record.key == key), None)

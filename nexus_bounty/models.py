@@ -443,12 +443,15 @@ class IndexFault(Wire, frozen=True, kw_only=True):
         status: The status whose index it is in, or lacks in.
         marker: Which marker, in the store's own words.
         missing: Whether it is missing; otherwise it is stale.
+        touched_at: When the document's last operation was, where its history says so: also of what
+            is no bounty any more. Aware.
     """
 
     bounty_id: str
     status: BountyStatus
     marker: str
     missing: bool = False
+    touched_at: datetime | None = None
 
 
 class IndexPage(Wire, frozen=True, kw_only=True):

@@ -34,14 +34,15 @@ class IndexMarkers:
 
 
 async def _disagreeing(services: Services, faults: Sequence[IndexFault]) -> AsyncIterator[Problem]:
-    """`faults` by bounty and status; whoever moved a bounty just now is about to see to them."""
+    """`faults` by bounty and status; whoever just moved or buried one is about to see to them."""
     bounties = await services.store.get_bounties([each.bounty_id for each in faults])
     found: dict[tuple[str, BountyStatus], list[IndexFault]] = defaultdict(list)
     for fault in faults:
         found[fault.bounty_id, fault.status].append(fault)
     for (bounty_id, _), together in found.items():
         bounty = bounties.get(bounty_id)
-        yield _problem(services, together, bounty.updated_at if bounty else None)
+        touched = bounty.updated_at if bounty else together[0].touched_at
+        yield _problem(services, together, touched)
 
 
 def _problem(services: Services, faults: Sequence[IndexFault], touched: datetime | None) -> Problem:

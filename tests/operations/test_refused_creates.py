@@ -22,11 +22,11 @@ from nexus_bounty import (
     BountyStatus,
     InsufficientCreditsError,
 )
-from nexus_bounty.mock import Fault
+from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.drafts import Try
 from nexus_bounty.operations.explaining import clues_to, explanation_of
-from nexus_bounty.outcomes import InvalidInputError, Outcome, PreCommitError
+from nexus_bounty.outcomes import InvalidInputError, Outcome, PreCommitError, Proof
 from nexus_bounty.ports import ReservationStatus, reference_of
 from nexus_bounty.testing.virtual_time import EPOCH, run
 from tests.operations.lives import KEY, SHORT, outcome, refusal
@@ -339,6 +339,45 @@ async def test_markers_that_a_crash_left_of_a_discarded_draft_are_removed() -> N
         assert markers(world) != set()
         await store.repair_index()
     assert markers(world) == set()
+
+
+@pytest.mark.parametrize(
+    ("release", "commit"),
+    [
+        (None, RequestMatch("write", "*/bounties/b-1.json")),
+        ("0.7.0", RequestMatch("rename")),
+        ("0.10", RequestMatch("write", "*/commits/b-1/1")),
+    ],
+)
+@virtual
+async def test_a_create_that_was_fenced_off_leaves_no_marker_behind(
+    release: str | None, commit: RequestMatch
+) -> None:
+    """No request for its draft is answered: a tombstone in its place keeps it out."""
+    world = await a_world(release)
+    async with world.process(impatient=True) as process:
+        world.mock.inject(Fault(FaultKind.RPC_ERROR_BEFORE, match=commit))
+        error = await refusal(create(process.operations))
+        history = await process.operations.services.store.get_history(BOUNTY_ID)
+    assert error.evidence.proof is Proof.FENCED
+    assert [each.aborted for each in history] == [True]
+    assert markers(world) == set()
+
+
+@virtual
+async def test_a_repeat_that_was_fenced_off_before_leaves_the_markers_of_what_stands_there() -> (
+    None
+):
+    """A bounty was created over the tombstone meanwhile, with another key."""
+    world = await a_world()
+    await topped_up(world)
+    async with world.process() as process, world.process(seed=3) as late:
+        await process.operations.services.store.resolve_operation(BOUNTY_ID, f"{KEY}:draft")
+        await create(process.operations, "another")
+        error = await refusal(create(late.operations))
+    assert error.evidence.proof is Proof.FENCED
+    assert f"open/{BOUNTY_ID}" in markers(world)
+    assert await is_posted(world)
 
 
 # Whatever fails while it is refused

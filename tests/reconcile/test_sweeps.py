@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from nexus_bounty import Bounty, BountyStatus, NexusClient, PreCommitError
+from nexus_bounty import (
+    Bounty,
+    BountyStatus,
+    InsufficientCreditsError,
+    NexusClient,
+    PreCommitError,
+)
 from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -45,6 +51,8 @@ from tests.support.world import (
 
 each_case = pytest.mark.parametrize("case", STRANDED, ids=lambda case: case.name)
 CHANGES = {"write", "delete", "rename", "mkdir"}
+DRAFTED = (BountyStatus.DRAFT, BountyStatus.OPEN)
+"""Whose markers are written with a draft."""
 
 
 async def reconciled(world: World, **options: Any) -> ReconcileReport:
@@ -428,6 +436,28 @@ async def test_a_tombstone_stays_and_shows_nothing() -> None:
     assert len(_bounties(world.mock)) == 1
     async with world.process() as process:
         assert not await process.operations.services.store.list_bounties()
+
+
+@virtual
+async def test_the_markers_of_a_draft_that_was_just_taken_back_are_left_to_whoever_did_it() -> None:
+    """Their removal is under way; after the grace period it was a crash that left them."""
+    world = await a_world()
+    dear = msgspec.structs.replace(a_bounty(), amount=FUNDS + 1)
+    async with world.process() as process:
+        with pytest.raises(InsufficientCreditsError):
+            await process.operations.create(dear)
+        left = [ZonePaths("default").marker(each, BOUNTY_ID) for each in DRAFTED]
+        store: Any = process.operations.services.store
+        await store._client.write_many(dict.fromkeys(left, b""))  # the removal has not begun
+        early = await reconciled(world)
+        await asyncio.sleep(2 * GRACE.total_seconds())
+        await store._client.write_many(dict.fromkeys(left, b""))  # nor did it ever
+        late = await reconciled(world)
+    assert not early.findings
+    assert early.young == len(DRAFTED)
+    assert {each.sweep for each in late.findings} == {"index markers"}
+    assert not late.left
+    assert not [path for path in left if world.mock.read_file(path) is not None]
 
 
 def _bounties(mock: MockNexus) -> list[str]:

@@ -242,7 +242,12 @@ class IndexAudit:
         stale |= dict(twin for twin, exists in there if exists)
         return _Found(  # what cannot be understood, or trusted, was found among the documents
             [
-                IndexFault(bounty_id=bounty_id, status=status, marker=marker)
+                IndexFault(
+                    bounty_id=bounty_id,
+                    status=status,
+                    marker=marker,
+                    touched_at=about[bounty_id][1].touched_at,
+                )
                 for marker, bounty_id in stale.items()
             ]
         )

@@ -66,6 +66,7 @@ from nexus_bounty.outcomes import (
     BountyExistsError,
     BountyNotFoundError,
     BountyStateError,
+    CommitUnknownError,
     Outcome,
     PostCommitError,
     PreCommitError,
@@ -339,7 +340,12 @@ class NexusBountyStore:
         base: Document | None = None
         while True:
             intent = self._creation(operation, bounty, base)
-            result = await self._writer.commit(operation, intent)
+            try:
+                result = await self._writer.commit(operation, intent)
+            except PreCommitError as refusal:
+                if refusal.evidence.proof is Proof.FENCED:
+                    await self._withdraw(operation, bounty, intent.markers)
+                raise
             document = result.document
             if not is_tombstone(document):
                 self._memory.remember(document)
@@ -445,6 +451,16 @@ class NexusBountyStore:
             if change.before is not None:
                 draft, generation = to_bounty(change.before), change.before.history.marker_seq
                 markers = self._index.of(draft, BountyStatus.DRAFT, generation)
+                await self._tidy(markers, operation)
+
+    async def _withdraw(self, operation: Operation, bounty: Bounty, markers: Sequence[str]) -> None:
+        """Remove the markers of a `bounty` that was fenced off, if a tombstone stands there.
+
+        The key may have been fenced off before, and a bounty stand there that needs them.
+        """
+        with suppress(PreCommitError, CommitUnknownError):
+            stone = await self._writer.read(operation, self._zone.bounty(bounty.bounty_id))
+            if stone is not None and is_tombstone(stone):
                 await self._tidy(markers, operation)
 
     async def _tidy(self, markers: Sequence[str], operation: Operation) -> None:

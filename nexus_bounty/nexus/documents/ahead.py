@@ -28,9 +28,13 @@ class DoneAhead:
         self._intents: Bounded[tuple[Intent, float]] = Bounded(MOST_AHEAD)
 
     def keep(self, intent: Intent | None) -> None:
-        """Keep `intent` for when its operation begins, if something was done ahead for it."""
+        """Keep `intent` for when its operation begins, if something was done ahead for it.
+
+        Those whose operations have not begun in time are forgotten.
+        """
+        self._intents.drop_oldest(lambda kept: not self._is_fresh(kept[1]))
         if intent is not None and intent.prepared is not None:
-            kept = intent, asyncio.get_running_loop().time()
+            kept = intent, _now()
             self._intents.put(_name(intent.path, intent.record.key), kept)
 
     def take(self, path: str, key: str, fingerprint: str, base: Document | None) -> Intent | None:
@@ -40,9 +44,16 @@ class DoneAhead:
         if intent is None:
             return None
         self._intents.drop(name)
-        is_fresh = asyncio.get_running_loop().time() - at <= self._lasts
         asks_the_same = intent.record.fingerprint == fingerprint
-        return intent if is_fresh and asks_the_same and _are_same(intent.base, base) else None
+        is_usable = self._is_fresh(at) and asks_the_same and _are_same(intent.base, base)
+        return intent if is_usable else None
+
+    def _is_fresh(self, at: float) -> bool:
+        return _now() - at <= self._lasts
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _name(path: str, key: str) -> str:

@@ -48,6 +48,11 @@ class Bounded(Generic[V]):
             self._values.move_to_end(path)
         return value
 
+    def drop_oldest(self, is_over: Callable[[V], bool]) -> None:
+        """Drop the least recently used values, up to the first that is not over."""
+        while self._values and is_over(next(iter(self._values.values()))):
+            self._values.popitem(last=False)
+
     def clear(self) -> None:
         """Drop everything."""
         self._values.clear()
