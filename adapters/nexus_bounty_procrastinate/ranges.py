@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -29,30 +29,6 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Mapping[str, str | None]
     failed_in_a_row: int
     may_have_grown: bool
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How the ranges of a zone are doing, together.
-
-    Attributes:
-        zone_id: The zone.
-        ranges: How many there are.
-        waiting: How many of them were never gone through.
-        failing: How many failed the last time.
-        found: How many problems were found, in all runs.
-        repaired: How many of them are repaired.
-        left_at_last: How many the last run of each left.
-        oldest_success_at: When the range that has waited for longest was gone through.
-    """
-
-    zone_id: str
-    ranges: int
-    waiting: int
-    failing: int
-    found: int
-    repaired: int
-    left_at_last: int
-    oldest_success_at: datetime | None
 
 
 class Ranges:
@@ -161,15 +137,6 @@ class Ranges:
             cursor=None if cursor is None else msgspec.json.encode(cursor).decode(),
         )
 
-    async def progress(self, zone_ids: Sequence[str]) -> list[Progress]:
-        """How each zone is doing.
-
-        Raises:
-            ConnectorException: The database did not do it.
-        """
-        rows = await self._all(_PROGRESS, zones=list(zone_ids))
-        return [Progress(**row) for row in rows]
-
     async def _run(self, query: str, **values: Any) -> None:
         await self._connector.execute_query_async(query, **values)
 
@@ -227,16 +194,4 @@ _GIVE_BACK: Final = """
         deferred_until = '-infinity',
         cursor = COALESCE(%(cursor)s::jsonb, cursor)
     WHERE zone_id = %(zone)s AND lo = %(lo)s
-"""
-_PROGRESS: Final = """
-    SELECT zone_id,
-        count(*) AS ranges,
-        count(*) FILTER (WHERE succeeded_at IS NULL) AS waiting,
-        count(*) FILTER (WHERE failed_in_a_row > 0) AS failing,
-        sum(found)::bigint AS found,
-        sum(repaired)::bigint AS repaired,
-        sum(left_at_last)::bigint AS left_at_last,
-        min(succeeded_at) AS oldest_success_at
-    FROM nexus_bounty_ranges WHERE zone_id = ANY(%(zones)s::text[])
-    GROUP BY zone_id ORDER BY zone_id
 """
