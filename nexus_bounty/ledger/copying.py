@@ -108,15 +108,24 @@ async def copy_ledger(
     """Copy all of `source` to `target`, and compare them; `step` is called for each page.
 
     Raises:
-        PaymentError: The target is another ledger, with movements of its own (pre-commit).
+        PaymentError: The source is empty, or the target is another ledger, with movements of its
+            own (pre-commit).
         CommitUnknownError: One of them did not answer; ask again.
     """
     identity = await source.identity()
     await source.expire_due()  # or it would do that by itself in the middle
     copied = operations = 0
+    is_empty = True
     async for page in source.movements():
         copied += await target.take_over(identity, page)
+        is_empty = False
         step()
+    if is_empty:
+        seen = Observation(action="read", target=identity, answer="no movements")
+        raise PaymentError(
+            f"nothing was copied: {identity!r} is empty; see whether its URL is right",
+            evidence=Evidence(proof=Proof.DOCUMENT, observations=(seen,)),
+        )
     async for held in source.reservations(ReservationStatus.HELD):
         await target.take_over_assignment(held)
     async for listed in source.operations():

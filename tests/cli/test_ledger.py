@@ -37,6 +37,13 @@ def test_a_copy_that_is_not_the_same_ends_with_nine(shell, file_url, postgres_ur
     assert (differs.code, "movements" in differs.said) == (9, True)
 
 
+def test_a_source_that_is_empty_is_not_called_copied(shell, tmp_path):
+    """Its URL was mistyped: a file that is not there is made, and is like any other empty one."""
+    copy = ("ledger", "copy", "--from", f"sqlite:///{tmp_path}/lodger.db")
+    refused = shell(*copy, "--to", f"sqlite:///{tmp_path}/new.db")
+    assert (refused.code, "see whether its URL is right" in refused.said) == (3, True)
+
+
 def test_only_a_ledger_by_our_rules_can_be_copied(shell, file_url):
     """NexusPay has its own books."""
     refused = shell("ledger", "copy", "--from", "nexuspay+http://127.0.0.1:1", "--to", file_url)
