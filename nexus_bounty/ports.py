@@ -965,6 +965,19 @@ class CleansUp(Protocol):
 
 
 @runtime_checkable
+class LeavesFiles(Protocol):
+    """A claim store whose commits leave files behind, which nothing needs any more in time."""
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what nothing can need any more; returns the ids it removed.
+
+        Raises:
+            NexusError: Not all could be removed (another store raises an error of its own).
+        """
+        ...
+
+
+@runtime_checkable
 class WorksAhead(Protocol):
     """A bounty store that can do ahead what a later step begins with.
 

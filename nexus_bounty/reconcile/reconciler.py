@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations.services import Services
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.ports import cleaning_up
+from nexus_bounty.ports import LeavesFiles, cleaning_up
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
@@ -314,8 +315,8 @@ class Reconciler:
                 await services.journal.forget_operations(
                     services.store.zone_id, scope.now - JOURNAL_KEPT
                 )
-                for removed in await services.store.collect_leftovers():
-                    _note(counter, removed, "is an old tombstone", "removed")
+                for removed in await _leftovers(services):
+                    _note(counter, removed, "is needed by nothing any more", "removed")
                 self._zone_seen_to = scope.now
         except Exception as failure:  # noqa: BLE001 - found again by the next run
             return counter.report(failure)
@@ -325,6 +326,16 @@ class Reconciler:
         """Whether it is the turn of what belongs to the zone, and not to any of its bounties."""
         is_due = self._zone_seen_to is None or now - self._zone_seen_to >= LEFTOVERS_EVERY
         return self._partition.is_first and (whole or is_due)
+
+
+async def _leftovers(services: Services) -> list[str]:
+    """What commits of bounties and of claims left behind, once it is removed."""
+    removed = await services.store.collect_leftovers()
+    claims = services.claims
+    return [
+        *removed,
+        *(await claims.collect_leftovers() if isinstance(claims, LeavesFiles) else ()),
+    ]
 
 
 def _note(counter: FindingCounter, subject: str, problem: str, repaired: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from nexus_bounty import (
     Bounty,
     BountyStatus,
+    ClaimConflictError,
     InsufficientCreditsError,
     NexusClient,
     PreCommitError,
@@ -38,6 +39,7 @@ from tests.support.virtual import virtual
 from tests.support.world import (
     BOB,
     BOUNTY_ID,
+    CAROL,
     CID,
     FUNDS,
     GRACE,
@@ -418,6 +420,30 @@ async def test_a_lease_that_ran_out_is_ended_in_the_store_once_the_grace_period_
     assert [(each.sweep, each.subject) for each in late.findings] == [("leftovers", "c")]
     assert claim is not None
     assert claim.status.value == "expired"
+
+
+@pytest.mark.parametrize("release", [None, "0.7.0", "0.10"])
+@virtual
+async def test_the_marker_of_a_lease_taken_in_vain_is_removed_once_no_repeat_needs_it(
+    release: str | None,
+) -> None:
+    """It was written while the lease was still to be won; who holds the target keeps theirs."""
+    world = await a_world(release)
+    zone = ZonePaths("default")
+    ours, vain = (zone.active_claim("task:1", each) for each in ("c", "d"))
+    async with world.process() as process, world.process(seed=3) as other:
+        first, second = Hands.of(world, process).claims, Hands.of(world, other).claims
+        await first.claim_or_renew("task:1", BOB, claim_id="c", lease=timedelta(days=90))
+        with pytest.raises(ClaimConflictError):
+            await second.claim_or_renew("task:1", CAROL, claim_id="d", lease=MINUTE)
+    await world.later()
+    assert not (await reconciled(world)).findings
+    assert {ours, vain} <= set(world.mock.files)
+    await asyncio.sleep(48 * 3600)
+    report = await reconciled(world)
+    assert vain in {each.subject for each in report.findings if each.sweep == "leftovers"}
+    assert ours in world.mock.files
+    assert vain not in world.mock.files
 
 
 @virtual

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -26,10 +26,19 @@ from nexus_bounty.validation import is_name
 class ClaimListing:
     """Finds the claims of one zone, and removes those that ended long ago."""
 
-    def __init__(self, client: NexusClient, zone: ZonePaths, choice: StrategyChoice) -> None:
+    def __init__(
+        self,
+        client: NexusClient,
+        zone: ZonePaths,
+        choice: StrategyChoice,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._client = client
         self._zone = zone
         self._choice = choice
+        self._clock = clock
+        self._no_idle_marker_at: datetime | None = None
+        """When a walk through all markers began that met none without an active claim."""
 
     async def by_ids(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk."""
@@ -39,16 +48,24 @@ class ClaimListing:
 
     async def marked(self, targets: Partition) -> AsyncIterator[Claim]:
         """The claims on the targets with a marker in the index of active ones, ended or not."""
-        # on 0.10 this has the directories of the targets, too: no claim has such an id
         ask = partial(self._client.page, self._zone.active_claims, recursive=True)
         settings = self._client.settings
         size, within = settings.bulk_size, settings.listing_timeout
         window = windows.of_targets(self._zone.active_claims, targets)
+        began, met_idle_ones = self._clock(), not targets.is_everything
         async for found in chunks(ask, window.after, size, within, window.until):
-            markers = window.of_targets(found)
+            markers = [path for path in window.of_targets(found) if self._is_marker(path)]
             claims = await self.by_ids([paths.marked_id(path) for path in markers])
+            active = [each for each in claims.values() if each.status is ClaimStatus.ACTIVE]
+            met_idle_ones |= len(active) < len(markers)
             for claim in claims.values():
                 yield claim
+        if not met_idle_ones:
+            self._no_idle_marker_at = began
+
+    def _is_marker(self, path: str) -> bool:
+        """Whether it is one; on 0.10 the directories of the targets are listed, too."""
+        return "/" in path.removeprefix(f"{self._zone.active_claims}/")
 
     async def every(self, unreadable: dict[str, str] | None = None) -> AsyncIterator[Claim]:
         """All claims, holding one page; `unreadable` gets what is wrong with others, by id."""
@@ -88,13 +105,32 @@ class ClaimListing:
     async def remove_idle_markers(self, before: datetime) -> list[str]:
         """Delete the active markers from before that time of claims that are not active.
 
-        A marker is written ahead of its claim, which then may never be made. Returns their paths.
+        A marker is written ahead of its claim, which then may never be made: the lease was
+        another's, say. Whoever was refused leaves it, since its claim may yet be made with the same
+        key, and a delete that arrived late would hide it. Returns their paths.
+
+        No request is sent where a walk since that time has met none; the markers of claims that
+        have ended since are removed by whoever ended them, or the next walk.
         """
-        deadline = self._client.deadline()
-        directory = self._zone.active_claims
-        walk = self._client.walk(directory, recursive=True, details=True, deadline=deadline)
+        if self._no_idle_marker_at is not None and before <= self._no_idle_marker_at:
+            return []
+        walk = self._client.walk(
+            self._zone.active_claims,
+            recursive=True,
+            details=True,
+            deadline=self._client.deadline(),
+        )
         old = [e.path async for e in walk if e.modified is not None and e.modified < before]
-        claims = {path: self._zone.claim(paths.marked_id(path)) for path in old}
+        size = self._client.settings.bulk_size
+        removed = []
+        for begin in range(0, len(old), size):
+            removed += await self._remove_idle(old[begin : begin + size])
+        return removed
+
+    async def _remove_idle(self, markers: Sequence[str]) -> list[str]:
+        """Delete those of the `markers` whose claims are not active; returns their paths."""
+        deadline = self._client.deadline()
+        claims = {path: self._zone.claim(paths.marked_id(path)) for path in markers}
         reads = (await self._choice.for_reading(deadline)).reads
         found = await reads.read_many(list(dict.fromkeys(claims.values())), deadline)
         needed = {each.path for each in found if _may_be_active(each)}

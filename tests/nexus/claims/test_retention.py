@@ -15,7 +15,7 @@ from nexus_bounty import (
     NexusClient,
     NexusSettings,
 )
-from nexus_bounty.mock import MockNexus
+from nexus_bounty.mock import MockNexus, RequestMatch
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_agent
@@ -111,6 +111,34 @@ async def test_markers_written_ahead_of_claims_that_were_never_made_are_removed_
         assert world.mock.read_file(never_made) is None
         assert world.mock.read_file(held) is not None
         assert [each.claim_id for each in await second.active_claims()] == ["c-1"]
+
+
+@releases
+async def test_a_walk_that_met_no_idle_marker_spares_another_one_and_hides_none_from_later(
+    release: str,
+) -> None:
+    """What is idle since then is not old enough; once it is, it is looked for again."""
+    world = Claims(release)
+    async with world.process() as first, world.process() as second:
+        await first.claim_or_renew("t", BOB, claim_id="c-1", lease=90 * DAY)
+        await first.expire_stale()
+        active = RequestMatch("list", "*/claims/active*")
+
+        async def looks() -> int:
+            before = len(world.mock.requests)
+            removed = await first.collect_leftovers()
+            assert {never_made} >= {each for each in removed if "/active/" in each}
+            return sum(map(active.accepts, world.mock.requests[before:]))
+
+        never_made = ZonePaths("default").active_claim("t", "c-2")
+        assert not await looks()
+        with pytest.raises(ClaimConflictError):
+            await second.claim_or_renew("t", EVE, claim_id="c-2", lease=DAY)
+        world.clock.advance(DAY / 2)
+        assert not await looks()
+        world.clock.advance(DAY)
+        assert await looks()
+        assert world.mock.read_file(never_made) is None
 
 
 @releases
