@@ -103,6 +103,19 @@ def test_a_rescue_says_to_whom_and_why(shell: Shell) -> None:
     assert shell("rescue", "r-1", "--give-back", "--because", "x").code == PRE_COMMIT
 
 
+def test_a_rescue_that_is_repeated_says_the_reason_that_is_on_record(
+    shell: Shell, life: Life
+) -> None:
+    """What is given the second time is not written anywhere."""
+    life.post(key="k-1")
+    reservation = shell.json("explain", "k-1")["reservation"]["reservationId"]
+    wanted = ("rescue", reservation, "--give-back", "--because")
+    assert "it is gone" in shell(*wanted, "it is gone").said
+    again = shell(*wanted, "another reason").said
+    assert "it is gone" in again
+    assert "another" not in again
+
+
 def test_a_cancel_with_another_ledger_is_refused_and_names_the_right_one(
     shell: Shell, life: Life, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -11,6 +12,9 @@ from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.options import LedgerOptions
 from nexus_bounty.cli.output import Reply, facts, lines
 from nexus_bounty.cli.session import Session
+from nexus_bounty.ledger import LedgerCredits
+from nexus_bounty.outcomes import OutcomeError
+from nexus_bounty.ports import CreditsService, Reservation
 
 PLACE = ("When something went wrong", 6)
 EXAMPLES = (
@@ -44,4 +48,18 @@ async def rescue(
     freed = await session.credits.rescue(reservation_id, to_account=pay, because=because)
     whose = freed.captured_to or freed.account
     heading = Text(f"{freed.amount} credits are with {whose} now.")
-    return Reply(freed, lines(heading, facts(("Reservation", reservation_id), ("Why", because))))
+    why = await _why(session.credits, freed)
+    return Reply(freed, lines(heading, facts(("Reservation", reservation_id), ("Why", why))))
+
+
+async def _why(credit: CreditsService, freed: Reservation) -> str | None:
+    """The reason that the ledger has on record: that of whoever freed them first, if any.
+
+    `None` if they had gone there without a rescue, or the ledger does not tell.
+    """
+    if not isinstance(credit, LedgerCredits):
+        return None
+    with suppress(OutcomeError):  # it has happened, whether the reason can be read or not
+        entries = [each async for each in credit.history(source_id=freed.reservation_id)]
+        return entries[-1].memo.removeprefix(freed.reference).removeprefix(": ") or None
+    return None
