@@ -15,14 +15,14 @@ from benchmarks.harness.options import Options
 from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.running import run, run_alone
 from benchmarks.request_counts import measure as request_counts
-from tests.support.sampling import every_nth
 
 pytestmark = pytest.mark.filterwarnings("default")  # what peers and charts warn of is theirs
 
 ALONE = sorted(path.stem for path in Path(together.__file__).parent.glob("[a-z]*.py"))
 
 
-@pytest.mark.parametrize("name", every_nth(3, ["overhead", "life_cycles", "cold_start"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["overhead", "life_cycles", "cold_start"])
 def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
     """Each runs alone, on a server in another process, and ends with one line of JSON."""
     benchmark = importlib.import_module(f"benchmarks.{name}").measure

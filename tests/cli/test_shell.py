@@ -132,6 +132,7 @@ def test_ctrl_c_tells_a_program_the_same(
     assert document["bountyId"] == bounty_id
 
 
+@pytest.mark.thorough
 def test_a_watching_reconciler_reports_each_run_and_ends_by_ctrl_c(
     environment: dict[str, str],
 ) -> None:

@@ -59,6 +59,7 @@ def test_the_unit_knows_the_exit_codes_and_how_long_a_stop_takes() -> None:
     assert int(service["TimeoutStopSec"]) > int(ServiceOptions.stop_within.removesuffix("s"))
 
 
+@pytest.mark.thorough
 def test_the_configuration_that_is_shipped_is_accepted(tmp_path: Path) -> None:
     """Every name in it is an option; a service that it is for comes up to where it lacks a file."""
     config = DEPLOY / "config.toml"

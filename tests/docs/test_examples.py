@@ -19,6 +19,8 @@ from nexus_bounty_sqlite import SqliteCredits
 from tests.docs.pages import ROOT
 from tests.support.served import served
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = ROOT / "examples"
 SAYS = {
     "async_agent.py": [

@@ -13,6 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs/benchmarks.md").read_text()
 
 
 @pytest.mark.filterwarnings("default")  # what charts warn of is theirs
+@pytest.mark.thorough
 async def test_the_tables_of_requests_are_those_that_the_mock_counts() -> None:
     """None is claimed that is not measured here."""
     report = await measure(Options(scale="tiny"), lambda _what: None)

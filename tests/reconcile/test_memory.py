@@ -166,6 +166,7 @@ async def _lives(seed: int, steps: int) -> int:
 
 
 @virtual
+@pytest.mark.thorough
 async def test_a_reconciler_that_remembers_finds_what_a_new_one_finds() -> None:
     """Whatever has been done in between, in whatever order."""
     assert sum([await _lives(seed, 60) for seed in range(2)]) > 100

@@ -123,6 +123,7 @@ def costs() -> dict[tuple[int, int], tuple[Counter[str], Counter[str]]]:
     return {case: asyncio.run(cost(*case)) for case in cases}
 
 
+@pytest.mark.thorough
 def test_a_warm_run_costs_what_is_stuck_and_names_whatever_has_been(costs) -> None:
     """Four times the bounties: the same requests, but for pages of names."""
     warm = {case: requests for case, (_, requests) in costs.items()}
@@ -184,6 +185,7 @@ async def _peak(bounties: int) -> int:
             tracemalloc.stop()
 
 
+@pytest.mark.thorough
 async def test_a_run_holds_a_page_however_many_bounties_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

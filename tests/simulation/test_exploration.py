@@ -58,6 +58,7 @@ def test_every_fault_of_one_case_violates_nothing() -> None:
     assert [each.violations for each in found if each.violations] == []
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
     """Byte for byte, whatever the hashes of strings are."""
     code = f"from {__name__} import SEEDS, traces; print(traces(SEEDS))"
@@ -158,6 +159,7 @@ def test_what_was_covered_is_a_table_and_a_picture() -> None:
             assert f"{operation}: {where}, {hazard}" in page
 
 
+@pytest.mark.thorough
 def test_the_command_ends_with_its_figures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_long_histories_are_checked_quickly() -> None:
     assert seconds < 10
 
 
+@pytest.mark.thorough
 def test_one_wrong_answer_in_a_long_history_is_found() -> None:
     """Somebody reads that it is claimed by an agent who never claimed it."""
     calls = made(Random(1), 200, 0.1)

@@ -34,6 +34,8 @@ from tests.support.racing import by_rename_on
 from tests.support.virtual import virtual
 from tests.support.world import BOB, CID, World, a_bounty
 
+pytestmark = pytest.mark.thorough
+
 FEW: Final = 4
 """What everything that is bounded is bounded to, so that a short test fills it."""
 STRETCH: Final = 2 * FEW

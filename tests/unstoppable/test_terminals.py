@@ -70,7 +70,9 @@ def onto_nothing(arguments: tuple[str, ...], env: Mapping[str, str]) -> tuple[in
 
 
 Onto = Callable[[tuple[str, ...], Mapping[str, str]], tuple[int, str]]
-EVERY_LOSS = pytest.mark.parametrize("lost", [onto_a_full_disk, onto_a_closed_pipe, onto_nothing])
+EVERY_LOSS = pytest.mark.parametrize(
+    "lost", every_nth(3, [onto_a_full_disk, onto_a_closed_pipe, onto_nothing])
+)
 AS_JSON = pytest.mark.parametrize("as_json", [(), ("--json",)])
 
 
@@ -99,6 +101,7 @@ def test_a_refusal_keeps_its_exit_code(environment: dict[str, str], lost: Onto) 
 
 
 @pytest.mark.parametrize("lost", [onto_a_full_disk, onto_nothing])
+@pytest.mark.thorough
 def test_a_read_whose_answer_is_lost_has_failed(environment: dict[str, str], lost: Onto) -> None:
     """The answer was all there was to it; so it is with a page of help."""
     for arguments in (("balance", "bob"), ("balance", "bob", "--json")):
@@ -129,6 +132,7 @@ def test_with_both_streams_closed_the_exit_code_still_tells(
     assert shell.json("balance", "bob")["available"] == 100
 
 
+@pytest.mark.thorough
 def test_a_reconciler_whose_reader_has_gone_ends(environment: dict[str, str]) -> None:
     """It does not work on unheard for ever; a full disk does not stop it."""
     with started("reconcile", "--watch", "--every", "1s", "--json", env=environment) as process:

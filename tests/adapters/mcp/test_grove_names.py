@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.adapters.mcp.office import an_office
+
+pytestmark = pytest.mark.thorough
 
 CRITERIA = {"description": "sorted", "requiredTags": ["sorted"], "metricName": "speed"}
 

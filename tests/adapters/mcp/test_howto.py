@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from nexus_bounty.mock import MockNexus
 from nexus_bounty_mcp.answers import Outcomes
 from tests.adapters.mcp.office import an_office
 from tests.cli.program import run
 from tests.support.served import served
 from tools.pages import files_of
+
+pytestmark = pytest.mark.thorough
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "serve-agents.md"
 

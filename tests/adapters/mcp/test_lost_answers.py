@@ -25,7 +25,7 @@ def cases(operation: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("step", "kind"), every_nth(4, cases("create")))
+@pytest.mark.parametrize(("step", "kind"), every_nth(9, cases("create")))
 async def test_a_create_that_loses_an_answer_posts_one_bounty(step: str, kind: str) -> None:
     """And its repeat is the same."""
     async with an_office() as office:
@@ -40,7 +40,7 @@ async def test_a_create_that_loses_an_answer_posts_one_bounty(step: str, kind: s
         assert await office.has("alice") == (900, 100)
 
 
-@pytest.mark.parametrize(("step", "kind"), every_nth(4, cases("claim")))
+@pytest.mark.parametrize(("step", "kind"), every_nth(9, cases("claim")))
 async def test_a_claim_that_loses_an_answer_is_one_claim(step: str, kind: str) -> None:
     """Held by the agent whose it is."""
     async with an_office() as office:
@@ -53,7 +53,7 @@ async def test_a_claim_that_loses_an_answer_is_one_claim(step: str, kind: str) -
         assert (again["outcome"], again["bounty"]["claimedBy"]["agentId"]) == ("committed", "bob")
 
 
-@pytest.mark.parametrize(("step", "kind"), every_nth(4, cases("settle")))
+@pytest.mark.parametrize(("step", "kind"), every_nth(9, cases("settle")))
 async def test_a_settlement_that_loses_an_answer_pays_once(step: str, kind: str) -> None:
     """Whatever the first call said, the second one finishes it."""
     async with an_office() as office:
@@ -107,7 +107,7 @@ async def test_what_is_paid_and_still_owes_a_step_is_never_called_a_failure() ->
         assert await office.has("bob") == (100, 0)
 
 
-@pytest.mark.parametrize("after", every_nth(4, range(0, 40, 2)))
+@pytest.mark.parametrize("after", every_nth(9, range(0, 40, 2)))
 async def test_a_client_that_gives_up_and_calls_again_gets_one_bounty(after: int) -> None:
     """Its answer is lost between it and us, wherever we are by then."""
     async with an_office() as office:

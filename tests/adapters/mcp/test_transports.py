@@ -28,6 +28,8 @@ from tests.cli.program import PROGRAM, run
 from tests.cli.shell import Shell
 from tests.support.served import served
 
+pytestmark = pytest.mark.thorough
+
 Serving = tuple[str, subprocess.Popen[str]]
 TOKENS = {"alice": "alice-0123456789abcdef", "bob": "bob-0123456789abcdef"}
 LOST = [

@@ -21,6 +21,8 @@ from nexus_bounty.testing.room import COMMIT, SETTINGS, URL, ZONE
 from nexus_bounty_postgres import PostgresCredits
 from tests.support.postgres_proxy import COMMITTING, Loss, PostgresProxy
 
+pytestmark = pytest.mark.thorough
+
 Step = Callable[[BountyOperations, str], Awaitable[object]]
 CREATOR = make_bounty().creator.agent_id
 WORKER = make_agent().agent_id

@@ -75,6 +75,7 @@ def pooled_url(request, postgres_url):
             yield url
 
 
+@pytest.mark.thorough
 async def test_a_ledger_lives_behind_a_pooler(pooled_url, clock):
     """Movements, reads, listings and the audit, several at a time."""
     async with (

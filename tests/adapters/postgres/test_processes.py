@@ -13,6 +13,8 @@ from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.schema import VERSION, version_of
 from tests.support.postgres_server import FAST, PostgresServer
 
+pytestmark = pytest.mark.thorough
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 ACCOUNTS = ("alice", "bob", "carol", "dave")

@@ -145,6 +145,7 @@ def test_nothing_is_concluded_before_the_backend_has_ended(postgres_url):
     connections.close()
 
 
+@pytest.mark.thorough
 def test_the_tables_are_made_by_one_at_a_time(empty_postgres_url):
     """Whoever is second waits for the first, and finds them made."""
     assert alembic.command

@@ -6,12 +6,15 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from nexus_bounty.mock import MockNexus
 from tests.adapters.procrastinate.test_workers import free_port, rows
 from tests.cli.program import started, until
 from tests.docs.pages import ROOT, Page
 from tests.support.served import served
+
+pytestmark = pytest.mark.thorough
 
 PAGE = Page(ROOT / "docs/how-to/many-workers.md")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from benchmarks.harness import population
 from nexus_bounty import (
@@ -29,6 +30,8 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty_postgres import PostgresCredits
 from tests.cli.program import run, started, until
 from tests.support.served import served
+
+pytestmark = pytest.mark.thorough
 
 ZONE = "z"
 BOUNTIES, STUCK, FUNDS = 2_000, 20, 10**6

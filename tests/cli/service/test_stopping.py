@@ -17,6 +17,8 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from tests.cli.program import started, until
 from tests.cli.shell import Life, Shell
 
+pytestmark = pytest.mark.thorough
+
 SOON = timedelta(seconds=5)
 
 
