@@ -144,6 +144,8 @@ def is_told(line: list[str], ended: Ended) -> str | None:
         return None
     if "--json" in takewhile(lambda each: each != "--", line) and ended.code != 0:
         return None if _is_one_document(ended.out) else "not one document"
+    if "--json" in line and _is_one_document(ended.out):
+        return None  # that `--` was the value of an option
     if ended.code == 2 and (ended.out or len(ended.err.splitlines()) != 1):
         return "not one line"
     return None
