@@ -217,7 +217,7 @@ def test_every_step_of_an_operation_fails_in_every_way(room: pytest.Pytester) ->
     """Of the library's operations, and of the user's own; a case can be chosen by its name."""
     room.makepyfile(EVERY)
     result = room.runpytest_subprocess(*LOADED, "--asyncio-mode=auto")
-    claims, own = 5 * 16, 9 * 2
+    claims, own = 4 * 16, 8 * 2
     result.assert_outcomes(passed=claims + own + 1)
     chosen = "commit-of-claim-answer-lost and test_claim"
     result = room.runpytest_subprocess(*LOADED, "--asyncio-mode=auto", "-k", chosen)
