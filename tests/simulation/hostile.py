@@ -118,6 +118,8 @@ def honest(mock: MockNexus, begun: dict[str, Any]) -> Truth:
     """
     landed = {each["key"]: 0 for each in oracles.records_of(begun)}
     statuses = [(begun["status"], begun.get("fulfilledByCid"))] if begun else []
+    drafted: dict[str, str | None] = {}
+    opened: set[str | None] = set()
     for entry in mock.log:
         if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
             continue
@@ -126,7 +128,11 @@ def honest(mock: MockNexus, begun: dict[str, Any]) -> Truth:
         if records and not records[-1].get("aborted"):
             landed.setdefault(records[-1]["key"], entry.request_number)
             statuses.append((value["status"], value.get("fulfilledByCid")))
-    return Truth(landed, statuses)
+            if ":draft" in records[-1]["key"]:
+                drafted[records[-1]["key"]] = value.get("reservationId")
+            if value["status"] == "open":
+                opened.add(value.get("reservationId"))
+    return Truth(landed, statuses, drafted, opened)
 
 
 class MoneyWatch(oracles.Watch):

@@ -190,11 +190,17 @@ class Truth:
     """The number of the request that first carried an operation's step, by the step's key."""
     statuses: list[tuple[str, str | None]]
     """Every status that it was brought to, with the contribution it named."""
+    drafted: dict[str, str | None]
+    """The reservation of each draft, by the key of the step that made it."""
+    opened: set[str | None]
+    """The reservations of all drafts that were opened: others may have been discarded before."""
 
     @classmethod
     def of(cls, mock: MockNexus) -> Truth:
         landed: dict[str, int] = {}
         statuses: list[tuple[str, str | None]] = []
+        drafted: dict[str, str | None] = {}
+        opened: set[str | None] = set()
         for entry in mock.log:
             if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
                 continue
@@ -203,9 +209,13 @@ class Truth:
             for record in records_of(value):
                 if not record.get("aborted") and record["key"] not in landed:
                     landed[record["key"]] = entry.request_number
+                    if ":draft" in record["key"]:
+                        drafted[record["key"]] = value.get("reservationId")
             if document_of(entry.content) is not None:
                 statuses.append((value["status"], cid))
-        return cls(landed, statuses)
+                if value["status"] == "open":
+                    opened.add(value.get("reservationId"))
+        return cls(landed, statuses, drafted, opened)
 
     def had_landed(self, done: Done, step: str) -> bool:
         """Whether a step had landed when the caller of its operation heard of it."""
@@ -298,9 +308,12 @@ def unrecorded(truth: Truth, history: History, keys: set[str]) -> list[str]:
 
 
 def _posted(truth: Truth, done: Done) -> bool:
-    """Whether the draft of a create was opened, by whomever."""
-    drafted = done.operation == "create" and f"{done.key}:draft" in truth.landed
-    return drafted and any(status == "open" for status, _ in truth.statuses)
+    """Whether a draft of a create was opened, by whomever."""
+    return done.operation == "create" and any(
+        reservation in truth.opened
+        for key, reservation in truth.drafted.items()
+        if key.startswith(f"{done.key}:draft")
+    )
 
 
 def _settled(truth: Truth, done: Done) -> bool:
