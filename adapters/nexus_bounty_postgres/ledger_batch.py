@@ -134,14 +134,7 @@ class LedgerBatch(LedgerTables):
         for name, change in entry.postings:
             self._balances[name] = self._balances.get(name, 0) + change
         if entry.kind in _MOVES:
-            self._transfers[entry.source_id] = Transfer(
-                transfer_id=entry.source_id,
-                from_account=entry.debit,
-                to_account=entry.credit,
-                amount=entry.amount,
-                memo=entry.memo,
-                created_at=entry.at,
-            )
+            self._transfers[entry.source_id] = entry.as_transfer
 
     def transfer(self, transfer_id: str) -> Transfer | None:
         """The transfer or top-up with this id, or `None`."""

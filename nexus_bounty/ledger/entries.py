@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from nexus_bounty.models import Wire
+from nexus_bounty.ports import Transfer
 
 
 class EntryKind(StrEnum):
@@ -39,6 +40,18 @@ class JournalEntry(Wire, frozen=True, kw_only=True):
     def postings(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """What each account changes by; the two add up to zero."""
         return (self.debit, -self.amount), (self.credit, self.amount)
+
+    @property
+    def as_transfer(self) -> Transfer:
+        """The transfer or top-up that this is the one entry of."""
+        return Transfer(
+            transfer_id=self.source_id,
+            from_account=self.debit,
+            to_account=self.credit,
+            amount=self.amount,
+            memo=self.memo,
+            created_at=self.at,
+        )
 
     def __str__(self) -> str:
         """One line for people."""

@@ -92,7 +92,7 @@ class MemoryBook:
         self._journal.append(written)
         self._balances.update(dict(written.postings))
         if written.kind in _MOVES:
-            self._transfers[written.source_id] = _transfer_of(written)
+            self._transfers[written.source_id] = written.as_transfer
 
     def entries(
         self,
@@ -214,14 +214,3 @@ class MemoryBook:
 def place_of(began_at: datetime, key: str) -> str:
     """Where an operation stands among those in doubt."""
     return f"{began_at.isoformat(timespec='microseconds')} {key}"
-
-
-def _transfer_of(entry: JournalEntry) -> Transfer:
-    return Transfer(
-        transfer_id=entry.source_id,
-        from_account=entry.debit,
-        to_account=entry.credit,
-        amount=entry.amount,
-        memo=entry.memo,
-        created_at=entry.at,
-    )
