@@ -12,7 +12,7 @@ import typer
 
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
-from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.options import Grace, ServiceOptions
 from nexus_bounty.cli.secret_file import read_secrets
 from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.session import Session
@@ -61,14 +61,7 @@ def console(
             "was not given are refused.",
         ),
     ] = None,
-    grace: Annotated[
-        str,
-        typer.Option(
-            "--grace",
-            metavar="TIME",
-            help="Leave alone what was touched less than this ago: it may still be running.",
-        ),
-    ] = "5m",
+    grace: Grace = "5m",
     look_every: Annotated[
         str,
         typer.Option(

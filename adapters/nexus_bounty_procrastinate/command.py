@@ -12,7 +12,7 @@ from rich.text import Text
 
 from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
-from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.options import Grace, ServiceOptions
 from nexus_bounty.cli.output import Reply
 from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
@@ -70,14 +70,7 @@ async def worker(
     every: Annotated[
         str, typer.Option("--every", metavar="TIME", help="How often to go through each range.")
     ] = "1m",
-    grace: Annotated[
-        str,
-        typer.Option(
-            "--grace",
-            metavar="TIME",
-            help="Leave alone what was touched less than this ago: it may still be running.",
-        ),
-    ] = "5m",
+    grace: Grace = "5m",
     dead_after: Annotated[
         str,
         typer.Option(

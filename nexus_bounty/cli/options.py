@@ -20,6 +20,17 @@ _PANEL: Final = "Where"
 _SERVICE: Final = "As a service"
 
 
+Grace = Annotated[
+    str,
+    typer.Option(
+        "--grace",
+        metavar="TIME",
+        help="Leave alone what was touched less than this ago: it may still be running.",
+    ),
+]
+"""Of whatever repairs: how old something must be to be taken for left behind."""
+
+
 class CommitChoice(StrEnum):
     """How writes are made exclusive."""
 

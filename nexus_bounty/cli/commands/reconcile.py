@@ -20,7 +20,7 @@ from rich.text import Text
 from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
-from nexus_bounty.cli.options import ServiceOptions
+from nexus_bounty.cli.options import Grace, ServiceOptions
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.service.health import ServiceHealth, health_served
@@ -65,14 +65,7 @@ async def reconcile(
             help="With --watch: serve metrics for Prometheus there, at /metrics.",
         ),
     ] = None,
-    grace: Annotated[
-        str,
-        typer.Option(
-            "--grace",
-            metavar="TIME",
-            help="Leave alone what was touched less than this ago: it may still be running.",
-        ),
-    ] = "5m",
+    grace: Grace = "5m",
     after: Annotated[
         str,
         typer.Option(
