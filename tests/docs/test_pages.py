@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.docs.pages import PAGES, PROGRAMS, ROOT, Page
 from tests.docs.session import Session
+from tests.support.sampling import thorough_unless
 
 ELSEWHERE = {
     "docs/how-to/credits-on-postgresql.md": "tests/adapters/postgres/test_howto.py",
@@ -27,12 +27,9 @@ FIRST = ("README.md", "docs/tutorial.md")
 """What a newcomer reads first: the quick run runs these, `make test-thorough` the others."""
 
 
-def _when(page: Page) -> Any:
-    marks = () if page.name in FIRST else pytest.mark.thorough
-    return pytest.param(page, id=page.name, marks=marks)
-
-
-@pytest.mark.parametrize("page", [_when(page) for page in RUNNING])
+@pytest.mark.parametrize(
+    "page", [thorough_unless(page.name in FIRST, page, page.name) for page in RUNNING]
+)
 def test_all_that_a_page_shows_runs_in_its_order_and_says_what_it_shows(
     page: Page, tmp_path: Path, environment: dict[str, str], url: str
 ) -> None:

@@ -10,7 +10,7 @@ from tests.operations.operation_trials import (
     ledger_trials,
     request_trials,
 )
-from tests.support.sampling import sample_and_all
+from tests.support.sampling import sample_and_all, thorough_unless
 
 exhaustive = pytest.mark.exhaustive
 TELLING = ("claim", "settle")
@@ -19,10 +19,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 telling_cases = pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, marks=[] if case.name in TELLING else [pytest.mark.thorough])
-        for case in CASES
-    ],
+    [thorough_unless(case.name in TELLING, case) for case in CASES],
     ids=lambda case: case.name,
 )
 

@@ -46,7 +46,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.ports import ClaimStore
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
-from tests.support.sampling import sample_and_all
+from tests.support.sampling import sample_and_all, thorough_unless
 from tests.support.transports import Bounded
 from tests.support.world import stranded
 
@@ -451,8 +451,7 @@ def _quick(case: Case) -> Any:
     """Releasing a lease in the ledger's file is what cancelling does, too."""
     if case.act == "release" and case.claims == "sqlite":
         return pytest.param(case, id=case.name, marks=pytest.mark.exhaustive)
-    telling = case.act in ("create", "settle")
-    return pytest.param(case, id=case.name, marks=[] if telling else [pytest.mark.thorough])
+    return thorough_unless(case.act in ("create", "settle"), case, case.name)
 
 
 @sample_and_all

@@ -116,23 +116,20 @@ def honest(mock: MockNexus, begun: dict[str, Any]) -> Truth:
 
     `begun` is the bounty that the run starts with.
     """
-    landed = {each["key"]: 0 for each in oracles.records_of(begun)}
-    statuses = [(begun["status"], begun.get("fulfilledByCid"))] if begun else []
-    drafted: dict[str, str | None] = {}
-    opened: set[str | None] = set()
+    truth = Truth()
+    for each in oracles.records_of(begun):
+        truth.step_landed(each["key"], begun, 0)
+    if begun:
+        truth.brought_to(begun)
     for entry in mock.log:
         if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
             continue
         value = msgspec.json.decode(entry.content)
         records = oracles.records_of(value)
         if records and not records[-1].get("aborted"):
-            landed.setdefault(records[-1]["key"], entry.request_number)
-            statuses.append((value["status"], value.get("fulfilledByCid")))
-            if ":draft" in records[-1]["key"]:
-                drafted[records[-1]["key"]] = value.get("reservationId")
-            if value["status"] == "open":
-                opened.add(value.get("reservationId"))
-    return Truth(landed, statuses, drafted, opened)
+            truth.step_landed(records[-1]["key"], value, entry.request_number)
+            truth.brought_to(value)
+    return truth
 
 
 class MoneyWatch(oracles.Watch):

@@ -186,36 +186,42 @@ def _wrong_escrow(
 class Truth:
     """What was really applied to the bounty's document."""
 
-    landed: dict[str, int]
+    landed: dict[str, int] = field(default_factory=dict)
     """The number of the request that first carried an operation's step, by the step's key."""
-    statuses: list[tuple[str, str | None]]
+    statuses: list[tuple[str, str | None]] = field(default_factory=list)
     """Every status that it was brought to, with the contribution it named."""
-    drafted: dict[str, str | None]
+    drafted: dict[str, str | None] = field(default_factory=dict)
     """The reservation of each draft, by the key of the step that made it."""
-    opened: set[str | None]
+    opened: set[str | None] = field(default_factory=set)
     """The reservations of all drafts that were opened: others may have been discarded before."""
 
     @classmethod
     def of(cls, mock: MockNexus) -> Truth:
-        landed: dict[str, int] = {}
-        statuses: list[tuple[str, str | None]] = []
-        drafted: dict[str, str | None] = {}
-        opened: set[str | None] = set()
+        truth = cls()
         for entry in mock.log:
             if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
                 continue
             value = _decode(entry.content)
-            cid = value.get("fulfilledByCid")
             for record in records_of(value):
-                if not record.get("aborted") and record["key"] not in landed:
-                    landed[record["key"]] = entry.request_number
-                    if ":draft" in record["key"]:
-                        drafted[record["key"]] = value.get("reservationId")
+                if not record.get("aborted"):
+                    truth.step_landed(record["key"], value, entry.request_number)
             if document_of(entry.content) is not None:
-                statuses.append((value["status"], cid))
-                if value["status"] == "open":
-                    opened.add(value.get("reservationId"))
-        return cls(landed, statuses, drafted, opened)
+                truth.brought_to(value)
+        return truth
+
+    def step_landed(self, key: str, value: dict[str, Any], number: int) -> None:
+        """A step is in the history of `value`, which was written by request `number`."""
+        if key in self.landed:
+            return
+        self.landed[key] = number
+        if ":draft" in key:
+            self.drafted[key] = value.get("reservationId")
+
+    def brought_to(self, value: dict[str, Any]) -> None:
+        """The document was written as `value`."""
+        self.statuses.append((value["status"], value.get("fulfilledByCid")))
+        if value["status"] == "open":
+            self.opened.add(value.get("reservationId"))
 
     def had_landed(self, done: Done, step: str) -> bool:
         """Whether a step had landed when the caller of its operation heard of it."""

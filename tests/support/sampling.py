@@ -20,12 +20,16 @@ sample_and_all = pytest.mark.parametrize(
 
 def every_nth(n: int, values: Iterable[Any]) -> list[Any]:
     """Parameters of a test: one of `n` in the quick run, the others by `make test-thorough`."""
-    return [value if number % n == 0 else _thorough(value) for number, value in enumerate(values)]
+    return [
+        value if number % n == 0 else thorough_unless(False, value)
+        for number, value in enumerate(values)
+    ]
 
 
-def _thorough(value: Any) -> Any:
+def thorough_unless(quick: bool, value: Any, name: str | None = None) -> Any:
+    """A parameter of a test, `name`d or not, for the quick run or for `make test-thorough`."""
     values = value if isinstance(value, tuple) else (value,)
-    return pytest.param(*values, marks=pytest.mark.thorough)
+    return pytest.param(*values, id=name, marks=[] if quick else [pytest.mark.thorough])
 
 
 def sampled(faults: Sequence[Fault], request: str) -> list[Fault]:

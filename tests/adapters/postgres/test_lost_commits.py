@@ -13,6 +13,7 @@ from nexus_bounty.outcomes import CommitUnknownError
 from nexus_bounty.ports import Assignment, JournaledOperation
 from nexus_bounty_postgres import PostgresClaimStore, PostgresCredits
 from tests.support.postgres_proxy import BEGINNING, COMMITTING, Loss, PostgresProxy
+from tests.support.sampling import thorough_unless
 
 SOON = timedelta(seconds=0.3)
 HOUR = timedelta(hours=1)
@@ -44,9 +45,7 @@ RESOLVED = [Loss.QUERY, Loss.ANSWER, Loss.SILENCE]
 
 
 def _thorough(names: Any, quick: set[str]) -> list[Any]:
-    return [
-        pytest.param(name, marks=[] if name in quick else [pytest.mark.thorough]) for name in names
-    ]
+    return [thorough_unless(name in quick, name) for name in names]
 
 
 @pytest.fixture
