@@ -326,7 +326,7 @@ class NexusBountyStore:
         key = idempotency_key or new_key(self._client.random)
         if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
             bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
-        bounty = msgspec.structs.replace(bounty, updated_at=self._clock(), untrusted=None)
+        bounty = msgspec.structs.replace(bounty, updated_at=self._clock())
         parameters = to_value(bounty)
         for moving in ("createdAt", "updatedAt", *(["deadline"] if relative_deadline else ())):
             del parameters[moving]
