@@ -190,7 +190,8 @@ async def test_it_works_without_scripts(quick_stage: Stage, chromium: Browser) -
     async with served_at(quick_stage.app()) as base, a_page(chromium, base, **options) as page:
         await page.goto("/reconcile")
         for button in ("Dry run", "Repair all"):
-            await page.click(f"button:has-text('{button}')")
+            async with page.expect_navigation():  # to reload before it has ended fails
+                await page.click(f"button:has-text('{button}')")
             await quick_stage.desk.jobs.wait()
             await page.reload()
         await page.get_by_text("paid 250 to bob and settled").wait_for()
