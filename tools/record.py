@@ -31,9 +31,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.contract import conversation  # noqa: E402, F401 - the path comes first
-from tests.contract.scenarios import ALL, EARLIER, SCENARIOS, TO_RECORD  # noqa: E402
+from tests.contract.scenarios import ALL, EARLIER, SCENARIOS  # noqa: E402
 from tests.contract.scene import Recorder, Scene, play  # noqa: E402
-from tests.contract.tape import RECORDED, Tape, tape_path  # noqa: E402
+from tests.contract.tape import Tape, origin, tape_path  # noqa: E402
 from tools import real_nexus  # noqa: E402
 
 
@@ -100,7 +100,7 @@ def _server(release: str, url: str | None) -> Iterator[Server]:
 def _record_all(server: Server, only: Sequence[str] | None, *, check: bool) -> list[str]:
     changed = []
     for name, (_, releases) in SCENARIOS.items():
-        wanted = server.release in (*releases, *TO_RECORD[name], *EARLIER[name])
+        wanted = server.release in (*releases, *EARLIER[name])
         if wanted and name in (only or SCENARIOS):
             began = time.monotonic()
             tape = asyncio.run(_record(server, name))
@@ -121,7 +121,7 @@ async def _record(server: Server, name: str) -> Tape:
         line = Recorder(transport)
         await play(scenario, Scene(server.release, line, server.url, server.closed))
     shows = " ".join((scenario.__doc__ or "").split())
-    return Tape(shows, f"Nexus {server.release}", RECORDED, line.recorded())
+    return Tape(shows, f"Nexus {server.release}", origin(server.release), line.recorded())
 
 
 if __name__ == "__main__":

@@ -22,8 +22,15 @@ FIXTURES: Final = Path(__file__).parent / "fixtures"
 SHOWN: Final = "bytes of"
 JSON: Final = "application/json"
 WIDTH: Final = 100
-RECORDED: Final = "recorded from the released server by tools/record.py"
-RECORDED_EARLIER: Final = f"{RECORDED}, of an earlier client that sent other requests than today's"
+RECORDED: Final = (
+    "recorded by tools/record.py from the released server, as the package index has it"
+)
+RECORDED_WITH_A_KERNEL: Final = (
+    "recorded by tools/record.py from the released server, with a kernel built from its own source"
+)
+EARLIER_CLIENT: Final = ", to an earlier client that sent other requests than today's"
+WITHOUT_A_KERNEL: Final = ("0.9.26", "0.10.1")
+"""Releases whose kernel is in no package index."""
 
 
 @dataclass
@@ -115,6 +122,12 @@ class Tape:
 def tape_path(release: str, scenario: str) -> Path:
     """Where the recording of a scenario is kept."""
     return FIXTURES / release / f"{scenario}.json"
+
+
+def origin(release: str, *, earlier: bool = False) -> str:
+    """Where the recordings of a release come from."""
+    recorded = RECORDED_WITH_A_KERNEL if release in WITHOUT_A_KERNEL else RECORDED
+    return recorded + (EARLIER_CLIENT if earlier else "")
 
 
 def tapes() -> list[tuple[str, str]]:

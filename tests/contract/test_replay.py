@@ -14,10 +14,9 @@ from tests.contract.scenarios import ALL, EARLIER, SCENARIOS
 from tests.contract.scene import Replay, Scene, play
 from tests.contract.tape import (
     JSON,
-    RECORDED,
-    RECORDED_EARLIER,
     Exchange,
     Tape,
+    origin,
     readable,
     tape_path,
     tapes,
@@ -51,11 +50,13 @@ def test_no_recording_holds_a_key(release: str) -> None:
         assert "sk-" not in path.read_text()
 
 
-def test_every_conversation_was_recorded_from_a_real_server() -> None:
+def test_every_recording_says_from_which_real_server_it_is_and_of_which_client() -> None:
     """None was made up, whatever the release needs to run."""
     origins = {each: Tape.load(tape_path(*each)).origin for each in tapes()}
-    earlier = dict.fromkeys(OF_EARLIER_CLIENTS, RECORDED_EARLIER)
-    assert origins == dict.fromkeys(EVERY, RECORDED) | earlier
+    earlier = {each: origin(each[0], earlier=True) for each in OF_EARLIER_CLIENTS}
+    assert origins == {each: origin(each[0]) for each in EVERY} | earlier
+    servers = {each: Tape.load(tape_path(*each)).server for each in tapes()}
+    assert servers == {each: f"Nexus {each[0]}" for each in tapes()}
 
 
 @pytest.mark.parametrize(("release", "name"), OF_EARLIER_CLIENTS)

@@ -36,7 +36,7 @@ def joined(found: list[list[str]]) -> list[str]:
     return [path for page in found for path in page]
 
 
-@pytest.mark.parametrize("release", ["0.7.0", "0.10"])
+@pytest.mark.parametrize("release", ["0.7.0", "0.9.26", "0.10"])
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_pages_put_together_are_the_whole_listing(release: str, recursive: bool) -> None:
     """No entry is lost or repeated, and no page is longer than asked for."""
