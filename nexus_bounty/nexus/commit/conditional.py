@@ -75,6 +75,8 @@ class _ConditionalWrite(ProvenWrite):
     async def _send(self) -> CommitResult | None:
         self.asked_to_wait = None
         base = self.intent.base
+        if base is not None and not base.file.etag:
+            return None  # read before the verdict was known: to be seen with its etag first
         try:
             etag = await self.client.write(
                 self.intent.path,
@@ -117,6 +119,9 @@ class _ConditionalWrite(ProvenWrite):
     def _judge(self, document: Document | None) -> CommitResult | None:
         if document and (found := self._found(document)):
             return found
+        if not self.in_doubt:  # nothing was sent
+            self._saw("read", "to be written over what is there now")
+            return Superseded(document) if document else Aborted(Proof.NEVER_SENT)
         if not _has_moved(self.intent.base, document):
             self._saw("read", "as before: the write has not landed yet")
             return None

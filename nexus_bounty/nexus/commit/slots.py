@@ -144,6 +144,10 @@ class Slots:
         """
         if not self._quirks.loses_content:
             return await self.file(slot, deadline)
+        return await self._copied(path, slot, deadline)
+
+    async def _copied(self, path: str, slot: str, deadline: Deadline) -> BelievedFile | None:
+        """What won `slot`, by the copy that its etag names."""
         etag = await self._client.etag(slot, deadline=deadline)
         if etag is None:
             return None

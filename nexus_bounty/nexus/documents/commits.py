@@ -198,23 +198,30 @@ class Leftovers(Protocol):
         ...
 
 
-class CommitStrategy(Protocol):
-    """A way to commit documents exclusively on some server, with all that goes with it."""
+class ZoneReads(Protocol):
+    """A way to see all that was committed in a zone."""
 
     @property
     def reads(self) -> DocumentReads:
-        """What sees all that was committed in this way."""
+        """What sees all documents that were committed."""
         ...
 
     @property
     def locks(self) -> Locks:
-        """What moves locks as exclusively."""
+        """What sees how locks were moved."""
         ...
 
     @property
     def leftovers(self) -> Leftovers:
-        """What tidies up behind it."""
+        """What tidies up behind commits."""
         ...
+
+
+class CommitStrategy(ZoneReads, Protocol):
+    """A way to commit documents exclusively on some server, with all that goes with it.
+
+    It sees all that was committed in the same way, and moves locks as exclusively.
+    """
 
     async def ready(self, deadline: Deadline) -> None:
         """Make sure that commits are safe here; called before anything is written.
@@ -253,8 +260,8 @@ class CommitStrategy(Protocol):
 class StrategyChoice(Protocol):
     """What knows the strategy of a zone, or finds it out."""
 
-    async def for_reading(self, deadline: Deadline) -> CommitStrategy:
-        """One whose reads and locks see all that was committed; it finds out nothing.
+    async def for_reading(self, deadline: Deadline) -> ZoneReads:
+        """What sees all that was committed; it finds out nothing.
 
         Raises:
             NexusError: What is known of the zone could not be read.

@@ -14,7 +14,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
-from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice
+from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice, ZoneReads
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.nexus.selection.strategy_selection import (
@@ -136,16 +136,20 @@ class AutoCommit:
         await chosen.ready(deadline.put_off(clock() - began))
         return chosen
 
-    async def for_reading(self, deadline: Deadline) -> CommitStrategy:
+    async def for_reading(self, deadline: Deadline) -> ZoneReads:
         """What sees all that was committed, by the verdict that is pinned.
 
         Raises:
             NexusError: The pinned verdict could not be read.
         """
         async with self._looking:
-            every = self._recheck if self._pinned else UNPINNED_RECHECK
-            if self._clock() - self._looked > every:
-                self._read_by(await pinned_verdict(self._client, self._zone, deadline))
+            looked = self._looked
+            is_known = self._pinned is not None and self._pinned.strategy is not None
+            every = self._recheck if is_known else UNPINNED_RECHECK
+            if self._clock() - looked > every:
+                pinned = await pinned_verdict(self._client, self._zone, deadline)
+                if self._looked == looked:  # nothing newer was found out, or pinned, meanwhile
+                    self._read_by(pinned)
         return self._reader
 
     def _is_due(self, last: datetime) -> bool:

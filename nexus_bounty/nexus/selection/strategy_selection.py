@@ -20,10 +20,10 @@ from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
-from nexus_bounty.nexus.commit.files import NoLeftovers
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
-from nexus_bounty.nexus.documents.commits import CommitStrategy
+from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
+from nexus_bounty.nexus.documents.commits import CommitStrategy, ZoneReads
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
@@ -129,8 +129,9 @@ async def choose(
     found, refusal = _decide(report, pinned, wanted)
     if found != pinned:
         standing = await _pin(client, zone, found, first=file is None)
-        if standing != found:  # another program was first
+        if standing not in (None, found):  # another program was first
             found, refusal = _decide(report, standing, wanted)
+        refusal = refusal or _unseen(found, standing, report)
     if refusal:
         raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
     return found
@@ -243,8 +244,8 @@ def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
 
 async def _pin(
     client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
-) -> PinnedVerdict:
-    """Pin what was found, for every program of the zone; what is pinned now.
+) -> PinnedVerdict | None:
+    """Pin what was found, for every program of the zone; what is pinned now, if anything is.
 
     Where nothing was pinned, `first`, another program may pin what it found at the same time.
     """
@@ -264,9 +265,27 @@ async def _pin(
         )
     except NexusError as error:
         logger.info("the verdict of the probe was not pinned: %s", error)
-    if not first:
-        return found
-    return await pinned_verdict(client, zone, client.deadline()) or found
+    else:
+        if not first:
+            return found
+    return await pinned_verdict(client, zone, client.deadline())
+
+
+def _unseen(
+    found: PinnedVerdict, standing: PinnedVerdict | None, report: ProbeReport
+) -> str | None:
+    """Why `found` is not to be gone by while others cannot see it pinned, if it is not.
+
+    What the probe recommends they will find by themselves; what only this program wants they
+    would not.
+    """
+    is_pinned = standing is not None and standing.strategy is found.strategy
+    if is_pinned or found.strategy in (None, report.verdict):
+        return None
+    return (
+        f"to commit with {found.strategy.value} was asked for, and could not be pinned: other "
+        f"programs would commit with {report.verdict.value}, unseen. Try again"
+    )
 
 
 def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:
@@ -278,14 +297,10 @@ def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) ->
     return ConditionalCommit(client)
 
 
-def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> CommitStrategy:
-    """What sees all that was committed in a zone; by rename, too, if nothing is known of it.
-
-    Without a pinned verdict nothing is tidied up: what cannot be read cannot be judged.
-    """
-    if pinned is not None and pinned.strategy in (Verdict.CONDITIONAL, Verdict.SINGLE_WRITER):
-        return ConditionalCommit(client)
-    reader = RenameCommit(client, pinned.quirks if pinned else None)
-    if pinned is None:
-        reader.leftovers = NoLeftovers()
-    return reader
+def reader_for(pinned: PinnedVerdict | None, client: NexusClient) -> ZoneReads:
+    """What sees all that was committed in a zone; in whatever way, if nothing is known of it."""
+    if pinned is None or pinned.strategy is None:
+        return UnpinnedReads(client)
+    if pinned.strategy is Verdict.RENAME:
+        return RenameCommit(client, pinned.quirks)
+    return ConditionalCommit(client)
