@@ -23,6 +23,7 @@ from nexus_bounty.models import (
     RewardType,
 )
 from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.partition import encode_segment
 
 MOST_ID_BYTES: Final = 100
 """A reward's id holds a bounty's and a contribution's, and has to fit a file name of 255 bytes."""
@@ -31,6 +32,7 @@ MOST_NAME_BYTES: Final = 255
 MOST_REWARD_ID_BYTES: Final = 240
 MOST_KEY_CHARACTERS: Final = 255
 MOST_AMOUNT: Final = 2**53 - 1
+MOST_COUNTED: Final = 2**53 - 1
 """The largest integer that every JSON reader, JavaScript's too, takes exactly."""
 MOST_NESTING: Final = 64
 MOST_BITS: Final = 1024
@@ -62,6 +64,15 @@ def check_name(field: str, value: object, most: int) -> None:
     text = check_text(field, value)
     if not is_name(text, most):
         raise InvalidInputError(field, value, f"must be at most {most} printable bytes")
+
+
+def check_segment(field: str, value: object) -> str:
+    """Refuse text that cannot be one segment of a path, once it is encoded as one."""
+    text = check_text(field, value)
+    if text in (".", "..") or not is_name(encode_segment(text), MOST_NAME_BYTES):
+        asked = f"must be at most {MOST_NAME_BYTES} printable bytes, '/' and '%' counted threefold"
+        raise InvalidInputError(field, value, f"{asked}, and not '.' or '..'")
+    return text
 
 
 def check_key(value: object) -> None:
@@ -126,9 +137,9 @@ def check_optional_text(field: str, value: object) -> None:
 
 
 def check_limit(field: str, value: object) -> None:
-    """Refuse a count that is given and is not a non-negative `int`."""
-    if value is not None and (type(value) is not int or value < 0):
-        raise InvalidInputError(field, value, "must be a non-negative integer")
+    """Refuse a count that is given and is not a non-negative `int`, or more than can be counted."""
+    if value is not None and (type(value) is not int or not 0 <= value <= MOST_COUNTED):
+        raise InvalidInputError(field, value, f"must be an integer from 0 to {MOST_COUNTED}")
 
 
 def check_json(field: str, value: Any, depth: int = 0) -> None:

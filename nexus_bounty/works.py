@@ -17,7 +17,14 @@ import msgspec
 
 from nexus_bounty.models import AgentIdentity, Contribution, MetricDirection, Wire, utc_now
 from nexus_bounty.outcomes import InvalidInputError
-from nexus_bounty.validation import check_agent, check_context, check_json, check_text, check_time
+from nexus_bounty.validation import (
+    check_agent,
+    check_context,
+    check_json,
+    check_segment,
+    check_text,
+    check_time,
+)
 
 WorkKind = Literal[
     "work", "review", "discussion", "adoption", "reproduction", "plan", "ask_user", "response"
@@ -142,6 +149,10 @@ def check_work(work: object) -> None:
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise InvalidInputError("work", work, f"is no work: {error}") from error
     check_json("work", msgspec.to_builtins(work))
+    for tag in work.tags:  # a file is named after each
+        check_segment("tags", tag)
+    for relation in work.relations:
+        check_segment("target_cid", relation.target_cid)
 
 
 def canonical(value: Any) -> str:

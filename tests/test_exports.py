@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -28,6 +30,15 @@ CALLED = [
     BountyOperations,
     Reconciler,
 ]
+
+
+def test_every_package_says_that_it_is_typed() -> None:
+    """Or type checkers take nothing from it."""
+    project = Path(__file__).parent.parent
+    packages = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"][
+        "build"
+    ]["targets"]["wheel"]["packages"]
+    assert [each for each in packages if not (project / each / "py.typed").is_file()] == []
 
 
 @pytest.mark.parametrize("called", CALLED, ids=lambda each: each.__name__)

@@ -111,6 +111,10 @@ def test_numbers_and_text_are_written_as_ecmascript_does(value: Any, text: str) 
         {"scores": {"speed": 1.0}},
         {"context": {"when": datetime(2026, 1, 1, tzinfo=UTC)}},
         {"tags": ["fine", 1]},
+        {"tags": ["t" * 256]},
+        {"tags": [".."]},
+        {"tags": [""]},
+        {"relations": [Relation(target_cid="c" * 256, relation_type="derives_from")]},
     ],
 )
 def test_what_others_could_not_read_is_refused(change: dict[str, Any]) -> None:

@@ -18,7 +18,13 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.operations import BountyOperations, OperationResult
-from nexus_bounty.outcomes import NotAllowedError, Outcome, OutcomeError
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    InvalidInputError,
+    NotAllowedError,
+    Outcome,
+    OutcomeError,
+)
 from nexus_bounty.works import Work
 from nexus_bounty_mcp import answers
 from nexus_bounty_mcp.answers import OutcomeReport
@@ -79,7 +85,8 @@ class Desk:
     ) -> Call:
         """Take a call down."""
         agent = self.agent(context)
-        return Call(agent, operation, intent(agent.agent_id, operation, arguments), given)
+        name = intent(agent.agent_id, operation, arguments)
+        return Call(agent, operation, name, given or None)  # models fill in what is left out
 
     def agent(self, context: Context[Any, Any]) -> AgentIdentity:
         """Who calls.
@@ -135,10 +142,13 @@ class Desk:
     async def renew(self, call: Call, bounty_id: str, lease: timedelta | None) -> OutcomeReport:
         """Extend the caller's lease; each call does, however often."""
 
-        async def act(_key: str) -> OperationResult:
-            return await self.operations.renew(bounty_id, call.agent, lease=lease)
+        async def act() -> OutcomeReport:
+            result = await self.operations.renew(bounty_id, call.agent, lease=lease)
+            # a lease that is extended twice is extended: no key is written down for it
+            return answers.committed(result).model_copy(update={"idempotency_key": None})
 
-        return await self._do(call, act)
+        async with self.steps.step():
+            return await self._reported(call, None, act)
 
     async def release(self, call: Call, bounty_id: str) -> OutcomeReport:
         """Give a bounty of the caller's back."""
@@ -176,8 +186,11 @@ class Desk:
         """
         try:
             return await reading
+        except InvalidInputError as error:
+            raise ToolError(f"{error.message}. Correct it, and call again.") from error
         except (NexusError, UnreadableDocumentError, OutcomeError) as error:
-            raise ToolError(f"{error} Nothing was changed; try again.") from error
+            said = str(error).rstrip(". ")
+            raise ToolError(f"{said}. Nothing was changed; try again.") from error
 
     async def _do(self, call: Call, act: Act, is_undone: IsUndone | None = None) -> OutcomeReport:
         """Do it once, however often it is called.
@@ -185,6 +198,11 @@ class Desk:
         What a repeat finds undone since, such as a claim that was released, is done again.
         """
         async with self.steps.step():
+            try:
+                await self._recall(call)
+            except OutcomeError as error:
+                said = CommitUnknownError(f"the journal could not be read: {error.message}")
+                return answers.not_committed(call.operation, None, said)
             report = await self._with(call, act, self._key(call))
             bounty = report.bounty
             undone = bounty is not None and is_undone is not None and is_undone(bounty)
@@ -192,9 +210,25 @@ class Desk:
                 report = await self._with(call, act, call.owned(self.keys.renew(call.name).key))
             return report
 
+    async def _recall(self, call: Call) -> None:
+        services = self.operations.services
+        if call.given is None:
+            await self.keys.recall(
+                call.name, services.journal, services.store.zone_id, call.agent.agent_id
+            )
+
     async def _with(self, call: Call, act: Act, key: str) -> OutcomeReport:
+        async def report() -> OutcomeReport:
+            return answers.committed(await act(key))
+
+        return await self._reported(call, key, report)
+
+    async def _reported(
+        self, call: Call, key: str | None, act: Callable[[], Awaitable[OutcomeReport]]
+    ) -> OutcomeReport:
+        """The report of `act`, or of the error that it ends with."""
         try:
-            report = answers.committed(await act(key))
+            report = await act()
         except NotAllowedError as error:
             self._ended(call, error.outcome)
             whom = " or ".join(error.allowed)
@@ -223,36 +257,34 @@ class Desk:
         store = self.operations.services.contributions
         if not isinstance(store, NexusContributionStore):
             raise ToolError("work is not delivered here")
-        try:
-            async with self.steps.step():
-                await store.put(work)
-        except OutcomeError as error:
-            self._ended(call, error.outcome)
-            report = answers.not_committed(call.operation, None, error)
-            return report.model_copy(update={"contribution_cid": work.cid})
-        self._ended(call, Outcome.COMMITTED)
-        return answers.delivered(work.cid)
+
+        async def act() -> OutcomeReport:
+            await store.put(work)
+            return answers.delivered(work.cid)
+
+        async with self.steps.step():
+            report = await self._reported(call, None, act)
+        return report.model_copy(update={"contribution_cid": work.cid})
 
     async def lease(
         self, call: Call, target_ref: str, intent_summary: str, lease: timedelta
     ) -> OutcomeReport:
         """Claim something that is no bounty."""
         key = self._key(call)
-        try:
-            async with self.steps.step():
-                claim = await self.operations.services.claims.claim_or_renew(
-                    target_ref,
-                    call.agent,
-                    claim_id=derived_id("claim", key),
-                    lease=lease,
-                    intent_summary=intent_summary,
-                    idempotency_key=key,
-                )
-        except OutcomeError as error:
-            self._ended(call, error.outcome)
-            return answers.not_committed(call.operation, key, error)
-        self._ended(call, Outcome.COMMITTED)
-        return answers.leased(claim, key)
+
+        async def act() -> OutcomeReport:
+            claim = await self.operations.services.claims.claim_or_renew(
+                target_ref,
+                call.agent,
+                claim_id=derived_id("claim", key),
+                lease=lease,
+                intent_summary=intent_summary,
+                idempotency_key=key,
+            )
+            return answers.leased(claim, key)
+
+        async with self.steps.step():
+            return await self._reported(call, key, act)
 
 
 def _holds(bounty: Bounty, agent: AgentIdentity) -> bool:

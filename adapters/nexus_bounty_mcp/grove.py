@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, Field
 
 from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus
@@ -14,6 +14,7 @@ from nexus_bounty_mcp.desk import MOST_OF_A_PAGE, Call, Desk
 from nexus_bounty_mcp.tools import CHANGES, ENDS, READS, Ctx
 
 _WEEK_MS = 7 * 24 * 60 * 60 * 1000
+_MOST_MS = 10 * 365 * 24 * 60 * 60 * 1000
 _TARGET = "bounty:"
 
 
@@ -48,12 +49,14 @@ class GroveTools:
         self._desk = desk
         self._zone_id = zone_id
 
-    def add_to(self, server: MCPServer[Any]) -> None:
-        """Offer them on a server."""
-        server.add_tool(self.grove_bounty_list, annotations=READS)
-        server.add_tool(self.grove_bounty_create, annotations=CHANGES)
-        server.add_tool(self.grove_claim, annotations=CHANGES)
-        server.add_tool(self.grove_bounty_settle, annotations=ENDS)
+    def tools(self) -> list[Tool]:
+        """What to offer on a server; as Grove's own, they pass over what they do not know."""
+        return [
+            Tool.from_function(self.grove_bounty_list, annotations=READS),
+            Tool.from_function(self.grove_bounty_create, annotations=CHANGES),
+            Tool.from_function(self.grove_claim, annotations=CHANGES),
+            Tool.from_function(self.grove_bounty_settle, annotations=ENDS),
+        ]
 
     async def grove_bounty_create(
         self,
@@ -63,7 +66,7 @@ class GroveTools:
         criteria: GroveCriteria,
         description: Annotated[str | None, Field(description="Detailed description")] = None,
         deadlineMs: Annotated[  # noqa: N803
-            int, Field(description="Deadline in ms from now (default: 7 days)", gt=0)
+            int, Field(description="Deadline in ms from now (default: 7 days)", gt=0, le=_MOST_MS)
         ] = _WEEK_MS,
         agent: GroveAgent | None = None,
         zoneId: Annotated[str | None, Field(description="Zone scope")] = None,  # noqa: N803
@@ -143,7 +146,12 @@ class GroveTools:
         ],
         agent: GroveAgent | None = None,
         leaseDurationMs: Annotated[  # noqa: N803
-            int, Field(description="Lease duration in milliseconds (default: 5 minutes)", gt=0)
+            int,
+            Field(
+                description="Lease duration in milliseconds (default: 5 minutes)",
+                gt=0,
+                le=_MOST_MS,
+            ),
         ] = 300_000,
         context: Annotated[dict[str, Any] | None, Field(description="Claim metadata")] = None,  # noqa: ARG002
     ) -> OutcomeReport:

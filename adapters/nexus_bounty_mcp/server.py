@@ -58,19 +58,20 @@ def make_server(
         url: Where an HTTP server is reached; told to clients that lack a token.
     """
     by_token = desk.callers if isinstance(desk.callers, TokenCallers) else None
+    tools = BountyTools(desk).tools()
+    if grove_names:
+        tools += GroveTools(desk, zone_id).tools()
     server: MCPServer[Any] = MCPServer(
         "nexus-bounty",
         title="Bounties",
         instructions=INSTRUCTIONS,
         version=nexus_bounty.__version__,
+        tools=tools,
         log_level="WARNING",
         token_verifier=by_token,
         auth=_auth(url) if by_token else None,
     )
-    BountyTools(desk).add_to(server)
     _add_health(server, desk)
-    if grove_names:
-        GroveTools(desk, zone_id).add_to(server)
     return server
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus, MetricDirection
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
@@ -26,6 +27,7 @@ from nexus_bounty_mcp.answers import (
     history_of,
 )
 from nexus_bounty_mcp.desk import MOST_OF_A_PAGE, Desk
+from nexus_bounty_mcp.keys import names_owner, owned
 
 READS: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 CHANGES: Final = ToolAnnotations(
@@ -34,6 +36,8 @@ CHANGES: Final = ToolAnnotations(
 ENDS: Final = ToolAnnotations(
     read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
 )
+
+MOST_OFFSET: Final = 1_000_000_000
 
 BountyId = Annotated[str, Field(description="The bounty's id.", min_length=1)]
 Key = Annotated[
@@ -62,8 +66,8 @@ class BountyTools:
         self._desk = desk
         self._services = desk.operations.services
 
-    def add_to(self, server: MCPServer[Any]) -> None:
-        """Offer them on a server."""
+    def tools(self) -> list[Tool]:
+        """What to offer on a server."""
         reads = self.bounty_list, self.bounty_show, self.bounty_history, self.bounty_explain
         changes = self.bounty_create, self.bounty_claim, self.bounty_renew, self.bounty_release
         offered: list[tuple[Callable[..., Any], ToolAnnotations]] = [
@@ -73,8 +77,7 @@ class BountyTools:
         ]
         if isinstance(self._services.contributions, NexusContributionStore):
             offered.append((self.bounty_deliver, CHANGES))
-        for tool, hints in offered:
-            server.add_tool(tool, annotations=hints)
+        return [_strict(Tool.from_function(tool, annotations=hints)) for tool, hints in offered]
 
     async def bounty_create(
         self,
@@ -138,7 +141,9 @@ class BountyTools:
             Field(description="Only those that you created, or have claimed."),
         ] = None,
         limit: Annotated[int, Field(description="At most so many.", gt=0, le=MOST_OF_A_PAGE)] = 20,
-        offset: Annotated[int, Field(description="Leave out so many first.", ge=0)] = 0,
+        offset: Annotated[
+            int, Field(description="Leave out so many first.", ge=0, le=MOST_OFFSET)
+        ] = 0,
     ) -> BountyPage:
         """List bounties, newest first."""
         caller = self._desk.agent(ctx).agent_id
@@ -253,14 +258,21 @@ class BountyTools:
 
     async def bounty_explain(
         self,
+        ctx: Ctx,
         key: Annotated[
-            str, Field(description="The idempotencyKey of an earlier answer.", min_length=1)
+            str,
+            Field(
+                description="The idempotencyKey of an earlier answer, or one of your own.",
+                min_length=1,
+            ),
         ],
         bounty_id: Annotated[
             str | None, Field(description="The bounty that it was about, if you know.")
         ] = None,
     ) -> Explained:
         """Say what became of an operation, and how that is known. It changes nothing."""
+        if not names_owner(key):
+            key = owned(self._desk.agent(ctx).agent_id, key)
         return explained_as(await self._desk.read(explained(self._services, key, bounty_id)))
 
     async def bounty_balance(self, ctx: Ctx) -> OwnBalance:
@@ -268,6 +280,17 @@ class BountyTools:
         account = self._desk.agent(ctx).agent_id
         balance = await self._desk.read(self._services.credits.balance(account))
         return OwnBalance(account=account, available=balance.available, reserved=balance.reserved)
+
+
+def _strict(tool: Tool) -> Tool:
+    """The tool, refusing what it does not know: what is misspelt must not be left out silently."""
+
+    class Arguments(tool.fn_metadata.arg_model):  # type: ignore[name-defined, misc]
+        model_config = ConfigDict(extra="forbid", title=tool.parameters.get("title"))
+
+    tool.fn_metadata.arg_model = Arguments
+    tool.parameters = Arguments.model_json_schema(by_alias=True)
+    return tool
 
 
 def _minutes(given: float | None) -> timedelta | None:

@@ -27,7 +27,7 @@ from nexus_bounty.validation import (
     check_duration,
     check_id,
     check_optional_text,
-    check_text,
+    check_segment,
 )
 
 
@@ -63,7 +63,7 @@ def wished(
     check_optional_text("intent_summary", intent_summary)
     check_context("context", context)
     return LeaseRequest(
-        target_ref=check_text("target_ref", target_ref),
+        target_ref=check_segment("target_ref", target_ref),
         agent=agent,
         claim_id=claim_id,
         lease=lease,

@@ -461,6 +461,10 @@ class ClaimStoreContract(ClaimKeeping):
         "wrong",
         [
             {"target_ref": ""},
+            {"target_ref": "t" * 256},
+            {"target_ref": "/" * 86},
+            {"target_ref": ".."},
+            {"target_ref": "a\nb"},
             {"claim_id": ""},
             {"agent": AgentIdentity(agent_id="")},
             {"lease": timedelta(0)},

@@ -28,7 +28,13 @@ step never comes is an error, which names the steps that came. `parametrize_faul
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from pluggy import Result
 
 PASSED = pytest.StashKey[bool]()
 """Whether a test got to its end."""
@@ -61,9 +67,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> object:
+# the old kind of wrapper: this is loaded wherever the library is, by older releases of pytest, too
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Result[None], None]:
     """Note that the test got to its end."""
-    result = yield
-    item.stash[PASSED] = True
-    return result
+    ended = yield
+    if ended.excinfo is None:
+        item.stash[PASSED] = True

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from nexus_bounty.models import BountyQuery, BountyStatus
+from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.ports import BountyStore
 from nexus_bounty.testing.bounties_suite.base import BountyStoreSuite, ids_of
 from nexus_bounty.testing.bounties_suite.moves import ALICE, BOB, BY_METHOD, HOUR, LIFE, LONG_AGO
@@ -119,6 +121,13 @@ class Listings(BountyStoreSuite):
         assert await store.list_bounties(BountyQuery(limit=0)) == []
         assert await store.list_bounties(BountyQuery(limit=100)) == [bounty]
         assert await store.list_bounties(BountyQuery(offset=100)) == []
+
+    @pytest.mark.parametrize("given", [-1, 1.5, True, 10**30], ids=repr)
+    async def test_what_nothing_can_count_is_refused(self, store: BountyStore, given: Any) -> None:
+        """Before anything is read."""
+        for query in (BountyQuery(limit=given), BountyQuery(offset=given)):
+            with pytest.raises(InvalidInputError):
+                await store.list_bounties(query)
 
     async def test_bounties_of_one_moment_have_one_order(self, store: BountyStore) -> None:
         """Pages do not overlap when creation times are equal."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mcp import Client
@@ -19,6 +20,7 @@ from nexus_bounty import (
     NexusSettings,
 )
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.models import utc_now
 from nexus_bounty.testing import StepFaults
 from nexus_bounty.testing.faulty_credits import FaultyCredits
 from nexus_bounty.testing.room import a_mock
@@ -88,7 +90,9 @@ class Agent:
 
 
 @asynccontextmanager
-async def an_office(*, keys: Keys | None = None) -> AsyncIterator[Office]:
+async def an_office(
+    *, keys: Keys | None = None, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Office]:
     """A server on which alice has 1,000 credits."""
     faults = StepFaults()
     mock = a_mock(faults)
@@ -104,6 +108,7 @@ async def an_office(*, keys: Keys | None = None) -> AsyncIterator[Office]:
                 credits=ledger,
                 claims=NexusClaimStore(nexus, ZONE, commit="conditional"),
                 contributions=NexusContributionStore(nexus, ZONE),
+                clock=clock,
             )
             yield Office(faults, mock, ledger, operations, keys or Keys(), stack)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from nexus_bounty.outcomes import Outcome
+from nexus_bounty.outcomes import Outcome, PreCommitError
 from nexus_bounty_mcp.keys import MOST_REMEMBERED, Keys, intent, owned
 from tests.adapters.mcp.office import POST, an_office, posted
 
@@ -82,13 +83,89 @@ async def test_after_the_window_the_same_call_is_another_operation() -> None:
         assert await posted(alice) != first
 
 
-async def test_a_process_that_is_started_anew_knows_the_key_by_what_it_follows_from() -> None:
-    """Nothing is kept on disk for that."""
+async def test_a_process_that_is_started_anew_goes_on_where_the_one_before_was() -> None:
+    """Whatever the time of day, until the window of the call has passed."""
     clock = Clock()
-    async with an_office(keys=Keys(clock=clock)) as office:
+    clock.now += 9 * MINUTE
+    async with an_office(keys=Keys(clock=clock), clock=clock) as office:
         first = await posted(await office.agent("alice"))
+        for minutes, same in ((0, True), (2, True), (7, True), (1, False)):
+            clock.now += minutes * MINUTE
+            office.keys = Keys(clock=clock)
+            assert (await posted(await office.agent("alice")) == first) is same, minutes
+        assert await office.has("alice") == (800, 200)
+
+
+async def test_a_process_that_is_started_anew_knows_what_was_refused_and_then_was_not() -> None:
+    """The refused one had a key of its own, which is not taken for that of the second."""
+    clock = Clock()
+    dear = {**POST, "amount": 1001}
+    async with an_office(keys=Keys(clock=clock), clock=clock) as office:
+        alice = await office.agent("alice")
+        for _ in range(3):
+            assert (await alice("bounty_create", **dear))["outcome"] == "did_not_happen"
+        await office.credits.top_up("more", account="alice", amount=2002)
+        first = await alice("bounty_create", **dear)
         office.keys = Keys(clock=clock)
-        assert await posted(await office.agent("alice")) == first
+        again = await (await office.agent("alice"))("bounty_create", **dear)
+        assert again["bounty"]["bountyId"] == first["bounty"]["bountyId"]
+        assert await office.has("alice") == (2001, 1001)
+
+
+async def test_a_process_that_is_started_anew_finishes_what_was_in_doubt_long_ago() -> None:
+    """A call whose outcome is unknown is the same one for as long as it is."""
+    clock = Clock()
+    async with an_office(keys=Keys(clock=clock), clock=clock) as office:
+        lost = office.fail("commit of create", "request lost", times=None)
+        reads = office.fail("read of create", "no answer", times=None)
+        first = await (await office.agent("alice"))("bounty_create", **POST)
+        assert first["outcome"] == "unknown"
+        office.faults.planned.remove(lost)
+        office.faults.planned.remove(reads)
+        clock.now += 500 * MINUTE
+        office.keys = Keys(clock=clock)
+        again = await (await office.agent("alice"))("bounty_create", **POST)
+        assert again["outcome"] == "committed"
+        assert again["idempotencyKey"] == first["idempotencyKey"]
+        assert await office.has("alice") == (900, 100)
+
+
+async def test_a_process_that_is_started_anew_does_again_what_was_undone() -> None:
+    """Claimed, released, claimed, released by the one before it."""
+    clock = Clock()
+    async with an_office(keys=Keys(clock=clock), clock=clock) as office:
+        await office.credits.fund("bob", 1)
+        bounty_id = await posted(await office.agent("alice"))
+        for _ in range(3):
+            bob = await office.agent("bob")
+            for _ in range(2):
+                claimed = await bob("bounty_claim", bounty_id=bounty_id)
+                assert claimed["bounty"]["status"] == "claimed"
+                released = await bob("bounty_release", bounty_id=bounty_id)
+                assert released["bounty"]["status"] == "open"
+            office.keys = Keys(clock=clock)
+
+
+async def test_while_the_journal_cannot_be_read_nothing_is_begun() -> None:
+    """It might be the second time."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+
+        async def failing(zone_id: str, key: str) -> Any:
+            raise PreCommitError("the disk is gone")
+
+        office.credits.find_operation = failing  # type: ignore[method-assign]
+        answer = await alice("bounty_create", **POST)
+        assert (answer["outcome"], office.mock.request_count) == ("unknown", 0)
+        assert "the disk is gone" in answer["whatHappened"]
+
+
+async def test_a_key_that_is_left_empty_is_left_out() -> None:
+    """As models fill in what they have nothing for."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+        first = await alice("bounty_create", **POST, idempotency_key="")
+        assert (await alice("bounty_create", **POST))["bounty"] == first["bounty"]
 
 
 async def test_what_was_undone_since_is_done_again() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from tests.adapters.mcp.office import POST, an_office, posted
 
@@ -115,6 +117,85 @@ async def test_wrong_arguments_are_refused_by_the_schema() -> None:
         assert "amount" in await alice.refusal("bounty_create", **{**POST, "amount": -1})
         assert "bounty_id" in await alice.refusal("bounty_show")
         assert office.mock.request_count == 0
+
+
+async def test_an_argument_that_no_tool_has_is_refused() -> None:
+    """A key in another spelling, say: without it the call would be another operation."""
+    async with an_office() as office:
+        alice = await office.agent("alice")
+        for tool in (await alice.client.list_tools()).tools:
+            assert tool.input_schema["additionalProperties"] is False, tool.name
+        said = await alice.refusal("bounty_create", **POST, idempotencyKey="mine")
+        assert "idempotencyKey" in said
+        assert office.mock.request_count == 0
+
+
+async def test_what_cannot_be_a_name_is_not_called_a_failure_of_the_server() -> None:
+    """It says what to correct, and that alone."""
+    async with an_office() as office:
+        said = await (await office.agent("alice")).refusal("bounty_show", bounty_id="a/b")
+        assert said.count(".") - said.count("...") <= 3
+        assert "Correct it, and call again." in said
+        assert "try again" not in said
+
+
+async def test_a_number_that_nothing_can_count_is_refused_by_the_schema() -> None:
+    """Rather than ending in an error of Python's."""
+    async with an_office() as office:
+        alice = await office.agent("alice", grove_names=True)
+        offer = {"title": "Sort it", "amount": 1, "criteria": {"description": "sorted"}}
+        wrong: list[tuple[str, dict[str, Any]]] = [
+            ("bounty_list", {"offset": 10**30}),
+            ("grove_bounty_create", {**offer, "deadlineMs": 10**15}),
+            ("grove_bounty_create", {**offer, "deadlineMs": 10**30}),
+            ("grove_claim", {"targetRef": "t", "intentSummary": "", "leaseDurationMs": 10**30}),
+        ]
+        for tool, arguments in wrong:
+            assert "less than or equal" in await alice.refusal(tool, **arguments), tool
+        assert office.mock.request_count == 0
+
+
+async def test_an_agent_can_ask_for_the_key_that_it_has_chosen() -> None:
+    """Under which its operation is known to others is another matter."""
+    async with an_office() as office:
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        answer = await alice("bounty_create", **POST, idempotency_key="mine")
+        for agent, key, outcome in (
+            (alice, "mine", "committed"),
+            (alice, answer["idempotencyKey"], "committed"),
+            (bob, answer["idempotencyKey"], "committed"),
+            (bob, "mine", "unknown"),
+        ):
+            assert (await agent("bounty_explain", key=key))["outcome"] == outcome
+
+
+async def test_a_renewal_names_no_key_because_none_is_kept_of_it() -> None:
+    """Every key of an answer can be explained."""
+    async with an_office() as office:
+        alice, bob = await office.agent("alice"), await office.agent("bob")
+        bounty_id = await posted(alice)
+        await bob("bounty_claim", bounty_id=bounty_id)
+        renewed = await bob("bounty_renew", bounty_id=bounty_id, lease_minutes=60)
+        assert (renewed["outcome"], renewed["idempotencyKey"]) == ("committed", None)
+
+
+@pytest.mark.parametrize("tool", ["bounty_deliver", "grove_claim"])
+async def test_an_error_that_nobody_has_thought_of_leaves_the_outcome_unknown(tool: str) -> None:
+    """Of tools that are no operations as well."""
+    async with an_office() as office:
+        alice = await office.agent("alice", grove_names=True)
+
+        async def failing(*_given: object, **_named: object) -> Any:
+            raise RuntimeError("a bug")
+
+        services = office.operations.services
+        services.claims.claim_or_renew = failing  # type: ignore[method-assign]
+        services.contributions.put = failing  # type: ignore[attr-defined]
+        given = {"summary": "x"}
+        if tool == "grove_claim":
+            given = {"targetRef": "t", "intentSummary": "x"}
+        answer = await alice(tool, **given)
+        assert (answer["outcome"], "a bug" in answer["whatHappened"]) == ("unknown", True)
 
 
 async def test_a_read_that_fails_is_an_error_that_says_so() -> None:
