@@ -53,7 +53,7 @@ from nexus_bounty.outcomes import (
     Observation,
     Proof,
 )
-from nexus_bounty.ports import ReservationStatus, expecting
+from nexus_bounty.ports import Assignment, ReservationStatus, expecting
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.together import all_three
 from nexus_bounty.validation import check_id
@@ -124,7 +124,7 @@ async def _decided(
         return await _begun(services, bounty, cid, key, owed)
     except BountyStateError:
         standing = await known_bounty(services, bounty.bounty_id)
-        if not _is_begun(standing, cid):
+        if not (_is_begun(standing, cid) or await _is_unpaid(services, standing, cid, pivot_key)):
             raise
         return await _resumed(services, standing, cid, pivot_key)  # another call was faster
 
@@ -142,20 +142,41 @@ async def _begun(services: Services, bounty: Bounty, cid: str, key: str, owed: l
     return await committed(pivot, owed)
 
 
+async def _is_unpaid(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> bool:
+    """Whether another program settled the bounty for that work, and left the paying to this call.
+
+    Its document says that it is settled, and our ledger still holds the credits, or has paid them
+    at this very call's word.
+    """
+    if bounty.status is not BountyStatus.SETTLED or bounty.fulfilled_by_cid != cid:
+        return False
+    found = await before_commit(reservation_of(services, bounty), "the reservation")
+    if found is None or found.status is ReservationStatus.HELD:
+        return found is not None
+    return found.assignment is not None and found.assignment.key == pivot_key
+
+
 async def _resumed(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> Bounty:
     """A bounty whose settlement with this very work another call has begun, whatever its key.
 
-    A program that keeps no ledger leaves nobody on record to be paid: then the work is looked at.
+    A program that keeps no ledger leaves nobody on record to be paid, or whom a settlement of ours
+    was to pay that never came to its pivot: then the work is looked at.
 
     Raises:
         CriteriaNotMetError: It does not fulfil the bounty (pre-commit, for the one that asks).
     """
     reservation = await before_commit(reservation_of(services, bounty), "the reservation")
     held = reservation is not None and reservation.status is ReservationStatus.HELD
-    if held and reservation is not None and reservation.assignment is None:
+    if held and reservation is not None and not _is_for(reservation.assignment, bounty, cid):
         await _check_work(services, bounty, cid)
         await record_payee(services, bounty, cid, pivot_key)
     return bounty
+
+
+def _is_for(assignment: Assignment | None, bounty: Bounty, cid: str) -> bool:
+    """Whether it says that the claimer is to be paid for that work."""
+    claimer = bounty.claimed_by.agent_id if bounty.claimed_by else None
+    return assignment is not None and (assignment.payee, assignment.work) == (claimer, cid)
 
 
 async def finish(

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from nexus_bounty import OutcomeError
+from nexus_bounty import AgentIdentity, OutcomeError
 from nexus_bounty.operations import BountyOperations
+from nexus_bounty.operations.escrow import record_payee
+from nexus_bounty.operations.services import known_bounty
 from nexus_bounty.testing.virtual_time import EPOCH
 from tests.operations.operation_trials import CASES, Case
 from tests.support.world import BOB, BOUNTY_ID, CID, World, a_bounty, document
@@ -30,6 +32,18 @@ async def claimed(operations: BountyOperations, deadline: timedelta | None = Non
     """Bob has claimed it, too."""
     await posted(operations, deadline)
     return await operations.claim(BOUNTY_ID, BOB, idempotency_key="claim")
+
+
+async def begun(operations: BountyOperations) -> None:
+    """Then a settle with the key "first" has died right after its pivot."""
+    services, key = operations.services, "first:begin"
+    await record_payee(services, await known_bounty(services, BOUNTY_ID), CID, key)
+    await services.store.begin_settlement(BOUNTY_ID, CID, idempotency_key=key)
+
+
+async def paid(world: World, agent: AgentIdentity = BOB) -> int:
+    """What a worker has got."""
+    return (await world.ledger.balance(agent.agent_id)).available
 
 
 async def settled(operations: BountyOperations) -> Any:

@@ -10,28 +10,16 @@ from nexus_bounty import (
     Contribution,
     CriteriaNotMetError,
 )
-from nexus_bounty.operations.escrow import record_payee
 from nexus_bounty.operations.services import known_bounty
-from tests.operations.lives import claimed, refusal
+from tests.operations.lives import begun, claimed, paid, refusal
 from tests.support.virtual import virtual
-from tests.support.world import BOB, BOUNTY_ID, CID, PRICE, Process, World, a_world
+from tests.support.world import BOUNTY_ID, CID, PRICE, Process, a_world
 from tests.support.world import broken_invariants as broken
-
-
-async def begun(process: Process) -> None:
-    """A settle with the key "first" has died right after its pivot."""
-    services = process.operations.services
-    await record_payee(services, await known_bounty(services, BOUNTY_ID), CID, "first:begin")
-    await services.store.begin_settlement(BOUNTY_ID, CID, idempotency_key="first:begin")
 
 
 async def begun_by_grove(process: Process) -> None:
     """Another program has: it leaves nobody on record in our ledger."""
     await process.operations.services.store.begin_settlement(BOUNTY_ID, CID)
-
-
-async def paid(world: World) -> int:
-    return (await world.ledger.balance(BOB.agent_id)).available
 
 
 @virtual
@@ -40,7 +28,7 @@ async def test_another_key_goes_on_where_the_first_one_stopped() -> None:
     world = await a_world()
     async with world.process() as process:
         await claimed(process.operations)
-        await begun(process)
+        await begun(process.operations)
     async with world.process(seed=2) as process:
         result = await process.operations.settle(BOUNTY_ID, CID, idempotency_key="second")
         again = await process.operations.settle(BOUNTY_ID, CID, idempotency_key="first")
@@ -55,7 +43,7 @@ async def test_a_process_that_remembers_the_bounty_as_claimed_goes_on_as_well() 
     world = await a_world()
     async with world.process() as process, world.process(seed=2) as other:
         await claimed(process.operations)
-        await begun(other)
+        await begun(other.operations)
         result = await process.operations.settle(BOUNTY_ID, CID, idempotency_key="second")
     assert result.bounty.status is BountyStatus.SETTLED
     assert await paid(world) == PRICE
@@ -89,7 +77,7 @@ async def test_other_work_does_not_go_on_with_it() -> None:
     world.contributions.add(Contribution(cid="cid-2", tags=["sorted"], scores={"speed": 9.0}))
     async with world.process() as process:
         await claimed(process.operations)
-        await begun(process)
+        await begun(process.operations)
         error = await refusal(process.operations.settle(BOUNTY_ID, "cid-2"))
     assert isinstance(error, BountyStateError)
     assert await paid(world) == 0

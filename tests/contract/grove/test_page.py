@@ -11,9 +11,9 @@ import pytest
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/how-to/share-a-zone-with-grove.md").read_text()
 
-SHARED, CLAIMS, ODD, LIMITS = (
+SHARED, CLAIMS, ODD, LIMITS, SETTLING = (
     f"tests.contract.grove.test_{name}"
-    for name in ("shared_zone", "newer_claims", "odd_documents", "limits")
+    for name in ("shared_zone", "newer_claims", "odd_documents", "limits", "settlement_sweep")
 )
 LISTINGS = "tests.nexus.bounties.test_listings"
 SWEEPS = "tests.nexus.bounties.test_foreign_sweeps"
@@ -74,9 +74,13 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_what_a_process_that_died_did_not_look_at_the_reconciler_finds",
     ),
     # credits
-    "or began to settle": (
-        "tests.operations.test_resume",
-        "test_what_another_program_has_begun_is_paid_once_its_work_was_looked_at",
+    "began to settle, or settled": (
+        SETTLING,
+        "test_what_grove_alone_settled_is_reported_and_paid_once_its_work_was_looked_at",
+    ),
+    "Grove's sweep took to its end": (
+        SETTLING,
+        "test_what_we_began_to_settle_is_paid_whoever_took_it_to_its_end",
     ),
     "The reconciler reports it until then": (
         "tests.reconcile.test_sweeps",
