@@ -12,17 +12,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from wsgiref.simple_server import WSGIServer
+from typing import Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest
 
 from nexus_bounty import events
-from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.outcomes import InvalidInputError, PlainError
 from nexus_bounty.ports import CreditsService
+from nexus_bounty.small_server import SmallServer
 from nexus_bounty_otel.escrow import EscrowWatch
 from nexus_bounty_otel.telemetry import Telemetry
+
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Exposition:
@@ -62,7 +65,7 @@ async def watched(
 
     Raises:
         InvalidInputError: The address is none.
-        OSError: It cannot be listened on.
+        PlainError: It cannot be listened on.
     """
     host, port = _parts(address)
     exposition = Exposition()
@@ -77,14 +80,20 @@ async def watched(
             with suppress(asyncio.CancelledError):
                 await task
         if server is not None:
-            server.shutdown()
-            server.server_close()
+            await asyncio.to_thread(server.close)
         exposition.close()
 
 
-def _serving(host: str, port: int, exposition: Exposition) -> WSGIServer:
-    server: WSGIServer = start_http_server(port, host, exposition.registry)[0]
-    return server
+def _serving(host: str, port: int, exposition: Exposition) -> SmallServer:
+    def answer(path: str) -> tuple[int, str, bytes]:
+        if path not in ("/metrics", "/"):
+            return 404, "text/plain", b"see /metrics\n"
+        return 200, _TEXT, exposition.text().encode()
+
+    try:
+        return SmallServer(host, port, answer)
+    except OSError as error:
+        raise PlainError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
 
 
 def _parts(address: str) -> tuple[str, int]:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any, Final
 
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.outcomes import PlainError
+from nexus_bounty.small_server import SmallServer
 
 Answer = tuple[int, dict[str, Any]]
 """An HTTP status and a JSON document."""
@@ -27,6 +24,8 @@ READY: Final = "/readyz"
 READY_SECONDS: Final = 5
 LOOP_SECONDS: Final = READY_SECONDS + 2
 """How long the event loop may be deaf before it counts as dead."""
+READY_LASTS: Final = 1.0
+"""For how many seconds an answer is given again, however often somebody asks."""
 
 
 class ServiceHealth:
@@ -42,6 +41,8 @@ class ServiceHealth:
     ) -> None:
         self._services = operations.services
         self._more = more
+        self._asking = asyncio.Lock()
+        self._known: tuple[float, str | None] | None = None
 
     async def answer(self, path: str) -> Answer:
         """What to answer to a request for `path`; 404 for any other than the two."""
@@ -49,13 +50,27 @@ class ServiceHealth:
             return 200, {"alive": True}
         if path != READY:
             return 404, {"paths": [ALIVE, READY]}
+        trouble = await self._trouble()
+        if trouble is not None:
+            return 503, {"ready": False, "why": trouble}
+        return 200, {"ready": True, **self._more()}
+
+    async def _trouble(self) -> str | None:
+        """Why it cannot work, found out once for all who ask in the same moment."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time
+            if self._known is None or now() - self._known[0] >= READY_LASTS:
+                self._known = now(), await self._found_out()
+            return self._known[1]
+
+    async def _found_out(self) -> str | None:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._services.store.get_bounty("readyz")
                 await self._services.credits.balance("readyz")
         except Exception as error:  # noqa: BLE001 - whatever it is, it cannot work now
-            return 503, {"ready": False, "why": type(error).__name__}
-        return 200, {"ready": True, **self._more()}
+            return type(error).__name__
+        return None
 
 
 @asynccontextmanager
@@ -76,58 +91,22 @@ async def health_served(at: tuple[str, int] | None, health: ServiceHealth) -> As
         return
     loop = asyncio.get_running_loop()
 
-    def ask(path: str) -> Answer:
+    def ask(path: str) -> tuple[int, str, bytes]:
         asked = asyncio.run_coroutine_threadsafe(health.answer(path), loop)
         try:
-            return asked.result(LOOP_SECONDS)
+            status, said = asked.result(LOOP_SECONDS)
         except TimeoutError:
             asked.cancel()
-            return 503, {"alive": False, "ready": False, "why": "the event loop is stuck"}
+            status, said = 503, {"alive": False, "ready": False, "why": "the event loop is stuck"}
+        return status, "application/json", json.dumps(said).encode()
 
+    host, port = at
     try:
-        server = _Server(at, partial(_Handler, ask))
+        server = SmallServer(host, port, ask)
     except OSError as error:
-        where = f"{at[0]}:{at[1]}"
+        where = f"{host}:{port}"
         raise PlainError(f"{where} cannot be listened on: {error.strerror}") from error
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     try:
         yield
     finally:
-        await asyncio.to_thread(server.shutdown)
-        server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    def __init__(
-        self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]
-    ) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        """Bind, without the look at the name service that the base takes."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 5.0
-
-    def __init__(self, ask: Callable[[str], Answer], *given: Any) -> None:
-        self._ask = ask
-        super().__init__(*given)  # which answers the request
-
-    def do_GET(self) -> None:
-        status, document = self._ask(self.path.partition("?")[0])
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name for it
-        """Say nothing of each request: there is one every few seconds, for ever."""
+        await asyncio.to_thread(server.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -22,10 +23,19 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 STREAMS_SECONDS: Final = 1
 """How long a stop waits for requests that only read, such as streams of news."""
+BODY_SECONDS: Final = 10
+"""How long a request may take to arrive, once it has begun to."""
+MOST_BYTES: Final = 4_000_000
+"""How large a request may be: more than any document that is stored."""
 _WAITING: Final = 1024
 """How many connections may wait to be taken."""
 _READING: Final = ("GET", "HEAD", "OPTIONS")
-_STOPPING: Final = b'{"error": "stopping", "message": "Nothing was done: the service is stopping."}'
+
+Refusal = tuple[int, str, str]
+"""An HTTP status, and what to say, for programs and for people."""
+_STOPPING: Final = 503, "stopping", "the service is stopping"
+_TOO_LARGE: Final = 413, "too_large", f"a request may have {MOST_BYTES:,} bytes"
+_TOO_SLOW: Final = 408, "too_slow", f"a request may take {BODY_SECONDS} seconds to arrive"
 
 
 async def serve_until_stopped(app: App, host: str, port: int, *, within: timedelta) -> Ending:
@@ -64,7 +74,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 class RequestSteps:
-    """ASGI middleware: a request that may change something is a step that a stop waits for."""
+    """ASGI middleware: a request that may change something is a step that a stop waits for.
+
+    It is one once it has arrived as a whole: nobody keeps a service from stopping, or its memory
+    busy, by sending half of one.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -79,17 +93,77 @@ class RequestSteps:
         scope.setdefault("state", {})["stopping"] = self.stopping
         if scope["method"] in _READING:
             await self._app(scope, receive, send)
-        elif self.stopping.is_set():
-            await _refuse(send)
-        else:
+            return
+        try:
+            body = await self._arrived(receive)
+        except _RefusedError as refused:
+            await _refuse(refused.why, send)
+            return
+        if body is not None:  # somebody waits for the answer
             async with self.steps.step():
-                await self._app(scope, receive, send)
+                await self._app(scope, _after(body, receive), send)
+
+    async def _arrived(self, receive: Receive) -> bytes | None:
+        """The body of a request; `None` if its client has gone.
+
+        Raises:
+            _RefusedError: It is too large, or takes too long, or the service is being stopped.
+        """
+        arriving = asyncio.ensure_future(_body(receive))
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        both: set[asyncio.Future[Any]] = {arriving, stopped}
+        try:
+            await asyncio.wait(both, timeout=BODY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if self.stopping.is_set():
+                raise _RefusedError(_STOPPING)
+            if not arriving.done():
+                raise _RefusedError(_TOO_SLOW)
+            return arriving.result()
+        finally:
+            for each in both:
+                each.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
 
-async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"5")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": _STOPPING})
+class _RefusedError(Exception):
+    """A request that gets no further."""
+
+    def __init__(self, why: Refusal) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+async def _body(receive: Receive) -> bytes | None:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MOST_BYTES:
+            raise _RefusedError(_TOO_LARGE)
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _after(body: bytes, receive: Receive) -> Receive:
+    """What is received of a request whose body has been received already."""
+    first = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receiving() -> MutableMapping[str, Any]:
+        return next(first, None) or await receive()
+
+    return receiving
+
+
+async def _refuse(why: Refusal, send: Send) -> None:
+    status, error, because = why
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if why is _STOPPING:
+        headers.append((b"retry-after", b"5"))
+    said = json.dumps({"error": error, "message": f"Nothing was done: {because}."}).encode()
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
 
 
 class _Server(uvicorn.Server):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from nexus_bounty import InvalidInputError
+from nexus_bounty.cli.service import health
 from nexus_bounty_console.access import LASTS, Access, Person, Role
 from nexus_bounty_console.guard import COOKIE
 from tests.adapters.console.stage import HERE, Browser, Clock, Stage
@@ -177,7 +178,10 @@ def test_a_token_is_of_one_person_and_in_no_repr() -> None:
         Access({"rita": Person(token=READER), "otto": Person(token=READER)})
 
 
-async def test_a_service_that_cannot_read_is_not_ready(stage: Stage, browser: Browser) -> None:
+async def test_a_service_that_cannot_read_is_not_ready(
+    stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "READY_LASTS", 0)
     assert (await browser.client.get("/readyz")).json() == {"ready": True}
     stage.fail("read", "connection refused", times=None)
     answer = await browser.client.get("/readyz")

@@ -19,6 +19,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.service.health import READY_LASTS
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.personality import Release
 from nexus_bounty.registry import open_credits
@@ -181,6 +182,7 @@ async def test_it_says_whether_it_is_alive_and_whether_it_can_work(
         assert (await http.get(f"{base}/healthz")).json() == {"alive": True}
         assert (await http.get(f"{base}/readyz")).json() == {"ready": True}
         mock.inject(Fault(FaultKind.STATUS_BEFORE, match=RequestMatch("read"), times=None))
+        await asyncio.sleep(READY_LASTS)
         unready = await http.get(f"{base}/readyz")
         assert (unready.status_code, unready.json()["ready"]) == (503, False)
         assert (await http.get(f"{base}/healthz")).status_code == 200

@@ -120,6 +120,12 @@ async def test_prometheus_reads_it_over_http_until_it_is_closed() -> None:
     async with open_metrics(address), httpx.AsyncClient() as http:
         answer = await http.get(f"http://{address}/metrics")
         assert (answer.status_code, "nexus_bounty_doubts 0.0" in answer.text) == (200, True)
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert (await http.get(f"http://{address}/")).text.startswith("# HELP")
+        assert (await http.get(f"http://{address}/other")).status_code == 404
+        with pytest.raises(PlainError, match=f"{address} cannot be listened on"):
+            async with watched(address):
+                pass
     with pytest.raises(httpx.ConnectError):
         async with httpx.AsyncClient() as http:
             await http.get(f"http://{address}/metrics")

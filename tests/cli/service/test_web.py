@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from nexus_bounty.cli.service import web
 from nexus_bounty.cli.service.web import RequestSteps, serve_until_stopped
 from nexus_bounty.outcomes import PlainError
 
@@ -51,6 +52,78 @@ async def test_a_stop_waits_for_what_may_change_something_and_refuses_the_rest(m
         assert (await first).text == "done"
         await asyncio.wait_for(rest, 1)
     assert app.asked == [method]
+
+
+POST = {"type": "http", "method": "POST"}
+
+
+async def refusal(requests: RequestSteps, *messages: dict[str, Any]) -> int | None:
+    """The status that a request is refused with of which only `messages` arrive."""
+    sent: list[Any] = []
+    arriving = iter(messages)
+
+    async def receive() -> Any:
+        return next(arriving, None) or await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(2):
+        await requests({**POST}, receive, send)
+    return sent[0]["status"] if sent else None
+
+
+HALF = {"type": "http.request", "body": b"half", "more_body": True}
+
+
+async def test_a_stop_does_not_wait_for_a_request_that_does_not_arrive() -> None:
+    """Or whoever sends the half of one decides when a service stops, and with which exit code."""
+    app = App()
+    requests = RequestSteps(app)
+    half = asyncio.create_task(refusal(requests, HALF))
+    await asyncio.sleep(0.01)
+    requests.stopping.set()
+    async with asyncio.timeout(1), requests.steps.at_rest():
+        assert await half == 503
+    assert app.asked == []
+
+
+async def test_a_request_that_takes_too_long_to_arrive_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is done by it."""
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.05)
+    app = App()
+    assert await refusal(RequestSteps(app), HALF) == 408
+    assert app.asked == []
+
+
+async def test_a_request_that_is_too_large_is_refused_before_it_is_there() -> None:
+    """It would fill the memory of the process otherwise."""
+    part = {"type": "http.request", "body": b"x" * 1_000_000, "more_body": True}
+    app = App()
+    assert await refusal(RequestSteps(app), *[part] * 5) == 413
+    assert app.asked == []
+
+
+async def test_a_request_whose_client_is_gone_is_not_begun() -> None:
+    """Half of it is no request."""
+    app = App()
+    assert await refusal(RequestSteps(app), HALF, {"type": "http.disconnect"}) is None
+    assert app.asked == []
+
+
+async def test_what_arrives_is_what_was_sent_and_then_that_the_client_is_gone() -> None:
+    """In as many parts as it may have come."""
+    received: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        received.extend([await receive(), await receive()])
+
+    last = {"type": "http.request", "body": b"!", "more_body": False}
+    gone = {"type": "http.disconnect"}
+    assert await refusal(RequestSteps(app), HALF, last, gone) is None
+    assert received == [{"type": "http.request", "body": b"half!", "more_body": False}, gone]
 
 
 async def test_a_port_that_is_taken_is_said_plainly() -> None:
