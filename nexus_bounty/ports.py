@@ -1005,9 +1005,44 @@ class WorksAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class RecordsAhead(Protocol):
+    """A bounty store that can do ahead what recording a reward begins with."""
+
+    async def prepare_reward(self, reward: RewardRecord) -> None:
+        """Begin `record_reward` of the same, called without a key; nothing is committed."""
+        ...
+
+
+@runtime_checkable
+class CompletesAhead(Protocol):
+    """A claim store that can do ahead what completing a claim begins with."""
+
+    async def prepare_completion(self, claim_id: str) -> None:
+        """Begin `complete` of the same, called without a key; nothing is committed."""
+        ...
+
+
 def expecting(store: StoreT, next_key: str) -> StoreT:
     """`store`, for a mutation that one with `next_key` follows, if it can make use of that."""
     return store.expecting(next_key) if isinstance(store, WorksAhead) else store
+
+
+@runtime_checkable
+class LooksFirst(Protocol):
+    """A bounty store that can be told to write nothing where the id of a new bounty is taken."""
+
+    def looking_first(self) -> Self:
+        """The same store, which sees whether the id is taken before it writes anything at all."""
+        ...
+
+
+def looking_first(store: StoreT) -> StoreT:
+    """`store`, looking before it creates, if it can be told to.
+
+    Others may leave something without meaning behind when they refuse, such as a marker.
+    """
+    return store.looking_first() if isinstance(store, LooksFirst) else store
 
 
 def cleaning_up(store: StoreT, *, later: bool) -> StoreT:

@@ -11,6 +11,7 @@ used again, with whatever key, see `drafts`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -50,7 +51,7 @@ from nexus_bounty.outcomes import (
     PaymentError,
     PreCommitError,
 )
-from nexus_bounty.ports import Reservation, ReservationStatus, expecting
+from nexus_bounty.ports import Reservation, ReservationStatus, expecting, looking_first
 from nexus_bounty.validation import check_bounty
 
 CREATE: Final = Plan("create", decided_by="open", owed_then=("remove_stale_marker",))
@@ -82,10 +83,13 @@ async def create(
         await _check_deadline(services, offer, derived_key(key, DRAFT))
         first = Try(key, offer.bounty_id)
         offer = msgspec.structs.replace(offer, ledger_id=await ledger_at_hand(services))
-        if idempotency_key is not None and not tried_before:
-            await _check_not_elsewhere(services, first.draft_of(offer))
+        # a key that this ledger has never seen may have been used with another one
+        may_be_elsewhere = idempotency_key is not None and not tried_before
+        store = looking_first(services.store) if may_be_elsewhere else services.store
         try:
-            return await _create(services, offer, first, relative_deadline=relative_deadline)
+            return await _create(
+                replace(services, store=store), offer, first, relative_deadline=relative_deadline
+            )
         except BountyStateError as refusal:
             if refusal.current_status != DISCARDED:
                 raise
@@ -124,23 +128,6 @@ async def _check_deadline(services: Services, offer: Bounty, first_step: str) ->
     late = offer.deadline <= services.clock()
     if late and not await has_landed(services, offer.bounty_id, first_step):
         raise InvalidInputError("deadline", offer.deadline, "must be in the future")
-
-
-async def _check_not_elsewhere(services: Services, draft: Bounty) -> None:
-    """See that a key which this ledger has never seen was not used with another one.
-
-    It costs a read, before the first marker is written; a key made for this call needs none. What
-    cannot be read stops nothing: the create meets it, too, and knows what it means.
-
-    Raises:
-        WrongLedgerError: It was (pre-commit).
-    """
-    try:
-        standing = await before_commit(services.store.get_bounty(draft.bounty_id), "the bounty")
-    except PreCommitError:
-        return
-    if standing is not None and standing.reservation_id == draft.reservation_id:
-        check_same_ledger(standing, draft.ledger_id)
 
 
 def _has_no_credits(services: Services) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
+import msgspec
+
 from nexus_bounty import criteria
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import (
@@ -53,7 +55,13 @@ from nexus_bounty.outcomes import (
     Observation,
     Proof,
 )
-from nexus_bounty.ports import Assignment, ReservationStatus, expecting
+from nexus_bounty.ports import (
+    Assignment,
+    CompletesAhead,
+    RecordsAhead,
+    ReservationStatus,
+    expecting,
+)
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.together import all_three
 from nexus_bounty.validation import check_id
@@ -139,7 +147,26 @@ async def _begun(services: Services, bounty: Bounty, cid: str, key: str, owed: l
     pivot = expecting(services.store, derived_key(key, "settle")).begin_settlement(
         bounty.bounty_id, cid, claim_id=bounty.claim_id, idempotency_key=pivot_key
     )
-    return await committed(pivot, owed)
+    begun, _, _ = await all_three(
+        committed(pivot, owed),
+        _reward_ahead(services, bounty, cid),
+        _end_of_claim_ahead(services, bounty),
+    )
+    return begun
+
+
+async def _reward_ahead(services: Services, bounty: Bounty, cid: str) -> None:
+    """Have the reward begun while the pivot is: it follows at once."""
+    now = max(services.clock(), bounty.updated_at)
+    reward = payout_of(msgspec.structs.replace(bounty, fulfilled_by_cid=cid, updated_at=now))
+    if reward is not None and isinstance(services.store, RecordsAhead):
+        await services.store.prepare_reward(reward)
+
+
+async def _end_of_claim_ahead(services: Services, bounty: Bounty) -> None:
+    """Likewise the end of the lease."""
+    if bounty.claim_id is not None and isinstance(services.claims, CompletesAhead):
+        await services.claims.prepare_completion(bounty.claim_id)
 
 
 async def _is_unpaid(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> bool:

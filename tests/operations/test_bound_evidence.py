@@ -6,6 +6,7 @@ ledger.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -409,6 +410,19 @@ async def test_reservations_of_other_zones_are_none_of_this_ones() -> None:
     assert report.found == 0
 
 
+async def _dies_before_its_pivot(operations: BountyOperations) -> None:
+    store: Any = operations.services.store
+
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "begin_settlement", never)
+        settling = operations.settle(BOUNTY_ID, CID, idempotency_key="died")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(settling, 1)
+
+
 @virtual
 async def test_a_settle_that_died_before_its_pivot_does_not_stand_in_the_way() -> None:
     """What it wrote down in the ledger is displaced once its pivot provably never comes."""
@@ -416,17 +430,7 @@ async def test_a_settle_that_died_before_its_pivot_does_not_stand_in_the_way() -
     world.contributions = type(world.contributions)([WORK, THEIRS])
     async with world.process() as process:
         await claimed(process.operations)
-        services = process.operations.services
-        store: Any = services.store
-        begin = store.begin_settlement
-
-        async def die(*_: Any, **__: Any) -> Any:
-            raise KeyboardInterrupt
-
-        store.begin_settlement = die
-        with pytest.raises(KeyboardInterrupt):
-            await process.operations.settle(BOUNTY_ID, CID, idempotency_key="died")
-        store.begin_settlement = begin
+        await _dies_before_its_pivot(process.operations)
     async with world.process(seed=3) as process:
         await process.operations.release(BOUNTY_ID, BOB)
         found = await world.ledger.get_reservation((document(world.mock) or {})["reservationId"])
@@ -444,14 +448,7 @@ async def test_an_assignment_without_its_pivot_is_fenced_off_by_who_comes_next(t
     world = await a_world()
     async with world.process() as process:
         await claimed(process.operations)
-        store: Any = process.operations.services.store
-
-        async def die(*_: Any, **__: Any) -> Any:
-            raise KeyboardInterrupt
-
-        store.begin_settlement = die
-        with pytest.raises(KeyboardInterrupt):
-            await process.operations.settle(BOUNTY_ID, CID, idempotency_key="died")
+        await _dies_before_its_pivot(process.operations)
     async with world.process(seed=3) as process:
         if then == "cancel":
             result = await process.operations.cancel(BOUNTY_ID)

@@ -22,9 +22,13 @@ from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.support.virtual import elapsed, virtual
-from tests.support.world import ALICE, BOB, CID, FUNDS, a_bounty
+from tests.support.world import ALICE, BOB, FUNDS, a_bounty
 
-WORK = Contribution(cid=CID, agent=BOB, tags=["sorted"], scores={"speed": 2.0})
+LIVES = 4
+WORKS = [
+    Contribution(cid=f"cid-{number}", agent=BOB, tags=["sorted"], scores={"speed": 2.0})
+    for number in range(1, 1 + LIVES)
+]
 ROUND_TRIP = 0.01
 SHORT = 5.0
 """Seconds in which whatever was left for later is done; a life of these round trips is shorter."""
@@ -45,35 +49,81 @@ async def _operations(client: NexusClient) -> BountyOperations:
         NexusBountyStore(client, clock=wall_clock),
         credits=ledger,
         claims=NexusClaimStore(client, clock=wall_clock),
-        contributions=MemoryContributionStore([WORK]),
+        contributions=MemoryContributionStore(WORKS),
         clock=wall_clock,
     )
 
 
-@pytest.mark.parametrize("keys", [(), (SecretStr("k" * 32),)], ids=["", "signed"])
-@pytest.mark.parametrize(
-    ("personality", "requests", "round_trips"),
-    [("0.10-hypothetical", 14, 9), ("0.10", 18, 10), ("0.7.0", 19, 11), ("0.9", 19, 11)],
-)
+async def _live(operations: BountyOperations, number: int = 1, *, keyed: bool) -> None:
+    """Create, claim and settle, with keys of the caller's or without."""
+    bounty_id = f"b-{number}"
+
+    def key(step: str) -> str | None:
+        return f"{bounty_id}-{step}" if keyed else None
+
+    await operations.create(_offer(bounty_id), idempotency_key=key("create"))
+    await operations.claim(bounty_id, BOB, idempotency_key=key("claim"))
+    await operations.settle(bounty_id, f"cid-{number}", idempotency_key=key("settle"))
+
+
+COSTS = [
+    ("0.10-hypothetical", False, 14, 9),
+    ("0.10-hypothetical", True, 15, 10),
+    ("0.10", False, 17, 9),
+    ("0.10", True, 17, 10),
+    ("0.7.0", False, 17, 10),
+    ("0.7.0", True, 17, 11),
+    ("0.9", False, 17, 10),
+    ("0.9", True, 17, 11),
+]
+"""By personality, with keys of the caller's or without: requests, round trips."""
+
+
+@pytest.mark.parametrize("signing_keys", [(), (SecretStr("k" * 32),)], ids=["", "signed"])
+@pytest.mark.parametrize(("personality", "keyed", "requests", "round_trips"), COSTS)
 @virtual
 async def test_a_life_takes_so_many_requests_and_round_trips_at_most(
-    personality: str, requests: int, round_trips: int, keys: tuple[SecretStr, ...]
+    personality: str,
+    keyed: bool,
+    requests: int,
+    round_trips: int,
+    signing_keys: tuple[SecretStr, ...],
 ) -> None:
     """Create, claim and settle, claims on Nexus, warm; what is done later is among the requests.
 
-    To sign what is written costs none.
+    To sign what is written costs none. A key of the caller's costs a look before the first write:
+    a round trip, and a request only where commits go by preconditions.
     """
     mock = MockNexus(personality, clock=wall_clock)
-    settings = NexusSettings(cleanup_delay=SHORT / 2, signing_keys=keys)
+    settings = NexusSettings(cleanup_delay=SHORT / 2, signing_keys=signing_keys)
     transport = mock.transport(pause=_takes_time)
     async with NexusClient("http://nexus", settings=settings, transport=transport) as client:
         operations = await _operations(client)
         await operations.create(_offer("b-0"))  # how to commit is known from now on
         await asyncio.sleep(SHORT)
         before, began = mock.request_count, elapsed()
-        await operations.create(_offer("b-1"))
-        await operations.claim("b-1", BOB)
-        await operations.settle("b-1", CID)
+        await _live(operations, keyed=keyed)
         assert round((elapsed() - began) / ROUND_TRIP) <= round_trips
         await asyncio.sleep(SHORT)
         assert mock.request_count - before <= requests
+
+
+@pytest.mark.parametrize(("keyed", "requests"), [(False, 13), (True, 14)])
+@virtual
+async def test_where_a_life_follows_another_by_preconditions_it_takes_a_request_less(
+    keyed: bool, requests: int
+) -> None:
+    """The marker of what has ended is written once more with the next one's, not looked at."""
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
+    settings = NexusSettings(cleanup_delay=SHORT / 2)
+    transport = mock.transport(pause=_takes_time)
+    async with NexusClient("http://nexus", settings=settings, transport=transport) as client:
+        operations = await _operations(client)
+        await operations.create(_offer("b-0"))
+        await asyncio.sleep(SHORT)
+        before = mock.request_count
+        for number in range(1, 1 + LIVES):
+            await _live(operations, number, keyed=keyed)
+            await client.cleanup.flush()  # counted as one a life, although lives share them
+        await asyncio.sleep(SHORT)
+        assert mock.request_count - before == LIVES * requests + 1

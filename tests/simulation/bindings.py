@@ -72,8 +72,8 @@ BINDINGS: Final = (
     _binding(
         "a key that another ledger knows is used without a look",
         "operations.create",
-        "        if idempotency_key is not None and not tried_before:",
-        "        if False:",
+        "looking_first(services.store) if may_be_elsewhere else services.store",
+        "services.store",
         _BOUND,
     ),
     _binding(

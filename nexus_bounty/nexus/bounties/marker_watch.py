@@ -3,9 +3,11 @@
 The marker of an expected status is written together with the one before it, while the document does
 not fit it yet. Other programs, such as the peer's sweep, delete markers that do not fit: then a
 listing by status would miss the bounty once it gets there. So a moment after that commit, off the
-critical path and in batches, it is seen whether the marker is still there. One that is deleted
-between its writing and a commit that follows at once is rarer still: like what a process that died
-could not look at, the reconciler finds it.
+critical path and in batches, it is seen whether the marker is still there. Where the bounty has
+ended, nothing can make its marker stale any more: it is written again unseen, with whatever batch
+is sent next, and so costs no request. One that is deleted between its writing and a commit that
+follows at once is rarer still: like what a process that died could not look at, the reconciler
+finds it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.lifecycle import is_bounty_terminal
+from nexus_bounty.models import Bounty
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.deferred import DeferredWork
@@ -49,16 +53,23 @@ class MarkerWatch(DeferredWork[str]):
 
     def look_again(self, document: Document) -> None:
         """See to it soon that this bounty has its marker, if that was written ahead."""
-        marker = self._needed(document)
-        if marker is not None and self._index.went_by(marker):
+        self._owed.pop(document.path, None)  # it has moved on from where it was to be looked at
+        bounty = listed(document, to_bounty)
+        if bounty is None:
+            return
+        marker = self._marker_of(bounty, document)
+        if not self._index.went_by(marker):
+            return
+        if is_bounty_terminal(bounty.status):
+            self._client.riding.put({marker: b""})
+        else:
             self.put({document.path: marker})
-        else:  # it has moved on from where it was to be looked at
-            self._owed.pop(document.path, None)
 
     def _needed(self, document: Document) -> str | None:
         bounty = listed(document, to_bounty)
-        if bounty is None:
-            return None
+        return None if bounty is None else self._marker_of(bounty, document)
+
+    def _marker_of(self, bounty: Bounty, document: Document) -> str:
         return self._zone.marker(bounty.status, bounty.bounty_id, document.history.marker_seq)
 
     async def _do(self, batch: Mapping[str, str], deadline: Deadline) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from nexus_bounty.models import RewardQuery, RewardRecord
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
-from nexus_bounty.nexus.documents.commits import Committed, StrategyChoice
+from nexus_bounty.nexus.documents.commits import Committed, Intent, StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import (
     listed,
@@ -28,6 +30,8 @@ from nexus_bounty.validation import (
     is_name,
 )
 
+_KIND: Final = "reward"
+
 
 class RewardBook:
     """The rewards of one zone."""
@@ -47,21 +51,24 @@ class RewardBook:
     async def record(self, reward: RewardRecord, key: str | None) -> RewardRecord:
         """Keep `reward`; its id makes a repeat a no-op, whatever the key."""
         check_reward(reward)
-        parameters = to_value(reward)
-        del parameters["createdAt"]
+        if key is None:
+            key = self._writer.key_ahead(self._zone.reward(reward.reward_id), _KIND)
         async with self._writer.operation(
-            "record_reward", "reward", reward.reward_id, parameters, key
+            "record_reward", _KIND, reward.reward_id, _parameters(reward), key
         ) as operation:
             return await self._record(operation, reward)
+
+    async def prepare(self, reward: RewardRecord) -> None:
+        """Do ahead what `record` begins with, when it is called without a key."""
+        check_reward(reward)
+        step = self._writer.planned("record_reward", _KIND, reward.reward_id, _parameters(reward))
+        with suppress(PreCommitError):
+            await self._writer.work_ahead(step, self._intent(step, reward, None), keyless=True)
 
     async def _record(self, operation: Operation, reward: RewardRecord) -> RewardRecord:
         base: Document | None = None
         while True:
-            path = self._zone.reward(reward.reward_id)
-            tombstone = to_value(reward) | {"status": TOMBSTONE.value}
-            intent = self._writer.intend(
-                operation, path, base, new_value(reward, base), tombstone=tombstone
-            )
+            intent = self._intent(operation, reward, base)
             result = await self._writer.commit(operation, intent)
             if isinstance(result, Committed):
                 return to_reward(result.document)
@@ -69,6 +76,14 @@ class RewardBook:
                 return self._same(operation, reward, result.document)
             self._writer.recall(operation, result.document.history)
             base = result.document
+
+    def _intent(self, operation: Operation, reward: RewardRecord, base: Document | None) -> Intent:
+        """The intent to keep `reward`, over the tombstone `base` if there is one."""
+        path = self._zone.reward(reward.reward_id)
+        tombstone = to_value(reward) | {"status": TOMBSTONE.value}
+        return self._writer.intend(
+            operation, path, base, new_value(reward, base), tombstone=tombstone
+        )
 
     def _same(self, operation: Operation, reward: RewardRecord, document: Document) -> RewardRecord:
         """The reward that is recorded already, if it is the same."""
@@ -115,6 +130,13 @@ class RewardBook:
         found = [reward for reward in rewards if query.matches(reward)]
         found.sort(key=lambda reward: (reward.created_at, reward.reward_id), reverse=True)
         return found[: query.limit]
+
+
+def _parameters(reward: RewardRecord) -> dict[str, Any]:
+    """What makes two records the same, whenever they are made."""
+    parameters = to_value(reward)
+    del parameters["createdAt"]
+    return parameters
 
 
 def _check_same(operation: Operation, recorded: RewardRecord, reward: RewardRecord) -> None:

@@ -136,6 +136,7 @@ class NexusBountyStore:
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
         self._next_key: str | None = None
+        self._looks_first = False
 
     def cleaning_up(self, *, later: bool) -> Self:
         """The same store, removing stale markers `later`, or before its transitions return.
@@ -157,6 +158,16 @@ class NexusBountyStore:
         """
         other = copy(self)
         other._next_key = next_key  # noqa: SLF001 - it is this very class
+        return other
+
+    def looking_first(self) -> Self:
+        """The same store, which writes nothing, not even a marker, where a bounty has the id.
+
+        It looks before it creates: a round trip more, and a request where commits go by
+        preconditions.
+        """
+        other = copy(self)
+        other._looks_first = True  # noqa: SLF001 - it is this very class
         return other
 
     @property
@@ -338,46 +349,40 @@ class NexusBountyStore:
 
     async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
         base: Document | None = None
+        markers: tuple[str, ...] = ()
+        if self._looks_first:
+            base = await self._writer.seen_first(operation, self._zone.bounty(bounty.bounty_id))
         while True:
+            if base is not None and not is_tombstone(base):
+                self._memory.remember(base)
+                self._index.announced(bounty.bounty_id, bounty.status, markers)
+                return await self._existing(operation, bounty, base, announced=bool(markers))
+            if base is not None and self._writer.recall(operation, base.history):
+                await self._tidy(markers, operation)
+                raise discarded(operation)
             intent = self._creation(operation, bounty, base)
             try:
-                result = await self._writer.commit(operation, intent)
+                base = (await self._writer.commit(operation, intent)).document
             except PreCommitError as refusal:
                 if refusal.evidence.proof is Proof.FENCED:
                     await self._withdraw(operation, bounty, intent.markers)
                 raise
-            document = result.document
-            if not is_tombstone(document):
-                self._memory.remember(document)
-                self._index.announced(bounty.bounty_id, bounty.status, intent.markers)
-                return await self._existing(operation, bounty, document)
-            if self._writer.recall(operation, document.history):
-                await self._tidy(intent.markers, operation)
-                raise discarded(operation)
-            base = document
+            markers = intent.markers
 
-    async def _existing(self, operation: Operation, bounty: Bounty, document: Document) -> Bounty:
+    async def _existing(
+        self, operation: Operation, bounty: Bounty, document: Document, *, announced: bool
+    ) -> Bounty:
         """The bounty that is there now, if this operation created it, just now or before.
 
-        If it has moved on since, or is another's, the marker that announced it is removed again.
+        If it has moved on since, or is another's, the marker that `announced` it is removed again.
 
         Raises:
             BountyExistsError: It did not (pre-commit).
             BountyStateError: It created a draft that was taken back, and this one is another's.
         """
         existing = self._writer.view(operation, document, to_bounty)
-        announced = announced_with(bounty.status)
-        markers = [self._zone.marker(each, bounty.bounty_id) for each in announced]
-        stale = [
-            self._zone.marker(each, bounty.bounty_id)
-            for each in announced
-            if marker_state(each, None, existing.status, document.history) is MarkerState.STALE
-        ]
-        # a repeat that gives no time of creation has another one, which nobody will go by
-        repeated = existing.created_at != bounty.created_at
-        stale += self._order.twins(markers if repeated else stale, bounty.created_at)
-        with suppress(NexusError):  # the reconciler repairs it
-            await self._client.delete_many(stale, deadline=operation.deadline)
+        if announced:
+            await self._unannounce(operation, bounty, existing, document)
         if self._writer.recall(operation, document.history):
             if document.history.has_given_back(bounty.reservation_id or ""):
                 raise discarded(operation)
@@ -385,6 +390,23 @@ class NexusBountyStore:
         raise operation.error(
             BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
         )
+
+    async def _unannounce(
+        self, operation: Operation, bounty: Bounty, existing: Bounty, document: Document
+    ) -> None:
+        """Remove the markers that announced `bounty`, as far as what exists does not need them."""
+        statuses = announced_with(bounty.status)
+        markers = [self._zone.marker(each, bounty.bounty_id) for each in statuses]
+        stale = [
+            self._zone.marker(each, bounty.bounty_id)
+            for each in statuses
+            if marker_state(each, None, existing.status, document.history) is MarkerState.STALE
+        ]
+        # a repeat that gives no time of creation has another one, which nobody will go by
+        repeated = existing.created_at != bounty.created_at
+        stale += self._order.twins(markers if repeated else stale, bounty.created_at)
+        with suppress(NexusError):  # the reconciler repairs it
+            await self._client.delete_many(stale, deadline=operation.deadline)
 
     def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
         """The intent to store `bounty`, over the tombstone `base` if there is one."""
@@ -811,6 +833,17 @@ class NexusBountyStore:
             CommitUnknownError: Neither could be proven.
         """
         return await self._rewards.record(reward, idempotency_key)
+
+    async def prepare_reward(self, reward: RewardRecord) -> None:
+        """Begin `record_reward` of the same, called without a key a moment later.
+
+        What is to be renamed is staged, and it is seen whether there is a record; nothing is
+        committed. What is in the way, `record_reward` will say.
+
+        Raises:
+            InvalidInputError: The reward cannot be stored; nothing was sent.
+        """
+        await self._rewards.prepare(reward)
 
     async def has_reward(self, reward_id: str) -> bool:
         """Whether the reward is recorded.

@@ -9,7 +9,7 @@ written, `expired` if its lease has run out.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from datetime import datetime, timedelta
 from functools import partial
@@ -450,7 +450,31 @@ class NexusClaimStore:
             ClaimStateError: It was released, or its lease has run out (pre-commit).
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
-        return await self._end_or_extend("complete", claim_id, {}, idempotency_key, rules.completed)
+        check_id("claim_id", claim_id)
+        key = idempotency_key
+        if key is None:
+            key = self._writer.key_ahead(self._zone.claim(claim_id), "complete")
+        return await self._end_or_extend("complete", claim_id, {}, key, rules.completed)
+
+    async def prepare_completion(self, claim_id: str) -> None:
+        """Begin `complete` of the same claim, called without a key a moment later.
+
+        What is to be renamed is staged; nothing is committed. Only for a claim that was seen
+        before; what is in the way, `complete` will say.
+
+        Raises:
+            InvalidInputError: The id cannot be; nothing was sent.
+        """
+        check_id("claim_id", claim_id)
+        document = self._memory.recall(self._zone.claim(claim_id))
+        if document is None:
+            return
+        step = self._writer.planned("complete", "complete", claim_id, {})
+        step.base_is_fresh = self._memory.age(document.path) <= self._client.settings.cleanup_delay
+        with suppress(PreCommitError):
+            intent = self._step(step, rules.completed, document)
+            if intent is not None:
+                await self._writer.work_ahead(step, intent, keyless=True)
 
     async def _end_or_extend(
         self,

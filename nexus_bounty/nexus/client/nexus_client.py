@@ -36,6 +36,7 @@ from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
+from nexus_bounty.nexus.client.riding import RidingWrites
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.shared import Shared
@@ -105,7 +106,8 @@ class NexusClient:
         observers: Told of every request, and of all that the stores on this client do; see
             `nexus_bounty.events`.
 
-    `cleanup` removes in batches what commits leave behind; closing the client waits for it.
+    `cleanup` removes in batches what commits leave behind, `riding` writes what can wait for the
+    next batch of writes; closing the client waits for both.
 
     Every method raises `NexusError` when the server did not acknowledge; its verdict says what
     that proves of all the attempts together.
@@ -146,7 +148,13 @@ class NexusClient:
         )
         self._writes = Shared[Mapping[str, bytes], EtagsByPath]()
         self._checks = Shared[Sequence[str], Sequence[bool]]()
-        self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup)]
+        self.riding = RidingWrites(
+            self._write_riders,
+            delay=self.settings.cleanup_delay,
+            batch=self.settings.bulk_size,
+            timeout=self.settings.operation_timeout,
+        )
+        self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup), ref(self.riding)]
         self._rpc = Rpc(self.settings, transport, self.observers)
 
     def __repr__(self) -> str:
@@ -352,6 +360,9 @@ class NexusClient:
                 stored[path] = reply.version_tag
                 self._learn_hash(reply.version_tag, files[path])
         return stored
+
+    async def _write_riders(self, files: Mapping[str, bytes], deadline: Deadline) -> EtagsByPath:
+        return await self._write_all(files, deadline)
 
     async def delete_many(
         self, paths: Sequence[str], *, deadline: Deadline | None = None
@@ -593,10 +604,13 @@ class NexusClient:
     ) -> EtagsByPath | None:
         """The etags of `batch` after one request that wrote all of it; `None` if none did.
 
-        It is sent once: 0.7.0 refuses a batch for good when one of its files was deleted before.
+        What is riding goes with it. It is sent once: 0.7.0 refuses a batch for good when one of
+        its files was deleted before.
         """
         first = batch[0]
-        pairs = [[path, wire.encode_bytes(files[path])] for path in batch]
+        riding = self.riding.with_room_for(self.settings.bulk_size - len(batch))
+        sent = {path: files[path] for path in batch} | riding
+        pairs = [[path, wire.encode_bytes(content)] for path, content in sent.items()]
         try:
             replies = await self._if_understood(
                 Extra.BULK_WRITES,
@@ -612,12 +626,13 @@ class NexusClient:
             return None
         if replies is None:
             return None
-        if len(replies) != len(batch):
-            said = f"{len(replies)} answers to {len(batch)} writes"
+        if len(replies) != len(sent):
+            said = f"{len(replies)} answers to {len(sent)} writes"
             raise NexusError(
                 classification.UNREADABLE, method="write_batch", path=first, detail=said
             )
-        etags_by_path = {path: r.version_tag for path, r in zip(batch, replies, strict=True)}
+        self.riding.written(riding)
+        etags_by_path = {path: r.version_tag for path, r in zip(sent, replies, strict=True)}
         self._learn_hash(etags_by_path[first], files[first])
         return etags_by_path
 

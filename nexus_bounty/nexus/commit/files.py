@@ -16,6 +16,10 @@ from nexus_bounty.nexus.documents.commits import Trail
 class FileReads(DocumentReader):
     """Reads documents where they are, and believes them."""
 
+    async def is_absent(self, path: str, deadline: Deadline) -> bool:
+        """Whether there is no file at `path`."""
+        return not await self._client.exists(path, deadline=deadline)
+
     async def names(self, directory: str, deadline: Deadline) -> list[str]:
         """The paths of the documents in `directory`."""
         return await self._client.list(directory, deadline=deadline)

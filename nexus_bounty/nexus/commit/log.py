@@ -36,6 +36,10 @@ class CommitLog:
             await self.follow(newest, deadline)
         return newest
 
+    async def is_absent(self, path: str, deadline: Deadline) -> bool:
+        """Whether nothing was ever committed at `path`: there is no file, and no first slot."""
+        return not any(await self._client.exist([path, slot(path, 1)], deadline=deadline))
+
     async def file(self, path: str, deadline: Deadline) -> Document | None:
         """The document as its file has it, be it late or not."""
         file = await self._slots.file(path, deadline)

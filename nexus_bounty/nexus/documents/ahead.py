@@ -26,16 +26,30 @@ class DoneAhead:
     def __init__(self, lasts: float) -> None:
         self._lasts = lasts
         self._intents: Bounded[tuple[Intent, float]] = Bounded(MOST_AHEAD)
+        self._keys: Bounded[str] = Bounded(MOST_AHEAD)
 
-    def keep(self, intent: Intent | None) -> None:
+    def keep(self, intent: Intent | None, *, keyless: bool = False) -> None:
         """Keep `intent` for when its operation begins, if something was done ahead for it.
 
-        Those whose operations have not begun in time are forgotten.
+        Those whose operations have not begun in time are forgotten. One that will come `keyless`
+        takes up the key of what was done ahead, see `key_of`.
         """
         self._intents.drop_oldest(lambda kept: not self._is_fresh(kept[1]))
         if intent is not None and intent.prepared is not None:
             kept = intent, _now()
             self._intents.put(_name(intent.path, intent.record.key), kept)
+            if keyless:
+                self._keys.put(_name(intent.path, intent.record.kind), intent.record.key)
+
+    def key_of(self, path: str, kind: str) -> str | None:
+        """The key of what was done ahead for an operation that has none of its own; once.
+
+        Nobody else knows it, and nothing was committed with it: it is as good as a new one.
+        """
+        name = _name(path, kind)
+        key = self._keys.get(name)
+        self._keys.drop(name)
+        return key
 
     def take(self, path: str, key: str, fingerprint: str, base: Document | None) -> Intent | None:
         """The intent of the operation with this key, if it is still what is to be done; once."""

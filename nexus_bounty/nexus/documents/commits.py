@@ -130,6 +130,10 @@ class DocumentReads(Protocol):
         """The document as committed."""
         ...
 
+    async def is_absent(self, path: str, deadline: Deadline) -> bool:
+        """Whether nothing was ever committed at `path`, not even a tombstone: one round trip."""
+        ...
+
     async def read_many(
         self, paths: Sequence[str], deadline: Deadline
     ) -> list[Document | UnreadableDocumentError]:

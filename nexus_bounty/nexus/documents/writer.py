@@ -208,9 +208,15 @@ class DocumentWriter:
                 yield self.planned(name, kind, record_id, parameters, identity[1])
 
     def planned(
-        self, name: str, kind: str, record_id: str, parameters: Mapping[str, Any], key: str
+        self,
+        name: str,
+        kind: str,
+        record_id: str,
+        parameters: Mapping[str, Any],
+        key: str | None = None,
     ) -> Operation:
-        """An operation that has not begun."""
+        """An operation that has not begun; with a fresh key if none is given."""
+        key = new_key(self._client.random) if key is None else key
         return Operation(
             name=name,
             kind=kind,
@@ -221,14 +227,21 @@ class DocumentWriter:
             in_doubt=(record_id, key) in self._attempts,
         )
 
-    async def work_ahead(self, operation: Operation, intent: Intent) -> None:
+    async def work_ahead(
+        self, operation: Operation, intent: Intent, *, keyless: bool = False
+    ) -> None:
         """Do ahead what `operation` will begin with, should it begin soon.
 
-        What is in the way of that, the operation itself will say.
+        What is in the way of that, the operation itself will say. One that will be called
+        `keyless` asks for `key_ahead`.
         """
         with suppress(NexusError, UnsupportedServerError):
             strategy = await self._choice.for_writing(operation.deadline)
-            self._ahead.keep(await self.prepare(strategy, operation, intent))
+            self._ahead.keep(await self.prepare(strategy, operation, intent), keyless=keyless)
+
+    def key_ahead(self, path: str, kind: str) -> str | None:
+        """The key of what was done ahead for an operation that is called without one; once."""
+        return self._ahead.key_of(path, kind)
 
     async def prepare(
         self, strategy: CommitStrategy, operation: Operation, intent: Intent
@@ -274,6 +287,24 @@ class DocumentWriter:
             return await strategy.reads.read(path, operation.deadline)
         except (NexusError, UnreadableDocumentError) as error:
             raise operation.stopped_by(error, "read the document") from error
+
+    async def seen_first(self, operation: Operation, path: str) -> Document | None:
+        """What is in the place of what `operation` creates, looked for before it writes anything.
+
+        `None` if nothing is, which its commit need not look for again, or if that cannot be read:
+        its commit meets it, too, and knows what it means. So it does what says nothing of an
+        earlier attempt that may have landed.
+        """
+        try:
+            reads = (await self._choice.for_reading(operation.deadline)).reads
+            if await reads.is_absent(path, operation.deadline):
+                operation.base_is_fresh = not operation.in_doubt
+                return None
+            found = await reads.read(path, operation.deadline)
+        except (NexusError, UnreadableDocumentError):
+            return None
+        says_nothing = found is None or found.history.find(operation.key) is None
+        return None if operation.in_doubt and says_nothing else found
 
     def recall(self, operation: Operation, history: History) -> bool:
         """Whether `history` says that `operation` was committed before.

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from nexus_bounty import BountyStateError, BountyStatus, NexusBountyStore, NexusClient
+from nexus_bounty import (
+    BountyStateError,
+    BountyStatus,
+    ClaimStateError,
+    ClaimStatus,
+    IdempotencyMismatchError,
+    NexusBountyStore,
+    NexusClaimStore,
+    NexusClient,
+)
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.rename import RenameCommit
-from nexus_bounty.testing import make_bounty
+from nexus_bounty.testing import make_bounty, make_reward
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.support.racing import QUIRKS, racing
 from tests.support.store_trials import WORKER
@@ -176,3 +186,76 @@ async def test_a_claim_of_what_another_has_claimed_meanwhile_is_refused() -> Non
         seen = await store.get_bounty("b-1")
         assert seen is not None
         assert seen.claimed_by == rival
+
+
+@pytest.mark.parametrize("release", ["0.7.0", "0.9"])
+@virtual
+async def test_a_reward_that_was_prepared_is_one_request(release: str) -> None:
+    """It is recorded by the call alone, and by as many calls as there are."""
+    mock = racing(release)
+    async with a_store(mock, release) as store:
+        await store.prepare_reward(make_reward())
+        assert not await store.has_reward(make_reward().reward_id)
+        before = mock.request_count
+        assert await store.record_reward(make_reward()) == make_reward()
+        assert mock.request_count - before == 1
+        assert await store.record_reward(make_reward()) == make_reward()
+
+
+@virtual
+async def test_what_was_prepared_of_another_reward_is_not_recorded() -> None:
+    """Of the same id: what counts is what the call says."""
+    mock = racing()
+    async with a_store(mock) as store:
+        await store.prepare_reward(msgspec.structs.replace(make_reward(), amount=1))
+        assert await store.record_reward(make_reward()) == make_reward()
+
+
+@virtual
+async def test_a_reward_that_another_recorded_after_it_was_prepared_is_refused() -> None:
+    """The look that was made ahead does not decide: the slot does."""
+    mock = racing()
+    async with a_store(mock) as store, a_store(mock) as other:
+        await store.prepare_reward(make_reward())
+        await other.record_reward(msgspec.structs.replace(make_reward(), amount=1))
+        with pytest.raises(IdempotencyMismatchError):
+            await store.record_reward(make_reward())
+
+
+@asynccontextmanager
+async def a_lease(mock: MockNexus) -> AsyncIterator[NexusClaimStore]:
+    settings = NexusSettings(cleanup_delay=DELAY)
+    async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as client:
+        commit = RenameCommit(client, QUIRKS["0.7.0"])
+        claims = NexusClaimStore(client, commit=commit, clock=wall_clock).cleaning_up(later=True)
+        await claims.claim_or_renew(
+            "bounty:b-1", WORKER, claim_id="c-1", lease=timedelta(minutes=30)
+        )
+        yield claims
+
+
+@virtual
+async def test_the_end_of_a_claim_that_was_prepared_is_one_request() -> None:
+    """Until it is called the claim holds."""
+    mock = racing()
+    async with a_lease(mock) as claims:
+        await claims.prepare_completion("c-1")
+        standing = await claims.get("c-1")
+        assert standing is not None
+        assert standing.status is ClaimStatus.ACTIVE
+        before = mock.request_count
+        assert (await claims.complete("c-1")).status is ClaimStatus.COMPLETED
+        assert mock.request_count - before == 1
+
+
+@virtual
+async def test_a_claim_that_another_released_after_its_end_was_prepared_is_not_completed() -> None:
+    """What was prepared is based on the claim as it stood."""
+    mock = racing()
+    async with a_lease(mock) as claims:
+        await claims.prepare_completion("c-1")
+        async with NexusClient("http://nexus", transport=mock.transport()) as client:
+            commit = RenameCommit(client, QUIRKS["0.7.0"])
+            await NexusClaimStore(client, commit=commit, clock=wall_clock).release("c-1")
+        with pytest.raises(ClaimStateError):
+            await claims.complete("c-1")
