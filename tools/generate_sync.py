@@ -15,7 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "nexus_bounty" / "sync" / "faces.py"
 
-LEFT_OUT = {"at_rest", "close", "cleaning_up", "expecting", "prepare_claim"}
+LEFT_OUT = {
+    *("at_rest", "close", "cleaning_up", "expecting", "looking_first"),
+    *("prepare_claim", "prepare_completion", "prepare_reward"),
+}
 """What a face has of its own, and what only the operations, which are async, ask for."""
 FACES = {
     "NexusClient": "nexus_bounty.nexus.client.nexus_client",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
@@ -12,13 +12,17 @@ from nexus_bounty.operations.services import Services, target_of
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep_state import SweepState
+from nexus_bounty.together import together
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 Repair = Callable[[], Awaitable[str]]
 
 UNTRUSTED: Final = "{}: compare it with the ledger, then sign it or restore it"
 """Why a bounty is left alone on whose word nothing may be done."""
+AT_ONCE: Final = 16
+"""How many looks at the ledger may be under way together."""
 PAGE: Final = 500
 """How many bounties, reservations or leases a sweep looks at together."""
 
@@ -115,6 +119,18 @@ class Sweep(Protocol):
         dealt with, so that it can stop there and go on.
         """
         ...
+
+
+async def side_by_side(look: Callable[[T], Awaitable[V]], items: Sequence[T]) -> list[V]:
+    """What `look` says of each of `items`, a few at a time; of the first error the others stop."""
+    looked: list[V] = []
+    for start in range(0, len(items), AT_ONCE):
+        looked += await together(_looked(look, each) for each in items[start : start + AT_ONCE])
+    return looked
+
+
+async def _looked(look: Callable[[T], Awaitable[V]], item: T) -> V:
+    return await look(item)
 
 
 async def in_pages(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import msgspec
@@ -803,14 +803,6 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
             observers=observers,
         )
 
-    def looking_first(self) -> Self:
-        """The same store, which writes nothing, not even a marker, where a bounty has the id.
-
-        It looks before it creates: a round trip more, and a request where commits go by
-        preconditions.
-        """
-        return self._ask(self.wrapped.looking_first)
-
     @property
     def zone_id(self) -> str:
         """The zone that this store works on."""
@@ -1129,17 +1121,6 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.record_reward, reward, idempotency_key=idempotency_key)
 
-    def prepare_reward(self, reward: RewardRecord) -> None:
-        """Begin `record_reward` of the same, called without a key a moment later.
-
-        What is to be renamed is staged, and it is seen whether there is a record; nothing is
-        committed. What is in the way, `record_reward` will say.
-
-        Raises:
-            InvalidInputError: The reward cannot be stored; nothing was sent.
-        """
-        return self._run(self.wrapped.prepare_reward, reward)
-
     def has_reward(self, reward_id: str) -> bool:
         """Whether the reward is recorded.
 
@@ -1383,17 +1364,6 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
         return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
-
-    def prepare_completion(self, claim_id: str) -> None:
-        """Begin `complete` of the same claim, called without a key a moment later.
-
-        What is to be renamed is staged; nothing is committed. Only for a claim that was seen
-        before; what is in the way, `complete` will say.
-
-        Raises:
-            InvalidInputError: The id cannot be; nothing was sent.
-        """
-        return self._run(self.wrapped.prepare_completion, claim_id)
 
     def expire_stale(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -11,9 +13,11 @@ import pytest
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.audit import audit_money
+from nexus_bounty.reconcile.ends import AGAIN_AFTER, ContradictedEnds
+from nexus_bounty.reconcile.sweep import AT_ONCE
 from tests.operations.lives import claimed, settled
 from tests.support.virtual import virtual
-from tests.support.world import BOUNTY_ID, CID, GRACE, World, a_world
+from tests.support.world import BOUNTY_ID, CID, GRACE, World, a_bounty, a_world
 
 DOCUMENT = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS = "/zones/default/indexes/bounties/status"
@@ -74,6 +78,64 @@ async def test_an_end_that_the_ledger_contradicts_is_found(
     assert problem.startswith(f"{BOUNTY_ID} is ")
     assert says in problem
     assert before == (await world.ledger.balance("alice"), await world.ledger.balance("bob"))
+
+
+class Looks:
+    """A ledger whose looks take a moment: how many there were, and how many at once."""
+
+    def __init__(self, world: World) -> None:
+        self._look = world.ledger.get_reservation
+        self.made = self.under_way = self.most = 0
+
+    async def __call__(self, reservation_id: str) -> Any:
+        self.made, self.under_way = self.made + 1, self.under_way + 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.01)
+        self.under_way -= 1
+        return await self._look(reservation_id)
+
+
+MANY = 40
+
+
+async def _many_ended(world: World) -> None:
+    async with world.process() as process:
+        for number in range(MANY):
+            bounty = msgspec.structs.replace(a_bounty(), bounty_id=f"b-{number}", amount=1)
+            await process.operations.create(bounty)
+            await process.operations.cancel(bounty.bounty_id)
+
+
+@virtual
+async def test_the_ledger_is_asked_for_several_at_once_and_not_again_for_what_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that is warm asks for a few of them, lest it trusts them for ever."""
+    world = await a_world()
+    await _many_ended(world)
+    looks = Looks(world)
+    monkeypatch.setattr(world.ledger, "get_reservation", looks)
+    async with world.process(seed=9) as process:
+        reconciler = Reconciler(process.operations, grace=GRACE, sweeps=[ContradictedEnds()])
+        await reconciler.run_once()
+        assert (looks.made, looks.most) == (MANY, AT_ONCE)
+        await reconciler.run_once()
+    assert looks.made - MANY == ceil(MANY / AGAIN_AFTER)
+
+
+@virtual
+async def test_what_was_changed_after_it_was_seen_is_found_in_the_end() -> None:
+    """By a reconciler that remembers how it was."""
+    world = await a_world()
+    async with world.process() as process:
+        await settled(process.operations)
+    await world.later()
+    async with world.process(seed=9) as process:
+        reconciler = Reconciler(process.operations, grace=GRACE, sweeps=[ContradictedEnds()])
+        assert not (await reconciler.run_once()).findings
+        put_back(world, status="cancelled")
+        reports = [await reconciler.run_once() for _ in range(AGAIN_AFTER)]
+    assert any(report.findings for report in reports)
 
 
 @virtual
