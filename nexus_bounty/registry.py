@@ -11,9 +11,10 @@ Adapters register a callable `(url, **options)` under their scheme, in the entry
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
 from nexus_bounty.memory import MemoryClaimStore, MemoryCredits
@@ -65,18 +66,43 @@ def open_metrics(
     raise PlainError("metrics need their extra: pip install 'nexus-bounty[prometheus]'")
 
 
-def _opener(group: str, built_in: Mapping[str, Opener], url: str) -> Opener:
+def _loaded(entry_point: EntryPoint, scheme: str) -> Opener:
+    """The opener, if what it needs is installed.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
+    try:
+        return cast("Opener", entry_point.load())
+    except ImportError as error:
+        extra = entry_point.module.partition(".")[0].removeprefix("nexus_bounty_")
+        hint = f"pip install 'nexus-bounty[{extra}]'"
+        raise InvalidInputError("url", scheme, f"needs {hint} ({error})") from error
+
+
+def scheme_of(url: str) -> str | None:
+    """The scheme of a URL, which is all of it that may be shown: the rest may hold a password.
+
+    `None` if it has none.
+    """
     scheme, colon, _ = url.partition(":")
-    if not colon:
-        raise InvalidInputError("url", url, "must start with a scheme, such as memory:")
+    return scheme if colon and _SCHEME.fullmatch(scheme) else None
+
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,39}")
+
+
+def _opener(group: str, built_in: Mapping[str, Opener], url: str) -> Opener:
+    scheme = scheme_of(url)
+    if scheme is None:
+        raise InvalidInputError("url", "…", "must start with a scheme, such as memory:")
     if scheme in built_in:
         return built_in[scheme]
     installed = entry_points(group=group)
     for entry_point in installed.select(name=scheme):
-        return cast("Opener", entry_point.load())
+        return _loaded(entry_point, scheme)
     known = ", ".join(sorted(installed.names | built_in.keys()))
     extra = scheme.partition("+")[0]
-    # Only the scheme is shown: the rest of a URL may hold a password.
     raise InvalidInputError(
         "url",
         scheme,

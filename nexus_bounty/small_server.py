@@ -17,6 +17,8 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Final
 
+from nexus_bounty.listening import listening
+
 logger = logging.getLogger(__name__)
 
 CONNECTION_SECONDS: Final = 10
@@ -37,11 +39,11 @@ class SmallServer:
         answer: What to answer to a request for a path; called in any thread.
 
     Raises:
-        OSError: It cannot be listened on.
+        PlainError: It cannot be listened on.
     """
 
     def __init__(self, host: str, port: int, answer: Callable[[str], Answer]) -> None:
-        self._server = _Server((host, port), partial(_Handler, answer))
+        self._server = _Server(listening(host, port), partial(_Handler, answer))
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -52,18 +54,12 @@ class SmallServer:
 
 class _Server(ThreadingHTTPServer):
     def __init__(
-        self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]
+        self, listens: socket.socket, handler: Callable[..., BaseHTTPRequestHandler]
     ) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
         self._open: dict[socket.socket, float] = {}
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        """Bind, without the look at the name service that the base takes."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        super().__init__(listens.getsockname(), handler, bind_and_activate=False)
+        self.socket.close()  # the base makes one of its own, and looks its name up
+        self.socket = listens
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the base's
         """Take every connection, and let go of the oldest if there are too many."""

@@ -116,3 +116,21 @@ def test_a_url_that_names_no_usable_file_says_what_to_write(url, hint):
     """Nothing is made by mistake."""
     with pytest.raises(InvalidInputError, match=hint):
         path_of(url)
+
+
+@pytest.mark.parametrize("opened", [open_credits, open_claims])
+def test_an_adapter_whose_libraries_are_missing_says_what_to_install(opened, monkeypatch):
+    """Not with an import error out of the middle of it."""
+    for name in [each for each in sys.modules if each.startswith("nexus_bounty_postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(InvalidInputError, match=r"pip install 'nexus-bounty\[postgres\]'"):
+        opened("postgresql://host/bounties")
+
+
+@pytest.mark.parametrize("url", ["host=h password=hunter2", "host=h password=hunter2 a:b"])
+def test_what_is_no_url_at_all_is_not_repeated(url):
+    """It may be how another program is told a password."""
+    with pytest.raises(InvalidInputError) as caught:
+        open_credits(url)
+    assert "hunter2" not in str(caught.value)

@@ -121,6 +121,7 @@ async def _serve(
     from nexus_bounty_mcp.server import http_app, make_server, serve_stdio
 
     session.sends_many = True
+    within = session.stop_within
     async with session, AsyncExitStack() as stack:
         desk = Desk(session.operations(), callers, Keys(window))
         health = ServiceHealth(desk.operations)
@@ -128,10 +129,10 @@ async def _serve(
         server = make_server(desk, grove_names=grove_names, zone_id=session.client.settings.zone_id)
         if where is None:
             at_rest = partial(_answered, desk)
-            return await until_stopped(serve_stdio(server), at_rest, within=session.stop_within)
+            return await until_stopped(serve_stdio(server), at_rest, within=within)
         host, port = where
         app = http_app(server, host, *names)
-        return await serve_until_stopped(app, host, port, within=session.stop_within)
+        return await serve_until_stopped(app, host, port, within=within)
 
 
 @asynccontextmanager

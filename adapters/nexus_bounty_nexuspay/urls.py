@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.registry import scheme_of
 from nexus_bounty_nexuspay.credits import NexusPayCredits
 
 _LIKE: Final = "must be like nexuspay+http://host:port"
@@ -37,7 +38,7 @@ def open_credits(url: str, **options: Any) -> NexusPayCredits:
 
 
 def _parsed(url: str) -> SplitResult:
-    scheme = url.partition(":")[0]
+    scheme = scheme_of(url)
     if not url.isprintable() or " " in url:
         raise InvalidInputError("url", scheme, _LIKE)
     try:

@@ -9,8 +9,9 @@ Needs the extra `prometheus`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
@@ -19,7 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
 from nexus_bounty import events
-from nexus_bounty.outcomes import InvalidInputError, PlainError
+from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.ports import CreditsService
 from nexus_bounty.small_server import SmallServer
 from nexus_bounty_otel.escrow import EscrowWatch
@@ -68,20 +69,27 @@ async def watched(
         PlainError: It cannot be listened on.
     """
     host, port = _parts(address)
-    exposition = Exposition()
-    server = _serving(host, port, exposition) if port else None
-    escrow = EscrowWatch(credit, exposition.provider).run(every) if credit else None
-    task = asyncio.ensure_future(escrow) if escrow else None
-    try:
+    async with AsyncExitStack() as stack:
+        exposition = Exposition()
+        stack.callback(exposition.close)
+        if port:
+            server = _serving(host, port, exposition)
+            stack.push_async_callback(asyncio.to_thread, server.close)
+        if credit:
+            watch = EscrowWatch(credit, exposition.provider)
+            await stack.enter_async_context(_counted(watch, every))
         yield exposition
+
+
+@asynccontextmanager
+async def _counted(watch: EscrowWatch, every: timedelta) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(watch.run(every))
+    try:
+        yield
     finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        if server is not None:
-            await asyncio.to_thread(server.close)
-        exposition.close()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def _serving(host: str, port: int, exposition: Exposition) -> SmallServer:
@@ -90,14 +98,14 @@ def _serving(host: str, port: int, exposition: Exposition) -> SmallServer:
             return 404, "text/plain", b"see /metrics\n"
         return 200, _TEXT, exposition.text().encode()
 
-    try:
-        return SmallServer(host, port, answer)
-    except OSError as error:
-        raise PlainError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+    return SmallServer(host, port, answer)
+
+
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
 def _parts(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    if not (port.isdecimal() and int(port) < 2**16):
+    if not (_PORT.fullmatch(port) and int(port) < 2**16):
         raise InvalidInputError("metrics", address, "must be host and port, such as 127.0.0.1:9464")
     return host.strip("[]") or "127.0.0.1", int(port)

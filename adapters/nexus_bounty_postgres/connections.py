@@ -11,9 +11,10 @@ from threading import Lock
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from nexus_bounty.nexus.client.secrets import without_frames
+from nexus_bounty_postgres.conninfo import conninfo_of, place_of
 from nexus_bounty_postgres.schema import prepare
 
 RV = TypeVar("RV")
@@ -23,15 +24,6 @@ WAIT: Final = timedelta(seconds=10)
 """How long a connection, or a lock that another transaction has, is waited for."""
 _TURN: Final = 0.25
 """After so many seconds without a connection, one more is tried."""
-_DEFAULTS: Final[dict[str, Any]] = {
-    "application_name": "nexus-bounty",
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
-"""So that a host that vanished is noticed; what the URL says of these stands."""
 
 # The error of the call says why there is no connection. Where nothing is said of logging, Python
 # would print each try of the pool besides.
@@ -77,6 +69,9 @@ class Connections:
         most: How many connections there may be at once.
         wait: How long to wait for one.
         answer_within: How long to wait for each answer.
+
+    Raises:
+        InvalidInputError: libpq can make nothing of the URL.
     """
 
     def __init__(
@@ -87,11 +82,8 @@ class Connections:
         wait: timedelta = WAIT,
         answer_within: timedelta = ANSWER_WITHIN,
     ) -> None:
-        given = psycopg.conninfo.conninfo_to_dict(url)
-        self._conninfo = make_conninfo(
-            url, **{k: v for k, v in _DEFAULTS.items() if k not in given}
-        )
-        self.place = f"{given.get('host', 'localhost')}/{given.get('dbname', '')}"
+        self._conninfo = conninfo_of(url)
+        self.place = place_of(url)
         self._trouble: psycopg.Error | None = None
         self._ready = False
         self._preparing = Lock()
@@ -132,7 +124,8 @@ class Connections:
                 return self._pool.getconn(timeout=_TURN)
             except PoolTimeout as exc:
                 if time.monotonic() > until:
-                    raise self._trouble or exc from None
+                    # without the frames of those who opened it, which hold the password
+                    raise without_frames(self._trouble or exc) from None
 
     def close(self) -> None:
         """Close all connections."""

@@ -46,6 +46,7 @@ async def worker(
             "--jobs",
             metavar="URL",
             help="The PostgreSQL with the jobs. Default: that of --credits.",
+            show_default=False,
         ),
     ] = None,
     concurrency: Annotated[

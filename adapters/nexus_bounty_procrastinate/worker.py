@@ -24,6 +24,7 @@ from nexus_bounty.ports import BountyStore
 from nexus_bounty.reconcile import Reconciler, ReconcileReport
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
 from nexus_bounty.retry import RetryPolicy
+from nexus_bounty_postgres.conninfo import conninfo_of
 from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
 from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.schema import prepare
@@ -51,6 +52,9 @@ class RangeWorker:
         grace: See `Reconciler`.
         page: How many living bounties of one status a range may hold; a fuller one is split.
         history: See `Reconciler.run_once`.
+
+    Raises:
+        InvalidInputError: libpq can make nothing of the URL.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class RangeWorker:
         page: int = PAGE,
         history: int = HISTORY_A_RUN,
     ) -> None:
-        self._url = url
+        self._conninfo = conninfo_of(url)
         self._zones = zones
         self._concurrency = concurrency
         self._every = every
@@ -81,7 +85,7 @@ class RangeWorker:
         self._reconcilers: OrderedDict[tuple[str, Partition], Reconciler] = OrderedDict()
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
-        connector = PsycopgConnector(conninfo=url, kwargs={"prepare_threshold": None})
+        connector = PsycopgConnector(conninfo=self._conninfo, kwargs={"prepare_threshold": None})
         self.jobs = Jobs(connector, list(zones), self.go_through, dead_after=dead_after)
 
     async def run(self) -> None:
@@ -98,7 +102,7 @@ class RangeWorker:
             raise
 
     async def _work(self) -> None:
-        await prepare(self._url)
+        await prepare(self._conninfo)
         heartbeat = self._dead_after.total_seconds() / 5
         async with self.jobs.app.open_async():
             await self.jobs.ranges.begin(list(self._zones))

@@ -96,6 +96,8 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise UsageProblem(f"{file} cannot be read: it is no UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageProblem(f"{file} is no TOML: {error}") from None
+    except RecursionError:
+        raise UsageProblem(f"{file} is nested too deep to be read") from None
     named = {name: _hyphenated(value) for name, value in _hyphenated(document).items()}
     if any(SECRET in each for each in (named, *named.values()) if isinstance(each, dict)):
         read_private(file)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode, UsageProblem
-from nexus_bounty.cli.output import facts, lines, safe, shortened
+from nexus_bounty.cli.output import facts, lines, safe, shortened, without_credentials
 from nexus_bounty.cli.session import Attempt
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
@@ -130,7 +130,7 @@ def unexpected(error: Exception, attempt: Attempt | None) -> Failure:
 
 def usage(message: str, command: str | None = None) -> Failure:
     """The failure for a command line that cannot be carried out: one line, with where to look."""
-    said = shortened(" ".join(message.split()))
+    said = shortened(without_credentials(" ".join(message.split())))
     data = {"error": "UsageError", "message": said, "exitCode": int(ExitCode.USAGE)}
     text = f"{said.removesuffix('.')}. See `{command} -h`." if command else said
     return Failure(ExitCode.USAGE, data, _headed(text, "red"))

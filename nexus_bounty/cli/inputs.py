@@ -30,6 +30,7 @@ _GROVE: Final = {
 """Where the environment says more of an agent, by the field that it fills."""
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION: Final = re.compile(r"(\d+)([smhdw])", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An agent's id.")]
 BountyId = Annotated[str, typer.Argument(metavar="BOUNTY", help="The bounty's id.")]
@@ -149,7 +150,7 @@ def address(field: str, text: str) -> tuple[str, int]:
         UsageProblem: It is none.
     """
     host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 2**16):
+    if not (_PORT.fullmatch(port) and 0 < int(port) < 2**16):
         raise UsageProblem(f"{field} must be host and port, such as 127.0.0.1:9464; got {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 

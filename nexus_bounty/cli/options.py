@@ -96,6 +96,7 @@ class LedgerOptions(OutputOptions):
             envvar="NEXUS_BOUNTY_CREDITS",
             help="The ledger, such as sqlite:///path.db. Default: nexus-bounty.db in your data "
             "directory.",
+            show_default=False,  # that of a file with settings may hold a password
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -112,6 +113,7 @@ class Options(LedgerOptions):
             metavar="URL",
             envvar="NEXUS_URL",
             help="The Nexus server. Default: http://127.0.0.1:2026.",
+            show_default=False,
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -122,6 +124,7 @@ class Options(LedgerOptions):
             metavar="KEY",
             envvar="NEXUS_API_KEY",
             help="The server's key; better given by the environment, which no process list shows.",
+            show_default=False,  # a page of help must not show what a file with settings says
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -141,7 +144,8 @@ class Options(LedgerOptions):
             "--claims",
             metavar="URL",
             envvar="NEXUS_BOUNTY_CLAIMS",
-            help="Where leases are kept: nexus, or a URL as for --credits.",
+            help="Where leases are kept: nexus, which is the default, or a URL as for --credits.",
+            show_default=False,
             rich_help_panel=_PANEL,
         ),
     ] = CLAIMS_ON_NEXUS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,23 @@ def write_json(data: Any) -> None:
 def shortened(text: str) -> str:
     """A text that somebody has given, fit to be shown in a line."""
     return text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
+
+
+def without_credentials(text: str) -> str:
+    """A text that may hold addresses, without the users and passwords in them.
+
+    What stands in the wrong place of a command line is repeated, and may be a ledger's address.
+    """
+    return _PASSWORD.sub(r"\1…", " ".join(map(_without_user, text.split(" "))))
+
+
+_PASSWORD: Final = re.compile(r"((?:password|passwd|token|api[-_]?key)=)[^&\s]+", re.IGNORECASE)
+
+
+def _without_user(word: str) -> str:
+    scheme, is_address, rest = word.partition(":/")
+    end = max(rest.rfind("@"), rest.rfind("%40"))
+    return f"{scheme}:/…{rest[end:]}" if is_address and end >= 0 else word
 
 
 def safe(value: object, style: str = "") -> Text:

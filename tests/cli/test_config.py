@@ -115,3 +115,10 @@ def test_a_file_that_is_not_there_is_said(shell: Shell, tmp_path: Path) -> None:
     ended = shell("list", "--config", tmp_path / "none.toml", "--json")
     assert ended.code == 2
     assert "none.toml cannot be read: No such file" in json.loads(ended.out)["message"]
+
+
+def test_a_file_that_is_nested_too_deep_is_wrong_usage(shell: Shell, write: Write) -> None:
+    """Python's reader of TOML gives up, and not with an error of TOML."""
+    ended = shell("list", "--config", write("a = " + "[" * 5_000))
+    assert ended.code == 2
+    assert "nested too deep" in ended.said

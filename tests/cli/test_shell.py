@@ -159,7 +159,7 @@ def test_the_mock_server_says_where_it_is_and_serves_until_ctrl_c() -> None:
         assert run("list", "--url", url, "--json").stdout == '{"bounties":[],"total":0}\n'
         taken = run("mock-server", "--port", port)
         assert taken.returncode == 1
-        assert "choose another --port" in taken.stderr
+        assert "Address already in use; choose another port" in taken.stderr
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0

@@ -50,12 +50,17 @@ async def demo(
             metavar="URL",
             help="Run it on this server, in a new zone that is cleared again; on a mock in this "
             "process if not given.",
+            show_default=False,
         ),
     ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
-            "--api-key", metavar="KEY", envvar="NEXUS_API_KEY", help="The key of that server."
+            "--api-key",
+            metavar="KEY",
+            envvar="NEXUS_API_KEY",
+            help="The key of that server.",
+            show_default=False,
         ),
     ] = None,
 ) -> Reply:

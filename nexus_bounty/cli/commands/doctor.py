@@ -55,7 +55,11 @@ async def doctor(
     api_key: Annotated[
         str | None,
         typer.Option(
-            "--api-key", metavar="KEY", envvar="NEXUS_API_KEY", help="The key of that server."
+            "--api-key",
+            metavar="KEY",
+            envvar="NEXUS_API_KEY",
+            help="The key of that server.",
+            show_default=False,
         ),
     ] = None,
 ) -> Reply:

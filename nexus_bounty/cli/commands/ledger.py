@@ -35,10 +35,16 @@ async def ledger(
         LedgerAction, typer.Argument(metavar="copy", help="What is to be done.")
     ],
     source: Annotated[
-        str, typer.Option("--from", metavar="URL", help="The ledger that is copied.")
+        str,
+        typer.Option(
+            "--from", metavar="URL", help="The ledger that is copied.", show_default=False
+        ),
     ],
     target: Annotated[
-        str, typer.Option("--to", metavar="URL", help="Where to: empty, or a copy of it.")
+        str,
+        typer.Option(
+            "--to", metavar="URL", help="Where to: empty, or a copy of it.", show_default=False
+        ),
     ],
 ) -> Reply:
     """Copy a ledger and its journal of operations to another place, and compare the two.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.text import Text
 from nexus_bounty.cli.options import OutputOptions
 from nexus_bounty.cli.output import facts, lines, safe, stdout, write_json
 from nexus_bounty.cli.session import Session
+from nexus_bounty.listening import listening
 from nexus_bounty.mock.personality import Release
 from nexus_bounty.mock.server import run_server
 
@@ -37,15 +37,21 @@ def mock_server(
     ] = 0.0,
     require_key: Annotated[
         str | None,
-        typer.Option("--require-key", metavar="KEY", help="Refuse requests without this API key."),
+        typer.Option(
+            "--require-key",
+            metavar="KEY",
+            help="Refuse requests without this API key.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Serve a mock of Nexus to try things with; it forgets everything when it stops.
 
     With --json its one document is there as soon as it listens.
     """
-    _check_free(host, port)
-    url = f"http://{host}:{port}"
+    listening(host, port).close()  # what is taken is noticed while it can be said plainly
+    named = f"[{host}]" if ":" in host else host
+    url = f"http://{named}:{port}"
     if session.as_json:
         write_json({"url": url, "personality": personality.value, "seed": seed})
     else:
@@ -60,18 +66,6 @@ def mock_server(
             host=host,
             log_level="warning",
         )
-
-
-def _check_free(host: str, port: int) -> None:
-    """Notice a port that is taken while it can be said plainly."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise OSError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port"
-            ) from None
 
 
 def _greet(url: str, personality: Release) -> None:

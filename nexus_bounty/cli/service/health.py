@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from nexus_bounty.operations import BountyOperations
-from nexus_bounty.outcomes import PlainError
 from nexus_bounty.small_server import SmallServer
 
 Answer = tuple[int, dict[str, Any]]
@@ -100,12 +99,7 @@ async def health_served(at: tuple[str, int] | None, health: ServiceHealth) -> As
             status, said = 503, {"alive": False, "ready": False, "why": "the event loop is stuck"}
         return status, "application/json", json.dumps(said).encode()
 
-    host, port = at
-    try:
-        server = SmallServer(host, port, ask)
-    except OSError as error:
-        where = f"{host}:{port}"
-        raise PlainError(f"{where} cannot be listened on: {error.strerror}") from error
+    server = SmallServer(*at, ask)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import uvicorn
 
 from nexus_bounty.cli.service.stopping import Ending, Steps, until_stopped
-from nexus_bounty.outcomes import PlainError
+from nexus_bounty.listening import listening
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,8 +27,6 @@ BODY_SECONDS: Final = 10
 """How long a request may take to arrive, once it has begun to."""
 MOST_BYTES: Final = 4_000_000
 """How large a request may be: more than any document that is stored."""
-_WAITING: Final = 1024
-"""How many connections may wait to be taken."""
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 
 Refusal = tuple[int, str, str]
@@ -53,24 +51,8 @@ async def serve_until_stopped(app: App, host: str, port: int, *, within: timedel
     Raises:
         PlainError: The address cannot be listened on.
     """
-    server = _Server(RequestSteps(app), _listening(host, port))
+    server = _Server(RequestSteps(app), listening(host, port))
     return await until_stopped(server.serve_to_the_end(), server.at_rest, within=within)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket; uvicorn's own way ends the program where it cannot listen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # with the protocol named, asyncio turns Nagle's algorithm off, which costs 40 ms a request
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-        made.listen(_WAITING)
-    except OSError as error:
-        made.close()
-        where = f"{host}:{port}"
-        raise PlainError(f"{where} cannot be listened on: {error.strerror}") from error
-    return made
 
 
 class RequestSteps:
