@@ -53,8 +53,19 @@ class DeferredWork(Generic[V]):
 
     async def flush(self, timeout: float = CLOSING_TIMEOUT) -> None:
         """Do what is owed now; what cannot be done in `timeout` seconds is left."""
+        deadline = Deadline.after(min(timeout, self._timeout))
+        await self.hasten(deadline)
         await self.stop()
-        await self._all(min(timeout, self._timeout))
+        await self._all(deadline.remaining)
+
+    async def hasten(self, deadline: Deadline) -> None:
+        """Wait until what is owed is done, and let it wait for nothing else to share its requests.
+
+        What is under way is not stopped: its request could still arrive, after that of a newer one.
+        """
+        if self._task is not None and not self._task.done():
+            self._full.set()
+            await asyncio.wait([self._task], timeout=deadline.remaining)
 
     async def stop(self) -> None:
         """Leave what is owed to the reconciler, or to a later `flush`."""

@@ -48,13 +48,19 @@ class Following(DeferredWork[Decided]):
     ) -> None:
         """Write the file: now, if that can be done, or in the next batch with others.
 
-        What is newer and to be written later stays so. The next reader does what is left undone.
+        What is newer and to be written later stays so; what is older and to be written, or is being
+        written, comes first, so that it is not the last. The next reader does what is left undone.
         """
-        if not promptly:
-            owed = self._owed.get(path)
-            if owed is None or owed.seq <= seq:
-                self.put({path: Decided(content, seq)})
+        owed = self._owed.get(path)
+        if promptly and owed is None:
+            await self._write(path, content, deadline)
             return
+        if owed is None or owed.seq <= seq:
+            self.put({path: Decided(content, seq)})
+        if promptly:
+            await self.hasten(deadline)
+
+    async def _write(self, path: str, content: bytes, deadline: Deadline) -> None:
         try:
             await self._client.write(path, content, deadline=deadline)
         except NexusError as error:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -21,10 +22,12 @@ from nexus_bounty import (
     NexusSettings,
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.nexus.client.deferred import CLOSING_TIMEOUT
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing.builders import make_bounty, make_bounty_in
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.support.racing import DOCUMENT, QUIRKS, ZONE, on_every_release, racing
+from tests.support.transports import Carrier
 from tests.support.virtual import virtual
 
 BOB = AgentIdentity(agent_id="bob")
@@ -140,6 +143,66 @@ async def test_what_follows_late_takes_nothing_back() -> None:
         seen = await store.get_bounty("b-1")
         assert seen is not None
         assert seen.status is BountyStatus.CLAIMED
+
+
+class Unhurried(Carrier):
+    """Takes its time for the first write of the document, and carries it whoever stops waiting."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, seconds: float) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        writes = "write" in request.url.path and DOCUMENT.encode() in await request.aread()
+        if not writes or not self._seconds:
+            return await super().handle_async_request(request)
+        seconds, self._seconds = self._seconds, 0
+        return await asyncio.shield(asyncio.ensure_future(self._after(seconds, request)))
+
+    async def _after(self, seconds: float, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(seconds)
+        return await super().handle_async_request(request)
+
+
+@virtual
+async def test_closing_waits_for_the_file_that_is_being_written_before_it_writes_a_newer_one() -> (
+    None
+):
+    """Or the older one might arrive last, and stay for those who know no slots."""
+    mock = racing()
+    async with a_store(mock, Unhurried(mock.transport(), 1)) as store:
+        await store.create_bounty(make_bounty())
+        await asyncio.sleep(DELAY + 0.1)
+        await store.claim_bounty("b-1", BOB, "c-1")
+    await asyncio.sleep(2)
+    assert status_in_file(mock) == "claimed"
+
+
+@virtual
+async def test_closing_does_not_wait_for_ever_for_a_file_that_is_being_written() -> None:
+    """What it gives up on is left to the next reader."""
+    mock, time = racing(), asyncio.get_running_loop().time
+    async with a_store(mock, Unhurried(mock.transport(), 3600), request_timeout=7200) as store:
+        await store.create_bounty(make_bounty())
+        await asyncio.sleep(DELAY + 0.1)
+        began = time()
+    assert time() - began == CLOSING_TIMEOUT
+
+
+@pytest.mark.parametrize("seconds", [0, 1], ids=["still waiting", "being written"])
+@virtual
+async def test_a_file_that_is_written_at_once_is_not_taken_back_by_what_was_to_follow(
+    seconds: float,
+) -> None:
+    """Whether an earlier commit's content still waits for others or is under way already."""
+    mock = racing()
+    async with a_store(mock, Unhurried(mock.transport(), seconds)) as store:
+        await store.create_bounty(make_bounty())
+        await asyncio.sleep(DELAY + 0.1 if seconds else 0)
+        await store.cleaning_up(later=False).claim_bounty("b-1", BOB, "c-1")
+        assert status_in_file(mock) == "claimed"
+        await asyncio.sleep(2)
+        assert status_in_file(mock) == "claimed"
 
 
 @pytest.mark.parametrize("at_once", [False, True])
