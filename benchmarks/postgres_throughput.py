@@ -1,9 +1,15 @@
 """How many escrows a second a ledger on PostgreSQL takes: one creator of everything, or 200.
 
 Credits are set aside, then paid to another account: two durable commits. Beside it, on the same
-server and in the same turns: the same rows written by bare statements and by one SQL function a
-step, each caller with a connection of its own, none of them with ids that make a repeat harmless;
-and the SQLite ledger. The server syncs each commit to its disk.
+server and in the same turns, each caller with a connection of its own:
+
+- bare statements that promise the same: on the same tables, with their constraints, history and
+  indexes; an id that was used is found, what is there is locked and looked at before it is spent,
+  and a marker tells later whether the transaction was committed;
+- bare statements and one SQL function a step that promise nothing: three tables without any of it;
+- the SQLite ledger.
+
+The server syncs each commit to its disk.
 """
 
 from __future__ import annotations
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ONE_PROCESS, EACH_ITS_OWN = "ours, one process", "ours, a process for each caller"
-BARE, FUNCTION, SQLITE = "bare statements", "one SQL function a step", "SQLite, one process"
+ALIKE, BARE = "bare statements that promise the same", "bare statements"
+FUNCTION, SQLITE = "one SQL function a step", "SQLite, one process"
 FUNDS = 10**9
 
 _TABLES = """
@@ -64,6 +71,22 @@ _TABLES = """
 """
 _MOVE = "UPDATE accounts SET balance = balance + %s WHERE name = %s"
 _ENTRY = "INSERT INTO entries (kind, source, debit, credit, amount) VALUES (%s, %s, %s, %s, 1)"
+_MARK = "INSERT INTO nexus_bounty.commits (marker) VALUES (%s)"
+_LOOK = "SELECT status FROM nexus_bounty.reservations WHERE reservation_id = %s FOR UPDATE"
+_BALANCE = "SELECT balance FROM nexus_bounty.accounts WHERE name = %s FOR UPDATE"
+_HOLD = """
+    INSERT INTO nexus_bounty.reservations
+        (reservation_id, account, amount, status, reference, created_at)
+    VALUES (%s, %s, 1, 'held', 'bench', now())
+"""
+_PAY = """
+    UPDATE nexus_bounty.reservations SET status = 'captured', captured_to = 'worker'
+    WHERE reservation_id = %s
+"""
+_POST = """
+    INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)
+    VALUES (%s, %s, %s, %s, 1, now(), 'bench')
+"""
 
 
 async def measure(options: Options, step: Step) -> Report:
@@ -102,6 +125,7 @@ async def _contenders(url: str, creators: int, callers: int) -> AsyncIterator[di
         yield {
             ONE_PROCESS: _escrow([together], creators),
             EACH_ITS_OWN: _escrow(apart, creators),
+            ALIKE: _in_threads(threads, ours, creators, _alike),
             BARE: _in_threads(threads, theirs, creators, _bare),
             FUNCTION: _in_threads(threads, theirs, creators, _function),
             SQLITE: _escrow([in_file], creators),
@@ -149,6 +173,22 @@ def _in_threads(
         await asyncio.get_running_loop().run_in_executor(threads, escrow)
 
     return escrow_in_thread
+
+
+def _alike(connection: psycopg.Connection[Any], number: int, name: str) -> None:
+    creator, escrow = f"creator-{number}", f"system:escrow:creator-{number}"
+    with connection.transaction():
+        connection.execute(_MARK, [uuid.uuid4().hex])
+        known = connection.execute(_LOOK, [name]).fetchone()
+        balance = connection.execute(_BALANCE, [creator]).fetchone()
+        if known is None and balance is not None and balance[0] > 0:
+            connection.execute(_HOLD, [name, creator])
+            connection.execute(_POST, ["reserve", name, creator, escrow])
+    with connection.transaction():
+        connection.execute(_MARK, [uuid.uuid4().hex])
+        if connection.execute(_LOOK, [name]).fetchone() == ("held",):
+            connection.execute(_PAY, [name])
+            connection.execute(_POST, ["capture", name, escrow, "worker"])
 
 
 def _bare(connection: psycopg.Connection[Any], number: int, name: str) -> None:

@@ -13,7 +13,7 @@ from nexus_bounty.leases import ClaimScope, KeyUse
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.transactions import Announced
 from nexus_bounty_postgres.rows import in_utc
-from nexus_bounty_postgres.script import Rows, Script, columns
+from nexus_bounty_postgres.script import Locks, Rows, Script, columns
 
 _CLAIM: Final = "SELECT document FROM nexus_bounty.claims"
 
@@ -45,7 +45,7 @@ class ClaimBatch:
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
 
-    def opening(self, script: Script, *, locking: bool) -> None:
+    def opening(self, script: Script, locks: Locks) -> None:
         """Add the statements that read all of it, and lock it."""
         names, targets, keys = self._all("claims"), self._all("targets"), self._all("keys")
         if names or targets:
@@ -53,7 +53,7 @@ class ClaimBatch:
                 {_CLAIM} WHERE claim_id = ANY(%s::text[])
                 OR (status = 'active' AND target_ref = ANY(%s::text[])) ORDER BY claim_id
             """
-            lock = " FOR UPDATE" if locking else ""
+            lock = " FOR UPDATE" if locks else ""
             self._statements["claims"] = script.add(f"{query}{lock}", names, targets)
         if keys:
             self._statements["keys"] = script.add(

@@ -23,15 +23,11 @@ from nexus_bounty.outcomes import (
 TRY_AGAIN: Final = frozenset(
     {
         "23505",  # another transaction was first with an id: it is found the next time
-        "40001",  # serialization failure
+        "40001",  # what was read has changed before it was locked
         "40P01",  # deadlock
     }
 )
 """SQLSTATEs after which the same transaction may well come through at once."""
-
-
-class OvertakenError(Exception):
-    """What was to be locked has changed before it was: read it again."""
 
 
 def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
@@ -41,7 +37,7 @@ def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool
 
 def is_worth_repeating(exc: Exception) -> bool:
     """Whether a transaction that is undone for this reason is to be tried again."""
-    return isinstance(exc, OvertakenError) or getattr(exc, "sqlstate", None) in TRY_AGAIN
+    return getattr(exc, "sqlstate", None) in TRY_AGAIN
 
 
 def never_committed(exc: Exception, refusal: type[PreCommitError], place: str) -> PreCommitError:

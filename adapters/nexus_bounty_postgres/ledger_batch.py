@@ -6,41 +6,59 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from nexus_bounty.ledger import JournalEntry, LedgerScope, escrow_of
 from nexus_bounty.models import utc_now
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Announced, Clock
-from nexus_bounty_postgres.failures import OvertakenError
 from nexus_bounty_postgres.ledger_tables import LedgerTables
-from nexus_bounty_postgres.rows import (
-    RESERVATION,
-    TRANSFER,
-    operation_of,
-    reservation_of,
-    transfer_of,
-)
-from nexus_bounty_postgres.script import Rows, Script
+from nexus_bounty_postgres.rows import operation_of, reservation_of, transfer_of
+from nexus_bounty_postgres.script import Locks, Rows, Script
 from nexus_bounty_postgres.writing import LedgerChanges, write
 
 _PAYING: Final = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
 _MOVES: Final = ("top_up", "transfer")
 
 
+class _Found(msgspec.Struct):
+    """What `open_step` returns."""
+
+    accounts: dict[str, int]
+    reservations: list[
+        tuple[
+            int,
+            str,
+            str,
+            int,
+            str,
+            str,
+            str | None,
+            datetime | None,
+            datetime,
+            str | None,
+            str | None,
+            str | None,
+        ]
+    ]
+    transfers: list[tuple[str, str, str, int, str, datetime]]
+    operations: list[str]
+
+
 class LedgerBatch(LedgerTables):
     """A `Book` and a `JournalBook` of what was announced.
 
-    The rows of accounts are the locks, taken in the order of their names: whoever changes a
-    reservation has the row of its account. Works are locked by name, since another reservation
-    may be the first to be paid for one. What was not announced can be read, but not locked.
+    Reservations and operations are locked by their rows, in their order. Works are locked by name,
+    since another reservation may be the first to be paid for one. Balances are locked last, see
+    `transaction`. What was not announced can be read, but not locked.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], *, clock: Clock = utc_now) -> None:
         super().__init__(connection)
         self._clock = clock
         self._scopes: list[LedgerScope] = []
-        self._statements: dict[str, int] = {}  # which of them reads each part
+        self._opening = 0
         self._balances: dict[str, int] = {}
         self._reservations: dict[str, Reservation | None] = {}
         self._transfers: dict[str, Transfer | None] = {}
@@ -57,60 +75,34 @@ class LedgerBatch(LedgerTables):
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
 
-    def opening(self, script: Script, *, locking: bool) -> None:
-        """Add the statements that read all of it, and lock it."""
-        accounts, names, works = (
-            self._all("accounts"),
-            self._all("reservations"),
-            self._all("works"),
-        )
-        if works and locking:
-            script.add(
-                """
-                SELECT pg_advisory_xact_lock(number) FROM (
-                    SELECT DISTINCT hashtextextended(work, 0) AS number
-                    FROM unnest(%s::text[]) AS work ORDER BY number
-                ) AS numbers
-                """,
-                works,
-            )
-        if accounts or names or works:
-            both = sorted({*accounts, *map(escrow_of, accounts)})
-            self._add_accounts(script, both, names, works, locking=locking)
-            self._statements["reservations"] = script.add(
-                f"""
-                {RESERVATION} WHERE reservation_id = ANY(%s::text[]) OR work = ANY(%s::text[])
-                OR (status = 'held' AND expires_at <= %s AND account = ANY(%s::text[]))
-                """,
-                names,
-                works,
-                self._clock(),
-                accounts,
-            )
-        if transfers := self._all("transfers"):
-            self._statements["transfers"] = script.add(f"{TRANSFER} = ANY(%s::text[])", transfers)
-        if operations := self._all("operations"):
-            self._add_operations(script, operations, locking=locking)
+    def opening(self, script: Script, locks: Locks) -> None:
+        """Add the statement that reads all of it, and locks it."""
+        operations = self._all("operations")
+        scope = {
+            "accounts": self._all("accounts"),
+            "reservations": self._all("reservations"),
+            "works": self._all("works"),
+            "transfers": self._all("transfers"),
+            "zones": [zone_id for zone_id, _ in operations],
+            "keys": [key for _, key in operations],
+            "escrow": escrow_of(""),
+            "now": self._clock(),
+        }
+        encoded = msgspec.json.encode(scope).decode()
+        self._opening = script.add("SELECT nexus_bounty.open_step(%s, %s)", encoded, int(locks))
 
     def take_in(self, found: list[Rows]) -> None:
-        """Keep what they found.
-
-        Raises:
-            OvertakenError: A reservation was made meanwhile, whose account is not locked.
-        """
-        rows = {name: found[number] for name, number in self._statements.items()}
-        self._balances = dict(rows.get("accounts", ()))
-        for name in self._all("reservations"):
-            self._reservations[name] = None
-        for row in rows.get("reservations", ()):
+        """Keep what it found."""
+        read = msgspec.json.decode(found[self._opening][0][0], type=_Found)
+        self._balances = read.accounts
+        self._reservations = dict.fromkeys(self._all("reservations"))
+        for row in read.reservations:
             reservation = reservation_of(row)
-            if reservation.account not in self._balances:
-                raise OvertakenError
             self._reservations[reservation.reservation_id] = reservation
         self._transfers = dict.fromkeys(self._all("transfers"))
-        self._transfers |= {row[0]: transfer_of(row) for row in rows.get("transfers", ())}
+        self._transfers |= {row[0]: transfer_of(row) for row in read.transfers}
         self._operations = dict.fromkeys(self._all("operations"))
-        for (document,) in rows.get("operations", ()):
+        for document in read.operations:
             operation = operation_of(document)
             self._operations[operation.zone_id, operation.key] = operation
 
@@ -214,38 +206,6 @@ class LedgerBatch(LedgerTables):
 
     def _all(self, part: str) -> list[Any]:
         return sorted({name for scope in self._scopes for name in getattr(scope, part)})
-
-    def _add_accounts(
-        self,
-        script: Script,
-        accounts: list[str],
-        names: list[str],
-        works: list[str],
-        *,
-        locking: bool,
-    ) -> None:
-        query = """
-            SELECT name, balance FROM nexus_bounty.accounts WHERE name = ANY(ARRAY(
-                SELECT unnest(%s::text[])
-                UNION SELECT unnest(ARRAY[account, %s || account]) FROM nexus_bounty.reservations
-                WHERE reservation_id = ANY(%s::text[]) OR work = ANY(%s::text[])
-            )) ORDER BY name
-        """
-        lock = " FOR UPDATE" if locking else ""
-        values = (accounts, escrow_of(""), names, works)
-        self._statements["accounts"] = script.add(f"{query}{lock}", *values)
-
-    def _add_operations(
-        self, script: Script, operations: list[tuple[str, str]], *, locking: bool
-    ) -> None:
-        query = """
-            SELECT document FROM nexus_bounty.operations
-            WHERE (zone_id, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
-            ORDER BY zone_id, key
-        """
-        zones, keys = (list(column) for column in zip(*operations, strict=True))
-        lock = " FOR UPDATE" if locking else ""
-        self._statements["operations"] = script.add(f"{query}{lock}", zones, keys)
 
 
 def _is_over(reservation: Reservation, now: datetime) -> bool:

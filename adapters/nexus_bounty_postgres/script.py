@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, LiteralString
 
 from psycopg import ClientCursor, Connection
+from psycopg.pq import ExecStatus
 
 Rows = list[tuple[Any, ...]]
+
+
+class Locks(IntEnum):
+    """What is locked when it is read, and so stays as it is until the transaction ends."""
+
+    NONE = 0
+    RECORDS = 1
+    """All but the balances, for which everybody waits: these are checked when they are written."""
+    ALL = 2
 
 
 class Script:
@@ -27,6 +38,11 @@ class Script:
         self._values += values
         return len(self._texts) - 1
 
+    def join(self, other: Script) -> None:
+        """Add the statements of another."""
+        self._texts += other._texts
+        self._values += other._values
+
     def __len__(self) -> int:
         return len(self._texts)
 
@@ -45,7 +61,9 @@ class Script:
 
 
 def _rows(cursor: ClientCursor[Any]) -> Rows:
-    return cursor.fetchall() if cursor.description is not None else []
+    result = cursor.pgresult  # cheaper than `cursor.description`; a row may have no columns
+    has_rows = result is not None and result.status == ExecStatus.TUPLES_OK
+    return cursor.fetchall() if has_rows else []
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

@@ -1,8 +1,12 @@
 """One transaction: many calls' work, in two round trips, and what became of it.
 
-The first begins it, takes the locks of all calls in one order and reads what they are about. Then
-their rules run in memory. The second writes what has changed and commits. A call that refuses has
-written nothing, and takes nothing from the others.
+The first begins it, reads what the calls are about and locks it, in one order for all. Then their
+rules run in memory. The second writes what has changed and commits. A call that refuses has written
+nothing, and takes nothing from the others.
+
+Balances are not locked when they are read: all who pay from one account, or into it, would wait for
+each other over two round trips. They are locked when they change, and if then there is less than
+the rules have spent, the transaction is undone and made again, this time with all locks first.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from nexus_bounty.outcomes import OutcomeError, PreCommitError
 from nexus_bounty_postgres import failures
 from nexus_bounty_postgres.connections import WAIT, Connections
 from nexus_bounty_postgres.resolution import RESOLVE_WITHIN, is_committed
-from nexus_bounty_postgres.script import Rows, Script
+from nexus_bounty_postgres.script import Locks, Rows, Script
 
 Work = Callable[[Any], Any]
 TRIES: Final = 10
@@ -44,7 +48,7 @@ class Batch(Protocol):
         """Take in what a call may read and change."""
         ...
 
-    def opening(self, script: Script, *, locking: bool) -> None:
+    def opening(self, script: Script, locks: Locks) -> None:
         """Add the statements that read all of it, and lock it."""
         ...
 
@@ -92,10 +96,11 @@ class Transactions:
         """
         until = time.monotonic() + self.wait.total_seconds()
         trouble: Exception = psycopg.OperationalError("the connection was lost before COMMIT")
+        locks = Locks.RECORDS
         for _ in range(TRIES):
             try:
-                results = self._attempt(works)
-            except (psycopg.Error, failures.OvertakenError) as exc:
+                results = self._attempt(works, locks)
+            except psycopg.Error as exc:
                 trouble = exc
                 if not failures.is_worth_repeating(exc):
                     break
@@ -104,16 +109,17 @@ class Transactions:
                     return results
             if time.monotonic() > until:
                 break
+            locks = Locks.ALL  # nobody overtakes it twice
         raise failures.never_committed(trouble, self.refusal, self.connections.place) from trouble
 
-    def _attempt(self, works: Sequence[Work]) -> list[Any] | None:
+    def _attempt(self, works: Sequence[Work], locks: Locks) -> list[Any] | None:
         """The results, or `None` if it turned out that it was undone for no fault of its own."""
         with self.connections.use() as connection:
             try:
-                xid, batch = self._begin(connection, works)
+                xid, batch = self._begin(connection, works, locks)
                 results = [_done(batch, work) for work in works]
-                script = Script()
-                batch.closing(script)
+                changes = Script()
+                batch.closing(changes)
             except psycopg.Error:
                 _roll_back(connection)
                 if connection.closed:
@@ -122,10 +128,10 @@ class Transactions:
             except BaseException:
                 _roll_back(connection)
                 raise
-            if not len(script):
+            if not len(changes):
                 _roll_back(connection)
                 return results
-            marker = _sign(script)
+            script, marker = _signed(changes)
             try:
                 script.run(connection)
                 return results
@@ -138,7 +144,7 @@ class Transactions:
         return self._resolved(results, xid, marker, lost)
 
     def _begin(
-        self, connection: psycopg.Connection[Any], works: Sequence[Work]
+        self, connection: psycopg.Connection[Any], works: Sequence[Work], locks: Locks
     ) -> tuple[str, Batch]:
         milliseconds = f"{self.wait.total_seconds() * 1000:.0f}"
         batch = self.batch(connection)
@@ -154,7 +160,7 @@ class Transactions:
             milliseconds,
             WRITERS,
         )
-        batch.opening(script, locking=True)
+        batch.opening(script, locks)
         found = script.run(connection)
         batch.take_in(found)
         return found[began][0][0], batch
@@ -169,14 +175,18 @@ class Transactions:
         return results if committed else None
 
 
-def _sign(script: Script) -> str:
-    """Let the transaction leave its marker, and commit."""
-    marker = new_key()
+def _signed(changes: Script) -> tuple[Script, str]:
+    """The changes, with the marker that the transaction leaves, and its end.
+
+    The marker comes first: balances are locked by the changes, and then nothing else is to do.
+    """
+    marker, script = new_key(), Script()
     script.add("INSERT INTO nexus_bounty.commits (marker) VALUES (%s)", marker)
     if hash(marker) % _KEPT == 0:
         script.add("DELETE FROM nexus_bounty.commits WHERE at < now() - interval '1 day'")
+    script.join(changes)
     script.add("COMMIT")
-    return marker
+    return script, marker
 
 
 def _done(batch: Batch, work: Work) -> Any:

@@ -1,15 +1,18 @@
-"""What a transaction has changed in a ledger, and the statements that write it."""
+"""What a transaction has changed in a ledger, and the statement that writes it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from nexus_bounty.ledger import JournalEntry
 from nexus_bounty.ports import JournaledOperation, Reservation
-from nexus_bounty_postgres.script import Script, columns
+from nexus_bounty_postgres.script import Script
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,122 +34,76 @@ class LedgerChanges:
 
 
 def write(changes: LedgerChanges, script: Script) -> None:
-    """Add the statements that write `changes`; each kind of row in one."""
+    """Add the statement that writes `changes`, all of them at once."""
     if changes.at_once:
         script.add("SELECT 1")  # done already: it remains to be committed
-    if changes.new:
-        _add_reservations(script, list(changes.new.values()))
-    if changes.changed:
-        _change_reservations(script, list(changes.changed.values()))
-    if changes.entries:
-        _add_entries(script, changes.entries)
-    if changes.begun:
-        _begin_operations(script, changes.begun)
-    if changes.continued:
-        _continue_operations(script, changes.continued)
-
-
-def _add_reservations(script: Script, added: list[Reservation]) -> None:
-    rows = [
-        (
-            each.reservation_id,
-            each.account,
-            each.amount,
-            each.status.value,
-            each.reference,
-            each.captured_to,
-            each.expires_at,
-            each.created_at,
-            *_assignment(each),
+    if changes.steps:
+        parts = (
+            _rows(_reservation, changes.new.values()),
+            _rows(_reservation, changes.changed.values()),
+            _rows(_operation, changes.begun.values()),
+            _rows(_operation, changes.continued.values()),
+            _rows(_entry, changes.entries),
+            _rows(_change, _lowest(changes.entries).items()),
         )
-        for each in added
-    ]
-    script.add(
-        """
-        INSERT INTO nexus_bounty.reservations
-            (reservation_id, account, amount, status, reference, captured_to, expires_at,
-             created_at, payee, work, settlement_key)
-        SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
-            %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[], %s::text[])
-        """,
-        *columns(rows, 11),
-    )
+        script.add("SELECT nexus_bounty.close_step(%s, %s, %s, %s, %s, %s)", *parts)
 
 
-def _change_reservations(script: Script, changed: list[Reservation]) -> None:
-    rows = [
-        (each.reservation_id, each.status.value, each.captured_to, *_assignment(each))
-        for each in changed
-    ]
-    script.add(
-        """
-        UPDATE nexus_bounty.reservations AS old
-        SET status = new.status, captured_to = new.captured_to, payee = new.payee,
-            work = new.work, settlement_key = new.settlement_key
-        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-            AS new (reservation_id, status, captured_to, payee, work, settlement_key)
-        WHERE old.reservation_id = new.reservation_id
-        """,
-        *columns(rows, 6),
-    )
+def _rows(row: Callable[[T], dict[str, Any]], things: Iterable[T]) -> str | None:
+    rows = list(map(row, things))
+    return msgspec.json.encode(rows).decode() if rows else None
 
 
-def _assignment(reservation: Reservation) -> tuple[str | None, str | None, str | None]:
+def _change(of_account: tuple[str, int]) -> dict[str, Any]:
+    name, change = of_account
+    return {"name": name, "change": change}
+
+
+def _lowest(entries: Iterable[JournalEntry]) -> dict[str, int]:
+    """How far the entries take each account down on their way; zero if never below its start."""
+    sums: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    for entry in entries:
+        for name, change in entry.postings:
+            sums[name] = sums.get(name, 0) + change
+            lowest[name] = min(lowest.get(name, 0), sums[name])
+    return lowest
+
+
+def _entry(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "source_id": entry.source_id,
+        "debit": entry.debit,
+        "credit": entry.credit,
+        "amount": entry.amount,
+        "at": entry.at,
+        "memo": entry.memo,
+    }
+
+
+def _reservation(reservation: Reservation) -> dict[str, Any]:
     to = reservation.assignment
-    return (None, None, None) if to is None else (to.payee, to.work, to.key)
+    return {
+        "reservation_id": reservation.reservation_id,
+        "account": reservation.account,
+        "amount": reservation.amount,
+        "status": reservation.status,
+        "reference": reservation.reference,
+        "captured_to": reservation.captured_to,
+        "expires_at": reservation.expires_at,
+        "created_at": reservation.created_at,
+        "payee": to and to.payee,
+        "work": to and to.work,
+        "settlement_key": to and to.key,
+    }
 
 
-def _add_entries(script: Script, entries: list[JournalEntry]) -> None:
-    rows = [
-        (each.kind.value, each.source_id, each.debit, each.credit, each.amount, each.at, each.memo)
-        for each in entries
-    ]
-    script.add(
-        """
-        INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)
-        SELECT kind, source_id, debit, credit, amount, at, memo
-        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-                    %s::timestamptz[], %s::text[]) WITH ORDINALITY
-            AS new (kind, source_id, debit, credit, amount, at, memo, place)
-        ORDER BY place
-        """,
-        *columns(rows, 7),
-    )
-
-
-def _begin_operations(
-    script: Script, operations: dict[tuple[str, str], JournaledOperation]
-) -> None:
-    script.add(
-        """
-        INSERT INTO nexus_bounty.operations (zone_id, key, began_at, ended_at, document)
-        SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-                             %s::text[])
-        """,
-        *columns([_operation(operations[name]) for name in sorted(operations)], 5),
-    )
-
-
-def _continue_operations(
-    script: Script, operations: dict[tuple[str, str], JournaledOperation]
-) -> None:
-    script.add(
-        """
-        UPDATE nexus_bounty.operations AS old
-        SET began_at = new.began_at, ended_at = new.ended_at, document = new.document
-        FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[])
-            AS new (zone_id, key, began_at, ended_at, document)
-        WHERE (old.zone_id, old.key) = (new.zone_id, new.key)
-        """,
-        *columns([_operation(operations[name]) for name in sorted(operations)], 5),
-    )
-
-
-def _operation(operation: JournaledOperation) -> tuple[Any, ...]:
-    return (
-        operation.zone_id,
-        operation.key,
-        operation.began_at,
-        None if operation.is_open else operation.ended_at,
-        msgspec.json.encode(operation).decode(),
-    )
+def _operation(operation: JournaledOperation) -> dict[str, Any]:
+    return {
+        "zone_id": operation.zone_id,
+        "key": operation.key,
+        "began_at": operation.began_at,
+        "ended_at": None if operation.is_open else operation.ended_at,
+        "document": msgspec.json.encode(operation).decode(),
+    }

@@ -11,14 +11,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from nexus_bounty.models import AgentIdentity
+from nexus_bounty.ledger import Book, LedgerScope, rules
+from nexus_bounty.models import AgentIdentity, utc_now
 from nexus_bounty.outcomes import (
     ClaimConflictError,
     IdempotencyMismatchError,
     InsufficientCreditsError,
     PaymentError,
 )
-from nexus_bounty.ports import Assignment, JournaledOperation
+from nexus_bounty.ports import Assignment, JournaledOperation, Transfer
+from nexus_bounty.transactions import Announced
 from nexus_bounty_postgres import PostgresClaimStore, PostgresCredits
 from nexus_bounty_postgres.connections import Connections
 from nexus_bounty_postgres.resolution import is_committed
@@ -27,6 +29,10 @@ from tests.support.postgres_proxy import COMMITTING, Loss, PostgresProxy
 
 HOUR = timedelta(hours=1)
 A_MOMENT = 0.2
+_SPEND = """
+    INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)
+    VALUES ('transfer', 'other', 'alice', 'dave', 60, now(), '')
+"""
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ async def test_one_work_is_assigned_once_though_the_reservations_are_of_two_acco
 
 
 async def test_the_same_credits_are_not_spent_twice(proxy, first, second):
-    """The second waits for the first, and finds what that left."""
+    """Who commits last finds what the other left."""
     calls = (
         each.reserve(n, account="alice", amount=60) for each, n in ((first, "x"), (second, "y"))
     )
@@ -120,17 +126,87 @@ async def test_of_two_who_claim_at_once_one_hears_of_the_other(proxy, postgres_u
     assert error.holder == "bob"
 
 
-async def test_an_account_that_somebody_holds_is_waited_for_so_long(proxy, first, postgres_url):
+async def test_an_account_that_somebody_holds_is_waited_for_so_long(first, postgres_url):
     """Then nothing has moved, and nothing will; others are not held up."""
-    async with PostgresCredits(postgres_url, wait=timedelta(seconds=A_MOMENT / 2)) as hasty:
-        calls = (
-            each.reserve(n, account="alice", amount=1) for each, n in ((first, "x"), (hasty, "y"))
+    wait = timedelta(seconds=A_MOMENT / 2)
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT FROM nexus_bounty.accounts WHERE name = 'alice' FOR UPDATE")
+        async with PostgresCredits(postgres_url, wait=wait) as hasty:
+            with pytest.raises(PaymentError, match="did not commit"):
+                await hasty.reserve("y", account="alice", amount=1)
+            assert (await hasty.reserve("z", account="bob", amount=1)).status == "held"
+            assert await hasty.get_reservation("y") is None
+
+
+async def test_credits_that_were_spent_after_the_look_are_not_spent_again(second, postgres_url):
+    """Not for a moment either, although other credits come in by the same transaction."""
+    for name in ("alice", "bob"):
+        await second.top_up(f"fund-{name}", account=name, amount=90)
+    spent: list[int] = []
+
+    def move(book: Book) -> None:
+        spent.append(book.balance("alice"))
+        for number, (source, target) in enumerate([("alice", "carol"), ("bob", "alice")]):
+            wanted = Transfer(
+                transfer_id=f"t{number}", from_account=source, to_account=target, amount=60
+            )
+            rules.transfer(book, utc_now(), wanted)
+        if len(spent) == 1:
+            with psycopg.connect(postgres_url) as other:
+                other.execute(_SPEND)
+
+    scope = LedgerScope(accounts=("alice", "bob", "carol"), transfers=("t0", "t1"))
+    with pytest.raises(InsufficientCreditsError):
+        await second._write("move", None, Announced(scope, move))
+    assert spent == [90, 30]
+    assert (await second.balance("alice")).available == 30
+    assert list((await second.verify()).problems) == []
+
+
+async def test_who_was_overtaken_once_is_not_overtaken_again(second, postgres_url):
+    """The second time everything is locked from the first look on."""
+    await second.top_up("fund", account="alice", amount=90)
+    locked = []
+
+    def look(_: Book) -> None:
+        with psycopg.connect(postgres_url) as other:
+            rows = other.execute(
+                "SELECT name FROM nexus_bounty.accounts WHERE name = 'alice' FOR UPDATE SKIP LOCKED"
+            ).fetchall()
+        locked.append(not rows)
+        if len(locked) == 1:
+            raise psycopg.errors.SerializationFailure
+
+    await second._write("look", None, Announced(LedgerScope(accounts=("alice",)), look))
+    assert locked == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["reservation", "operation"])
+async def test_a_record_is_locked_from_the_first_look_on(kind, second, postgres_url):
+    """What the rules decide about it is decided of what stands when it is written."""
+    await second.top_up("fund", account="alice", amount=90)
+    await second.reserve("r", account="alice", amount=10)
+    await second.begin_operation(
+        JournaledOperation(
+            key="k", zone_id="z", kind="claim", bounty_id="b", fingerprint="f", decided_by="k"
         )
-        error = await both(proxy, *calls)
-        assert isinstance(error, PaymentError)
-        assert "did not commit" in str(error)
-        assert (await hasty.reserve("z", account="bob", amount=1)).status == "held"
-        assert await hasty.get_reservation("y") is None
+    )
+    scope, query = {
+        "reservation": (
+            LedgerScope(reservations=("r",)),
+            "SELECT 1 FROM nexus_bounty.reservations",
+        ),
+        "operation": (
+            LedgerScope(operations=(("z", "k"),)),
+            "SELECT 1 FROM nexus_bounty.operations",
+        ),
+    }[kind]
+
+    def look(_: Book) -> list[Any]:
+        with psycopg.connect(postgres_url) as other:
+            return other.execute(f"{query} FOR UPDATE SKIP LOCKED".encode()).fetchall()
+
+    assert await second._write("look", None, Announced(scope, look)) == []
 
 
 def test_nothing_is_concluded_before_the_backend_has_ended(postgres_url):
