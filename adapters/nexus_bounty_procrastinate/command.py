@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -57,7 +58,7 @@ async def worker(
         typer.Option(
             "--requests-per-second",
             min=0.01,
-            help="How many requests this worker sends to Nexus in a second at most.",
+            help="How many requests all workers together send to Nexus in a second at most.",
         ),
     ] = None,
     range_size: Annotated[
@@ -95,12 +96,12 @@ async def worker(
     Exit codes: 0 when it is stopped; 12 if that cut a repair short, which another worker finishes.
     """
     session.sends_many = True
-    if requests_per_second is not None:
-        session.most_requests_per_second = requests_per_second
+    url = _database(session, jobs)
     made = _worker(
         session,
-        jobs,
+        url,
         zones,
+        requests_per_second,
         concurrency=concurrency,
         page=range_size,
         every=interval("--every", every),
@@ -137,20 +138,41 @@ async def _run(made: RangeWorker, within: timedelta) -> Reply:
     return Reply({"health": made.health}, Text(said), ending.exit_code)
 
 
-def _worker(session: Session, jobs: str | None, zones: str | None, **how: Any) -> RangeWorker:
+def _database(session: Session, jobs: str | None) -> str:
+    """Where the jobs are.
+
+    Raises:
+        UsageProblem: No database is named for them.
+    """
+    url = jobs or session.credits_url or ""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageProblem("--jobs must name a PostgreSQL, unless --credits does: postgresql://…")
+    return url
+
+
+def _pace(session: Session, url: str, per_second: float) -> None:
+    from nexus_bounty_procrastinate.pace import FleetPace, LeasedTurns
+
+    server = urlsplit(session.settings.url)
+    turns = LeasedTurns(url, f"{server.hostname}:{server.port}{server.path}")
+    session.paced_by(FleetPace(per_second, turns.lease), turns.close)
+
+
+def _worker(
+    session: Session, url: str, zones: str | None, per_second: float | None, **how: Any
+) -> RangeWorker:
     """The worker that the options describe.
 
     Raises:
-        UsageProblem: They name no database for the jobs.
+        UsageProblem: They name no zone.
         PlainError: The extra is not installed.
     """
     try:
         from nexus_bounty_procrastinate.worker import RangeWorker
     except ModuleNotFoundError as error:
         raise PlainError("worker needs its extra: pip install 'nexus-bounty[scale]'") from error
-    url = jobs or session.credits_url or ""
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise UsageProblem("--jobs must name a PostgreSQL, unless --credits does: postgresql://…")
+    if per_second is not None:
+        _pace(session, url, per_second)
     named = [each.strip() for each in (zones or session.client.settings.zone_id).split(",")]
     if not all(named):
         raise UsageProblem("--zones must be ids with commas between them")

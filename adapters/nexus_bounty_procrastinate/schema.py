@@ -28,6 +28,13 @@ _RANGES: Final = """
     )
 """
 """Each range begins after the `lo` of its row and ends with its `hi`, the `lo` of the next."""
+_PACES: Final = """
+    CREATE TABLE IF NOT EXISTS nexus_bounty_paces (
+        server text COLLATE "C" PRIMARY KEY,
+        next_at timestamptz NOT NULL
+    )
+"""
+"""When the next request to a server may leave, see `pace`."""
 
 
 async def prepare(url: str) -> None:
@@ -44,3 +51,4 @@ async def prepare(url: str) -> None:
         if row is None or row[0] is None:
             await connection.execute(SchemaManager.get_schema().encode())
         await connection.execute(_RANGES)
+        await connection.execute(_PACES)

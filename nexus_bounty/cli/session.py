@@ -5,6 +5,7 @@ It is also imported when first used: a command that shows a bounty needs no oper
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +31,8 @@ from nexus_bounty.validation import check_key
 if TYPE_CHECKING:
     from nexus_bounty.nexus.bounties.store import NexusBountyStore
     from nexus_bounty.nexus.client import NexusClient
+    from nexus_bounty.nexus.client.pace import Turns
+    from nexus_bounty.nexus.client.settings import NexusSettings
     from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice
     from nexus_bounty.operations import BountyOperations
     from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
@@ -59,7 +62,7 @@ class Session:
         changes: Whether it may have changed something, with or without an `attempt`.
         sends_many: Whether it is worth to prepare for many requests.
         remembers: How many documents to remember at least, of a command that keeps looking.
-        most_requests_per_second: How many to send, if not what the settings say.
+        pace: Says when requests may leave, if not the settings do.
     """
 
     def __init__(self, options: OutputOptions) -> None:
@@ -70,7 +73,7 @@ class Session:
         self.changes = False
         self.sends_many = False
         self.remembers = 0
-        self.most_requests_per_second: float | None = None
+        self.pace: Turns | None = None
 
     @property
     def only_reads(self) -> bool:
@@ -128,21 +131,29 @@ class Session:
         await self._stack.aclose()
 
     @cached_property
-    def client(self) -> NexusClient:
-        """The server."""
-        from nexus_bounty.nexus.client import NexusClient
-
+    def settings(self) -> NexusSettings:
+        """What is said of the server."""
         settings = self._everything.settings()
         if settings.transport == "auto" and not self.sends_many:
             # to import the faster one takes longer than a few requests do
             settings = settings.model_copy(update={"transport": "httpx"})
         if settings.remembered_documents < self.remembers:
             settings = settings.model_copy(update={"remembered_documents": self.remembers})
-        if (most := self.most_requests_per_second) is not None:
-            settings = settings.model_copy(update={"max_requests_per_second": most})
-        client = NexusClient(settings=settings)
+        return settings
+
+    @cached_property
+    def client(self) -> NexusClient:
+        """The server."""
+        from nexus_bounty.nexus.client import NexusClient
+
+        client = NexusClient(settings=self.settings, pace=self.pace)
         self._stack.push_async_callback(client.close)
         return client
+
+    def paced_by(self, pace: Turns, close: Callable[[], Awaitable[None]]) -> None:
+        """Let `pace` say when requests leave; `close` it when none leaves any more."""
+        self.pace = pace
+        self._stack.push_async_callback(close)
 
     @cached_property
     def store(self) -> NexusBountyStore:

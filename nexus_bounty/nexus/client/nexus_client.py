@@ -35,6 +35,7 @@ from nexus_bounty.nexus.client.classification import Disposition, Reason, Reques
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.pace import Turns
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.riding import RidingWrites
 from nexus_bounty.nexus.client.rpc import Rpc
@@ -105,6 +106,7 @@ class NexusClient:
         random: The source of jitter, to make runs reproducible.
         observers: Told of every request, and of all that the stores on this client do; see
             `nexus_bounty.events`.
+        pace: Says when each request may leave, if not `settings.max_requests_per_second` does.
 
     `cleanup` removes in batches what commits leave behind, `riding` writes what can wait for the
     next batch of writes; closing the client waits for both.
@@ -122,6 +124,7 @@ class NexusClient:
         transport: httpx.AsyncBaseTransport | None = None,
         random: Random | None = None,
         observers: Sequence[Observer] = (),
+        pace: Turns | None = None,
     ) -> None:
         key = None if api_key is None else SecretStr(api_key)
         named = {
@@ -155,7 +158,7 @@ class NexusClient:
             timeout=self.settings.operation_timeout,
         )
         self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup), ref(self.riding)]
-        self._rpc = Rpc(self.settings, transport, self.observers)
+        self._rpc = Rpc(self.settings, transport, self.observers, pace)
 
     def __repr__(self) -> str:
         """The URL; it holds no credentials."""

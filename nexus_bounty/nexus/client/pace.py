@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
+
+
+class Turns(Protocol):
+    """Says when each request may leave."""
+
+    async def turn(self) -> None:
+        """Wait for the next turn, after all who asked before."""
+        ...
 
 
 class Pace:

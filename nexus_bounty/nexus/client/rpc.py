@@ -22,7 +22,7 @@ from nexus_bounty.events.tracking import count_request
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.pace import Pace
+from nexus_bounty.nexus.client.pace import Pace, Turns
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import parse_retry_after
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
@@ -50,6 +50,7 @@ class Rpc:
         settings: NexusSettings,
         transport: httpx.AsyncBaseTransport | None = None,
         observers: Sequence[Observer] = (),
+        pace: Turns | None = None,
     ) -> None:
         self.requests_sent = 0
         self.sunset: str | None = None
@@ -57,7 +58,7 @@ class Rpc:
         self._settings = settings
         self._ids = count(1)
         self._limiter = PriorityLimiter(settings.max_connections)
-        self._pace = Pace(settings.max_requests_per_second)
+        self._pace = pace or Pace(settings.max_requests_per_second)
         httpx.URL(settings.url)  # raises if it cannot be one
         self._transport = transport_for(settings, transport)
         self._closed = False

@@ -1,0 +1,112 @@
+"""How many requests all workers together send to a server in a second.
+
+Turns are leased from a row of the database, some at a time: whoever takes them moves the next turn
+of everybody on. A worker that has nothing to send takes none, so that the others may send more; a
+turn that was not used at its time is gone, or several workers could send what each had saved at
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import psycopg
+
+logger = logging.getLogger("nexus_bounty.worker")
+
+LEASED_FOR: Final = 0.5
+"""For how many seconds turns are leased at once: often enough to share, and seldom enough."""
+_AGAIN_IN: Final = 1.0
+
+Lease = Callable[[float], Awaitable[float]]
+"""Takes all turns of so many seconds; returns in how many seconds from now they begin."""
+
+
+class FleetPace:
+    """Says when a request may leave, evenly spaced among all who lease from the same place.
+
+    Args:
+        per_second: How many may leave in a second at most; the same wherever it is said.
+        lease: Takes turns.
+    """
+
+    def __init__(self, per_second: float, lease: Lease) -> None:
+        self._apart = 1 / per_second
+        self._at_once = max(1, math.floor(per_second * LEASED_FOR))
+        self._lease = lease
+        self._next = 0.0
+        self._left = 0
+        self._order = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait for the next turn, after all of this process who asked before."""
+        now = asyncio.get_running_loop().time
+        async with self._order:
+            self._drop_missed(now())
+            if not self._left:
+                begins_in = await self._lease(self._at_once * self._apart)
+                self._next, self._left = now() + begins_in, self._at_once
+            mine = self._next
+            self._next += self._apart
+            self._left -= 1
+        await asyncio.sleep(max(mine - now(), 0))
+
+    def _drop_missed(self, now: float) -> None:
+        while self._left and self._next + self._apart < now:
+            self._next += self._apart
+            self._left -= 1
+
+
+class LeasedTurns:
+    """Leases turns from a row of the table `nexus_bounty_paces`.
+
+    Args:
+        url: The database with the jobs.
+        server: Whom the requests are for.
+    """
+
+    def __init__(self, url: str, server: str) -> None:
+        self._url = url
+        self._server = server
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def lease(self, seconds: float) -> float:
+        """Take all turns of the next `seconds` that nobody has; returns in how many they begin.
+
+        Where the database cannot be reached it is asked again, and nothing may leave meanwhile.
+        """
+        while True:
+            try:
+                return await self._taken(seconds)
+            except psycopg.Error as error:
+                logger.warning("no request leaves until the database says when: %s", error)
+                await self.close()
+                await asyncio.sleep(_AGAIN_IN)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _taken(self, seconds: float) -> float:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, prepare_threshold=None
+            )
+        values = {"server": self._server, "seconds": seconds}
+        found = await (await self._connection.execute(_TAKE, values)).fetchone()
+        return 0.0 if found is None else max(float(found[0]), 0.0)
+
+
+_TAKE: Final = """
+    INSERT INTO nexus_bounty_paces AS pace (server, next_at)
+    VALUES (%(server)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+    ON CONFLICT (server) DO UPDATE SET
+        next_at = greatest(pace.next_at, clock_timestamp()) + make_interval(secs => %(seconds)s)
+    RETURNING extract(epoch FROM next_at - clock_timestamp()) - %(seconds)s
+"""
