@@ -42,12 +42,11 @@ async def test_the_commit_of_a_claim_passes_fourteen_frames_from_the_operation(
     assert depth.commit <= 14, depth.stack
 
 
-async def test_where_preconditions_hold_no_request_of_a_claim_passes_more(
-    house: ModuleType,
-) -> None:
-    """Markers and leases included."""
-    assert (await house.measure_store_claim()).deepest <= 10
-    assert (await house.measure_operation_claim()).deepest <= 14
+@pytest.mark.parametrize("personality", ["0.10-hypothetical", "0.7.0", "0.10"])
+async def test_no_request_of_a_claim_passes_more(house: ModuleType, personality: str) -> None:
+    """Markers, leases and the files that follow included."""
+    assert (await house.measure_store_claim(personality)).deepest <= 10
+    assert (await house.measure_operation_claim(personality)).deepest <= 14
 
 
 def test_an_etag_has_four_carriers(house: ModuleType) -> None:

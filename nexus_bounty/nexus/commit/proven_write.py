@@ -82,6 +82,8 @@ class ProvenWrite(ABC):
         attempt = 1
         while True:
             if result := await self._send() or await self._look():
+                if follows := self._follows():
+                    await follows
                 return result
             if await self._may_go_on(attempt, patience):
                 attempt += 1
@@ -126,6 +128,10 @@ class ProvenWrite(ABC):
     @abstractmethod
     async def _look(self) -> CommitResult | None:
         """Look what is there; what it proves, if anything."""
+
+    def _follows(self) -> Awaitable[None] | None:
+        """What is to be written after what was proven, if anything is."""
+        return None
 
     # What is proven
 

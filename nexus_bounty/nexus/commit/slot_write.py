@@ -42,6 +42,8 @@ class SlotWrite(ProvenWrite):
     base_checked: bool = field(default=False, init=False)
     moved_on: CommitResult | None = field(default=None, init=False)
     expected: Intent | None = field(default=None, init=False)
+    won: Document | None = field(default=None, init=False)
+    """What the slot was won with, by this or by an earlier attempt."""
 
     def __post_init__(self) -> None:
         super(SlotWrite, self).__post_init__()
@@ -100,16 +102,17 @@ class SlotWrite(ProvenWrite):
         except NexusError as error:
             return self._not_acknowledged(doing, error)
         self._saw(doing, "acknowledged")
-        document = self._document
-        await self._follow(document)
+        document = self.won = self._document
         if self.as_fence:
             return Aborted(Proof.FENCED, document)
         return Committed(document, Proof.ACKNOWLEDGED, self.expected)
 
-    def _follow(self, document: Document) -> Awaitable[None]:
-        """Have the file follow; nobody needs to see a fence at once."""
+    def _follows(self) -> Awaitable[None] | None:
+        """The file, where the slot is ours; nobody needs to see a fence at once."""
+        if self.won is None:
+            return None
         promptly = self.intent.promptly and not self.as_fence
-        return self.log.follow(document, self.deadline, promptly=promptly)
+        return self.log.follow(self.won, self.deadline, promptly=promptly)
 
     def _not_acknowledged(self, doing: str, error: NexusError) -> CommitResult | None:
         self._saw(doing, error.answer)
@@ -190,7 +193,7 @@ class SlotWrite(ProvenWrite):
             if self.intent.base is None:  # what an earlier call created may have gone on since
                 won = await self.log.newest(path, won, self.deadline) or won
             if found := self._found(won):
-                await self._follow(won)
+                self.won = won
                 return found
             newest = await self.log.newest(path, won, self.deadline)
         except NexusError as error:
