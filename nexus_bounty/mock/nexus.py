@@ -148,7 +148,7 @@ class MockNexus:
         A client that stops waiting does not stop the server: what may pause runs in a task of
         its own.
         """
-        if not self._may_wait(request):
+        if not self.may_wait(request):
             return await self._exchange.run(request)
         task = asyncio.ensure_future(self._exchange.run(request))
         self._running.add(task)
@@ -165,7 +165,8 @@ class MockNexus:
         """What the server answers to one delivery of a request, having done what it asks for."""
         return await rest.answer(self.core, request)
 
-    def _may_wait(self, request: ReceivedRequest) -> bool:
+    def may_wait(self, request: ReceivedRequest) -> bool:
+        """Whether anything but the server's own work comes before the answer to a request."""
         delayed = request.fault is not None and request.fault.kind is FaultKind.DELAY
         return delayed or self.core.behaviour.waits
 

@@ -60,9 +60,10 @@ class MockTransport(httpx.AsyncBaseTransport):
         return self._mock.receive(request.method, path, query.decode("ascii"), headers, body)
 
     async def _deliver(self, request: httpx.Request, received: ReceivedRequest) -> Delivery:
-        limit = _read_timeout(request)
+        if not self._mock.may_wait(received):
+            return await self._mock.handle(received)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(_read_timeout(request)):
                 return await self._mock.handle(received)
         except TimeoutError as exc:
             raise _never_answered(request) from exc

@@ -31,7 +31,7 @@ acting: ContextVar[str] = ContextVar("acting", default=NOBODY)
 """The actor in whose name the current task runs."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Turn:
     """What one actor waits for."""
 

@@ -55,6 +55,8 @@ REQUESTS_TO_CATCH_UP: Final = 3
 """For each slot whose winner has died and left the file behind: two reads at most, one write."""
 REQUESTS_TO_PROBE: Final = 40
 """Where a process that found nothing out by then is the first to; odd servers are tried twice."""
+CLEANED_UP: Final = 1.0
+"""Seconds in which those who are alive have done what they left for later, twice over."""
 MOST_RECONCILERS: Final = 3
 LATE: Final = ("after resolving", "after reconciling", "lost")
 """When late requests arrive, other than at once."""
@@ -308,6 +310,7 @@ class Simulation:
     # 4: the reconciler
 
     async def _come_to_rest(self) -> None:
+        await asyncio.sleep(CLEANED_UP)
         if self.scenario.thorough or await oracles.wrong_at_rest(self.world):
             await self._reconcile()
         await self._late_arrive("after reconciling")

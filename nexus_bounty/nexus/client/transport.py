@@ -58,9 +58,20 @@ class Answer(NamedTuple):
         return self.body.decode(errors="replace")
 
 
+_SHOWN: Final = ("retry-after", "location", "sunset")
+_PACKED: Final = "content-encoding"
+_ASKED_FOR: Final = {name.encode(): name for name in (*_SHOWN, _PACKED)}
+
+
 def _shown(headers: Mapping[str, str]) -> Iterator[str | None]:
     """Those headers that an `Answer` has."""
-    return (headers.get(name) for name in ("Retry-After", "Location", "Sunset"))
+    return (headers.get(name) for name in _SHOWN)
+
+
+def _asked_for(headers: httpx.Headers) -> Mapping[str, str]:
+    """Those headers that anything here asks for: httpx decodes all of them to look for one."""
+    there = {name.lower() for name, _ in headers.raw}
+    return {text: headers[text] for name, text in _ASKED_FOR.items() if name in there}
 
 
 class Transport(Protocol):
@@ -159,7 +170,7 @@ class HttpxTransport:
     ) -> None:
         self._server = settings.url
         self._most = settings.max_answer_bytes
-        self._headers = httpx.Headers(_headers(settings))
+        self._headers = httpx.Headers(_headers(settings)).raw
         self._open = _opener(settings) if given is None else None
         self._connections = _Connections(given or _opener(settings)())
         self._alone = 0
@@ -171,10 +182,9 @@ class HttpxTransport:
         """Send one request; see `Transport.send`."""
         timeout = {"connect": connect_in, "read": answer_in, "write": answer_in, "pool": answer_in}
         url = _url(self._server, route)
-        headers = httpx.Headers(self._headers)
-        headers["Host"] = url.netloc.decode("ascii")
+        headers = [(b"Host", url.netloc), *self._headers]
         if body is not None:
-            headers["Content-Length"] = str(len(body))
+            headers.append((b"Content-Length", b"%d" % len(body)))
         # with a stream httpx takes the headers as they are; with content it makes them thrice
         request = httpx.Request(
             verb,
@@ -208,11 +218,11 @@ class HttpxTransport:
 
     async def _answer(self, response: httpx.Response) -> Answer:
         try:
-            headers = response.headers
+            headers = _asked_for(response.headers)
             stream = response.stream
             if not isinstance(stream, httpx.AsyncByteStream):
                 raise httpx.StreamError("the transport gave a stream that cannot be awaited")
-            content = await read_body(stream, headers.get("Content-Encoding"), self._most)
+            content = await read_body(stream, headers.get(_PACKED), self._most)
         finally:
             await response.aclose()
         return Answer(response.status_code, content, *_shown(headers))
@@ -312,7 +322,7 @@ class AiohttpTransport:
             ) as answer:
                 headers = answer.headers
                 content = await read_body(
-                    _parts(answer), headers.get("Content-Encoding"), self._settings.max_answer_bytes
+                    _parts(answer), headers.get(_PACKED), self._settings.max_answer_bytes
                 )
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise NotConnectedError(str(error)) from error
