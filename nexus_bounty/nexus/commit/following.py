@@ -7,7 +7,7 @@ the slots, and one that is written late, or never, does no harm.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from nexus_bounty.deadlines import Deadline
@@ -43,20 +43,25 @@ class Following(DeferredWork[Decided]):
         """Whether the file at `path` is to follow soon."""
         return path in self._owed
 
-    async def follow(
+    def follow(
         self, path: str, content: bytes, deadline: Deadline, *, promptly: bool, seq: int = 0
-    ) -> None:
+    ) -> Awaitable[None]:
         """Write the file: now, if that can be done, or in the next batch with others.
 
         What is newer and to be written later stays so; what is older and to be written, or is being
         written, comes first, so that it is not the last. The next reader does what is left undone.
         """
+        if promptly and not self.owes(path):
+            return self._write(path, content, deadline)
+        return self._join(path, Decided(content, seq), deadline, promptly=promptly)
+
+    async def _join(
+        self, path: str, decided: Decided, deadline: Deadline, *, promptly: bool
+    ) -> None:
+        """Have the next batch write the file, unless that is to be newer; `promptly` at once."""
         owed = self._owed.get(path)
-        if promptly and owed is None:
-            await self._write(path, content, deadline)
-            return
-        if owed is None or owed.seq <= seq:
-            self.put({path: Decided(content, seq)})
+        if owed is None or owed.seq <= decided.seq:
+            self.put({path: decided})
         if promptly:
             await self.hasten(deadline)
 
