@@ -4,7 +4,7 @@
     nexus-bounty console --tokens people.json …     for those who have a token
 
 It shows what the command line shows, by the same functions, and changes nothing but by the
-reconciler and by the fences that `explain --resolve` writes.
+reconciler, by the fences that `explain --resolve` writes, and by `rescue`.
 
 `nexus_bounty_console.app.make_app` makes it for programs that serve it themselves.
 """

@@ -27,7 +27,7 @@ class Role(StrEnum):
     READ = "read"
     """Look at everything, and let it be checked."""
     OPERATE = "operate"
-    """Also repair, and find out what is in doubt."""
+    """Also repair, rescue, and find out what is in doubt."""
 
 
 class Person(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,6 +31,7 @@ from nexus_bounty_console.jobs import ANYBODY, Job, JobKind, JobRunner, Tell
 from nexus_bounty_console.lives import BountyLife, read_life
 from nexus_bounty_console.requests_seen import RequestsSeen
 from nexus_bounty_console.snapshots import SharedReading
+from nexus_bounty_console.stranded import Stranded, read_stranded
 from nexus_bounty_console.treasury import Escrow, read_escrow
 
 logger = logging.getLogger("nexus_bounty.console")
@@ -161,6 +162,40 @@ class ConsoleDesk:
         explanation = await found_out(services, clues, key, bounty_id, operation, by="the console")
         await self.look_again()
         return explanation
+
+    async def stranded(self, reservation_id: str) -> Stranded | None:
+        """One reservation, and whether an operator may free it; `None` if there is none.
+
+        Raises:
+            As `read_stranded`.
+        """
+        return await read_stranded(self.operations.services, reservation_id, self.grace)
+
+    async def rescue(
+        self, who: str, reservation_id: str, to_account: str | None, because: str
+    ) -> None:
+        """Free credits that no rule can, for the reason that somebody gives.
+
+        Raises:
+            InvalidInputError: There are none, or a rule can, or no reason is given.
+            PaymentError: They have gone elsewhere meanwhile.
+            CommitUnknownError: The ledger did not say.
+            NexusError: Their bounty could not be read.
+        """
+        found = await self.stranded(reservation_id)
+        if found is None or not found.may_be_rescued:
+            standing = found.standing if found else "there is none of that name"
+            raise InvalidInputError(
+                "reservation", reservation_id, f"is not to be freed: {standing}"
+            )
+        whom = who or ANYBODY
+        to = to_account or found.reservation.account
+        logger.warning("%s is freed and goes to %s, for %s: %s", reservation_id, to, whom, because)
+        credit = self.operations.services.credits
+        because = f"{because} ({whom})" if because.strip() else because
+        await credit.rescue(reservation_id, to_account=to_account, because=because)
+        await self.look_again()
+        self.changes.tell([BOUNTIES, about(found.bounty_id)])
 
     def dry_run(self, who: str) -> Job:
         """Let the reconciler look, and change nothing.

@@ -54,6 +54,7 @@ class Pages:
             "/doubts": self.doubts,
             "/doubt": self.doubt,
             "/money": self.money,
+            "/reservation": self.reservation,
             "/reconcile": self.reconcile,
             "/doctor": self.doctor,
             "/login": self.login,
@@ -61,6 +62,7 @@ class Pages:
         forms = {
             "/doubt": self.find_out,
             "/money/audit": self.audit,
+            "/reservation": self.rescue,
             "/reconcile/dry-run": self.dry_run,
             "/reconcile/repair": self.repair,
             "/doctor": self.ask_the_doctor,
@@ -145,6 +147,19 @@ class Pages:
             address=partial(_money_address, account),
         )
 
+    async def reservation(self, request: Request) -> Response:
+        """The credits that are, or were, held for one bounty, and how to free what is stranded."""
+        reservation_id = request.query_params.get("id", "")
+        found = await self.desk.stranded(reservation_id)
+        return self.renderer.page(
+            request,
+            "reservation",
+            topics=[BOUNTIES, WORK],
+            status=200 if found else 404,
+            reservation_id=reservation_id,
+            found=found,
+        )
+
     async def reconcile(self, request: Request) -> Response:
         """What the reconciler has found, and what it has repaired."""
         last = self.desk.jobs.last
@@ -186,6 +201,21 @@ class Pages:
         form = request.state.form
         self.desk.repair(self._who(request), form.get("sweep"), form.get("subject"))
         return RedirectResponse("/reconcile", _LATER)
+
+    async def rescue(self, request: Request) -> Response:
+        """Free credits that no rule can, once whoever asks has said which, where to and why."""
+        form = request.state.form
+        reservation_id = form.get("id", "")
+        await self._check_amount(reservation_id, form.get("amount", ""))
+        because, payee = form.get("because", ""), _payee(form)
+        await self.desk.rescue(self._who(request), reservation_id, payee, because)
+        return RedirectResponse(f"/reservation?{urlencode({'id': reservation_id})}", _LATER)
+
+    async def _check_amount(self, reservation_id: str, given: str) -> None:
+        """See that somebody has looked at what is to be freed."""
+        found = await self.desk.stranded(reservation_id)
+        if found is not None and given.replace(",", "").strip() != str(found.reservation.amount):
+            raise InvalidInputError("amount", given, "must be that of the reservation")
 
     async def audit(self, request: Request) -> Response:
         """Begin an audit."""
@@ -269,6 +299,14 @@ def _kind(form: dict[str, str]) -> OperationKind:
         return OperationKind(given)
     except ValueError as error:
         raise InvalidInputError("operation", given, "must be an operation") from error
+
+
+def _payee(form: dict[str, str]) -> str | None:
+    """Whom credits are to be paid to; `None` to give them back."""
+    to, payee = form.get("to", ""), form.get("payee", "").strip()
+    if to not in ("back", "pay") or (to == "pay") != bool(payee):
+        raise InvalidInputError("to", to, "must be whose they are, or another agent by name")
+    return payee or None
 
 
 def _inside(address: str) -> str:

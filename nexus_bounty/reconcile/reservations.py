@@ -50,10 +50,28 @@ class OrphanReservations:
             bounties = await scope.services.store.get_bounties([_bounty_of(each) for each in page])
             for reservation in page:
                 bounty = bounties.get(_bounty_of(reservation))
-                if await _was_given_back(scope, reservation, bounty):
-                    yield _discarded(scope.services, reservation)
-                elif problem := _wrong(scope, reservation, bounty):
+                if problem := await _problem_with(scope, reservation, bounty):
                     yield problem
+
+
+async def problem_with(scope: Scope, held: Reservation) -> Problem | None:
+    """What is wrong with one held reservation of this zone; `None` if its bounty needs it.
+
+    Raises:
+        NexusError: Its bounty could not be read.
+    """
+    if not _is_ours(scope, held):
+        return None
+    bounties = await scope.services.store.get_bounties([_bounty_of(held)])
+    return await _problem_with(scope, held, bounties.get(_bounty_of(held)))
+
+
+async def _problem_with(
+    scope: Scope, reservation: Reservation, bounty: Bounty | None
+) -> Problem | None:
+    if await _was_given_back(scope, reservation, bounty):
+        return _discarded(scope.services, reservation)
+    return _wrong(scope, reservation, bounty)
 
 
 async def _forget_ended(scope: Scope) -> None:

@@ -28,6 +28,7 @@ from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import utc_now
 from nexus_bounty.outcomes import OutcomeError
+from nexus_bounty.ports import reference_of
 from nexus_bounty.testing import StepFaults
 from nexus_bounty.testing.faulty_credits import FaultyCredits
 from nexus_bounty.testing.room import a_mock
@@ -87,6 +88,12 @@ class Stage:
             **given,
         )
         return (await self.operations.create(bounty)).bounty
+
+    async def stranded(self, reservation_id: str = "stray", bounty_id: str = "gone") -> None:
+        """Seven credits of alice's, held for an hour for a bounty that nobody finds."""
+        reference = reference_of(ZONE, bounty_id)
+        await self.credits.reserve(reservation_id, account="alice", amount=7, reference=reference)
+        self.clock.forward(hours=1)
 
     async def stuck_settlement(self, bounty_id: str, **given: Any) -> None:
         """A settlement that died past the pivot, an hour ago: bob is to be paid, and is not."""

@@ -160,7 +160,9 @@ async def test_no_page_has_anything_that_its_own_policy_forbids(
     stage: Stage, browser: Browser
 ) -> None:
     await stage.stuck_settlement("b-1")
-    for path in ("/", "/bounties/b-1", "/doubts", "/money", "/reconcile", "/doctor"):
+    await stage.stranded()
+    of_nobody = "/reservation?id=stray"
+    for path in ("/", "/bounties/b-1", "/doubts", "/money", of_nobody, "/reconcile", "/doctor"):
         source = await browser.source(path)
         assert " style=" not in source
         assert "<style" not in source

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=alert(1)> stays text"
 PAGES = ["/", "/bounties/b-1", "/doubts", "/money", "/reconcile", "/doctor", "/doubt?key=none"]
+PAGES += ["/reservation?id=stray"]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
 
 
@@ -71,6 +72,25 @@ async def test_a_stuck_settlement_is_found_dry_run_and_repaired_and_the_money_is
         assert await watcher.evaluate("window.kept")
         await operator.get_by_role("link", name="b-1").first.click()
         await operator.locator("#money").get_by_text("250 free, 0 in escrow").wait_for()
+
+
+async def test_credits_of_a_bounty_that_is_gone_are_found_and_freed(
+    quick_stage: Stage, chromium: Browser
+) -> None:
+    """From the dry run that leaves them to people to the account that has them again."""
+    await quick_stage.stranded()
+    async with served_at(quick_stage.app()) as base, a_page(chromium, base) as page:
+        await page.goto("/reconcile")
+        await page.click("button:has-text('Dry run')")
+        await page.click("a:has-text('stray')")
+        await page.check("input[value=back]")
+        await page.fill("#because", "its file was deleted")
+        await page.fill("#amount", "7")
+        await page.click("button:has-text('Free the credits')")
+        await page.locator("#reservation", has_text="went back to alice").wait_for()
+        assert "its file was deleted" in await text(page)
+        await page.goto("/money")
+        assert "Nothing is in escrow" in await text(page)
 
 
 async def test_what_others_do_shows_by_itself_and_keeps_the_place_of_the_reader(
@@ -147,6 +167,7 @@ async def test_every_page_can_be_read_in_light_and_dark_wide_and_narrow(
     await quick_stage.in_doubt(
         "commit of claim", quick_stage.operations.claim("b-" + "long" * 20, BOB)
     )
+    await quick_stage.stranded()
     quick_stage.desk.dry_run("")
     await quick_stage.desk.jobs.wait()
     options = {"color_scheme": scheme, "viewport": size}

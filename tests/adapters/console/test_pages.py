@@ -82,8 +82,11 @@ async def test_what_others_have_written_stays_text_wherever_it_is_shown(
     mallory = AgentIdentity(agent_id="<b onclick=alert(3)>mallory")
     await stage.credits.fund(mallory.agent_id, 1000)
     await stage.posted("b-1", HOSTILE, description=HOSTILE, creator=mallory)
-    asked = f"/?q={HOSTILE}", "/?creator=<script>", "/doubt?key=<img src=x>"
-    for path in ("/", "/bounties/b-1", "/money", *asked):
+    await stage.stranded("<img src=x>", HOSTILE)
+    of_nobody = "/reservation?id=<img src=x>"
+    asked = f"/?q={HOSTILE}", "/?creator=<script>", "/doubt?key=<img src=x>", of_nobody
+    accounts = "/money?account=alice", f"/money?account={mallory.agent_id}"
+    for path in ("/", "/bounties/b-1", "/money", *accounts, *asked):
         tags = Tags()
         tags.feed(await browser.source(path))
         assert tags.scripts == [{"src": "/static/console.js", "defer": None}], path
