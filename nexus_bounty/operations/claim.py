@@ -191,11 +191,13 @@ async def _free(services: Services, bounty: Bounty, key: str) -> None:
 
 
 async def _is_abandoned(services: Services, bounty: Bounty) -> bool:
-    """Whether whoever holds the bounty has let the lease run out."""
+    """Whether whoever holds the bounty has let the lease run out, or moved it to something else."""
     if STATUSES[bounty.status].claimer is not Claimer.AT_WORK or bounty.claim_id is None:
         return False
     held = await before_commit(services.claims.get(bounty.claim_id), "the claim")
-    return held is not None and not held.holds(services.clock())
+    if held is None:
+        return False
+    return held.target_ref != target_of(bounty.bounty_id) or not held.holds(services.clock())
 
 
 async def _take_lease(
@@ -223,11 +225,7 @@ async def _claimable(services: Services, bounty_id: str, agent: AgentIdentity, k
     if objection and await _is_abandoned(services, bounty):
         objection = _objection(services, _as_if_open(bounty), agent, claim_id)
     if objection and not await has_landed(services, bounty_id, derived_key(key, "claim")):
-        raise BountyStateError(
-            f"bounty {bounty_id!r} {objection}",
-            current_status=bounty.status.value,
-            evidence=Evidence(proof=Proof.DOCUMENT),
-        )
+        raise _refusal(bounty, objection)
     return bounty
 
 
@@ -313,6 +311,8 @@ async def renew(
         held = await services.claims.heartbeat(
             bounty.claim_id or "", lease=_within_deadline(services, bounty, lease)
         )
+        if held.target_ref != target_of(bounty_id):  # another program has moved it
+            raise _refusal(bounty, f"names a lease that is on {held.target_ref!r} by now")
     return OperationResult(
         operation="renew",
         idempotency_key=key,
@@ -392,8 +392,13 @@ def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:
 
 def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:
     if not _is_held_by(bounty, agent):
-        raise BountyStateError(
-            f"bounty {bounty.bounty_id!r} is not claimed by {agent.agent_id!r}",
-            current_status=bounty.status.value,
-            evidence=Evidence(proof=Proof.DOCUMENT),
-        )
+        raise _refusal(bounty, f"is not claimed by {agent.agent_id!r}")
+
+
+def _refusal(bounty: Bounty, why: str) -> BountyStateError:
+    """What refuses an operation because of what the bounty's document says."""
+    return BountyStateError(
+        f"bounty {bounty.bounty_id!r} {why}",
+        current_status=bounty.status.value,
+        evidence=Evidence(proof=Proof.DOCUMENT),
+    )

@@ -61,7 +61,7 @@ class AbandonedBounties:
                 claim = claims.get(bounty.claim_id or "")
                 if bounty.deadline <= scope.now:
                     continue
-                if claim is None:
+                if claim is None or claim.target_ref != target_of(bounty.bounty_id):
                     if problem := await _without_lease(services, bounty):
                         yield problem
                     continue

@@ -47,19 +47,24 @@ class ClaimListing:
         return {asked[path]: claim for path, claim in found.items()}
 
     async def marked(self, targets: Partition) -> AsyncIterator[Claim]:
-        """The claims on the targets with a marker in the index of active ones, ended or not."""
+        """The claims on the targets with a marker in the index of active ones, ended or not.
+
+        One that another program moved to another target is found by its marker there, not by the
+        one that it left.
+        """
         ask = partial(self._client.page, self._zone.active_claims, recursive=True)
         settings = self._client.settings
         size, within = settings.bulk_size, settings.listing_timeout
         window = windows.of_targets(self._zone.active_claims, targets)
         began, met_idle_ones = self._clock(), not targets.is_everything
         async for found in chunks(ask, window.after, size, within, window.until):
-            markers = [path for path in window.of_targets(found) if self._is_marker(path)]
-            claims = await self.by_ids([paths.marked_id(path) for path in markers])
+            markers = {path for path in window.of_targets(found) if self._is_marker(path)}
+            claims = await self.by_ids([paths.marked_id(path) for path in sorted(markers)])
             active = [each for each in claims.values() if each.status is ClaimStatus.ACTIVE]
             met_idle_ones |= len(active) < len(markers)
             for claim in claims.values():
-                yield claim
+                if self._zone.active_claim(claim.target_ref, claim.claim_id) in markers:
+                    yield claim
         if not met_idle_ones:
             self._no_idle_marker_at = began
 

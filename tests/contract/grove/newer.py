@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tests.contract.grove import reader
@@ -16,23 +17,40 @@ from tests.contract.grove import reader
 SPEC: Final = {
     "id": "gc-1",
     "roleName": "scout",
+    "platform": "codex",
+    "blueprint": "explore",
     "assignee": {"agentId": "alice", "role": "scout"},
     "leaseDeadlineSec": 1800,
+    "priority": 3,
+    "maxIterations": 5,
     "generation": 1,
     "targetRef": "bounty:b-1",
     "agent": {"agentId": "alice", "role": "scout"},
     "intentSummary": "try it",
     "context": {"plan": "b", "papers": [1, 2.5, None]},
     "ownerRef": {"kind": "session", "id": "s-1", "uid": "u-1"},
+    "finalizers": ["grove/handoff"],
+    "deletionTimestamp": "2026-01-02T12:00:00.000Z",
     "createdAt": "2026-01-01T12:00:00.000Z",
 }
 STATUS: Final = {
     "id": "gc-1",
     "phase": "active",
     "observedGeneration": 1,
+    "agentSessionId": "session-1",
     "lastHeartbeatAt": "2026-01-01T12:00:00.000Z",
     "leaseExpiresAt": "2026-01-01T12:30:00.000Z",
-    "conditions": [],
+    "currentContributionCid": "blake3:1",
+    "conditions": [
+        {
+            "type": "Accepted",
+            "status": "True",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T12:00:00.000Z",
+            "reason": "controller",
+            "message": "accepted",
+        }
+    ],
     "lastTransitionAt": "2026-01-01T12:00:00.000Z",
     "attemptCount": 2,
     "revision": 1,
@@ -82,7 +100,7 @@ def renewed(content: bytes, until: str) -> bytes:
     document = reader.stored(content)
     flat = read_claim(content)
     if not _is_split(document):
-        document = _converted(flat)
+        document = converted(flat)
     kept = {"spec": document["spec"], "status": document["status"]}
     kept["status"] = kept["status"] | {
         "lastHeartbeatAt": "2026-01-01T12:10:00.000Z",
@@ -98,16 +116,22 @@ def _is_split(document: Any) -> bool:
     return all(isinstance(part, dict) and isinstance(part.get("id"), str) for part in parts)
 
 
-def _converted(flat: dict[str, Any]) -> dict[str, Any]:
+def converted(flat: dict[str, Any]) -> dict[str, Any]:
     """`claimToDocument`: only what it knows of a flat claim."""
+    agent, until = flat["agent"], datetime.fromisoformat(flat["leaseExpiresAt"])
+    lasts = until - datetime.fromisoformat(flat["createdAt"])
+    kept = ("context", "ownerRef", "finalizers", "deletionTimestamp")
     spec = {
         "id": flat["claimId"],
-        "assignee": flat["agent"],
+        **({"roleName": agent["role"]} if "role" in agent else {}),
+        **({"platform": agent["platform"]} if "platform" in agent else {}),
+        "assignee": agent,
+        **({"leaseDeadlineSec": int(lasts.total_seconds())} if lasts > timedelta(0) else {}),
         "generation": flat["revision"],
         "targetRef": flat["targetRef"],
-        "agent": flat["agent"],
+        "agent": agent,
         "intentSummary": flat["intentSummary"],
-        **({"context": flat["context"]} if "context" in flat else {}),
+        **{key: flat[key] for key in kept if key in flat},
         "createdAt": flat["createdAt"],
     }
     status = {
@@ -118,7 +142,7 @@ def _converted(flat: dict[str, Any]) -> dict[str, Any]:
         "leaseExpiresAt": flat["leaseExpiresAt"],
         "conditions": [],
         "lastTransitionAt": flat["heartbeatAt"],
-        "attemptCount": 0,
+        "attemptCount": flat.get("attemptCount", 0),
         "revision": flat["revision"],
     }
     return {"spec": spec, "status": status}

@@ -11,9 +11,16 @@ import pytest
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/how-to/share-a-zone-with-grove.md").read_text()
 
-SHARED, CLAIMS, ODD, LIMITS, SETTLING = (
+SHARED, CLAIMS, MOVED, ODD, LIMITS, SETTLING = (
     f"tests.contract.grove.test_{name}"
-    for name in ("shared_zone", "newer_claims", "odd_documents", "limits", "settlement_sweep")
+    for name in (
+        "shared_zone",
+        "newer_claims",
+        "moved_claims",
+        "odd_documents",
+        "limits",
+        "settlement_sweep",
+    )
 )
 LISTINGS = "tests.nexus.bounties.test_listings"
 SWEEPS = "tests.nexus.bounties.test_foreign_sweeps"
@@ -59,6 +66,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_a_lease_of_grove_that_has_run_out_frees_its_target",
     ),
     "An emptied lock": (CLAIMS, "test_an_emptied_lock_is_a_free_lock"),
+    "moved to another target": (
+        MOVED,
+        "test_a_bounty_whose_lease_grove_moved_away_can_be_claimed",
+    ),
     "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
     # markers
     "written ahead and swept away": (
