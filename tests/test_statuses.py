@@ -36,6 +36,7 @@ NAMES_A_STATUS = {
     "nexus_bounty/operations/create.py": "what create is named for: a draft, opened or cancelled",
     "nexus_bounty/operations/claim.py": "what claim is named for: an open bounty",
     "nexus_bounty/operations/settle.py": "what settle is named for: a settled one",
+    "nexus_bounty/operations/paying.py": "where settling ends: a settled one",
     "nexus_bounty/operations/drafts.py": "a draft, made and taken back",
     "nexus_bounty/nexus/bounties/discarding.py": "what it discards: a draft",
     "nexus_bounty/nexus/bounties/store.py": "the marker of a draft that was discarded",

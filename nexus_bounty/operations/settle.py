@@ -1,13 +1,11 @@
-"""Settle: commit `pending_settlement` (the pivot) → capture → `settled`, reward, end of the lease.
+"""Settle: commit `pending_settlement` (the pivot), and pay, see `paying`.
 
-Once the credits have moved, the last three wait for nothing else, nor for each other. Criteria
-are checked before the pivot. After it there is only forward: whatever fails is owed, and the
-reconciler finishes it from the document alone.
+Criteria are checked before the pivot. After it there is only forward: whatever fails is owed, and
+the reconciler finishes it from the document alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,17 +16,14 @@ from nexus_bounty.models import (
     Bounty,
     BountyStatus,
     Contribution,
-    RewardRecord,
-    RewardType,
-    reward_id,
 )
 from nexus_bounty.operations.escrow import (
     check_ledger,
     check_trusted,
-    pay,
     record_payee,
     reservation_of,
 )
+from nexus_bounty.operations.paying import OWED_PAST_THE_PIVOT, finish, payout_of
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -37,19 +32,13 @@ from nexus_bounty.operations.services import (
     before_commit,
     check_payee,
     committed,
-    credits_with,
     ends_at,
     known_bounty,
     operation,
-    owing,
     remembered_bounty,
-    still_owed,
-    taken_forward,
 )
 from nexus_bounty.outcomes import (
     BountyStateError,
-    ClaimNotFoundError,
-    ClaimStateError,
     CriteriaNotMetError,
     Evidence,
     Observation,
@@ -68,11 +57,7 @@ from nexus_bounty.validation import check_id
 
 T = TypeVar("T")
 
-CAPTURE: Final = "capture_payment"
-SETTLED: Final = "commit_settled"
-REWARD: Final = "record_reward"
-END_CLAIM: Final = "complete_claim"
-SETTLE: Final = Plan("settle", decided_by="begin", owed_then=(CAPTURE, SETTLED, REWARD, END_CLAIM))
+SETTLE: Final = Plan("settle", decided_by="begin", owed_then=OWED_PAST_THE_PIVOT)
 
 
 async def settle(
@@ -206,72 +191,6 @@ def _is_for(assignment: Assignment | None, bounty: Bounty, cid: str) -> bool:
     return assignment is not None and (assignment.payee, assignment.work) == (claimer, cid)
 
 
-async def finish(
-    services: Services, bounty: Bounty, key: str, owed: list[str] | None = None
-) -> OperationResult:
-    """Take a bounty that is past the pivot to its end; from any process, as often as needed.
-
-    Raises:
-        PostCommitError: A step is still owed.
-    """
-    owed = [] if owed is None else owed
-    try:
-        reservation = await pay(services, bounty)
-    except Exception as error:
-        raise still_owed(bounty, [CAPTURE, SETTLED, REWARD, END_CLAIM, *owed], error) from error
-    bounty, reward = await _said_so(services, bounty, key, owed)
-    paid = (CAPTURE, SETTLED, REWARD) if reservation else (SETTLED,)
-    steps = ("commit_pending_settlement", *paid, END_CLAIM)
-    return OperationResult(
-        operation="settle",
-        idempotency_key=key,
-        bounty=bounty,
-        done=tuple(step for step in steps if step not in owed),
-        owed=owed,
-        credits_with=credits_with(bounty),
-        reservation=reservation,
-        reward=reward,
-    )
-
-
-async def _said_so(
-    services: Services, bounty: Bounty, key: str, owed: list[str]
-) -> tuple[Bounty, RewardRecord | None]:
-    """The bounty, settled, and its reward, once the credits have moved.
-
-    Document, reward and lease say so at the same time: none of them waits for another.
-
-    Raises:
-        PostCommitError: One of them is still owed.
-    """
-    failed: dict[str, Exception] = {}
-    settled, reward, _ = await all_three(
-        _tried(SETTLED, _settled(services, bounty, key, owed), failed),
-        _tried(REWARD, record_payout(services, bounty), failed),
-        _without_claim(services, bounty, owed),
-    )
-    if settled is None or failed:
-        step, error = next((step, failed[step]) for step in (SETTLED, REWARD) if step in failed)
-        pending = [step, *(each for each in failed if each != step), *owed]
-        raise still_owed(settled or bounty, pending, error) from error
-    return settled, reward
-
-
-async def _tried(step: str, work: Awaitable[T], failed: dict[str, Exception]) -> T | None:
-    """What `work` ends in; an error is kept as that of `step`, and stops nothing beside it."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001 - raised when all have ended
-        failed[step] = error
-        return None
-
-
-async def _without_claim(services: Services, bounty: Bounty, owed: list[str]) -> None:
-    """End the lease, or owe it."""
-    async with owing(services, END_CLAIM, owed):
-        await _end_claim(services, bounty)
-
-
 async def _fulfilled(services: Services, bounty: Bounty | None, bounty_id: str, cid: str) -> Bounty:
     """The bounty, with its claimer's work that meets its criteria, or past the pivot already.
 
@@ -355,56 +274,3 @@ def _check_contribution(bounty: Bounty, cid: str) -> None:
             current_status=bounty.status.value,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )
-
-
-async def _settled(services: Services, bounty: Bounty, key: str, owed: list[str]) -> Bounty:
-    if bounty.status is BountyStatus.SETTLED:
-        return bounty
-
-    def step(step_key: str) -> Awaitable[Bounty]:
-        return services.store.settle_bounty(bounty.bounty_id, idempotency_key=step_key)
-
-    try:
-        return await taken_forward(services, step, key, "settle", owed)
-    except BountyStateError:
-        standing = await known_bounty(services, bounty.bounty_id)
-        if standing.status is BountyStatus.SETTLED:  # a reconciler was faster
-            return standing
-        raise
-
-
-async def record_payout(services: Services, bounty: Bounty) -> RewardRecord | None:
-    """Record the reward of a paid bounty; one and the same however often.
-
-    Raises:
-        UntrustedDocumentError: No key of the zone has signed the document; nothing was recorded.
-    """
-    check_trusted(bounty)
-    reward = payout_of(bounty)
-    return None if reward is None else await services.store.record_reward(reward)
-
-
-def payout_of(bounty: Bounty) -> RewardRecord | None:
-    """The reward that a paid bounty calls for; `None` if nothing was paid."""
-    cid, payee = bounty.fulfilled_by_cid, bounty.claimed_by
-    if cid is None or payee is None or bounty.reservation_id is None:
-        return None
-    return RewardRecord(
-        reward_id=reward_id(RewardType.BOUNTY_PAYOUT, bounty.bounty_id, cid),
-        reward_type=RewardType.BOUNTY_PAYOUT,
-        recipient=payee,
-        amount=bounty.amount,
-        contribution_cid=cid,
-        bounty_id=bounty.bounty_id,
-        transfer_id=bounty.reservation_id,
-        created_at=bounty.updated_at,
-    )
-
-
-async def _end_claim(services: Services, bounty: Bounty) -> None:
-    if bounty.claim_id is None:
-        return
-    try:
-        await services.claims.complete(bounty.claim_id)
-    except (ClaimNotFoundError, ClaimStateError):
-        return  # its lease has ended already, or it was never kept here

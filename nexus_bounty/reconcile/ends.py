@@ -17,6 +17,7 @@ from typing import Final
 from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Bounty, BountyStatus
 from nexus_bounty.operations.escrow import is_of, reservation_of
+from nexus_bounty.operations.paying import why_not_paid
 from nexus_bounty.ports import Reservation, ReservationStatus
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages, side_by_side
 from nexus_bounty.statuses import STATUSES, Credits
@@ -65,6 +66,12 @@ async def _contradiction(scope: Scope, bounty: Bounty) -> str | None:
         return None
     found = await reservation_of(scope.services, bounty)
     state = _contradicting(scope, bounty, found)
+    if (
+        state is not None
+        and found is not None
+        and await why_not_paid(scope.services, bounty, found)
+    ):
+        state = None  # an operator has decided otherwise
     if state is None:
         if found is not None and found.status is not ReservationStatus.HELD:
             scope.state.known.add(bounty.bounty_id, "both have ended")
@@ -93,7 +100,8 @@ def _not_paid(bounty: Bounty, found: Reservation) -> str | None:
 
 
 def _paid(found: Reservation) -> str | None:
-    """Who was paid; `None` if nobody was, or by a rescue, which is for no work on record."""
-    if found.status is not ReservationStatus.CAPTURED or found.assignment is None:
+    """Who was paid; `None` if nobody was."""
+    if found.status is not ReservationStatus.CAPTURED:
         return None
-    return f"was paid to {found.captured_to} for {found.assignment.work}"
+    work = f" for {found.assignment.work}" if found.assignment else ""
+    return f"was paid to {found.captured_to}{work}"

@@ -19,8 +19,8 @@ from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyStatus
 from nexus_bounty.operations.escrow import give_back, give_back_unopened, terms_of
+from nexus_bounty.operations.paying import finish
 from nexus_bounty.operations.services import Services
-from nexus_bounty.operations.settle import finish
 from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Credits, Repair

@@ -19,7 +19,7 @@ from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.models import RewardType, reward_id
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.explaining import clues_to, explanation_of
-from nexus_bounty.operations.settle import payout_of
+from nexus_bounty.operations.paying import payout_of
 from nexus_bounty.operations.vouching import contradiction
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import cleaning_up

@@ -156,12 +156,15 @@ async def test_what_an_operator_has_decided_is_no_contradiction() -> None:
 async def test_a_payment_that_cannot_be_made_any_more_is_left_to_people(
     payee: str | None, says: str
 ) -> None:
-    """To try it again and again would say that it may yet succeed."""
+    """To try it again and again would say that it may yet succeed; no operator has said why."""
     world = await a_world()
     async with world.process() as process:
         await claimed(process.operations)
     (held,) = [each async for each in world.ledger.reservations()]
-    await world.ledger.rescue(held.reservation_id, to_account=payee, because="somebody said so")
+    if payee is None:
+        await world.ledger.void(held.reservation_id)
+    else:
+        await world.ledger.capture(held.reservation_id, to_account=payee)
     put_back(world, status="pending_settlement", fulfilledByCid=CID)
     await world.later()
     async with world.process(seed=9) as process:

@@ -30,6 +30,7 @@ _SERVICES: Final = "nexus_bounty.operations.services"
 _CREATE: Final = "nexus_bounty.operations.create"
 _CLAIM: Final = "nexus_bounty.operations.claim"
 _SETTLE: Final = "nexus_bounty.operations.settle"
+_PAYING: Final = "nexus_bounty.operations.paying"
 _CANCEL: Final = "nexus_bounty.operations.cancel"
 _EXPIRE: Final = "nexus_bounty.operations.expire"
 
@@ -269,21 +270,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "settle: settled before it is paid",
-        _SETTLE,
-        "    try:\n        reservation = await pay(services, bounty)\n",
+        _PAYING,
+        "    try:\n        reservation = await _paid(services, bounty)\n",
         "    bounty = await _settled(services, bounty, key, owed)\n"
-        "    try:\n        reservation = await pay(services, bounty)\n",
+        "    try:\n        reservation = await _paid(services, bounty)\n",
     ),
     Mutant(
         "settle: never paid",
-        _SETTLE,
-        "        reservation = await pay(services, bounty)",
+        _PAYING,
+        "        reservation = await _paid(services, bounty)",
         "        reservation = None",
     ),
     Mutant(
         "settle: the reward is forgotten",
-        _SETTLE,
-        "        _tried(REWARD, record_payout(services, bounty), failed),",
+        _PAYING,
+        "        _tried(REWARD, record_payout(services, bounty, paid=rewarded), failed),",
         "        _tried(REWARD, asyncio.sleep(0), failed),",
     ),
     Mutant(
@@ -300,8 +301,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "settle: a failure after the pivot is called a failure",
-        _SETTLE,
-        "raise still_owed(bounty, [CAPTURE, SETTLED, REWARD, END_CLAIM, *owed], error)",
+        _PAYING,
+        "raise still_owed(bounty, [*OWED_PAST_THE_PIVOT, *owed], error)",
         'raise PaymentError("could not pay")',
     ),
     Mutant(
@@ -422,7 +423,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "settle: the lease goes on",
-        _SETTLE,
+        _PAYING,
         "        await services.claims.complete(bounty.claim_id)",
         "        await services.claims.get(bounty.claim_id)",
     ),

@@ -12,7 +12,7 @@ from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.options import LedgerOptions
 from nexus_bounty.cli.output import Reply, facts, lines
 from nexus_bounty.cli.session import Session
-from nexus_bounty.ledger import LedgerCredits
+from nexus_bounty.ledger.rescues import why_rescued
 from nexus_bounty.outcomes import OutcomeError
 from nexus_bounty.ports import CreditsService, Reservation
 
@@ -53,13 +53,7 @@ async def rescue(
 
 
 async def _why(credit: CreditsService, freed: Reservation) -> str | None:
-    """The reason that the ledger has on record: that of whoever freed them first, if any.
-
-    `None` if they had gone there without a rescue, or the ledger does not tell.
-    """
-    if not isinstance(credit, LedgerCredits):
-        return None
+    """The reason that the ledger has on record: that of whoever freed them first, if any."""
     with suppress(OutcomeError):  # it has happened, whether the reason can be read or not
-        entries = [each async for each in credit.history(source_id=freed.reservation_id)]
-        return entries[-1].memo.removeprefix(freed.reference).removeprefix(": ") or None
+        return await why_rescued(credit, freed)
     return None

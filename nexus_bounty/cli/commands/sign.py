@@ -15,8 +15,8 @@ from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, progress, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, Wire
+from nexus_bounty.operations.paying import payout_of
 from nexus_bounty.operations.services import Services
-from nexus_bounty.operations.settle import payout_of
 from nexus_bounty.operations.vouching import contradiction
 from nexus_bounty.outcomes import BountyNotFoundError, Evidence, PreCommitError, Proof
 from nexus_bounty.statuses import STATUSES, Credits
