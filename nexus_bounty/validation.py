@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -54,9 +54,9 @@ def check_id(field: str, value: object, most: int = MOST_ID_BYTES) -> None:
         raise InvalidInputError(field, value, f"must be at most {most} bytes long")
 
 
-def is_name(text: str, most: int = MOST_ID_BYTES) -> bool:
+def is_name(text: object, most: int = MOST_ID_BYTES) -> bool:
     """Whether there can be a file of that name, be it one that we would not make."""
-    return text.isprintable() and 0 < len(text.encode()) <= most
+    return isinstance(text, str) and text.isprintable() and 0 < len(text.encode()) <= most
 
 
 def check_name(field: str, value: object, most: int) -> None:
@@ -106,6 +106,10 @@ def check_time(field: str, value: object) -> None:
         raise InvalidInputError(field, value, "must be a datetime")
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidInputError(field, value, "must have a time zone, such as datetime.UTC")
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInputError(field, value, "must be in a year that there is in UTC") from None
 
 
 def check_duration(field: str, value: object) -> None:
@@ -183,7 +187,7 @@ def check_criteria(field: str, value: object) -> None:
     """Refuse criteria that nothing could be held against."""
     if not isinstance(value, BountyCriteria):
         raise InvalidInputError(field, value, "must be BountyCriteria")
-    _check_string(f"{field}.description", value.description)
+    check_string(f"{field}.description", value.description)
     check_optional_text(f"{field}.metric_name", value.metric_name)
     if value.metric_threshold is not None and type(value.metric_threshold) not in (int, float):
         raise InvalidInputError(
@@ -214,7 +218,7 @@ def check_bounty(bounty: object) -> None:
     if bounty.bounty_id != FROM_IDEMPOTENCY_KEY:
         check_id("bounty_id", bounty.bounty_id)
     check_text("title", bounty.title)
-    _check_string("description", bounty.description)
+    check_string("description", bounty.description)
     check_agent("creator", bounty.creator)
     check_amount("amount", bounty.amount)
     check_criteria("criteria", bounty.criteria)
@@ -284,7 +288,8 @@ def check_member(field: str, value: object, kind: type[StrEnum]) -> None:
         raise InvalidInputError(field, value, f"must be one of {known}")
 
 
-def _check_string(field: str, value: object) -> None:
+def check_string(field: str, value: object) -> None:
+    """Refuse anything but text, which may be empty."""
     if value is None:
         raise InvalidInputError(field, value, "must be text")
     check_optional_text(field, value)

@@ -12,7 +12,7 @@ import psycopg
 from nexus_bounty.leases import ClaimScope, KeyUse
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.transactions import Announced
-from nexus_bounty_postgres.rows import in_utc
+from nexus_bounty_postgres.rows import in_utc, understood
 from nexus_bounty_postgres.script import Locks, Rows, Script, columns
 
 _CLAIM: Final = "SELECT document FROM nexus_bounty.claims"
@@ -158,7 +158,7 @@ class ClaimBatch:
         """What the rows say, unless it was changed in this transaction."""
         found = []
         for (document,) in rows:
-            read = msgspec.json.decode(document, type=Claim)
+            read = understood(document, Claim)
             self._stored.add(read.claim_id)
             found.append(self._saved.get(read.claim_id, read))
             self._claims[read.claim_id] = found[-1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+import psycopg
 
 from nexus_bounty.ledger import EntryKind, JournalEntry
 from nexus_bounty.ports import (
@@ -15,6 +16,8 @@ from nexus_bounty.ports import (
     ReservationStatus,
     Transfer,
 )
+
+T = TypeVar("T")
 
 RESERVATION: Final = """
     SELECT position, reservation_id, account, amount, status, reference, captured_to,
@@ -83,7 +86,19 @@ def transfer_of(row: tuple[Any, ...]) -> Transfer:
 
 def operation_of(document: str) -> JournaledOperation:
     """From the column `document` of `operations`."""
-    return msgspec.json.decode(document, type=JournaledOperation)
+    return understood(document, JournaledOperation)
+
+
+def understood(document: str, kind: type[T]) -> T:
+    """What a column `document` says.
+
+    Raises:
+        psycopg.DataError: Nobody can understand it; what needs it is not done.
+    """
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except msgspec.MsgspecError as error:
+        raise psycopg.DataError(f"a {kind.__name__} cannot be understood: {error}") from error
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -10,6 +10,7 @@ import msgspec
 from nexus_bounty.leases import ClaimBook, KeyUse, LeasedClaims
 from nexus_bounty.models import Claim
 from nexus_bounty.outcomes import PreCommitError
+from nexus_bounty_sqlite.documents import understood
 from nexus_bounty_sqlite.in_file import InFile
 from nexus_bounty_sqlite.times import from_text, to_text
 
@@ -92,4 +93,4 @@ class SqliteClaimBook:
 
     def _claims(self, query: str, *values: str) -> list[Claim]:
         rows = self._connection.execute(query, values).fetchall()
-        return [msgspec.json.decode(document, type=Claim) for (document,) in rows]
+        return [understood(document, Claim) for (document,) in rows]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nexus_bounty.ports import JournaledOperation
+from nexus_bounty_sqlite.documents import understood
 from nexus_bounty_sqlite.times import to_text
 
 
@@ -87,4 +88,4 @@ class SqliteOperations:
 
 
 def _decoded(document: str) -> JournaledOperation:
-    return msgspec.json.decode(document, type=JournaledOperation)
+    return understood(document, JournaledOperation)

@@ -26,8 +26,8 @@ from nexus_bounty.validation import (
     check_context,
     check_duration,
     check_id,
-    check_optional_text,
     check_segment,
+    check_string,
 )
 
 
@@ -60,7 +60,7 @@ def wished(
     check_agent("agent", agent)
     check_id("claim_id", claim_id)
     check_duration("lease", lease)
-    check_optional_text("intent_summary", intent_summary)
+    check_string("intent_summary", intent_summary)
     check_context("context", context)
     return LeaseRequest(
         target_ref=check_segment("target_ref", target_ref),

@@ -17,12 +17,15 @@ from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, Outc
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.transactions import Announced, Clock, Transactional
 from nexus_bounty.validation import (
+    MOST_NAME_BYTES,
     check_claim_query,
     check_duration,
     check_id,
     check_key,
     check_retention,
+    check_segment,
     check_time,
+    is_name,
 )
 
 PAGE: Final = 500
@@ -103,13 +106,14 @@ class LeasedClaims(Transactional[ClaimBook]):
         return await self._read("get", Announced(scope, partial(_claim, claim_id=claim_id)))
 
     async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids.
+        """Those of the claims that exist, by their ids; a document may name what cannot be one.
 
         Raises:
             CommitUnknownError: The claims could not be read.
         """
-        scope = ClaimScope(claims=tuple(claim_ids))
-        return await self._read("get_many", Announced(scope, partial(_known, claim_ids=claim_ids)))
+        possible = tuple(each for each in claim_ids if is_name(each, MOST_NAME_BYTES))
+        scope = ClaimScope(claims=possible)
+        return await self._read("get_many", Announced(scope, partial(_known, claim_ids=possible)))
 
     async def heartbeat(
         self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
@@ -219,9 +223,12 @@ class LeasedClaims(Transactional[ClaimBook]):
         """The claims that hold their target at `now`, oldest first.
 
         Raises:
+            InvalidInputError: The target cannot be; nothing was sent.
             CommitUnknownError: The claims could not be read.
         """
         moment = self._moment(now)
+        if target_ref is not None:
+            check_segment("target_ref", target_ref)
         work = partial(_active, target_ref=target_ref)
         scope = None if target_ref is None else ClaimScope(targets=(target_ref,))
         claims = await self._read(

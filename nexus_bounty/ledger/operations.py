@@ -81,8 +81,8 @@ class JournaledLedger(Transactional[JournalBook]):
             PreCommitError: It could not be noted.
             CommitUnknownError: It may have been noted.
         """
-        now = self._clock()
-        rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=reason, now=now)
+        now, said = self._clock(), _storable(reason)
+        rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=said, now=now)
         await self._write("end", key, Announced(_scope_of(zone_id, key), rule))
 
     async def find_operation(self, zone_id: str, key: str) -> JournaledOperation | None:
@@ -138,6 +138,14 @@ class JournaledLedger(Transactional[JournalBook]):
         return await self._write(
             "forget", None, lambda book: book.forget_operations(zone_id, before)
         )
+
+
+def _storable(reason: str) -> str:
+    """The last word on an operation, which may quote a server: no database keeps all that can be.
+
+    An operation must not stay in doubt for that.
+    """
+    return reason.encode(errors="replace").decode().replace("\x00", "\ufffd")
 
 
 def _scope_of(zone_id: str, key: str) -> LedgerScope:

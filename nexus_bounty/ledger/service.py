@@ -286,8 +286,12 @@ class LedgerCredits(Transactional[Book]):
         """The journal, oldest first: of one reservation or transfer, of one account, or all.
 
         Raises:
+            InvalidInputError: What is asked for cannot be a name; nothing was sent.
             CommitUnknownError: The ledger could not be read.
         """
+        for field, name in (("source_id", source_id), ("account", account)):
+            if name is not None:
+                check_text(field, name)
         names = None if account is None else both_accounts_of(account)
         after = 0
         while page := await self._look(
