@@ -62,7 +62,7 @@ class CreditsServiceContract(CreditsBindingContract):
     ) -> None:
         """It is filled and spent like any account; the same reward is paid once."""
         await self.fund(credits, TREASURY, 100)
-        reward = "reward:frontier_advance:val_bpb:cid-1"
+        reward = "reward:reward:frontier_advance:frontier:alice:cid-1"  # as it names its transfers
         for _ in range(2):
             await credits.transfer(reward, from_account=TREASURY, to_account="alice", amount=30)
         assert await self.has(credits, TREASURY) == (70, 0)

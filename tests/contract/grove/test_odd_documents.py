@@ -25,6 +25,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryClaimStore, MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.models import RewardRecord, RewardType
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
@@ -141,6 +142,24 @@ async def test_a_whole_amount_in_float_form_is_an_amount() -> None:
         assert claimed.amount == 500
         assert type(claimed.amount) is int
         assert zone.document()["amount"] == 500.0
+
+
+async def test_a_reward_for_no_bounty_is_recorded_under_the_id_that_grove_computes() -> None:
+    """`computeRewardId("frontier_advance", "frontier:{agent}", cid)`, and the transfer after it."""
+    cid = "blake3:" + "ab" * 32
+    reward = RewardRecord(
+        reward_id=f"reward:frontier_advance:frontier:bob:{cid}",
+        reward_type=RewardType.FRONTIER_ADVANCE,
+        recipient=BOB,
+        amount=1,
+        contribution_cid=cid,
+        transfer_id=f"reward:reward:frontier_advance:frontier:bob:{cid}",
+        created_at=NOW,
+    )
+    async with grove_zone() as zone:
+        assert await zone.store.record_reward(reward) == reward
+        assert await zone.store.record_reward(reward) == reward
+        assert await zone.store.list_rewards() == [reward]
 
 
 UNREADABLE: dict[str, dict[str, Any]] = {
