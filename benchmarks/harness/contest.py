@@ -27,14 +27,20 @@ Claim = Callable[[str, str], Awaitable[object]]
 
 
 class Distant(httpx.AsyncBaseTransport):
-    """httpx's own transport to a server that is so many seconds away, there and back."""
+    """httpx's own transport to a server that is so many seconds away, there and back.
+
+    Attributes:
+        carried: How many requests it has carried.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._inner = httpx.AsyncHTTPTransport()
+        self.carried = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry the request on after the time that it and its answer travel."""
+        self.carried += 1
         await asyncio.sleep(self._seconds)
         return await self._inner.handle_async_request(request)
 
@@ -75,18 +81,23 @@ class Lived:
 
 
 @asynccontextmanager
-async def ours_on(site: Site) -> AsyncIterator[tuple[OurLives, BountyOperations]]:
+async def ours_on(
+    site: Site, transport: Distant | None = None
+) -> AsyncIterator[tuple[OurLives, BountyOperations]]:
     """This library, committing as the probe finds to be safe there."""
     zone = f"ours-{uuid.uuid4().hex[:8]}"
     settings = NexusSettings(url=site.url, api_key=site.api_key)
-    async with NexusClient(settings=settings, transport=Distant(site.seconds)) as client:
+    transport = transport or Distant(site.seconds)
+    async with NexusClient(settings=settings, transport=transport) as client:
         ledger = await funded(MemoryCredits())
         operations = operations_on(client, zone, ledger, commit="auto")
         yield OurLives(operations), operations
 
 
 @asynccontextmanager
-async def obvious_on(site: Site) -> AsyncIterator[tuple[ObviousLives, ObviousClient]]:
+async def obvious_on(
+    site: Site, transport: Distant | None = None
+) -> AsyncIterator[tuple[ObviousLives, ObviousClient]]:
     """The obvious client."""
     zone = f"obvious-{uuid.uuid4().hex[:8]}"
     ledger = await funded(MemoryCredits())
@@ -94,7 +105,7 @@ async def obvious_on(site: Site) -> AsyncIterator[tuple[ObviousLives, ObviousCli
         site.url,
         zone,
         ledger,
-        transport=Distant(site.seconds),
+        transport=transport or Distant(site.seconds),
         api_key=site.api_key,
         has_stat=site.has_stat,
     ) as client:

@@ -2,12 +2,13 @@
 
     make bench ARGS="--live 0.7.0"
 
-The server is installed on first use and runs on loopback. Lives a second of 8 agents; claims that
-were won twice; and what it takes to look at one bounty, by raw httpx and by the store.
+The server is installed on first use and runs on loopback. What one life sends; lives a second of 8
+agents; claims that were won twice; and what a look at one bounty takes, by raw httpx and by us.
 """
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from benchmarks.harness.charts import bars
 from benchmarks.harness.contest import (
     OBVIOUS,
     OURS,
+    Distant,
     Site,
     lives,
     obvious_double_claims,
@@ -24,6 +26,7 @@ from benchmarks.harness.contest import (
     our_double_claims,
     ours_on,
 )
+from benchmarks.harness.obvious import ObviousClientError
 from benchmarks.harness.options import Options
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Doing, Spread, Step, rounded, take_turns
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AGENTS = CLAIMERS = 8
+LEFT_FOR_LATER = 2.0
+"""Seconds in which a life's last requests are sent."""
 WITHOUT_STAT = ("0.5.6", "0.7.0")
 WITH_KEY = ("0.9.18",)
 RAW = "raw httpx"
@@ -48,12 +53,29 @@ async def measure(options: Options, step: Step) -> Report:
     with real_nexus.running(version) as url:
         key = real_nexus.API_KEY if version in WITH_KEY else None
         site = Site(url, api_key=key, has_stat=version not in WITHOUT_STAT)
+        step("the requests of a life")
+        requests = await _requests(site)
         lived = await _lived(site, options, step)
         rounds = options.pick(tiny=2, quick=10, full=25)
         step(f"{rounds} races of {CLAIMERS}")
         doubles = await _doubles(site, rounds)
         looks = await _looks(site, options, step)
-    return _report(version, lived, rounds, doubles, looks)
+    return _report(version, requests, lived, rounds, doubles, looks)
+
+
+async def _requests(site: Site) -> dict[str, int]:
+    """What one life sends in a zone that is known, with all that it leaves for later."""
+    ours, theirs = Distant(0), Distant(0)
+    async with ours_on(site, ours) as (our_lives, _), obvious_on(site, theirs) as (their_lives, _):
+        await our_lives.live()
+        await asyncio.sleep(LEFT_FOR_LATER)
+        sent = {OURS: ours.carried}
+        await our_lives.live()
+        try:
+            await their_lives.live()
+        except ObviousClientError:
+            theirs.carried = 0  # it lives no life there
+    return {OURS: ours.carried - sent[OURS], OBVIOUS: theirs.carried}
 
 
 async def _lived(site: Site, options: Options, step: Step) -> dict[str, list[float]]:
@@ -109,6 +131,7 @@ async def _each(do: Doing, times: int) -> float:
 
 def _report(
     version: str,
+    requests: dict[str, int],
     lived: dict[str, list[float]],
     rounds: int,
     doubles: dict[str, int],
@@ -118,14 +141,20 @@ def _report(
     ratio = Spread.of_ratios(lived[OURS], lived[OBVIOUS]) if all(lived[OBVIOUS]) else None
     overhead = Spread.of_ratios(looks[OURS], looks[RAW])
     figures = {
+        "requests_of_a_life": requests,
         "lifecycles_per_second": {name: rate.figures for name, rate in rates.items()},
         "lifecycles_ratio_vs_obvious_client": ratio and rounded(ratio.median),
         "races": rounds,
         "double_claims": doubles,
         "look_vs_raw_httpx": rounded(overhead.median),
     }
-    rows = [[name, rates[name], doubles[name]] for name in (OURS, OBVIOUS)]
-    columns = ["client", "lives/s", f"double claims in {rounds} races of {CLAIMERS}"]
+    rows = [[name, requests[name] or "", rates[name], doubles[name]] for name in (OURS, OBVIOUS)]
+    columns = [
+        "client",
+        "a life: requests",
+        "lives/s",
+        f"double claims in {rounds} races of {CLAIMERS}",
+    ]
     lines = [
         [RAW, Spread.of(looks[RAW]), ""],
         [OURS, Spread.of(looks[OURS]), overhead],
