@@ -20,6 +20,7 @@ PARTS: Final = {
     "test_faults": "fault proxy",
     "test_races": "races, trusting the server",
     "test_rename": "races and kills, ours; probe",
+    "test_kills": "a life killed at each step",
     "test_nexuspay": "credits on NexusPay",
     "test_recordings": "recordings",
     "test_whole_life": "operations, credits, reconciler",

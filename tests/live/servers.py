@@ -24,6 +24,8 @@ RELEASES: Final = (*RACING, *DROPPING, CONSTANT)
 QUIRKS: Final = {release: dialect_of_release(release).rename for release in RELEASES}
 """What the probe finds, so that not every test has to ask it."""
 
+API_KEY: Final = os.environ.get("NEXUS_LIVE_API_KEY", "sk-test")
+
 used: Final[list[str]] = []
 """The releases that the running test has asked for."""
 
@@ -44,7 +46,7 @@ class LiveServer(NamedTuple):
         """A client with the key that the environment names."""
         return NexusClient(
             url or self.url,
-            api_key=os.environ.get("NEXUS_LIVE_API_KEY", "sk-test"),
+            api_key=API_KEY,
             settings=NexusSettings(**settings),
             transport=transport,
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import pytest
 
 from nexus_bounty.testing import CreditsServiceContract
 from nexus_bounty_nexuspay import NexusPayCredits, UnsupportedNexusPayError
-from tests.live.servers import fresh_zone, live_server
+from tests.live.servers import API_KEY, fresh_zone, live_server
 
 pytestmark = pytest.mark.live
 
@@ -21,8 +20,7 @@ WITHOUT = ("0.5.6", "0.7.0")
 
 def credits_on(release: str, ledger: str, **given: Any) -> NexusPayCredits:
     """A ledger on a release, as one process has it."""
-    api_key = os.environ.get("NEXUS_LIVE_API_KEY", "sk-test")
-    return NexusPayCredits(live_server(release).url, ledger=ledger, api_key=api_key, **given)
+    return NexusPayCredits(live_server(release).url, ledger=ledger, api_key=API_KEY, **given)
 
 
 class TestNexusPay(CreditsServiceContract):
