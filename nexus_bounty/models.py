@@ -10,7 +10,7 @@ Amounts are integers in the smallest unit of credit. Times are aware and in UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, Self, TypeVar, get_args
@@ -435,6 +435,21 @@ class IndexStatus(Wire, frozen=True, kw_only=True):
         return not (self.missing or self.stale)
 
 
+class MarkedPage(Wire, frozen=True, kw_only=True):
+    """Bounties that may be in a status, by the names of their markers alone.
+
+    Attributes:
+        ids: Which, each once.
+        after: The walk goes on after this.
+        day: The day on which the first of them ended, where they are in the order of their ends;
+            then those on later pages ended no earlier.
+    """
+
+    ids: Sequence[str]
+    after: str
+    day: date | None = None
+
+
 class IndexFault(Wire, frozen=True, kw_only=True):
     """One status marker that disagrees with its bounty's document.
 
@@ -445,6 +460,8 @@ class IndexFault(Wire, frozen=True, kw_only=True):
         missing: Whether it is missing; otherwise it is stale.
         touched_at: When the document's last operation was, where its history says so: also of what
             is no bounty any more. Aware.
+        listed_elsewhere: Whether it only lies, or lay, elsewhere than where the zone is laid out to
+            have it: nothing is misled by that.
     """
 
     bounty_id: str
@@ -452,6 +469,7 @@ class IndexFault(Wire, frozen=True, kw_only=True):
     marker: str
     missing: bool = False
     touched_at: datetime | None = None
+    listed_elsewhere: bool = False
 
 
 class IndexPage(Wire, frozen=True, kw_only=True):

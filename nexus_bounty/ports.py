@@ -8,7 +8,7 @@ idempotency key or a deterministic id, and is harmless to repeat with it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
@@ -26,6 +26,7 @@ from nexus_bounty.models import (
     IndexFault,
     IndexPage,
     IndexStatus,
+    MarkedPage,
     RewardQuery,
     RewardRecord,
     Wire,
@@ -256,14 +257,37 @@ class BountyStore(Protocol):
         ...
 
     def walk_ids(
-        self, status: BountyStatus, after: str = "", *, partition: Partition = EVERYTHING
+        self, status: BountyStatus, *, partition: Partition = EVERYTHING
     ) -> AsyncIterator[str]:
         """The ids of all bounties of the range that may be in `status`, without loading bounties.
 
-        In an order of their own; pass the last id as `after` to resume.
+        Raises:
+            NexusError: They could not be read (another store raises an error of its own).
+        """
+        ...
+
+    def walk_marked(
+        self,
+        status: BountyStatus,
+        after: str = "",
+        *,
+        size: int = 500,
+        since: date | None = None,
+        partition: Partition = EVERYTHING,
+    ) -> AsyncIterator[MarkedPage]:
+        """The same in pages of at most `size`; resumes after the page that ended with `after`.
+
+        Those that ended before the day `since` may be left out, if their pages name their days.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
+        """
+        ...
+
+    def first_open_day(self, now: datetime) -> date | None:
+        """The day before which no bounty ends any more, by requests that are still under way.
+
+        `None` where what has ended is not kept by days.
         """
         ...
 
@@ -329,9 +353,17 @@ class BountyStore(Protocol):
         ...
 
     def audit_index(
-        self, after: str = "", *, partition: Partition = EVERYTHING
+        self,
+        after: str = "",
+        *,
+        since: date | None = None,
+        documents: bool = True,
+        partition: Partition = EVERYTHING,
     ) -> AsyncIterator[IndexPage]:
         """The same a page at a time, of a range; resumes after the page that ended with `after`.
+
+        The markers of bounties that ended before the day `since` may be left out, and without
+        `documents` what is missing.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).

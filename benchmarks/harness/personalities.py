@@ -107,7 +107,7 @@ async def _live(work: BountyOperations, bounty_id: str) -> None:
 
 async def listing_cost(name: str, number: int, *, dated: bool) -> dict[str, Cost]:
     """The newest 20 of so many open bounties by a new process, and again; on a pinned zone."""
-    kind = Kind(name, dated_markers=dated, max_answer_bytes=10**9)
+    kind = Kind(name, layout="dated" if dated else "flat", max_answer_bytes=10**9)
     async with kind.client() as client:
         store = NexusBountyStore(client, zone_id=ZONE, clock=wall_clock)
         await store.create_bounty(a_bounty("first"))

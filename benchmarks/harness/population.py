@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from nexus_bounty import AgentIdentity, Bounty, BountyCriteria, BountyStatus
+from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import Claim, RewardRecord, RewardType, reward_id
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -104,13 +105,17 @@ def stuck(bounties: int, first: int = 0) -> Iterator[Record]:
         yield _STUCK[number % len(_STUCK)](f"stuck-{number:06}")
 
 
-def put(mock: MockNexus, zone: str, record: Record) -> None:
-    """Put a bounty into a zone with what belongs to it, past the wire."""
+def put(mock: MockNexus, zone: str, record: Record, *, by_date: bool = False) -> None:
+    """Put a bounty into a zone with what belongs to it, past the wire.
+
+    With `by_date` as it is in a zone that is laid out so.
+    """
     paths, bounty = ZonePaths(zone), record.bounty
     write = mock.core.table.write
     write(paths.bounty(bounty.bounty_id), msgspec.json.encode(bounty))
     for status in record.marked:
-        write(paths.marker(status, bounty.bounty_id), b"")
+        ended_at = bounty.updated_at if by_date and status in TERMINAL else None
+        write(paths.marker(status, bounty.bounty_id, ended_at=ended_at), b"")
     if record.rewarded:
         reward = _reward(bounty)
         write(paths.reward(reward.reward_id), msgspec.json.encode(reward))

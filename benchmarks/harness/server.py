@@ -30,6 +30,7 @@ from nexus_bounty.idempotency import EVIDENCE_KEY, SCHEMA
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, ReceivedRequest, running
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
 from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -187,7 +188,8 @@ class _Commands:
 def fill(mock: MockNexus, zone: str, bounties: int, *, dated: bool = False) -> None:
     """Put that many open bounties into a zone, with their markers, past the wire.
 
-    With `dated` as programs with that setting leave them, once a reconciler has seen them.
+    With `dated` as they are in a zone that has been laid out so for long, once a reconciler has
+    seen them; its verdict has to be pinned.
     """
     write, here = mock.core.table.write, ZonePaths(zone)
     evidence = {EVIDENCE_KEY: {"schema": SCHEMA, "seq": 1}}
@@ -201,7 +203,11 @@ def fill(mock: MockNexus, zone: str, bounties: int, *, dated: bool = False) -> N
         if dated:
             write(paths.dated(marker, created_at), b"")
     if dated:
-        write(here.all_are_dated(BountyStatus.OPEN), b"")
+        since = EPOCH - timedelta(days=9)
+        write(here.all_are_dated(BountyStatus.OPEN, since), b"")
+        pin = msgspec.json.decode(mock.read_file(here.pinned_verdict) or b"{}", type=dict[str, Any])
+        layout = msgspec.to_builtins(ZoneLayout(kind=Layout.DATED, since=since))
+        write(here.pinned_verdict, msgspec.json.encode(pin | {"layout": layout}))
 
 
 def a_bounty(

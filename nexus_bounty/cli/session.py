@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nexus_bounty.nexus.client import NexusClient
     from nexus_bounty.nexus.client.pace import Turns
     from nexus_bounty.nexus.client.settings import NexusSettings
-    from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice
+    from nexus_bounty.nexus.documents.commits import StrategyChoice
     from nexus_bounty.operations import BountyOperations
     from nexus_bounty.ports import ClaimStore, ContributionStore, CreditsService
 
@@ -264,17 +264,17 @@ class Session:
         return key
 
     @cached_property
-    def _commit(self) -> CommitStrategy | StrategyChoice:
+    def _commit(self) -> StrategyChoice:
         return self._commit_in(self.client.settings.zone_id)
 
-    def _commit_in(self, zone_id: str) -> CommitStrategy | StrategyChoice:
+    def _commit_in(self, zone_id: str) -> StrategyChoice:
         from nexus_bounty.nexus.commit.conditional import ConditionalCommit
         from nexus_bounty.nexus.probe.report import Verdict
-        from nexus_bounty.nexus.selection.auto_commit import AutoCommit
+        from nexus_bounty.nexus.selection.auto_commit import AutoCommit, FixedAsPinned
 
         choice = self._everything.commit
         if choice is CommitChoice.CONDITIONAL:
-            return ConditionalCommit(self.client)
+            return FixedAsPinned(ConditionalCommit(self.client), self.client, zone_id)
         wanted = None if choice is CommitChoice.AUTO else Verdict(choice.name.lower())
         commit = AutoCommit(self.client, zone_id, wanted=wanted)
         self._stack.push_async_callback(commit.close)

@@ -155,6 +155,8 @@ class Reconciler:
         self._interrupted = bool(cursor)
         for name, state in self._states.items():
             after = cursor.get(name, "")
+            if (state.after, state.is_through) != (after or "", after is None):
+                state.days.give_up()
             state.after, state.is_through = after or "", after is None
 
     async def run_once(

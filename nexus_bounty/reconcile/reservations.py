@@ -4,10 +4,11 @@ Once a bounty is seen to need the credits that are held for it, its document is 
 until the bounty may have ended. That shows in the status markers, because the marker of a status
 is written before the commit that it announces, and the one before is removed after it.
 
-A whole run goes through the markers of all that has ended. One that looks at a part of the history
-goes by those of what has not: a bounty that has none of them is looked at again. If whoever ended
-it died before the marker was removed, the marker speaks for it still; so each run also looks at a
-page of those again that were looked at longest ago.
+A whole run goes through the markers of all that has ended, since the one before where they are laid
+out by days. One that looks at a part of the history goes by those of what has not: a bounty that
+has none of them is looked at again. If whoever ended it died before the marker was removed, the
+marker speaks for it still; so each run also looks at a page of those again that were looked at
+longest ago.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nexus_bounty.operations.paying import finish
 from nexus_bounty.operations.services import Services
 from nexus_bounty.ports import Reservation, referred_to
 from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope, in_pages
+from nexus_bounty.reconcile.sweep_state import ClosedDays
 from nexus_bounty.statuses import STATUSES, Credits, Repair
 
 _IN_NEED: Final = tuple(
@@ -77,15 +79,24 @@ async def _problem_with(
 async def _forget_ended(scope: Scope) -> None:
     """Drop what is known of bounties that may have ended since."""
     known = scope.state.known
-    if not len(known):
-        return
     if scope.room is None:
-        async for bounty_id in _marked(scope, swept_for(Repair.END_ESCROW)):
-            known.drop(bounty_id)
+        await _forget_ended_since(scope, scope.state.days)
+        return
+    if not len(known):
         return
     alive = _marked(scope, _IN_NEED)
     known.keep_only({each async for each in alive if known.get(each) is not None})
     known.drop_oldest(scope.page)
+
+
+async def _forget_ended_since(scope: Scope, days: ClosedDays) -> None:
+    """The same by the markers of what has ended: none that is known had before the last run."""
+    store, since = scope.services.store, days.since
+    days.begin(store.first_open_day(scope.now))
+    for status in swept_for(Repair.END_ESCROW) if len(scope.state.known) else ():
+        async for page in store.walk_marked(status, since=since, partition=scope.partition):
+            scope.state.known.drop(*page.ids)
+    days.close()
 
 
 async def _marked(scope: Scope, statuses: Iterable[BountyStatus]) -> AsyncIterator[str]:

@@ -16,7 +16,7 @@ from nexus_bounty.operations.escrow import is_of, reservation_of
 from nexus_bounty.operations.paying import has_claimer, record_payout, why_not_paid
 from nexus_bounty.operations.without_credits import WithoutCredits
 from nexus_bounty.ports import ReservationStatus
-from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages, side_by_side
+from nexus_bounty.reconcile.sweep import Problem, Scope, side_by_side
 from nexus_bounty.statuses import Repair
 
 _COMPLETE: Final = "nothing is missing"
@@ -37,16 +37,27 @@ class MissingRewards:
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every settled bounty without the reward that its payment calls for."""
-        settled = scope.services.store.walk_ids(
-            _SETTLED, after=scope.state.after, partition=scope.partition
+        store, state = scope.services.store, scope.state
+        if not state.after:
+            state.days.begin(store.first_open_day(scope.now))
+        pages = store.walk_marked(
+            _SETTLED,
+            state.after,
+            size=scope.page,
+            since=state.days.since,
+            partition=scope.partition,
         )
-        async for ids in in_pages(settled, scope.page):
-            in_doubt = [each for each in ids if scope.state.known.get(each) is None]
+        async for page in pages:
+            in_doubt = [each for each in page.ids if state.known.get(each) is None]
             unrewarded = await _unrewarded(scope, in_doubt)
             for problem in await side_by_side(partial(_problem, scope), unrewarded):
                 if problem is not None:
                     yield problem
-            if not scope.has_room_after(len(ids), ids[-1]):
+            if any(state.known.get(each.bounty_id) is None for each in unrewarded):
+                state.days.found(page.day)
+            elif state.days.is_closed(page.day):
+                state.known.drop(*page.ids)  # they are not asked for again
+            if not scope.has_room_after(len(page.ids), page.after):
                 return
         scope.has_seen_all()
 

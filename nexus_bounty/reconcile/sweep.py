@@ -105,6 +105,7 @@ class Scope:
     def has_seen_all(self) -> None:
         """Note that the history has been gone through to its end."""
         self.state.is_through = True
+        self.state.days.close()
 
 
 class Sweep(Protocol):

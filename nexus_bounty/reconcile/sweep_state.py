@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -38,9 +39,10 @@ class Known:
         if bounty_id in self._facts or len(self._facts) < self._most:
             self._facts[bounty_id] = fact
 
-    def drop(self, bounty_id: str) -> None:
-        """What was known of a bounty may no longer be so."""
-        self._facts.pop(bounty_id, None)
+    def drop(self, *bounty_ids: str) -> None:
+        """What was known of these bounties may no longer be so, or is asked for no more."""
+        for bounty_id in bounty_ids:
+            self._facts.pop(bounty_id, None)
 
     def keep_only(self, bounty_ids: Container[str]) -> None:
         """What was known of all other bounties may no longer be so."""
@@ -53,6 +55,44 @@ class Known:
 
 
 @dataclass(slots=True)
+class ClosedDays:
+    """The days in which nothing ends any more, and of which all was seen to be well.
+
+    Attributes:
+        since: The first day that is still to be looked at; `None` for all of them.
+        left: The first day on which something was met, in the walk under way, that is not well.
+    """
+
+    since: date | None = None
+    left: date | None = None
+    _open: date | None = None
+
+    def begin(self, first_open: date | None) -> None:
+        """Begin a walk; `first_open` is the first day that is still open, if there are days."""
+        self._open, self.left = first_open, None
+        if first_open is None:
+            self.since = None
+
+    def found(self, day: date | None) -> None:
+        """Note that something is not well on `day`; of what lies in no day it is not known when."""
+        first = day or date.min
+        self.left = first if self.left is None else min(self.left, first)
+
+    def is_closed(self, day: date | None) -> bool:
+        """Whether nothing ends on `day` any more."""
+        return day is not None and self._open is not None and day < self._open
+
+    def give_up(self) -> None:
+        """Conclude nothing from the walk under way: a part of it was another's."""
+        self._open = None
+
+    def close(self) -> None:
+        """End a walk that has gone through all days from `since` on."""
+        if self._open is not None:
+            self.since = min(self._open, self.left or date.max)
+
+
+@dataclass(slots=True)
 class SweepState:
     """What one sweep remembers.
 
@@ -60,11 +100,17 @@ class SweepState:
         known: What need not be looked at again for now.
         after: How far it has gone through its history: it goes on after this.
         is_through: Whether it has gone through all of it.
+        days: Of which days it need not look at what ended then.
+        reads_documents: Whether an audit of markers reads the documents, too.
+        read_documents_at: When it did that last, to the end.
     """
 
     known: Known = field(default_factory=Known)
     after: str = ""
     is_through: bool = False
+    days: ClosedDays = field(default_factory=ClosedDays)
+    reads_documents: bool = True
+    read_documents_at: datetime | None = None
 
     def begin_again(self) -> None:
         """Go through the history from its beginning."""

@@ -196,20 +196,20 @@ MUTANTS: Final = (
     Mutant(
         "the new status is not marked before its commit",
         _STORE,
-        "markers = announcing(bounty, transition.target, seq) if enters else ()",
-        "markers = ()",
+        "announcing = partial(self._announcing, bounty, transition.target, seq)",
+        "announcing = None",
     ),
     Mutant(
         "a new bounty is not marked before its commit",
         _STORE,
-        "markers=self._index.announcing(bounty, bounty.status, generation),",
-        "markers=(),",
+        "announcing=partial(self._announcing, bounty, bounty.status, generation),",
+        "announcing=None,",
     ),
     Mutant(
         "the marker of the new status is removed instead of the old one's",
         "nexus_bounty.nexus.bounties.status_index",
-        "behind = [zone.marker(before, bounty_id)]",
-        "behind = [zone.marker(target, bounty_id)]",
+        "behind = [marker(before)]",
+        "behind = [marker(target)]",
     ),
     # the life of a bounty
     Mutant(

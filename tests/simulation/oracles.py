@@ -6,9 +6,10 @@ were told against what was applied), and at rest (after the reconciler).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -150,8 +151,9 @@ class Watch:
             return
         generation = bounty.get("nexusBounty", {}).get("markerSeq")
         suffix = "" if generation is None else f"%@{generation}"
-        marker = f"{MARKERS}/{bounty['status']}/{BOUNTY_ID}{suffix}"
-        if marker not in self.world.mock.files:
+        beneath, name = f"{MARKERS}/{bounty['status']}/", f"{BOUNTY_ID}{suffix}"
+        places = f"{beneath}{name}", f"{beneath}{_hour(bounty)}/{name}"
+        if not any(place in self.world.mock.files for place in places):
             yield f"at some time: {bounty['status']} without its marker, so that listings miss it"
 
     def _unleased(self, bounty: dict[str, Any]) -> Iterable[str]:
@@ -365,8 +367,16 @@ def wrong_markers(mock: MockNexus) -> list[str]:
     prefix = f"{MARKERS}/"
     ours = [path.removeprefix(prefix) for path in mock.files if path.startswith(prefix)]
     marked = {each.partition("/")[0] for each in ours if f"/{BOUNTY_ID}" in each}
-    stale = sorted(marked - {bounty["status"]})
+    hours = f"/~%@[^/]*/[0-9]+/{BOUNTY_ID}"
+    other = {each for each in ours if re.search(hours, each) and _hour(bounty) not in each}
+    stale = sorted((marked - {bounty["status"]}) | other)
     return [f"the bounty is {bounty['status']} and marked {', '.join(stale)}"] if stale else []
+
+
+def _hour(bounty: dict[str, Any]) -> str:
+    """In which directory the marker of a bounty that has ended may lie: that of its last hour."""
+    ended = msgspec.convert(bounty["updatedAt"], datetime).astimezone(UTC)
+    return f"~%@{ended:%Y-%m-%d/%H}"
 
 
 def _no_lease(mock: MockNexus) -> list[str]:

@@ -13,12 +13,16 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nexus_bounty.cli.commands.layout import told as laid_out
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.options import LedgerOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
 from nexus_bounty.cli.session import Session
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.documents.layout import ZoneLayout
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
+from nexus_bounty.nexus.selection.zone_layout import layout_of
 from nexus_bounty.ports import Durability, TellsDurability
 
 PLACE = ("When something went wrong", 7)
@@ -66,7 +70,8 @@ async def doctor(
     """Find out by trying how commits are safe on a server.
 
     It uses a zone of its own, which it removes, and at most 60 requests, those aside that are lost.
-    Where the server asks to be left alone, it waits for two minutes at most.
+    Where the server asks to be left alone, it waits for two minutes at most. It also says how the
+    markers of your zone lie, and whether Grove finds them there.
 
     With a ledger on a server that --credits names, it also tells whether that keeps what it has
     acknowledged.
@@ -79,15 +84,26 @@ async def doctor(
     ) as client:
         with _status() as tell:
             report = await probe(client, tell)
-        url = client.settings.url
+        url, zone = client.settings.url, client.settings.zone_id
+        layout = await _layout(client, zone) if report.facts.reads else None
     data = {"url": url, "verdict": report.verdict, **msgspec.to_builtins(report)}
-    told, code = _told(report, url), _CODES.get(report.verdict, ExitCode.OK)
+    data |= {"requests": report.requests + report.facts.reads, "layout": layout}
+    told = lines(_told(report, url), Text(), laid_out(zone, layout))
+    code = _CODES.get(report.verdict, ExitCode.OK)
     kept = await _durability(session)
     if kept is None:
         return Reply(data, told, code)
     if kept.problems:
         code = ExitCode.UNSAFE
     return Reply({**data, "ledger": kept}, lines(told, Text(), _kept(kept)), code)
+
+
+async def _layout(client: NexusClient, zone: str) -> ZoneLayout | None:
+    """How the zone is laid out, where that can be read."""
+    try:
+        return await layout_of(client, zone)
+    except NexusError:
+        return None
 
 
 async def _durability(session: Session) -> Durability | None:

@@ -8,15 +8,17 @@ that a page ends with says where to go on, in this process or in another.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import partial
 
-from nexus_bounty.idempotency import History
+import msgspec
+
 from nexus_bounty.models import Bounty, BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
-from nexus_bounty.nexus.bounties.status_index import MarkerState, StatusIndex, marker_state
+from nexus_bounty.nexus.bounties.status_index import StatusIndex, is_stale
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
 from nexus_bounty.nexus.documents import (
@@ -45,7 +47,7 @@ class _Found:
     @property
     def is_all_well(self) -> bool:
         """Whether every document counts and no marker is missing."""
-        is_missing = any(each.missing for each in self.faults)
+        is_missing = any(each.missing and not each.listed_elsewhere for each in self.faults)
         return not (is_missing or self.unreadable or self.untrusted)
 
     def page(self, files: Sequence[str]) -> IndexPage:
@@ -97,18 +99,29 @@ class IndexAudit:
         self._choice = choice
         self._came_to = ""
         self._all_are_dated = True
+        self._order_begun: datetime | None = None
 
     async def pages(
-        self, after: str, partition: Partition = EVERYTHING
+        self,
+        after: str,
+        partition: Partition = EVERYTHING,
+        since: date | None = None,
+        *,
+        documents: bool = True,
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the files of a range after the path `after`, a page at a time.
 
-        At the end of a walk through all of them, in one go or in several, it is known whether all
-        bounties are in the order of creation.
+        The markers of bounties that ended before the day `since` are left out, where they are laid
+        out by days; without `documents` only markers are looked at. At the end of a walk through
+        all documents, in one go or in several, it is known whether all bounties are in the order
+        of creation.
         """
-        parts = [self._documents(partition)]
+        await self._choice.for_reading(self._client.deadline())  # which tells the layout
+        parts = [self._documents(partition)] if documents else []
         for status in BountyStatus:
-            parts += self._of_status(status, partition)
+            parts += self._of_status(status, partition, since)
+        if not after:
+            self._order_begun = self._order.begun
         self._all_are_dated = not after or (self._all_are_dated and after == self._came_to)
         begun = next((number for number, part in enumerate(parts) if part.covers(after)), 0)
         for part in parts[begun:]:
@@ -118,8 +131,8 @@ class IndexAudit:
                 self._all_are_dated &= found.is_all_well
                 yield found.page(files)
 
-        if partition.is_everything:
-            self._order.conclude(is_complete=self._all_are_dated)
+        if partition.is_everything and documents:
+            self._order.conclude(self._order_begun, is_complete=self._all_are_dated)
 
     async def _files(self, part: _Part, after: str) -> AsyncIterator[list[str]]:
         settings, window = self._client.settings, part.window.going_on(after)
@@ -136,9 +149,9 @@ class IndexAudit:
         However old `faults` are, it does no harm: nothing can make a stale marker needed again,
         and one too many misleads nobody.
         """
-        for fault in faults:
-            if fault.missing:
-                await self._index.restore(fault, self._client.deadline())
+        missing = [fault for fault in faults if fault.missing]
+        if missing:
+            await self._index.restore(missing, self._client.deadline())
         stale = {fault.marker: fault for fault in faults if not fault.missing}
         left = await self._client.delete_many(list(stale))
         return [stale[marker] for marker in left]
@@ -149,11 +162,9 @@ class IndexAudit:
         markers: Counter[str] = Counter()
         async for page in self.pages("") if only is None else self._about(only):
             faults += page.faults
-            markers[page.after.rpartition("/")[0]] += page.checked
-        return faults, [
-            _summary(status, markers[self._zone.statuses(status)], faults)
-            for status in BountyStatus
-        ]
+            if not paths.is_dated(page.after):
+                markers[paths.status_of(page.after)] += page.checked
+        return faults, [_summary(status, markers[status], faults) for status in BountyStatus]
 
     async def _about(self, bounty_id: str) -> AsyncIterator[IndexPage]:
         """What is wrong with one bounty's markers."""
@@ -162,10 +173,10 @@ class IndexAudit:
         yield found.page([document])
         for status in BountyStatus:
             for part in self._of_status(status, EVERYTHING):
-                listed_now = await self._client.list(part.directory)
-                if markers := [path for path in listed_now if _marked_id(path) == bounty_id]:
-                    found = await part.audit(markers)
-                    yield found.page(markers)
+                async for files in self._files(part, ""):
+                    if markers := [path for path in files if _marked_id(path) == bounty_id]:
+                        found = await part.audit(markers)
+                        yield found.page(markers)
 
     def _documents(self, partition: Partition) -> _Part:
         directory = self._zone.bounties
@@ -178,12 +189,13 @@ class IndexAudit:
         window = windows.of_documents(directory, partition)
         return _Part(directory, ask, window, window.of_documents, self._lacking)
 
-    def _of_status(self, status: BountyStatus, partition: Partition) -> list[_Part]:
+    def _of_status(
+        self, status: BountyStatus, partition: Partition, since: date | None = None
+    ) -> list[_Part]:
         """The markers of one status; with the first range their twins, which no id gives order."""
-        directory = self._zone.statuses(status)
-        window = windows.of_markers(directory, partition)
-        ask, audit = partial(self._client.page, directory), partial(self._stale, status)
-        parts = [_Part(directory, ask, window, window.of_markers, audit)]
+        directory, places = self._zone.statuses(status), self._index.places
+        window, ask = places.window(status, partition), places.ask(status, partition, since)
+        parts = [_Part(directory, ask, window, window.of_markers, partial(self._stale, status))]
         if self._order.is_kept and STATUSES[status].dated and partition.is_first:
             directory = self._zone.newest_first(status)
             window = windows.of_markers(directory, EVERYTHING)
@@ -193,7 +205,7 @@ class IndexAudit:
 
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""
-        needed = {}
+        needed, ended = dict[str, IndexFault](), dict[str, str | None]()
         found = _Found([])
         for document in await self._read(documents):
             bounty = listed(document, to_bounty, found.unreadable)
@@ -201,8 +213,9 @@ class IndexAudit:
                 found.untrusted[bounty.bounty_id] = bounty.untrusted
             if bounty and bounty.status.is_known and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
-                generation = document.history.marker_seq
-                marker = self._zone.marker(bounty.status, bounty_id, generation)
+                generation, at = document.history.marker_seq, bounty.updated_at
+                marker = self._index.places.of(bounty.status, bounty_id, generation, at)
+                ended[marker] = self._index.places.elsewhere(marker, at)
                 twins = self._order.twins([marker], bounty.created_at)
                 for each in (marker, *(twins if document.history.seq else ())):
                     needed[each] = IndexFault(
@@ -212,9 +225,30 @@ class IndexAudit:
                 self._order.saw_stranger()
                 self._all_are_dated = False
         there = await self._client.exist(list(needed))
-        lacking = zip(needed.values(), there, strict=True)
-        found.faults = [fault for fault, exists in lacking if not exists]
+        lacking = [
+            fault for fault, exists in zip(needed.values(), there, strict=True) if not exists
+        ]
+        found.faults = await self._not_elsewhere(lacking, ended)
         return found
+
+    async def _not_elsewhere(
+        self, lacking: Sequence[IndexFault], ended: Mapping[str, str | None]
+    ) -> list[IndexFault]:
+        """What is to be done about missing markers, some of which lie in the other layout.
+
+        These are moved, if it is pinned where they are to lie.
+        """
+        others = {fault.marker: other for fault in lacking if (other := ended.get(fault.marker))}
+        there = await self._client.exist(list(others.values()))
+        moved = {marker for marker, exists in zip(others, there, strict=True) if exists}
+        faults = [
+            msgspec.structs.replace(fault, listed_elsewhere=True)
+            if fault.marker in moved
+            else fault
+            for fault in lacking
+        ]
+        are_pinned = self._index.places.are_pinned
+        return [fault for fault in faults if are_pinned or not fault.listed_elsewhere]
 
     async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> _Found:
         """Those of `markers` that nothing can make needed again.
@@ -231,8 +265,16 @@ class IndexAudit:
         stale = {
             marker: bounty_id
             for marker, bounty_id in ids.items()
-            if bounty_id in about and _is_stale(status, marker, *about[bounty_id])
+            if bounty_id in about and is_stale(marker, *about[bounty_id], self._zone)
         }
+        doubled = await self._doubled(
+            {
+                marker: about[bounty_id][0].updated_at
+                for marker, bounty_id in ids.items()
+                if bounty_id in about and marker not in stale
+            }
+        )
+        stale |= {marker: ids[marker] for marker in doubled}
         twins = {
             twin: bounty_id
             for marker, bounty_id in stale.items()
@@ -247,14 +289,31 @@ class IndexAudit:
                     status=status,
                     marker=marker,
                     touched_at=about[bounty_id][1].touched_at,
+                    listed_elsewhere=marker in doubled,
                 )
                 for marker, bounty_id in stale.items()
             ]
         )
 
+    async def _doubled(self, needed: Mapping[str, datetime]) -> set[str]:
+        """The flat markers of bounties, that ended at these times, which have one by date, too.
+
+        Only of a zone that is laid out by date. The other one stays for good, so that a delete of
+        the flat one takes nothing that is needed, however late it arrives.
+        """
+        places = self._index.places
+        if not places.are_by_date:
+            return set()
+        flat = {marker: at for marker, at in needed.items() if places.comes_before_days(marker)}
+        dated = {
+            marker: other for marker, at in flat.items() if (other := places.elsewhere(marker, at))
+        }
+        there = await self._client.exist(list(dated.values()))
+        return {marker for marker, exists in zip(dated, there, strict=True) if exists}
+
     async def _stale_twins(self, status: BountyStatus, twins: Sequence[str]) -> _Found:
         """The same of dated markers: only those without their marker are held to the document."""
-        dated = [each for each in twins if each != self._zone.all_are_dated(status)]
+        dated = [each for each in twins if not paths.says_that_all_are_dated(each)]
         there = await self._client.exist([paths.undated(each) for each in dated])
         alone = [each for each, has_marker in zip(dated, there, strict=True) if not has_marker]
         return await self._stale(status, alone) if alone else _Found([])
@@ -267,14 +326,6 @@ class IndexAudit:
 
 def _marked_id(marker: str) -> str:
     return paths.marked_id(paths.undated(marker) if paths.is_dated(marker) else marker)
-
-
-def _is_stale(status: BountyStatus, marker: str, bounty: Bounty, history: History) -> bool:
-    """Whether nothing can make `marker`, of `status`, needed again."""
-    if paths.is_dated(marker) and paths.date_of(marker) != bounty.created_at:
-        return True
-    generation = paths.marker_generation(marker)
-    return marker_state(status, generation, bounty.status, history) is MarkerState.STALE
 
 
 def _is_of_another_program(document: Document, bounty: Bounty | None) -> bool:
@@ -291,7 +342,7 @@ def _as_it_was(document: Document | UnreadableDocumentError) -> Bounty | None:
 
 def _summary(status: BountyStatus, markers: int, faults: Sequence[IndexFault]) -> IndexStatus:
     """How the index of one status compares, by all that is wrong."""
-    about = [fault for fault in faults if fault.status is status]
+    about = [fault for fault in faults if fault.status is status and not fault.listed_elsewhere]
     return IndexStatus(
         status=status,
         markers=markers,

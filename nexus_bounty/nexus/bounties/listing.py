@@ -144,6 +144,7 @@ class BountyListing:
         if query.statuses is None:
             return None
         best = _Best(number)
+        await self._choice.for_reading(self._client.deadline())  # which tells the layout
         for status in BountyStatus:
             if status in query.statuses:
                 page = await self._order.page(status, number)

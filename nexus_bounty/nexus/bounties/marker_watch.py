@@ -24,7 +24,6 @@ from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import StrategyChoice
-from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 
 logger = logging.getLogger("nexus_bounty.nexus")
@@ -36,9 +35,7 @@ class MarkerWatch(DeferredWork[str]):
     Only the last move of a bounty counts. With each path goes the marker that it needs.
     """
 
-    def __init__(
-        self, client: NexusClient, zone: ZonePaths, index: StatusIndex, choice: StrategyChoice
-    ) -> None:
+    def __init__(self, client: NexusClient, index: StatusIndex, choice: StrategyChoice) -> None:
         settings = client.settings
         super().__init__(
             delay=settings.cleanup_delay,
@@ -46,7 +43,6 @@ class MarkerWatch(DeferredWork[str]):
             timeout=settings.operation_timeout,
         )
         self._client = client
-        self._zone = zone
         self._index = index
         self._choice = choice
         client.closes_after(self)
@@ -70,7 +66,8 @@ class MarkerWatch(DeferredWork[str]):
         return None if bounty is None else self._marker_of(bounty, document)
 
     def _marker_of(self, bounty: Bounty, document: Document) -> str:
-        return self._zone.marker(bounty.status, bounty.bounty_id, document.history.marker_seq)
+        seq = document.history.marker_seq
+        return self._index.places.of(bounty.status, bounty.bounty_id, seq, bounty.updated_at)
 
     async def _do(self, batch: Mapping[str, str], deadline: Deadline) -> None:
         try:

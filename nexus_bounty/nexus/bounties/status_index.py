@@ -25,18 +25,20 @@ late:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
 from enum import Enum
-from functools import partial
+from functools import cache
 
 from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import History
 from nexus_bounty.lifecycle import ahead_of, goes_back, sources_of
-from nexus_bounty.models import Bounty, BountyStatus, IndexFault
+from nexus_bounty.models import Bounty, BountyStatus, IndexFault, MarkedPage
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
-from nexus_bounty.nexus.client import NexusClient, Page
+from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
+from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import paths, windows
+from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.partition import Partition
 from nexus_bounty.statuses import STATUSES
@@ -58,6 +60,13 @@ def announced_with(status: BountyStatus) -> list[BountyStatus]:
     return [status] if expected is None else [status, expected]
 
 
+@cache
+def _announced_by_now(status: BountyStatus) -> frozenset[BountyStatus]:
+    """The statuses still to come whose markers may be there when a bounty is in `status`."""
+    expected = {row.expects for each, row in STATUSES.items() if status in {each, *ahead_of(each)}}
+    return frozenset(each for each in expected if each in ahead_of(status))
+
+
 def generation_after(
     history: History, before: BountyStatus, target: BountyStatus, seq: int
 ) -> int | None:
@@ -69,22 +78,30 @@ def generation_after(
     return seq if anew or goes_back(before, target) else None
 
 
-def left_behind(
-    bounty_id: str, before: BountyStatus, target: BountyStatus, history: History, zone: ZonePaths
-) -> list[str]:
-    """The marker paths that a bounty leaves behind when it goes from `before` to `target`."""
+def left_behind(was: Bounty, now: Bounty, history: History, places: MarkerPlaces) -> list[str]:
+    """The marker paths that a bounty leaves behind when it goes from what it `was` on to `now`."""
+    bounty_id, before, target = was.bounty_id, was.status, now.status
     if target is before or goes_back(before, target):
         return []
-    behind = [zone.marker(before, bounty_id)]
+
+    def marker(status: BountyStatus, generation: int | None = None) -> str:
+        return places.of(status, bounty_id, generation, was.updated_at)
+
+    behind = [marker(before)]
     behind += [
-        zone.marker(ahead, bounty_id)
+        marker(ahead)
         for ahead in announced_with(before)[1:]
         if ahead is not target and ahead not in ahead_of(target)
     ]
+    behind += [  # time goes on: that of an hour which has passed is never needed
+        marker(ahead)
+        for ahead in _announced_by_now(before)
+        if marker(ahead) != places.of(ahead, bounty_id, None, now.updated_at)
+    ]
     if history.marker_seq is not None:
-        behind.append(zone.marker(before, bounty_id, history.marker_seq))
+        behind.append(marker(before, history.marker_seq))
         behind += [
-            zone.marker(each, bounty_id)
+            marker(each)
             for each in sources_of(before)
             if goes_back(each, before) and each is not target
         ]
@@ -111,41 +128,58 @@ def marker_state(
     return MarkerState.AHEAD if ahead else MarkerState.STALE
 
 
+def is_stale(marker: str, bounty: Bounty, history: History, zone: ZonePaths) -> bool:
+    """Whether nothing can make `marker` needed again by `bounty`, which has this history."""
+    if paths.is_dated(marker) and paths.date_of(marker) != bounty.created_at:
+        return True
+    status = BountyStatus(paths.status_of(marker))
+    generation = paths.marker_generation(marker)
+    if paths.day_of(marker) and bounty.status is status:  # it ended in one hour, for good
+        needed = zone.marker(status, bounty.bounty_id, generation, ended_at=bounty.updated_at)
+        if marker != needed:
+            return True
+    return marker_state(status, generation, bounty.status, history) is MarkerState.STALE
+
+
 class StatusIndex:
     """The markers of one zone."""
 
-    def __init__(self, client: NexusClient, zone: ZonePaths, order: CreationOrder) -> None:
+    def __init__(self, client: NexusClient, places: MarkerPlaces, order: CreationOrder) -> None:
         self._client = client
-        self._zone = zone
         self._order = order
+        self.places = places
         self._written_ahead = BoundedSet()
         self._gone_by = BoundedSet()
 
     def announcing(
-        self, bounty: Bounty, status: BountyStatus, generation: int | None
+        self, bounty: Bounty, status: BountyStatus, generation: int | None, at: datetime
     ) -> tuple[str, ...]:
         """The markers to be written before `bounty` enters `status`: those of what comes next, too.
 
         Repeats are harmless, since a marker never lies; one written ahead is not written again.
+        `at` is what the bounty then says of when it was updated.
         """
-        plain = self._zone.marker(status, bounty.bounty_id)
+        plain = self.places.of(status, bounty.bounty_id, None, at)
         if generation is None and plain in self._written_ahead:
             self._written_ahead.discard(plain)
             self._gone_by.add(plain)
             return ()
-        return tuple(self.of(bounty, status, generation))
+        return tuple(self.of(bounty, status, generation, at))
 
-    def of(self, bounty: Bounty, status: BountyStatus, generation: int | None) -> list[str]:
-        """The markers that `bounty` has in `status`, those written ahead included."""
-        bounty_id = bounty.bounty_id
-        plain = [self._zone.marker(each, bounty_id) for each in announced_with(status)]
-        again = [] if generation is None else [self._zone.marker(status, bounty_id, generation)]
+    def of(
+        self, bounty: Bounty, status: BountyStatus, generation: int | None, at: datetime
+    ) -> list[str]:
+        """The markers that `bounty` has in `status` since then, those written ahead included."""
+        bounty_id, of = bounty.bounty_id, self.places.of
+        plain = [of(each, bounty_id, None, at) for each in announced_with(status)]
+        again = [] if generation is None else [of(status, bounty_id, generation, at)]
         return [*plain, *again, *self._order.twins(again or plain, bounty.created_at)]
 
-    def announced(self, bounty_id: str, status: BountyStatus, markers: Sequence[str]) -> None:
-        """Remember which of the `markers` that were written are ahead of a bounty in `status`."""
-        for expected in announced_with(status)[1:]:
-            if (ahead := self._zone.marker(expected, bounty_id)) in markers:
+    def announced(self, bounty: Bounty, markers: Sequence[str]) -> None:
+        """Remember which of the `markers` that were written are ahead of what `bounty` is now."""
+        for expected in announced_with(bounty.status)[1:]:
+            ahead = self.places.of(expected, bounty.bounty_id, None, bounty.updated_at)
+            if ahead in markers:
                 self._written_ahead.add(ahead)
 
     def went_by(self, marker: str) -> bool:
@@ -157,33 +191,37 @@ class StatusIndex:
         self._gone_by.discard(marker)
         return went_by
 
-    async def restore(self, fault: IndexFault, deadline: Deadline) -> None:
-        """Write the marker that was found missing; without its generation, too, for the peer."""
-        markers = {fault.marker}
-        if not paths.is_dated(fault.marker):
-            markers.add(self._zone.marker(fault.status, fault.bounty_id))
-        await self._client.write_many(dict.fromkeys(markers, b""), deadline=deadline)
+    async def restore(self, faults: Sequence[IndexFault], deadline: Deadline) -> None:
+        """Write markers that were found missing; without their generations, too, for the peer."""
+        markers = [fault.marker for fault in faults]
+        plain = [paths.plain(each) for each in markers if not paths.is_dated(each)]
+        await self._client.write_many(dict.fromkeys([*markers, *plain], b""), deadline=deadline)
 
-    async def walk_ids(
-        self, status: BountyStatus, after: str, partition: Partition
-    ) -> AsyncIterator[str]:
-        """The ids in `partition` of bounties that may be in `status`, holding one page."""
-        size = self._client.settings.page_size
-        behind = self._zone.marker(status, after) if after else ""
-        async for markers in self.chunks(status, size, partition, behind):
-            for path in markers:
-                yield paths.marked_id(path)
+    async def pages(
+        self,
+        status: BountyStatus,
+        partition: Partition,
+        after: str,
+        size: int,
+        since: date | None,
+    ) -> AsyncIterator[MarkedPage]:
+        """The bounties in `partition` that may be in `status`, `size` markers at a time."""
+        async for markers in self.chunks(status, size, partition, after, since):
+            ids = list(dict.fromkeys(paths.marked_id(each) for each in markers))
+            yield MarkedPage(ids=ids, after=markers[-1], day=paths.day_of(markers[0]))
 
     async def chunks(
-        self, status: BountyStatus, size: int, partition: Partition, after: str = ""
+        self,
+        status: BountyStatus,
+        size: int,
+        partition: Partition,
+        after: str = "",
+        since: date | None = None,
     ) -> AsyncIterator[list[str]]:
         """The markers of bounties in `partition` that may be in `status`, `size` at a time."""
-        ask, within = partial(self.page, status), self._client.settings.listing_timeout
-        window = windows.of_markers(self._zone.statuses(status), partition).going_on(after)
+        window = self.places.window(status, partition).going_on(after)
+        ask = self.places.ask(status, partition, since)
+        within = self._client.settings.listing_timeout
         async for found in chunks(ask, window.after, size, within, window.until):
             if markers := window.of_markers(found):
                 yield markers
-
-    async def page(self, status: BountyStatus, after: str) -> Page:
-        """The paths of the markers of `status` after the path `after`, or of a page of them."""
-        return await self._client.page(self._zone.statuses(status), after)

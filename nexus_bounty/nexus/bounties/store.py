@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Self
 
@@ -24,6 +24,7 @@ from nexus_bounty.models import (
     IndexFault,
     IndexPage,
     IndexStatus,
+    MarkedPage,
     RewardQuery,
     RewardRecord,
     utc_now,
@@ -33,15 +34,15 @@ from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.listing import BountyListing
+from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
 from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
 from nexus_bounty.nexus.bounties.rewards import RewardBook
 from nexus_bounty.nexus.bounties.status_index import (
-    MarkerState,
     StatusIndex,
     announced_with,
     generation_after,
+    is_stale,
     left_behind,
-    marker_state,
 )
 from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
@@ -126,10 +127,11 @@ class NexusBountyStore:
         self._zone = ZonePaths(zone_id)
         choice = strategy_choice(commit, client, zone_id)
         self._writer = DocumentWriter(client, choice, clock, given(observers))
-        self._order = CreationOrder(client, self._zone, clock)
-        self._index = StatusIndex(client, self._zone, self._order)
+        self._order = CreationOrder(client, self._zone, choice, clock)
+        self._places = MarkerPlaces(client, self._zone, choice)
+        self._index = StatusIndex(client, self._places, self._order)
         self._listing = BountyListing(client, self._zone, self._index, self._order, choice, clock)
-        self._watch = MarkerWatch(client, self._zone, self._index, choice)
+        self._watch = MarkerWatch(client, self._index, choice)
         self._audit = IndexAudit(client, self._zone, self._index, self._order, choice)
         self._rewards = RewardBook(client, self._zone, self._writer, choice)
         self._choice = choice
@@ -272,17 +274,45 @@ class NexusBountyStore:
         """
         return self._listing.walk(query or BountyQuery(), unreadable, partition)
 
-    def walk_ids(
-        self, status: BountyStatus, after: str = "", *, partition: Partition = EVERYTHING
+    async def walk_ids(
+        self, status: BountyStatus, *, partition: Partition = EVERYTHING
     ) -> AsyncIterator[str]:
         """The ids of the range that may be in `status`, by the markers alone, a page at a time.
-
-        In an order of their own; pass the last id as `after` to resume.
 
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._index.walk_ids(status, after, partition)
+        async for page in self.walk_marked(status, partition=partition):
+            for bounty_id in page.ids:
+                yield bounty_id
+
+    def walk_marked(
+        self,
+        status: BountyStatus,
+        after: str = "",
+        *,
+        size: int = 500,
+        since: date | None = None,
+        partition: Partition = EVERYTHING,
+    ) -> AsyncIterator[MarkedPage]:
+        """The same in pages of at most `size`, after the place that a page ended with.
+
+        Of bounties that have ended only those that did on the day `since` or later, where they are
+        laid out by days: there a page says on which day they did.
+
+        Raises:
+            NexusError: They could not be read any further.
+        """
+        return self._index.pages(status, partition, after, size, since)
+
+    def first_open_day(self, now: datetime) -> date | None:
+        """The day before which no bounty ends any more, by requests that are still under way.
+
+        `None` where markers are not laid out by days, as far as that is known by now.
+        """
+        if not self._places.are_by_date:
+            return None
+        return (now - self._client.settings.tombstone_retention).astimezone(UTC).date()
 
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside.
@@ -349,25 +379,30 @@ class NexusBountyStore:
 
     async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
         base: Document | None = None
-        markers: tuple[str, ...] = ()
+        markers: Sequence[str] = ()
         if self._looks_first:
             base = await self._writer.seen_first(operation, self._zone.bounty(bounty.bounty_id))
         while True:
             if base is not None and not is_tombstone(base):
                 self._memory.remember(base)
-                self._index.announced(bounty.bounty_id, bounty.status, markers)
+                self._index.announced(bounty, markers)
                 return await self._existing(operation, bounty, base, announced=bool(markers))
             if base is not None and self._writer.recall(operation, base.history):
                 await self._tidy(markers, operation)
                 raise discarded(operation)
-            intent = self._creation(operation, bounty, base)
+            intent, over = self._creation(operation, bounty, base), base
             try:
                 base = (await self._writer.commit(operation, intent)).document
             except PreCommitError as refusal:
                 if refusal.evidence.proof is Proof.FENCED:
-                    await self._withdraw(operation, bounty, intent.markers)
+                    await self._withdraw(operation, bounty, self._announced_for(bounty, over))
                 raise
-            markers = intent.markers
+            markers = self._announced_for(bounty, over)
+
+    def _announced_for(self, bounty: Bounty, base: Document | None) -> list[str]:
+        """The markers that were written for the creation of `bounty` over `base`."""
+        generation = base.history.seq + 1 if base else None
+        return self._index.of(bounty, bounty.status, generation, bounty.updated_at)
 
     async def _existing(
         self, operation: Operation, bounty: Bounty, document: Document, *, announced: bool
@@ -395,13 +430,9 @@ class NexusBountyStore:
         self, operation: Operation, bounty: Bounty, existing: Bounty, document: Document
     ) -> None:
         """Remove the markers that announced `bounty`, as far as what exists does not need them."""
-        statuses = announced_with(bounty.status)
-        markers = [self._zone.marker(each, bounty.bounty_id) for each in statuses]
-        stale = [
-            self._zone.marker(each, bounty.bounty_id)
-            for each in statuses
-            if marker_state(each, None, existing.status, document.history) is MarkerState.STALE
-        ]
+        statuses, at = announced_with(bounty.status), bounty.updated_at
+        markers = [self._places.of(each, bounty.bounty_id, None, at) for each in statuses]
+        stale = [each for each in markers if is_stale(each, existing, document.history, self._zone)]
         # a repeat that gives no time of creation has another one, which nobody will go by
         repeated = existing.created_at != bounty.created_at
         stale += self._order.twins(markers if repeated else stale, bounty.created_at)
@@ -418,7 +449,7 @@ class NexusBountyStore:
             new_value(bounty, base),
             tombstone=bounty_tombstone(bounty),
             marker_seq=generation,
-            markers=self._index.announcing(bounty, bounty.status, generation),
+            announcing=partial(self._announcing, bounty, bounty.status, generation),
             expected=self._expected,
         )
 
@@ -472,7 +503,7 @@ class NexusBountyStore:
             self._watch.look_again(change.after)  # which is done no more
             if change.before is not None:
                 draft, generation = to_bounty(change.before), change.before.history.marker_seq
-                markers = self._index.of(draft, BountyStatus.DRAFT, generation)
+                markers = self._index.of(draft, BountyStatus.DRAFT, generation, draft.updated_at)
                 await self._tidy(markers, operation)
 
     async def _withdraw(self, operation: Operation, bounty: Bounty, markers: Sequence[str]) -> None:
@@ -646,7 +677,7 @@ class NexusBountyStore:
             )
             if change.before is None:
                 return self._writer.view(operation, change.after, to_bounty)
-            self._index.announced(bounty_id, transition.target, change.markers)
+            self._index.announced(to_bounty(change.after), change.markers)
             return await self._finish(operation, change.before, change.after)
 
     def _step(self, operation: Operation, transition: Transition, document: Document) -> Intent:
@@ -663,11 +694,18 @@ class NexusBountyStore:
                 f"bounty {bounty.bounty_id!r}: {refusal}",
                 current_status=bounty.status.value,
             )
-        enters = transition.target is not bounty.status
-        announcing = self._index.announcing
+        if transition.target is bounty.status:
+            return self._moved(operation, transition, document, bounty)
         seq = self._generation(transition, document, bounty)
-        markers = announcing(bounty, transition.target, seq) if enters else ()
-        return self._moved(operation, transition, document, bounty, markers)
+        announcing = partial(self._announcing, bounty, transition.target, seq)
+        return self._moved(operation, transition, document, bounty, announcing)
+
+    def _announcing(
+        self, bounty: Bounty, status: BountyStatus, generation: int | None, intent: Intent
+    ) -> tuple[str, ...]:
+        """The markers that have to be there before `intent` takes `bounty` to `status`."""
+        at = msgspec.convert(intent.value["updatedAt"], datetime)
+        return self._index.announcing(bounty, status, generation, at)
 
     def _moved(
         self,
@@ -675,7 +713,7 @@ class NexusBountyStore:
         transition: Transition,
         document: Document,
         bounty: Bounty,
-        markers: tuple[str, ...] = (),
+        announcing: Callable[[Intent], tuple[str, ...]] | None = None,
     ) -> Intent:
         """The intent to take `bounty`, which is in `document`, through `transition`."""
         moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
@@ -686,7 +724,7 @@ class NexusBountyStore:
             changed(document.value, {**transition.changes, **msgspec.to_builtins(moved)}),
             marker_seq=self._generation(transition, document, bounty),
             gave_back=bounty.claim_id if transition.kind == "release" else None,
-            markers=markers,
+            announcing=announcing,
             expected=self._expected,
         )
 
@@ -701,9 +739,8 @@ class NexusBountyStore:
     async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
         """Remove the markers that the bounty left behind."""
         bounty = to_bounty(after)
-        old = to_bounty(before).status
         self._watch.look_again(after)
-        behind = left_behind(operation.record_id, old, bounty.status, before.history, self._zone)
+        behind = left_behind(to_bounty(before), bounty, before.history, self._places)
         behind += self._order.twins(behind, bounty.created_at)
         if self._cleans_up_later:
             self._client.cleanup.add(behind)
@@ -881,16 +918,23 @@ class NexusBountyStore:
         return statuses
 
     def audit_index(
-        self, after: str = "", *, partition: Partition = EVERYTHING
+        self,
+        after: str = "",
+        *,
+        since: date | None = None,
+        documents: bool = True,
+        partition: Partition = EVERYTHING,
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
-        Pass what the last page said as `after` to resume an earlier audit.
+        Pass what the last page said as `after` to resume an earlier audit. The markers of bounties
+        that ended before the day `since` are left out, where they are laid out by days; without
+        `documents` only markers are looked at, of which none can be seen to be missing.
 
         Raises:
             NexusError: The files could not be read any further.
         """
-        return self._audit.pages(after, partition)
+        return self._audit.pages(after, partition, since, documents=documents)
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write markers that an audit found missing and remove stale ones; returns what is left.

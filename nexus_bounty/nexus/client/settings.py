@@ -85,12 +85,11 @@ class NexusSettings(BaseModel):
     """Whether programs that know no slots write the zone, too, such as Grove: the operations then
     look at a file before each commit by name, and bring it up to date before they return."""
 
-    dated_markers: bool = False
-    """Whether the newest open bounties are found by names alone: their markers are written twice,
-    the second time with the time of creation.
+    layout: Literal["auto", "flat", "dated"] = "auto"
+    """How a *new* zone lays out its status markers, see `nexus_bounty.nexus.documents.layout`.
 
-    Only for zones where every program that creates bounties does so; what others create would be
-    missing from listings with a limit. Listings go by it once the reconciler has seen all bounties.
+    It is pinned in the zone, and every process follows the pin. "auto" is dated, and flat where
+    `storage_encoding` or `follow_at_once` say that Grove shares the zone: it finds flat ones only.
     """
 
     retry_attempts: int = Field(default=8, ge=1)

@@ -9,7 +9,7 @@ stray one never can. When giving up, a fence takes its place.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -78,6 +78,8 @@ class ProvenWrite(ABC):
         if not last:
             if self.intent.prepared is None:
                 await self.prepare()
+            else:
+                await self._write_markers(without=self.intent.prepared.markers)
             patience = self.deadline.keeping(self.deadline.remaining / 3)  # kept for the fence
         attempt = 1
         while True:
@@ -101,13 +103,16 @@ class ProvenWrite(ABC):
         Raises:
             NexusError: They could not be written.
         """
-        markers = dict.fromkeys(self.intent.markers, b"")
-        return self.client.write_many(markers, deadline=self.deadline)
+        return self._write_markers()
+
+    def _write_markers(self, without: Sequence[str] = ()) -> Awaitable[object]:
+        left = [each for each in self.intent.markers if each not in without]
+        return self.client.write_many(dict.fromkeys(left, b""), deadline=self.deadline)
 
     @property
     def prepared(self) -> Prepared:
         """What was done ahead."""
-        return Prepared()
+        return Prepared(markers=self.intent.markers)
 
     async def _may_go_on(self, attempt: int, patience: Deadline) -> bool:
         """Pause before another attempt, unless there have been enough, or the time is over."""

@@ -81,7 +81,7 @@ class SlotWrite(ProvenWrite):
     @property
     def prepared(self) -> Prepared:
         """What was done ahead."""
-        return Prepared(self.staged, self.base_checked)
+        return Prepared(self.staged, self.base_checked, self.intent.markers)
 
     async def _send(self) -> CommitResult | None:
         """Stage and rename, if the base still stands."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from nexus_bounty.idempotency import History, OperationRecord
 from nexus_bounty.nexus.client import Etags, Page
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
+from nexus_bounty.nexus.documents.layout import ZoneLayout
 from nexus_bounty.outcomes import Evidence, Observation, Proof
 
 
@@ -22,10 +23,12 @@ class Prepared:
     Attributes:
         staged: Where it lies to be renamed, if that is how it is committed.
         base_checked: Whether its base was seen to stand.
+        markers: Which markers were written for it.
     """
 
     staged: str | None = None
     base_checked: bool = False
+    markers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Intent:
         record: The operation.
         encoding: How both are stored.
         markers: The empty files that have to be there before it lands, of which none does harm.
+        announcing: Names them, once it is known how the zone lays them out.
         promptly: Whether other programs are to see it, in the document's own file, before the
             commit returns; a moment later will do otherwise.
         base_is_fresh: Whether the base was seen, or made, only a moment ago.
@@ -60,10 +64,17 @@ class Intent:
     record: OperationRecord
     encoding: StorageEncoding
     markers: tuple[str, ...] = ()
+    announcing: Callable[[Intent], tuple[str, ...]] | None = None
     promptly: bool = True
     base_is_fresh: bool = False
     prepared: Prepared | None = None
     expected: Callable[[Document], Intent | None] | None = None
+
+    def announced(self) -> Intent:
+        """The same, with its markers named: the strategy is ready, so that the layout is known."""
+        if self.announcing is None:
+            return self
+        return replace(self, markers=self.announcing(self), announcing=None)
 
     def stored_as(self, etag: str) -> Document:
         """The document that its content is, under the etag that speaks for it."""
@@ -263,6 +274,11 @@ class CommitStrategy(ZoneReads, Protocol):
 @runtime_checkable
 class StrategyChoice(Protocol):
     """What knows the strategy of a zone, or finds it out."""
+
+    @property
+    def layout(self) -> ZoneLayout:
+        """How the zone's markers are laid out, as far as it has been asked for a strategy."""
+        ...
 
     async def for_reading(self, deadline: Deadline) -> ZoneReads:
         """What sees all that was committed; it finds out nothing.

@@ -3,26 +3,31 @@
 A segment is encoded `%` → `%25`, then `/` → `%2F`. Our status markers of a later generation end
 in `%@` and a number, which no encoded segment can contain, so that the peer passes over them.
 
-Every marker has a twin in a directory that the peer does not know, whose name begins with the time
-of creation, counted backwards: there the newest bounties come first.
+Two places are in no layout of the peer's. A dated marker, in a directory that the peer does not
+know, has a name that begins with the time of creation, counted backwards: there the newest bounties
+come first. And the markers of ended bounties may lie in directories of the hour in which they
+ended, `~%@2026-06-01/13`, within that of the status: in the order of time, after nearly all names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.partition import decode_segment, encode_segment
 
 _GENERATION = "%@"
+DAYS: Final = "~%@"
+"""What the names of the directories of days begin with, which no encoded segment can contain."""
 _BY_STATUS = "/indexes/bounties/status/"
 _NEWEST_FIRST = "/indexes/bounties/newest/"
 _BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 _END: Final = 1 << 60
 """More microseconds than there are from the first year to the last one that a date can have."""
 _LEVELS_OF_DOCUMENTS = 3  # /zones/{zone}/{kind}
+_LEVELS_OF_A_DAY = 3  # {day}/{hour}/{name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,35 @@ class ZonePaths:
         """The directory of the markers of one status."""
         return f"{self.root}{_BY_STATUS}{status.value}"
 
-    def marker(self, status: BountyStatus, bounty_id: str, generation: int | None = None) -> str:
-        """The marker that says a bounty may be in `status`."""
+    def marker(
+        self,
+        status: BountyStatus,
+        bounty_id: str,
+        generation: int | None = None,
+        *,
+        ended_at: datetime | None = None,
+    ) -> str:
+        """The marker that says a bounty may be in `status`; with a time, that of the hour."""
         suffix = "" if generation is None else f"{_GENERATION}{generation}"
-        return f"{self.statuses(status)}/{encode_segment(bounty_id)}{suffix}"
+        directory = self.statuses(status)
+        if ended_at is not None:
+            directory = f"{directory}/{DAYS}{ended_at.astimezone(UTC):%Y-%m-%d/%H}"
+        return f"{directory}/{encode_segment(bounty_id)}{suffix}"
+
+    def day(self, status: BountyStatus, day: date) -> str:
+        """The directory of the markers of bounties that ended on `day`."""
+        return f"{self.statuses(status)}/{DAYS}{day.isoformat()}"
 
     def newest_first(self, status: BountyStatus) -> str:
         """The directory of the dated markers of one status."""
         return f"{self.root}{_NEWEST_FIRST}{status.value}"
 
-    def all_are_dated(self, status: BountyStatus) -> str:
-        """Says that all bounties of a status have dated markers; comes before all of them."""
-        return f"{self.newest_first(status)}/-all"
+    def all_are_dated(self, status: BountyStatus, since: datetime) -> str:
+        """Says that all bounties of a status have dated markers, in a zone laid out `since` then.
+
+        It comes before all of them.
+        """
+        return f"{self.newest_first(status)}/-{since.astimezone(UTC):%Y%m%dT%H%M%S.%f}"
 
     @property
     def pinned_verdict(self) -> str:
@@ -192,9 +214,38 @@ def marked_id(path: str) -> str:
     return decode_segment(path.rsplit("/", 1)[-1].split(_GENERATION, 1)[0])
 
 
+def plain(marker: str) -> str:
+    """The marker without its generation, in the same directory."""
+    directory, _, name = marker.rpartition("/")
+    return f"{directory}/{name.partition(_GENERATION)[0]}"
+
+
 def marked_target(path: str) -> str:
     """The target that the claim is on to which the marker at `path` points."""
     return decode_segment(path.rsplit("/", 2)[-2])
+
+
+def status_of(marker: str) -> str:
+    """The status that a marker is of, be it flat, in the directory of an hour, or dated."""
+    beneath = marker.partition(_NEWEST_FIRST if is_dated(marker) else _BY_STATUS)[2]
+    return beneath.partition("/")[0]
+
+
+def is_day_or_hour(path: str) -> bool:
+    """Whether `path` is a directory of ended markers, which some servers list among the files."""
+    _, *day = path.partition(_BY_STATUS)[2].split("/")
+    return bool(day) and day[0].startswith(DAYS) and len(day) < _LEVELS_OF_A_DAY
+
+
+def day_of(marker: str) -> date | None:
+    """The day in whose directory an ended marker lies; `None` for a flat one."""
+    _, *day = marker.partition(_BY_STATUS)[2].split("/")
+    return date.fromisoformat(day[0].removeprefix(DAYS)) if len(day) == _LEVELS_OF_A_DAY else None
+
+
+def says_that_all_are_dated(path: str) -> bool:
+    """Whether `path` in a directory of dated markers is none, but says that there are all."""
+    return path.rpartition("/")[2].startswith("-")
 
 
 def marker_generation(path: str) -> int | None:

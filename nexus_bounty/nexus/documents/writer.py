@@ -237,7 +237,8 @@ class DocumentWriter:
         """
         with suppress(NexusError, UnsupportedServerError):
             strategy = await self._choice.for_writing(operation.deadline)
-            self._ahead.keep(await self.prepare(strategy, operation, intent), keyless=keyless)
+            prepared = await self.prepare(strategy, operation, intent.announced())
+            self._ahead.keep(prepared, keyless=keyless)
 
     def key_ahead(self, path: str, kind: str) -> str | None:
         """The key of what was done ahead for an operation that is called without one; once."""
@@ -362,6 +363,7 @@ class DocumentWriter:
         marker_seq: int | None = None,
         gave_back: str | None = None,
         markers: tuple[str, ...] = (),
+        announcing: Callable[[Intent], tuple[str, ...]] | None = None,
         expected: Callable[[Document], Intent | None] | None = None,
         buries: bool = False,
     ) -> Intent:
@@ -370,8 +372,9 @@ class DocumentWriter:
         One for which something was done ahead, a moment ago, is taken up.
 
         `tombstone` is what fences a document that does not exist yet, `gave_back` the claim or
-        reservation that is given back, `markers` what has to be there before, `expected` what
-        makes the intent of the next step. One that `buries` leaves a tombstone behind.
+        reservation that is given back, `markers` what has to be there before, or `announcing` what
+        names it, `expected` what makes the intent of the next step. One that `buries` leaves a
+        tombstone behind.
 
         Raises:
             InvalidInputError: The document would be too large (pre-commit).
@@ -388,6 +391,7 @@ class DocumentWriter:
                     ahead,
                     base=base,
                     markers=markers,
+                    announcing=announcing,
                     promptly=self.promptly,
                     base_is_fresh=operation.base_is_fresh,
                 )
@@ -413,6 +417,7 @@ class DocumentWriter:
             record=record,
             encoding=encoding,
             markers=markers,
+            announcing=announcing,
             promptly=self.promptly,
             base_is_fresh=operation.base_is_fresh,
             expected=expected,
@@ -462,6 +467,7 @@ class DocumentWriter:
             if intent is not None:
                 try:
                     async with self._attempt(operation) as commit:
+                        intent = intent.announced()
                         result = self._concluded(operation, await commit(intent), path)
                 except CommitUnknownError:
                     memory.forget(path)  # a repeat that went by it would learn nothing new
@@ -516,7 +522,7 @@ class DocumentWriter:
             CommitUnknownError: Neither could be proven.
         """
         async with self._attempt(operation) as commit:
-            return self._concluded(operation, await commit(intent), intent.path)
+            return self._concluded(operation, await commit(intent.announced()), intent.path)
 
     @asynccontextmanager
     async def _attempt(self, operation: Operation) -> AsyncIterator[Commit]:

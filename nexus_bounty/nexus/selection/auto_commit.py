@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -12,9 +13,11 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice, ZoneReads
+from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.nexus.selection.strategy_selection import (
@@ -27,6 +30,8 @@ from nexus_bounty.nexus.selection.strategy_selection import (
 )
 from nexus_bounty.outcomes import UnsupportedServerError
 
+logger = logging.getLogger("nexus_bounty.nexus")
+
 CommitOption = CommitStrategy | StrategyChoice | Literal["auto", "conditional"]
 """How a store commits: in a way of its own, as a probe finds to be safe, or by preconditions."""
 
@@ -35,6 +40,8 @@ Choice = CommitStrategy | UnsupportedServerError
 RECHECK_MAY_LAST: Final = 5.0
 """Seconds; what is known already will do if the server is slow to say its version."""
 UNPINNED_RECHECK: Final = timedelta(seconds=5)
+RECHECK: Final = timedelta(minutes=5)
+"""How often what is pinned is looked at again."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary()
@@ -43,18 +50,25 @@ _shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary(
 def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> StrategyChoice:
     """The choice that `option` stands for; stores on one client and zone share what they find."""
     if option == "conditional":
-        return Fixed(ConditionalCommit(client))
+        return Fixed(ConditionalCommit(client), client.settings)
     if option == "auto":
         # the id of a client is its own for as long as this, which refers to it, is kept
         return _shared.setdefault((id(client), zone_id), AutoCommit(client, zone_id))
-    return option if isinstance(option, StrategyChoice) else Fixed(option)
+    return option if isinstance(option, StrategyChoice) else Fixed(option, client.settings)
 
 
 class Fixed:
-    """No choice: always the same strategy."""
+    """No choice: always the same strategy, whatever is pinned.
 
-    def __init__(self, strategy: CommitStrategy) -> None:
+    So the zone is laid out as the settings say, flat if they leave it open: whoever commits unseen
+    sees to it that all programs of the zone do the same.
+    """
+
+    def __init__(self, strategy: CommitStrategy, settings: NexusSettings) -> None:
         self._strategy = strategy
+        self.layout = ZoneLayout(
+            kind=Layout("flat" if settings.layout == "auto" else settings.layout)
+        )
 
     async def for_reading(self, deadline: Deadline) -> CommitStrategy:  # noqa: ARG002
         """The strategy."""
@@ -64,6 +78,37 @@ class Fixed:
         """The strategy, ready."""
         await self._strategy.ready(deadline)
         return self._strategy
+
+
+class FixedAsPinned(Fixed):
+    """The same strategy always, in a zone that is laid out as is pinned: that is looked up once."""
+
+    def __init__(self, strategy: CommitStrategy, client: NexusClient, zone_id: str) -> None:
+        super().__init__(strategy, client.settings)
+        self._client = client
+        self._zone = ZonePaths(zone_id)
+        self._has_looked = False
+
+    async def for_reading(self, deadline: Deadline) -> CommitStrategy:
+        """The strategy.
+
+        Raises:
+            NexusError: What is pinned in the zone could not be read.
+        """
+        if not self._has_looked:
+            pinned = await pinned_verdict(self._client, self._zone, deadline)
+            self.layout = pinned.layout if pinned else self.layout
+            self._has_looked = True
+        return self._strategy
+
+    async def for_writing(self, deadline: Deadline) -> CommitStrategy:
+        """The strategy, ready.
+
+        Raises:
+            NexusError: What is pinned in the zone could not be read.
+        """
+        await self.for_reading(deadline)
+        return await super().for_writing(deadline)
 
 
 class AutoCommit:
@@ -95,7 +140,7 @@ class AutoCommit:
         *,
         wanted: Verdict | None = None,
         max_age: timedelta = MAX_AGE,
-        recheck: timedelta = timedelta(minutes=5),
+        recheck: timedelta = RECHECK,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
@@ -109,9 +154,15 @@ class AutoCommit:
         self._checked = self._looked = _NEVER
         self._chosen: Choice | None = None
         self._pinned: PinnedVerdict | None = None
+        self._has_told_of_layout = False
         self._reader = reader_for(None, client)
         self.verdict: PinnedVerdict | None = None
         """What it goes by, once it has found out."""
+
+    @property
+    def layout(self) -> ZoneLayout:
+        """How the zone is laid out, as it was pinned when it was looked at last; flat before."""
+        return self._pinned.layout if self._pinned else ZoneLayout()
 
     async def close(self) -> None:
         """Give the zone back, if it was held for this process alone."""
@@ -191,5 +242,18 @@ class AutoCommit:
 
     def _read_by(self, pinned: PinnedVerdict | None) -> None:
         self._pinned = pinned
+        if pinned and pinned.layout.differs_from(self._client.settings):
+            self._tell_of_layout(pinned.layout)
         self._reader = reader_for(pinned, self._client)
         self._looked = self._clock()
+
+    def _tell_of_layout(self, layout: ZoneLayout) -> None:
+        if not self._has_told_of_layout:
+            self._has_told_of_layout = True
+            logger.warning(
+                "the zone %s is laid out %s, which is gone by, and not NEXUS_LAYOUT=%s; "
+                "nexus-bounty layout changes it for all",
+                self._zone.zone_id,
+                layout.kind.value,
+                self._client.settings.layout,
+            )

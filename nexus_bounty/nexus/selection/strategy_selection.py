@@ -24,6 +24,7 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
 from nexus_bounty.nexus.documents.commits import CommitStrategy, ZoneReads
+from nexus_bounty.nexus.documents.layout import ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
@@ -42,11 +43,12 @@ PINNING_MAY_LAST: Final = 2.0
 class PinnedVerdict(Wire, frozen=True, kw_only=True):
     """The probe of a zone's server, and what the zone is committed with: `None` if nothing yet.
 
-    `mac` signs both, for this zone, where the zone is signed.
+    `layout` says how its markers lie. `mac` signs all of it, for this zone, where that is signed.
     """
 
     report: ProbeReport
     strategy: Verdict | None = None
+    layout: ZoneLayout = ZoneLayout()
     mac: str | None = None
 
     @property
@@ -126,11 +128,12 @@ async def choose(
     else:
         logger.info("finding out how commits are safe on %s …", client.settings.url)
         report = await probe(client, look=Look.QUICK, rename_too=by_rename or alone)
-    found, refusal = _decide(report, pinned, wanted)
+    layout = pinned.layout if pinned else ZoneLayout.of_new_zone(client.settings, clock())
+    found, refusal = _decide(report, pinned, wanted, layout)
     if found != pinned:
         standing = await _pin(client, zone, found, first=file is None)
-        if standing not in (None, found):  # another program was first
-            found, refusal = _decide(report, standing, wanted)
+        if standing is not None and standing != found:  # another was first, or laid it out anew
+            found, refusal = _decide(report, standing, wanted, standing.layout)
         refusal = refusal or _unseen(found, standing, report)
     if refusal:
         raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
@@ -177,14 +180,17 @@ async def _is_the_same_server(
 
 
 def _decide(
-    report: ProbeReport, pinned: PinnedVerdict | None, wanted: Verdict | None
+    report: ProbeReport,
+    pinned: PinnedVerdict | None,
+    wanted: Verdict | None,
+    layout: ZoneLayout,
 ) -> tuple[PinnedVerdict, str | None]:
     """What to go by, and why this program may not commit, if it may not."""
     before = pinned.strategy if pinned else None
     same_server = pinned is not None and pinned.report.fingerprint == report.fingerprint
     refusal = _refusal(report, before, wanted, same_server=same_server)
     strategy = before if refusal else wanted or _standing(report, before)
-    return PinnedVerdict(report=report, strategy=strategy), refusal
+    return PinnedVerdict(report=report, strategy=strategy, layout=layout), refusal
 
 
 def _standing(report: ProbeReport, before: Verdict | None) -> Verdict:
@@ -247,22 +253,16 @@ async def _pin(
 ) -> PinnedVerdict | None:
     """Pin what was found, for every program of the zone; what is pinned now, if anything is.
 
-    Where nothing was pinned, `first`, another program may pin what it found at the same time.
+    Where nothing was pinned, `first`, another program may pin what it found at the same time. Else
+    the zone may have been laid out anew while the server was probed.
     """
-    path = zone.pinned_verdict
-    mac = Signer.of(client.settings).mac(*_signed_part(path, msgspec.to_builtins(found)))
-    content = msgspec.json.encode(msgspec.structs.replace(found, mac=mac))
     deadline = Deadline.after(PINNING_MAY_LAST)
     # where conditional writes are not stored there is only rename, so that none can clash
     checked = first and found.report.facts.stores_conditional_writes
     try:
-        await client.write(
-            path,
-            content,
-            if_none_match=checked,
-            idempotent=not checked,
-            deadline=deadline,
-        )
+        if not first and (standing := await pinned_verdict(client, zone, deadline)):
+            found = msgspec.structs.replace(found, layout=standing.layout)
+        await pin_anew(client, zone, found, checked=checked, deadline=deadline)
     except NexusError as error:
         logger.info("the verdict of the probe was not pinned: %s", error)
     else:
@@ -285,6 +285,27 @@ def _unseen(
     return (
         f"to commit with {found.strategy.value} was asked for, and could not be pinned: other "
         f"programs would commit with {report.verdict.value}, unseen. Try again"
+    )
+
+
+async def pin_anew(
+    client: NexusClient,
+    zone: ZonePaths,
+    found: PinnedVerdict,
+    *,
+    checked: bool = False,
+    deadline: Deadline | None = None,
+) -> None:
+    """Write and sign the pin of a zone; `checked` only if there is none.
+
+    Raises:
+        NexusError: It was not acknowledged.
+    """
+    path = zone.pinned_verdict
+    mac = Signer.of(client.settings).mac(*_signed_part(path, msgspec.to_builtins(found)))
+    content = msgspec.json.encode(msgspec.structs.replace(found, mac=mac))
+    await client.write(
+        path, content, if_none_match=checked, idempotent=not checked, deadline=deadline
     )
 
 

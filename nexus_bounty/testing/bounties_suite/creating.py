@@ -127,7 +127,7 @@ class Creating(BountyStoreSuite):
         assert await store.get_bounties(asked) == {"b 0": made[0], "b 2": made[2]}
         assert await store.get_bounties([]) == {}
 
-    async def test_ids_are_walked_by_status_and_a_walk_goes_on_after_any_of_them(
+    async def test_ids_are_walked_by_status_and_a_walk_goes_on_after_any_page(
         self, store: BountyStore
     ) -> None:
         """No bounty is missed, wherever the walk was left."""
@@ -137,9 +137,11 @@ class Creating(BountyStoreSuite):
         await store.create_bounty(make_bounty_in(_S.SETTLED, bounty_id="b-settled"))
         walked = [each async for each in store.walk_ids(_S.OPEN)]
         assert set(walked) == ids
-        for place, bounty_id in enumerate(walked):
-            rest = [each async for each in store.walk_ids(_S.OPEN, after=bounty_id)]
-            assert rest == walked[place + 1 :]
+        pages = [page async for page in store.walk_marked(_S.OPEN)]
+        assert [each for page in pages for each in page.ids] == walked
+        for place, page in enumerate(pages):
+            rest = [each async for each in store.walk_marked(_S.OPEN, page.after)]
+            assert rest == pages[place + 1 :]
 
     async def test_every_bounty_is_in_one_of_two_ranges_that_meet(self, store: BountyStore) -> None:
         """Wherever they meet, ids that are the beginning of others included."""

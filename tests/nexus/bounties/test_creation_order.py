@@ -21,13 +21,17 @@ from nexus_bounty import (
 from nexus_bounty.idempotency import EVIDENCE_KEY
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents.layout import Layout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing import ManualClock
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty
+from tests.support.layouts import lay_out
 
 S = BountyStatus
 ALICE = make_agent("alice")
 Z = ZonePaths("z")
+LONG_AGO = CREATED - timedelta(days=9)
+COMPLETE = Z.all_are_dated(S.OPEN, LONG_AGO)
 NEWEST = BountyQuery(status=S.OPEN, limit=20)
 PERSONALITIES = ["0.10-hypothetical", "0.10", "0.7.0", "0.9.26", "0.9"]
 
@@ -55,12 +59,13 @@ class Ordered:
     def __init__(self, personality: str = "0.10-hypothetical", **settings: object) -> None:
         self.clock = ManualClock()
         self.mock = MockNexus(personality, clock=self.clock)
-        chosen = {"dated_markers": True, "retry_base": 0, "request_timeout": 0.05} | settings
-        self.settings = NexusSettings(**chosen)
+        self.settings = NexusSettings(**({"retry_base": 0, "request_timeout": 0.05} | settings))
 
     @asynccontextmanager
     async def store(self, **settings: object) -> AsyncIterator[NexusBountyStore]:
         """A store of a process of its own, which has seen nothing yet."""
+        if Z.pinned_verdict not in self.mock.files:
+            await lay_out(self.mock, Z, Layout.DATED, LONG_AGO)
         chosen = NexusSettings(**{**dict(self.settings), **settings})
         transport = self.mock.transport()
         async with NexusClient("http://nexus", settings=chosen, transport=transport) as client:
@@ -79,10 +84,10 @@ class Ordered:
             await store.create_bounty(make_bounty(bounty_id="first"))
             await store.cancel_bounty("first")
         fill(self.mock, number)
-        self.mock.core.table.write(Z.all_are_dated(S.OPEN), b"")
+        self.mock.core.table.write(COMPLETE, b"")
 
     def is_complete(self) -> bool:
-        return Z.all_are_dated(S.OPEN) in self.mock.files
+        return COMPLETE in self.mock.files
 
     def dated(self) -> set[str]:
         directory = f"{Z.newest_first(S.OPEN)}/"
@@ -97,7 +102,7 @@ async def newest(store: NexusBountyStore, limit: int = 20) -> list[str]:
 
 async def truly_newest(zone: Ordered, limit: int = 20) -> list[str]:
     """What a program finds that reads every name and every date."""
-    async with zone.store(dated_markers=False) as store:
+    async with zone.store(follow_at_once=True) as store:
         return await newest(store, limit)
 
 
@@ -130,8 +135,9 @@ async def test_the_newest_twenty_take_six_requests_cold_and_three_warm(personali
 async def test_a_life_takes_no_request_more_for_it():
     """Dated markers ride in batches that are sent anyway."""
     counts = []
-    for kept in (False, True):
-        zone = Ordered(dated_markers=kept)
+    for kind in Layout:
+        zone = Ordered()
+        await lay_out(zone.mock, Z, kind, LONG_AGO)
         async with zone.store() as store:
             store = store.cleaning_up(later=True)
             await store.create_bounty(make_bounty(status=S.DRAFT, reservation_id=None))
@@ -197,7 +203,7 @@ async def test_it_shows_what_reading_every_date_would(personality):
             for limit in (1, 3, 8):
                 for statuses in (S.OPEN, (S.OPEN, S.CLAIMED)):
                     query = BountyQuery(status=statuses, limit=limit, offset=random.randrange(3))
-                    async with zone.store(dated_markers=False) as plain:
+                    async with zone.store(follow_at_once=True) as plain:
                         expected = await plain.list_bounties(query)
                     assert await lister.list_bounties(query) == expected
 
@@ -320,14 +326,56 @@ async def test_a_process_that_has_seen_another_program_goes_by_the_order_no_more
     assert not zone.is_complete()
 
 
-@pytest.mark.parametrize("setting", [{"dated_markers": False}, {"follow_at_once": True}])
-async def test_the_order_is_not_gone_by_where_the_settings_say_so(setting):
+async def test_the_order_is_not_gone_by_where_the_settings_say_so():
     """Whoever lists knows of another writer of the zone."""
     zone = Ordered()
     await zone.ready(30)
     await grove_posts(zone, "by-grove")
-    async with zone.store(**setting) as store:
+    async with zone.store(follow_at_once=True) as store:
         assert (await newest(store))[0] == "by-grove"
+
+
+@pytest.mark.parametrize("kind", Layout)
+async def test_the_order_is_not_gone_by_until_every_process_knows_that_it_is_kept(kind):
+    """One may not have looked at the pin since, or a pin of its own may be under way: a day."""
+    zone = Ordered()
+    await zone.ready(30)
+    await lay_out(zone.mock, Z, kind, zone.clock())
+    zone.mock.core.table.write(Z.all_are_dated(S.OPEN, zone.clock()), b"")
+    await grove_posts(zone, "not-dated")
+    async with zone.store() as store:
+        assert (await newest(store))[0] == "not-dated"
+    zone.clock.advance(timedelta(hours=25))
+    async with zone.store() as store:
+        assert ((await newest(store))[0] == "not-dated") is (kind is Layout.FLAT)
+
+
+async def test_that_the_order_is_complete_is_said_of_one_pin_only():
+    """Whoever was flat in between wrote no dated markers."""
+    zone = Ordered()
+    await zone.ready(30)
+    await lay_out(zone.mock, Z, Layout.DATED, LONG_AGO + timedelta(days=1))
+    await grove_posts(zone, "not-dated")
+    async with zone.store() as store:
+        assert (await newest(store))[0] == "not-dated"
+
+
+async def test_an_audit_that_began_before_every_process_knew_says_nothing_of_the_order():
+    """Behind its back a bounty may have been created that has no dated marker."""
+    zone = Ordered(bulk_size=4)
+    since = zone.clock() - timedelta(hours=23)
+    await lay_out(zone.mock, Z, Layout.DATED, since)
+    fill(zone.mock, 9)
+    begun = Z.all_are_dated(S.OPEN, since)
+    async with zone.store() as store:
+        async for _ in store.audit_index():
+            zone.clock.advance(timedelta(hours=2))
+        await store.collect_leftovers()
+        assert begun not in zone.mock.files
+        async for _ in store.audit_index():
+            pass
+        await store.collect_leftovers()
+        assert begun in zone.mock.files
 
 
 async def test_an_audit_that_was_broken_off_elsewhere_says_nothing_of_the_order():
@@ -362,8 +410,8 @@ async def test_an_audit_alone_changes_nothing():
     """Only the run that may repair writes down what it found out."""
     zone = Ordered()
     fill(zone.mock, 3)
-    before = dict(zone.mock.files)
     async with zone.store() as store:
+        before = dict(zone.mock.files)
         async for _ in store.audit_index():
             pass
     assert dict(zone.mock.files) == before

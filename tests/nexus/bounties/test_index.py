@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import pytest
 
 from nexus_bounty import (
+    Bounty,
     BountyQuery,
     BountyStatus,
     IndexStatus,
+    NexusClient,
     PostCommitError,
     PreCommitError,
 )
 from nexus_bounty.idempotency import History
-from nexus_bounty.lifecycle import TRANSITIONS
+from nexus_bounty.lifecycle import TERMINAL, TRANSITIONS
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
+from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
 from nexus_bounty.nexus.bounties.status_index import (
     MarkerState,
     announced_with,
     generation_after,
+    is_stale,
     left_behind,
     marker_state,
 )
+from nexus_bounty.nexus.documents.commits import StrategyChoice
+from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths, marked_id, marker_generation
 from nexus_bounty.testing.bounties_suite import LIFE, MOVES
-from nexus_bounty.testing.builders import make_agent, make_bounty, make_bounty_in
+from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty, make_bounty_in
 from tests.support.sampling import sample_and_all
 from tests.support.zone import Zone
 
 S = BountyStatus
 PATHS = ZonePaths("z")
 DAY = timedelta(hours=24)
+A_WHILE = timedelta(minutes=40)
 ALICE, BOB = make_agent("alice"), make_agent("bob")
 NEVER = 10_000
 """As many further requests as no test sends: what is this late waits for `settle`."""
@@ -46,47 +53,69 @@ NEVER = 10_000
 class Moment(NamedTuple):
     """A bounty at one moment of its life, as far as markers are concerned.
 
-    `status` is `None` for a tombstone; `present` are the markers that are there.
+    `status` is `None` for a tombstone; `present` are the markers that are there. Every write comes
+    a while after the one before it, so that some are in the same hour.
     """
 
+    places: MarkerPlaces
     status: BountyStatus | None
     history: History
     present: frozenset[str] = frozenset()
+    at: datetime = CREATED
 
     @property
     def needed(self) -> str | None:
         """The marker without which a listing would miss it."""
-        return self.status and PATHS.marker(self.status, "b", self.history.marker_seq)
+        return self.status and self.marker(self.status, self.history.marker_seq)
 
     @property
     def before(self) -> BountyStatus:
         assert self.status is not None
         return self.status
 
+    @property
+    def bounty(self) -> Bounty:
+        return make_bounty(bounty_id="b", status=self.before, updated_at=self.at)
+
+    def marker(self, status: BountyStatus, generation: int | None = None) -> str:
+        return self.places.of(status, "b", generation, self.at)
+
+    def left_behind_by(self, after: Self) -> list[str]:
+        if self.status is None:
+            return []
+        return left_behind(self.bounty, after.bounty, self.history, self.places)
+
     def after(self, target: BountyStatus) -> Self:
         seq = self.history.seq + 1
         born = self.status is None
         generation = None if born else generation_after(self.history, self.before, target, seq)
-        behind = left_behind("b", self.status, target, self.history, PATHS) if self.status else []
-        written = {PATHS.marker(each, "b") for each in announced_with(target)}
-        written.add(PATHS.marker(target, "b", generation))
-        return self._replace(
+        after = self._replace(
             status=target,
             history=History(seq=seq, marker_seq=generation),
-            present=(self.present | written) - set(behind),
+            at=self.at + A_WHILE,
+        )
+        written = {after.marker(each) for each in announced_with(target)}
+        written.add(after.marker(target, generation))
+        return after._replace(
+            present=(self.present | written) - set(self.left_behind_by(after)),
         )
 
     def next(self) -> Iterator[Self]:
         for target in TRANSITIONS[self.status] if self.status else BountyStatus:
             yield self.after(target)
 
-    def marker_state(self, marker: str) -> MarkerState:
-        marked = BountyStatus(marker.split("/")[-2])
-        return marker_state(marked, marker_generation(marker), self.before, self.history)
+    def is_stale(self, marker: str) -> bool:
+        return is_stale(marker, self.bounty, self.history, PATHS)
 
 
-NOTHING = Moment(None, History())
-TOMBSTONE = Moment(None, History(seq=1))
+class Laid(NamedTuple):
+    layout: ZoneLayout
+
+
+def begun(kind: Layout, seq: int) -> Moment:
+    choice = cast("StrategyChoice", Laid(ZoneLayout(kind=kind)))
+    places = MarkerPlaces(cast("NexusClient", None), PATHS, choice)
+    return Moment(places, None, History(seq=seq))
 
 
 def lives(start: Moment, steps: int) -> Iterator[Moment]:
@@ -98,12 +127,18 @@ def lives(start: Moment, steps: int) -> Iterator[Moment]:
 
 
 def any_marker() -> Iterator[str]:
+    hours = [CREATED + hour * timedelta(hours=1) for hour in range(4)]
     for status in BountyStatus:
         for generation in (None, 1, 2, 3, 4, 5):
-            yield PATHS.marker(status, "b", generation)
+            for ended_at in (None, *(hours if status in TERMINAL else ())):
+                yield PATHS.marker(status, "b", generation, ended_at=ended_at)
 
 
-both_starts = pytest.mark.parametrize("start", [NOTHING, TOMBSTONE], ids=["nothing", "tombstone"])
+both_starts = pytest.mark.parametrize(
+    "start",
+    [begun(kind, seq) for kind in Layout for seq in (0, 1)],
+    ids=[f"{kind.value}-{over}" for kind in Layout for over in ("nothing", "tombstone")],
+)
 
 
 @both_starts
@@ -112,7 +147,7 @@ def test_the_marker_that_a_bounty_needs_is_there_and_current(start):
     for moment in lives(start, 5):
         if moment.needed:
             assert moment.needed in moment.present
-            assert moment.marker_state(moment.needed) is MarkerState.CURRENT
+            assert not moment.is_stale(moment.needed)
 
 
 @both_starts
@@ -121,7 +156,7 @@ def test_no_marker_that_is_called_stale_is_ever_needed_again(start):
     for moment in lives(start, 3):
         if moment.status is None:  # without a bounty there is nothing to stand to
             continue
-        stale = {each for each in any_marker() if moment.marker_state(each) is MarkerState.STALE}
+        stale = {each for each in any_marker() if moment.is_stale(each)}
         for later in lives(moment, 3):
             assert later.needed not in stale, (moment, later)
 
@@ -131,11 +166,7 @@ def test_no_marker_that_is_left_behind_is_ever_needed_again(start):
     """What a transition deletes may be deleted late."""
     for moment in lives(start, 3):
         for after in moment.next() if moment.status else ():
-            behind = set(
-                left_behind("b", moment.status, after.status, moment.history, PATHS)
-                if moment.status and after.status
-                else ()
-            )
+            behind = set(moment.left_behind_by(after))
             for later in lives(after, 3):
                 assert later.needed not in behind, (moment, after, later)
 
@@ -144,16 +175,19 @@ def test_no_marker_that_is_left_behind_is_ever_needed_again(start):
 def test_no_life_leaves_a_stale_marker(start):
     """What nobody needs any more is removed by the transition that ends the need."""
     for moment in lives(start, 5):
-        stale = {each for each in moment.present if moment.marker_state(each) is MarkerState.STALE}
+        stale = {each for each in moment.present if moment.status and moment.is_stale(each)}
         assert stale == set(), moment
 
 
-def test_a_marker_of_a_write_still_to_come_is_ahead():
+@both_starts
+def test_a_marker_of_a_write_still_to_come_is_ahead(start):
     """Whatever its status: its commit may be under way."""
-    for moment in lives(NOTHING, 3):
+    for moment in lives(start, 3):
         for status in BountyStatus if moment.status else ():
-            marker = PATHS.marker(status, "b", moment.history.seq + 1)
-            assert moment.marker_state(marker) is MarkerState.AHEAD
+            marker = moment.marker(status, moment.history.seq + 1)
+            generation = marker_generation(marker)
+            state = marker_state(status, generation, moment.before, moment.history)
+            assert state is MarkerState.AHEAD
 
 
 def test_a_marker_name_tells_the_bounty_and_the_generation():

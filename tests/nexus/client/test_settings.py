@@ -27,7 +27,7 @@ FROM_ENVIRONMENT = {
     "max_answer_bytes": ("9", 9),
     "cleanup_delay": ("0.125", 0.125),
     "follow_at_once": ("true", True),
-    "dated_markers": ("true", True),
+    "layout": ("dated", "dated"),
     "max_connections": ("4", 4),
     "max_requests_per_second": ("2.5", 2.5),
     "bulk_size": ("5", 5),
