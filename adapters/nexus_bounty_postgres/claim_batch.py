@@ -16,6 +16,7 @@ from nexus_bounty_postgres.rows import in_utc, understood
 from nexus_bounty_postgres.script import Locks, Rows, Script, columns
 
 _CLAIM: Final = "SELECT document FROM nexus_bounty.claims"
+_USE: Final = "SELECT key, fingerprint, claim_id, at FROM nexus_bounty.claim_keys"
 
 
 class ClaimBatch:
@@ -56,13 +57,7 @@ class ClaimBatch:
             lock = " FOR UPDATE" if locks else ""
             self._statements["claims"] = script.add(f"{query}{lock}", names, targets)
         if keys:
-            self._statements["keys"] = script.add(
-                """
-                SELECT key, fingerprint, claim_id, at FROM nexus_bounty.claim_keys
-                WHERE key = ANY(%s::text[])
-                """,
-                keys,
-            )
+            self._statements["keys"] = script.add(f"{_USE} WHERE key = ANY(%s::text[])", keys)
 
     def take_in(self, found: list[Rows]) -> None:
         """Keep what they found."""
@@ -71,10 +66,7 @@ class ClaimBatch:
         self._claims = dict.fromkeys(self._all("claims"))
         self._keep(rows.get("claims", ()))
         self._uses = dict.fromkeys(self._all("keys"))
-        for key, fingerprint, claim_id, at in rows.get("keys", ()):
-            self._uses[key] = KeyUse(
-                key=key, fingerprint=fingerprint, claim_id=claim_id, at=in_utc(at)
-            )
+        self._uses |= {row[0]: _use(row) for row in rows.get("keys", ())}
 
     def closing(self, script: Script) -> None:
         """Add the statements that write what has changed."""
@@ -142,6 +134,11 @@ class ClaimBatch:
         """What the key was used for, or `None`."""
         return self._uses.get(key)
 
+    def key_uses_after(self, key: str, limit: int) -> list[KeyUse]:
+        """What the next keys after `key` were used for, at most `limit` of them."""
+        query = f"{_USE} WHERE key > %s ORDER BY key LIMIT %s".encode()
+        return [_use(row) for row in self._connection.execute(query, [key, limit]).fetchall()]
+
     def remember(self, use: KeyUse, forget_before: datetime) -> None:
         """Keep what a key was used for, and drop what is older than `forget_before`."""
         self.changes += 1
@@ -179,6 +176,11 @@ _REMEMBER: Final = """
     INSERT INTO nexus_bounty.claim_keys (key, fingerprint, claim_id, at)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[])
 """
+
+
+def _use(row: tuple[Any, ...]) -> KeyUse:
+    key, fingerprint, claim_id, at = row
+    return KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=in_utc(at))
 
 
 def _row(claim: Claim) -> tuple[Any, ...]:

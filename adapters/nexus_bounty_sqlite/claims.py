@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,8 @@ from nexus_bounty.outcomes import PreCommitError
 from nexus_bounty_sqlite.documents import understood
 from nexus_bounty_sqlite.in_file import InFile
 from nexus_bounty_sqlite.times import from_text, to_text
+
+_USE: Final = "SELECT key, fingerprint, claim_id, at FROM claim_keys"
 
 
 class SqliteClaimStore(InFile[ClaimBook], LeasedClaims):
@@ -76,12 +79,12 @@ class SqliteClaimBook:
 
     def key_use(self, key: str) -> KeyUse | None:
         """What the key was used for, or `None`."""
-        rows = self._connection.execute(
-            "SELECT fingerprint, claim_id, at FROM claim_keys WHERE key = ?", (key,)
-        ).fetchall()
-        for fingerprint, claim_id, at in rows:
-            return KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=from_text(at))
-        return None
+        found = self._uses(f"{_USE} WHERE key = ?", key)
+        return found[0] if found else None
+
+    def key_uses_after(self, key: str, limit: int) -> list[KeyUse]:
+        """What the next keys after `key` were used for, at most `limit` of them."""
+        return self._uses(f"{_USE} WHERE key > ? ORDER BY key LIMIT {limit:d}", key)
 
     def remember(self, use: KeyUse, forget_before: datetime) -> None:
         """Keep what a key was used for, and drop what is older than `forget_before`."""
@@ -90,6 +93,12 @@ class SqliteClaimBook:
             "INSERT INTO claim_keys (key, fingerprint, claim_id, at) VALUES (?, ?, ?, ?)",
             (use.key, use.fingerprint, use.claim_id, to_text(use.at)),
         )
+
+    def _uses(self, query: str, *values: str) -> list[KeyUse]:
+        return [
+            KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=from_text(at))
+            for key, fingerprint, claim_id, at in self._connection.execute(query, values).fetchall()
+        ]
 
     def _claims(self, query: str, *values: str) -> list[Claim]:
         rows = self._connection.execute(query, values).fetchall()

@@ -169,11 +169,7 @@ class Session:
             from nexus_bounty.nexus.claims.store import NexusClaimStore
 
             return NexusClaimStore(self.client, commit=self._commit)
-        from nexus_bounty.registry import open_claims
-
-        claims = open_claims(self._everything.claims_url)
-        self._stack.push_async_callback(claims.close)
-        return claims
+        return self.opened_claims(self._everything.claims_url)
 
     @property
     def names_ledger(self) -> bool:
@@ -191,6 +187,14 @@ class Session:
         if not isinstance(self._options, LedgerOptions):
             raise TypeError(f"{type(self._options).__name__} names no ledger")
         return self.opened(self._options.credits_url or default_ledger())
+
+    def opened_claims(self, url: str) -> ClaimStore:
+        """The claims at `url`, which are closed when the command ends."""
+        from nexus_bounty.registry import open_claims
+
+        claims = open_claims(url)
+        self._stack.push_async_callback(claims.close)
+        return claims
 
     def opened(self, url: str) -> CreditsService:
         """The ledger at `url`, which is closed when the command ends."""

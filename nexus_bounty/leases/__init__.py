@@ -8,6 +8,15 @@ sweeping changes what is stored, never what anyone may do.
 from __future__ import annotations
 
 from nexus_bounty.leases.book import ClaimBook, ClaimScope, KeyUse
+from nexus_bounty.leases.copying import ClaimsCopy, CopyableClaims, copy_claims
 from nexus_bounty.leases.service import LeasedClaims
 
-__all__ = ["ClaimBook", "ClaimScope", "KeyUse", "LeasedClaims"]
+__all__ = [
+    "ClaimBook",
+    "ClaimScope",
+    "ClaimsCopy",
+    "CopyableClaims",
+    "KeyUse",
+    "LeasedClaims",
+    "copy_claims",
+]

@@ -62,6 +62,10 @@ class ClaimBook(Protocol):
         """What the key was used for, or `None`."""
         ...
 
+    def key_uses_after(self, key: str, limit: int) -> list[KeyUse]:
+        """What the next keys after `key` were used for, at most `limit` of them."""
+        ...
+
     def remember(self, use: KeyUse, forget_before: datetime) -> None:
         """Keep what a key was used for, and drop what is older than `forget_before`."""
         ...

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from nexus_bounty.idempotency import RETENTION, fingerprint
 from nexus_bounty.leases import rules
 from nexus_bounty.leases.book import ClaimBook, ClaimScope, KeyUse
+from nexus_bounty.leases.copying import PAGE, CopyableClaims
 from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.outcomes import IdempotencyMismatchError, OtherOperation, OutcomeError
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.transactions import Announced, Clock, Transactional
+from nexus_bounty.transactions import Announced, Clock
 from nexus_bounty.validation import (
     MOST_NAME_BYTES,
     check_claim_query,
@@ -28,13 +29,10 @@ from nexus_bounty.validation import (
     is_name,
 )
 
-PAGE: Final = 500
-"""How many claims a walk holds."""
-
 Rule = Callable[[ClaimBook, datetime], Claim]
 
 
-class LeasedClaims(Transactional[ClaimBook]):
+class LeasedClaims(CopyableClaims):
     """Keeps leases by the rules of `nexus_bounty.leases`; see `ClaimStore` for the promises.
 
     Idempotency keys are remembered for `RETENTION`. A repeat returns the claim as it stands.

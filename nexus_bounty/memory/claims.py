@@ -58,6 +58,11 @@ class MemoryClaimBook:
         """What the key was used for, or `None`."""
         return self._uses.get(key)
 
+    def key_uses_after(self, key: str, limit: int) -> list[KeyUse]:
+        """What the next keys after `key` were used for, at most `limit` of them."""
+        after = (use for use in self._uses.values() if use.key > key)
+        return nsmallest(limit, after, key=lambda use: use.key)
+
     def remember(self, use: KeyUse, forget_before: datetime) -> None:
         """Keep what a key was used for, and drop what is older than `forget_before`."""
         self._uses = {key: kept for key, kept in self._uses.items() if kept.at >= forget_before}

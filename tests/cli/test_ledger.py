@@ -27,6 +27,20 @@ def test_a_ledger_moves_from_a_file_to_a_server(shell, life, file_url, postgres_
     assert (life.free("bob"), life.reserved("alice")) == (100, 0)
 
 
+def test_leases_beside_the_ledger_move_with_it(shell, life, file_url, postgres_url):
+    """Who has claimed a bounty in the file holds it on the server, and settles it there."""
+    shell.setenv("NEXUS_BOUNTY_CLAIMS", file_url)
+    bounty_id = life.post()
+    life.claim(bounty_id)
+    copied = shell("ledger", "copy", "--from", file_url, "--to", postgres_url, "--json")
+    assert (copied.code, copied.document["claims"]["copied"]) == (0, 1)
+    for name in ("NEXUS_BOUNTY_CLAIMS", "NEXUS_BOUNTY_CREDITS"):
+        shell.setenv(name, postgres_url)
+    assert shell("claim", bounty_id, "--agent", "carol").code == 3
+    life.settle(bounty_id)
+    assert life.free("bob") == 100
+
+
 def test_a_copy_that_is_not_the_same_ends_with_nine(shell, file_url, postgres_url):
     """Whoever went on with both is told."""
     shell("top-up", "alice", 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
+import msgspec
 import typer
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,6 +16,7 @@ from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.session import Session
 
 if TYPE_CHECKING:
+    from nexus_bounty.leases import ClaimsCopy, CopyableClaims
     from nexus_bounty.ledger.copying import CopiedLedger, LedgerCopy
 
 PLACE = ("Money", 3)
@@ -47,13 +49,14 @@ async def ledger(
         ),
     ],
 ) -> Reply:
-    """Copy a ledger and its journal of operations to another place, and compare the two.
+    """Copy a ledger, its journal of operations and its claims elsewhere, and compare the two.
 
     It may be repeated: what is there already is passed over. The copy is the same ledger to all
     bounties, so stop whatever uses the old place before the last copy, and never start it again.
 
     Exit codes: 0 both are the same; 9 they are not.
     """
+    from nexus_bounty.leases import copy_claims
     from nexus_bounty.ledger.copying import copy_ledger
 
     session.changes = True
@@ -63,13 +66,18 @@ async def ledger(
             scheme = url.partition(":")[0]
             raise UsageProblem(f"a ledger of the kind {scheme}: can be neither copied nor a copy")
     old, new = (cast("CopiedLedger", each) for each in opened)
+    leases = [cast("CopyableClaims", session.opened_claims(url)) for url in (source, target)]
     with progress("Copying") as step:
         copied = await copy_ledger(old, new, step)
-    return Reply(copied, _told(copied), ExitCode.OK if copied.ok else ExitCode.LEFT)
+        claims = await copy_claims(leases[0], leases[1], step)
+    same = copied.ok and not claims.problems
+    told = {**msgspec.to_builtins(copied), "claims": msgspec.to_builtins(claims)}
+    return Reply(told, _told(copied, claims), ExitCode.OK if same else ExitCode.LEFT)
 
 
-def _told(copied: LedgerCopy) -> RenderableType:
-    if copied.ok:
+def _told(copied: LedgerCopy, claims: ClaimsCopy) -> RenderableType:
+    problems = [*copied.problems, *claims.problems]
+    if not problems:
         said = Text.assemble(("✓ ", "bold green"), "Both places have the same ledger.")
     else:
         said = Text("The two are not the same: stop what writes to the old one, and copy again.")
@@ -79,6 +87,7 @@ def _told(copied: LedgerCopy) -> RenderableType:
             ("Ledger", copied.identity),
             ("Entries", f"{copied.entries}, {copied.copied} of them new"),
             ("Operations", f"{copied.operations} new or changed"),
-            *(("Problem", safe(each)) for each in copied.problems),
+            ("Claims", f"{claims.claims}, {claims.copied} of them new or changed"),
+            *(("Problem", safe(each)) for each in problems),
         ),
     )
