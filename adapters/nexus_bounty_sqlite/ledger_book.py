@@ -25,9 +25,15 @@ _BOUNTY: Final = """
         ELSE reference END, '%', '%25'), '/', '%2F')
 """
 """The bounty that a reservation is for, as a `Partition` compares it; see `referred_to`."""
-_ENTRY: Final = """
+ENTRY: Final = """
     SELECT entry_id, kind, source_id, debit, credit, amount, at, memo FROM entries
 """
+OF_SOURCE: Final = """
+    (source_id = ? AND kind IN ('top_up', 'transfer')
+        OR source_id = ? AND kind = 'reserve'
+        OR source_id = ? AND kind IN ('capture', 'void', 'expire'))
+"""
+"""Whether an entry is of one source, by the three indexes that keep its entries unique."""
 
 
 class SqliteBook(SqliteOperations):
@@ -94,13 +100,13 @@ class SqliteBook(SqliteOperations):
         where: list[str] = ["entry_id > ?"]
         values: list[Any] = [after]
         if source_id is not None:
-            where.append("source_id = ?")
-            values.append(source_id)
+            where.append(OF_SOURCE)
+            values += [source_id] * 3
         if names is not None:
             marks = ", ".join("?" for _ in names)
             where.append(f"(debit IN ({marks}) OR credit IN ({marks}))")
             values += [*names, *names]
-        query = f"{_ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT ?"
+        query = f"{ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT ?"
         return [self._entry(row) for row in self._rows(query, *values, limit)]
 
     def transfer(self, transfer_id: str) -> Transfer | None:

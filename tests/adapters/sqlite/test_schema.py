@@ -8,7 +8,7 @@ import pytest
 
 from nexus_bounty.models import AgentIdentity
 from nexus_bounty.outcomes import CommitUnknownError, PaymentError, PreCommitError, Proof
-from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits, schema
+from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits, ledger_book, schema
 from nexus_bounty_sqlite.schema import SCHEMA_VERSION
 
 ENTRY = "INSERT INTO entries (kind, source_id, debit, credit, amount, at, memo) VALUES "
@@ -132,6 +132,18 @@ async def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(PaymentError, match="unable to open"):
         async with SqliteCredits(tmp_path / "missing" / "ledger.db"):
             raise AssertionError("opened")
+
+
+async def test_the_entries_of_one_source_are_found_by_an_index(used_file):
+    """However long the journal is, which has no index for that alone."""
+    async with SqliteCredits(used_file) as service:
+        found = [each.kind async for each in service.history(source_id="captured")]
+    assert found == ["reserve", "capture"]
+    with closing(sqlite3.connect(used_file)) as connection:
+        query = f"EXPLAIN QUERY PLAN {ledger_book.ENTRY} WHERE {ledger_book.OF_SOURCE}"
+        plan = str(connection.execute(query, ["captured"] * 3).fetchall())
+    for index in ("one_move_per", "one_start_per", "one_end_per"):
+        assert index in plan
 
 
 async def test_an_sqlite_that_is_too_old_is_named(path, monkeypatch):
