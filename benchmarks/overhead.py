@@ -34,6 +34,7 @@ STORE_ON_HTTPX = "store on httpx's transport"
 STORE = "store as it comes"
 WORKER = AgentIdentity(agent_id="worker")
 ZONE = "overhead"
+LATER = 60.0
 TURNS = 3
 """Short turns, and more of them: a disturbance then spoils few."""
 
@@ -76,8 +77,10 @@ async def measure(options: Options, step: Step) -> Report:
             httpx.AsyncClient(
                 base_url=server.url, headers={"Content-Type": "application/json"}
             ) as raw,
-            NexusClient(server.url, transport=httpx.AsyncHTTPTransport()) as on_httpx,
-            NexusClient(server.url) as as_it_comes,
+            NexusClient(
+                settings=_settings(server.url), transport=httpx.AsyncHTTPTransport()
+            ) as on_httpx,
+            NexusClient(settings=_settings(server.url)) as as_it_comes,
         ):
             turns = {
                 RAW: _turn(server, lambda: _replay(raw, recorded), len(recorded)),
@@ -90,11 +93,14 @@ async def measure(options: Options, step: Step) -> Report:
 
 async def _recorded(bounties: int) -> list[Recorded]:
     recorder = Recorder(MockNexus("0.10-hypothetical").transport())
-    async with NexusClient(
-        settings=NexusSettings(url="http://nexus"), transport=recorder
-    ) as client:
+    async with NexusClient(settings=_settings("http://nexus"), transport=recorder) as client:
         await _live(client, bounties)
     return recorder.requests
+
+
+def _settings(url: str) -> NexusSettings:
+    """What is left for later waits for the end, so that a slow machine sends no more requests."""
+    return NexusSettings(url=url, cleanup_delay=LATER)
 
 
 async def _live(client: NexusClient, bounties: int) -> None:

@@ -285,7 +285,7 @@ MUTANTS: Final = (
         "settle: the reward is forgotten",
         _PAYING,
         "        _tried(REWARD, record_payout(services, bounty, paid=rewarded), failed),",
-        "        _tried(REWARD, asyncio.sleep(0), failed),",
+        '        _tried(REWARD, services.claims.get(bounty.claim_id or ""), failed),',
     ),
     Mutant(
         "settle: the criteria are not looked at",
@@ -404,8 +404,8 @@ MUTANTS: Final = (
     Mutant(
         "leases: a claim that won the lock and is unwritten is never fenced off",
         _CLAIMS,
-        "self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
-        "asyncio.sleep(0)",
+        "await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
+        "self._writer.fence(fence, path, None, tombstone)",
     ),
     Mutant(
         "release: the lease goes on",

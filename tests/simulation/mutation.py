@@ -5,6 +5,8 @@ Nothing of `nexus_bounty` may have been imported before; so this module imports 
 
 from __future__ import annotations
 
+import builtins
+import dis
 import importlib.util
 import logging
 import signal
@@ -59,8 +61,7 @@ class _MutantLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """The mutant's code, never from a cache and never into one."""
-        path = self.get_filename(fullname)
-        return compile(mutated(self._mutant, Path(path).read_text("utf-8")), path, "exec")
+        return compiled(self._mutant, Path(self.get_filename(fullname)))
 
 
 class _MutantFinder(MetaPathFinder):
@@ -93,6 +94,30 @@ def mutated(mutant: Mutant, source: str) -> str:
             f"{mutant.old!r}"
         )
     return source.replace(mutant.old, mutant.new)
+
+
+def compiled(mutant: Mutant, path: Path) -> CodeType:
+    """The code of the module at `path` with the fault in it.
+
+    Raises:
+        MutantError: The text to be exchanged is not there exactly once, or what takes its place
+            names something that is not there: that would show, and the fault would not.
+    """
+    code = compile(mutated(mutant, path.read_text("utf-8")), str(path), "exec")
+    there = {*vars(builtins), *code.co_names}
+    if unknown := sorted({*_globals_of(code)} - there):
+        raise MutantError(f"mutant {mutant.name!r} names {', '.join(unknown)}")
+    return code
+
+
+def _globals_of(code: CodeType) -> Iterator[str]:
+    """The global names that functions in `code` look up."""
+    for each in dis.get_instructions(code):
+        if each.opname == "LOAD_GLOBAL":
+            yield each.argval
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _globals_of(inner)
 
 
 def plant(mutant: Mutant) -> None:

@@ -16,7 +16,7 @@ from tests.simulation import coverage, kept, report, work
 from tests.simulation.cli import main
 from tests.simulation.exhaustive import CASES, Part
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.mutation import Hunted, MutantError, hunt_all, mutated
+from tests.simulation.mutation import Hunted, MutantError, compiled, hunt_all, mutated
 from tests.simulation.scenario import Schedule
 from tests.simulation.scoreboard import CANDIDATES, score
 from tests.simulation.shrink import kind_of, shrink
@@ -116,15 +116,23 @@ def test_a_schedule_in_open_is_still_violated() -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_fits_the_code(mutant: Mutant) -> None:
-    """Its text is there once, and what takes its place compiles."""
+    """Its text is there once, and what takes its place compiles and names only what is there."""
     path = ROOT / f"{mutant.module.replace('.', '/')}.py"
-    compile(mutated(mutant, path.read_text("utf-8")), str(path), "exec")
+    compiled(mutant, path)
 
 
 def test_a_mutant_whose_text_is_gone_is_an_error() -> None:
     """It must not pass for killed, or for a survivor."""
     with pytest.raises(MutantError, match="found 0 times"):
         mutated(Mutant("old", "nexus_bounty.lifecycle", "text that is not there", ""), "source")
+
+
+def test_a_mutant_that_names_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """It would be killed by that, whatever the exploration is worth."""
+    path = tmp_path / "lifecycle.py"
+    path.write_text("def pay():\n    return len('paid')\n")
+    with pytest.raises(MutantError, match="asyncio"):
+        compiled(Mutant("odd", "nexus_bounty.lifecycle", "len('paid')", "asyncio.sleep(0)"), path)
 
 
 @pytest.mark.thorough

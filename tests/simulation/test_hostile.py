@@ -13,7 +13,7 @@ from tests.simulation import hostile
 from tests.simulation.bindings import BINDINGS, Binding, hunt
 from tests.simulation.forgeries import OF_DOCUMENTS, OTHERS
 from tests.simulation.hostile import run_hostile_seed
-from tests.simulation.mutation import mutated
+from tests.simulation.mutation import compiled
 from tests.simulation.simulation import replay
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +51,7 @@ def test_no_schedule_of_many_with_a_stranger_moves_money_against_the_record() ->
 @pytest.mark.parametrize("binding", BINDINGS, ids=lambda each: each.mutant.name)
 def test_every_binding_is_there_to_be_taken_away(binding: Binding) -> None:
     """Its text is there once, what takes its place compiles, and so are its tests."""
-    path = ROOT / f"{binding.mutant.module.replace('.', '/')}.py"
-    compile(mutated(binding.mutant, path.read_text("utf-8")), str(path), "exec")
+    compiled(binding.mutant, ROOT / f"{binding.mutant.module.replace('.', '/')}.py")
     assert (ROOT / binding.shown_by).exists()
 
 
