@@ -112,11 +112,16 @@ class PostgresDatabase:
         Raises:
             CommitUnknownError: The database cannot be read.
         """
+        if unusable := self._unusable():
+            raise failures.unreadable(unusable, self.connections.place)
         return await self._in_thread(partial(self._use, work))
 
     async def close(self) -> None:
-        """Finish what has begun, then close all connections; again is a no-op."""
-        if not self._closed:
+        """Finish what has begun, then close all connections; again is a no-op.
+
+        So it is in a forked process, which has neither the threads nor a right to the connections.
+        """
+        if not self._closed and os.getpid() == self._process:
             self._closed = True
             # A cancelled `close` still closes: nobody could call it a second time.
             await asyncio.shield(asyncio.to_thread(self._end))

@@ -101,8 +101,11 @@ class Database:
         return sqlite3.ProgrammingError("it is closed") if self._closed else None
 
     async def close(self) -> None:
-        """Finish what has begun, then close the file; again is a no-op."""
-        if not self._closed:
+        """Finish what has begun, then close the file; again is a no-op.
+
+        So it is in a forked process, which has neither the threads nor a right to the connections.
+        """
+        if not self._closed and os.getpid() == self._process:
             self._closed = True
             # A cancelled `close` still closes: nobody could call it a second time.
             await asyncio.shield(asyncio.gather(self._reader.close(), self._writer.close()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 import threading
 from random import Random
@@ -20,6 +19,8 @@ from nexus_bounty.sync import ClosedError, SyncNexusClient
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty_sqlite import SqliteCredits
 from tests.support.clients import quick
+from tests.support.forks import in_a_fork
+from tests.support.served import served
 from tests.support.sockets import Handler, found_for, raw_server, read_request
 
 TRANSPORTS = ["httpx", "aiohttp"]
@@ -111,25 +112,39 @@ def test_a_client_in_a_second_event_loop_is_refused_in_plain_words() -> None:
     assert mock.request_count == 1
 
 
-def in_a_fork(call: object) -> str:
-    """What `call()` says in a forked process that has ten seconds for it."""
-    assert callable(call)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        threading.Timer(10, os._exit, [9]).start()
-        try:
-            said = repr(call())
-        except BaseException as error:  # noqa: BLE001 - it is what is asked for
-            said = f"{type(error).__name__}: {error}"
-        os.write(writing, said.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        said = answer.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, "it hung"
-    return said
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_client_from_before_a_fork_refuses_to_work_and_leaves_the_connections_alone(
+    transport: str,
+) -> None:
+    """In the very same event loop, too: two processes would read each other's answers."""
+    settings = quick(transport=transport, retry_attempts=1)
+    mock = MockNexus()
+    with served(mock) as url, asyncio.Runner() as runner:
+        client = NexusClient(url, settings=settings)
+        assert runner.run(client.exists("/a")) is False
+        for loop in (runner.get_loop(), asyncio.new_event_loop()):
+            run = loop.run_until_complete
+            said = in_a_fork(lambda run=run: run(client.exists("/a")))
+            assert "never_sent" in said
+            assert "before a fork" in said
+            assert in_a_fork(lambda run=run: run(client.close())) == "None"
+        loop.close()
+        assert runner.run(client.exists("/a")) is False
+        runner.run(client.close())
+    assert mock.request_count == 2
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_closing_a_client_in_another_event_loop_is_no_error(transport: str) -> None:
+    """It would take the place of the verdict that somebody is about to be told."""
+    with served(MockNexus()) as url, asyncio.Runner() as runner:
+        client = NexusClient(url, settings=quick(transport=transport))
+        runner.run(client.exists("/a"))
+        asyncio.run(client.close())
+        with pytest.raises(NexusError):
+            runner.run(client.exists("/a"))
+        runner.run(client.close())
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

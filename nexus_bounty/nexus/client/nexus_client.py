@@ -195,9 +195,11 @@ class NexusClient:
     async def close(self) -> None:
         """Do what is left for later, and close every connection.
 
-        Requests after this are never sent.
+        Requests after this are never sent. In another event loop than the one it was used in, or
+        in a forked process, there is nothing that it may do or close.
         """
-        await self.flush()
+        if self._rpc.is_at_home:
+            await self.flush()
         await self._rpc.close()
 
     async def flush(self) -> None:

@@ -22,6 +22,7 @@ from nexus_bounty.events.tracking import count_request
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.home import Home, here
 from nexus_bounty.nexus.client.pace import Pace, Turns
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import parse_retry_after
@@ -62,13 +63,22 @@ class Rpc:
         httpx.URL(settings.url)  # raises if it cannot be one
         self._transport = transport_for(settings, transport)
         self._closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home: Home | None = None
         self._secrets = Secrets(settings.api_key.get_secret_value() if settings.api_key else "")
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether this is the event loop, and the process, that the connections belong to."""
+        return self._home is None or self._home.why_not(here()) is None
+
     async def close(self) -> None:
-        """Close every connection; requests after this are never sent."""
+        """Close every connection; requests after this are never sent.
+
+        Connections of another event loop, or of the process before a fork, are left alone.
+        """
         self._closed = True
-        await to_its_end(self._transport.aclose())
+        if self.is_at_home:
+            await to_its_end(self._transport.aclose())
 
     async def call(
         self,
@@ -152,7 +162,7 @@ class Rpc:
 
     async def _take_turn(self, request: _Call, deadline: Deadline) -> None:
         """Wait until there is a connection for the operation of this request."""
-        self._check_loop(request)
+        self._check_home(request)
         if self._limiter.enter_at_once():
             return
         left = deadline.remaining if deadline.has_begun else self._settings.queue_timeout
@@ -174,15 +184,12 @@ class Rpc:
         request.sent()
         return left
 
-    def _check_loop(self, request: _Call) -> None:
-        """Refuse to work in two event loops: connections belong to one."""
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            raise request.error(
-                classification.OTHER_LOOP,
-                "this client was used in another event loop before: make one for each loop",
-            )
+    def _check_home(self, request: _Call) -> None:
+        """Refuse to work in two event loops, or processes: connections belong to one."""
+        now = here()
+        self._home = self._home or now
+        if why := self._home.why_not(now):
+            raise request.error(classification.OTHER_LOOP, f"this client {why}")
 
     def _result(self, request: _Call, answer: Answer, number: int) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
