@@ -200,8 +200,17 @@ class BountyStore(Protocol):
         """
         ...
 
-    async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    async def expire_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`open` or `claimed` `→ expired`.
+
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
 
         Raises:
             PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the
@@ -209,8 +218,17 @@ class BountyStore(Protocol):
         """
         ...
 
-    async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    async def cancel_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`draft`, `open` or `claimed` `→ cancelled`.
+
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
 
         Raises:
             PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the

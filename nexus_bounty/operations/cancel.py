@@ -14,11 +14,13 @@ from nexus_bounty.operations.services import (
     Plan,
     Services,
     committed,
+    known_bounty,
     operation,
     owing,
     remembered_bounty,
     still_owed,
 )
+from nexus_bounty.outcomes import BountyStateError, NotAllowedError, WrongLedgerError
 from nexus_bounty.ports import Reservation
 from nexus_bounty.validation import check_id
 
@@ -34,12 +36,40 @@ async def cancel(
     key = services.key(idempotency_key)
     async with operation(services, CANCEL, bounty_id, key, {}):
         owed: list[str] = []
-        standing = await remembered_bounty(services, bounty_id)
-        if standing is not None:
-            check_actor(actor, "cancel", standing.creator.agent_id, bounty_id)
-            await check_ledger(services, standing)
-        step = services.store.cancel_bounty(bounty_id, idempotency_key=derived_key(key, "cancel"))
-        return await unwind(services, "cancel", await committed(step, owed), key, owed)
+        bounty = await _cancelled(services, bounty_id, key, actor, owed)
+        return await unwind(services, "cancel", bounty, key, owed)
+
+
+async def _cancelled(
+    services: Services, bounty_id: str, key: str, actor: str | None, owed: list[str]
+) -> Bounty:
+    """The bounty, withdrawn by whoever may, as it is remembered if that is enough.
+
+    Raises:
+        PreCommitError: It is not to be cancelled, or not by them, or not with this ledger.
+    """
+    remembered = await remembered_bounty(services, bounty_id)
+    try:
+        looked_at = remembered or await known_bounty(services, bounty_id)
+        return await _withdrawn(services, looked_at, key, actor, owed)
+    except (NotAllowedError, WrongLedgerError, BountyStateError):
+        standing = await known_bounty(services, bounty_id)
+        if remembered is None or standing.reservation_id == remembered.reservation_id:
+            raise
+        return await _withdrawn(services, standing, key, actor, owed)  # another one by now
+
+
+async def _withdrawn(
+    services: Services, bounty: Bounty, key: str, actor: str | None, owed: list[str]
+) -> Bounty:
+    check_actor(actor, "cancel", bounty.creator.agent_id, bounty.bounty_id)
+    await check_ledger(services, bounty)
+    step = services.store.cancel_bounty(
+        bounty.bounty_id,
+        reservation_id=bounty.reservation_id,
+        idempotency_key=derived_key(key, "cancel"),
+    )
+    return await committed(step, owed)
 
 
 async def unwind(

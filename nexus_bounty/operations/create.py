@@ -81,7 +81,7 @@ async def create(
             await _check_deadline(services, offer, derived_key(key, "open"))
             return await _post(services, offer, key, relative_deadline=relative_deadline)
         await _check_deadline(services, offer, derived_key(key, DRAFT))
-        first = Try(key, offer.bounty_id)
+        first = Try(key, offer.bounty_id, zone_id=services.store.zone_id)
         offer = msgspec.structs.replace(offer, ledger_id=await ledger_at_hand(services))
         # a key that this ledger has never seen may have been used with another one
         may_be_elsewhere = idempotency_key is not None and not tried_before

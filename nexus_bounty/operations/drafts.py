@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,9 @@ from nexus_bounty.operations.services import Services, taken_forward
 from nexus_bounty.operations.steps import DRAFT, GIVE_UP, numbered, operation_key, step_of, try_of
 from nexus_bounty.outcomes import BountyStateError
 
+USUAL_ZONE: Final = "default"
+"""One ledger may serve many zones: only this one is not named in what is derived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
@@ -29,12 +33,16 @@ class Try:
     key: str
     bounty_id: str
     number: int = 1
+    zone_id: str = USUAL_ZONE
 
     @property
     def reservation_id(self) -> str:
-        """A reservation that no other bounty and no other try can have, whatever key is reused."""
-        of_first = derived_key(self.key, self.bounty_id)
-        own = of_first if self.number == 1 else derived_key(of_first, str(self.number))
+        """A reservation that no other bounty, zone or try can have, whatever key is reused."""
+        own = derived_key(self.key, _escaped(self.bounty_id))
+        if self.zone_id != USUAL_ZONE:
+            own += f"%z{_escaped(self.zone_id)}"
+        if self.number > 1:
+            own += f"%n{self.number}"
         return derived_id("reservation", own)
 
     def draft_of(self, offer: Bounty) -> Bounty:
@@ -52,6 +60,11 @@ class Try:
     def step(self, name: str) -> str:
         """The name of a step that every try has of its own."""
         return numbered(name, self.number)
+
+
+def _escaped(name: str) -> str:
+    """`name`, which has no `%`, without what separates names in a key: each makes another."""
+    return name.replace(":", "%3A")
 
 
 def made_by(bounty_id: str, history: Sequence[OperationRecord]) -> Try | None:

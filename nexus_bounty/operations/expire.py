@@ -41,7 +41,11 @@ async def expire(
             )
         await check_ledger(services, bounty)
         owed: list[str] = []
-        step = services.store.expire_bounty(bounty_id, idempotency_key=derived_key(key, "expire"))
+        step = services.store.expire_bounty(
+            bounty_id,
+            reservation_id=bounty.reservation_id,
+            idempotency_key=derived_key(key, "expire"),
+        )
         return await unwind(services, "expire", await committed(step, owed), key, owed)
 
 

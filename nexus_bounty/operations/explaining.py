@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Bounty, Claim
+from nexus_bounty.operations.drafts import Try
 from nexus_bounty.operations.services import Services, target_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
@@ -180,7 +181,7 @@ async def _reservation(
     """The escrow of the bounty, or of the create with this key that never came to be."""
     ids = [bounty.reservation_id] if bounty and bounty.reservation_id else []
     if where is not None:
-        ids.append(derived_id("reservation", derived_key(key, where)))
+        ids.append(Try(key, where, zone_id=services.store.zone_id).reservation_id)
     for each in ids:
         if found := await services.credits.get_reservation(each):
             return found

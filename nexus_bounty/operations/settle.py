@@ -74,9 +74,9 @@ async def settle(
     async with operation(services, SETTLE, bounty_id, key, {"cid": contribution_cid}):
         owed: list[str] = []
         remembered = await remembered_bounty(services, bounty_id)
-        if remembered is not None:
-            check_actor(actor, "settle", remembered.creator.agent_id, bounty_id)
         bounty = await _examined(services, remembered, bounty_id, contribution_cid)
+        # not of what is remembered: that may be a draft, and another's bounty in its place by now
+        check_actor(actor, "settle", bounty.creator.agent_id, bounty_id)
         bounty = await _decided(services, bounty, contribution_cid, key, owed)
         return await finish(services, bounty, key, owed)
 

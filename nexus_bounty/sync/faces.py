@@ -1081,19 +1081,47 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.settle_bounty, bounty_id, idempotency_key=idempotency_key)
 
-    def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    def expire_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`open` or `claimed` `→ expired`.
 
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
+
         Raises: as every transition, see `claim_bounty`.
         """
-        return self._run(self.wrapped.expire_bounty, bounty_id, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.expire_bounty,
+            bounty_id,
+            reservation_id=reservation_id,
+            idempotency_key=idempotency_key,
+        )
 
-    def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    def cancel_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`draft`, `open` or `claimed` `→ cancelled`.
 
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
+
         Raises: as every transition, see `claim_bounty`.
         """
-        return self._run(self.wrapped.cancel_bounty, bounty_id, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.cancel_bounty,
+            bounty_id,
+            reservation_id=reservation_id,
+            idempotency_key=idempotency_key,
+        )
 
     def resolve_operation(
         self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None

@@ -647,20 +647,38 @@ class NexusBountyStore:
         transition = transitions.settle()
         return await self._transition("settle_bounty", bounty_id, transition, idempotency_key)
 
-    async def expire_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    async def expire_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`open` or `claimed` `→ expired`.
 
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
+
         Raises: as every transition, see `claim_bounty`.
         """
-        transition = transitions.expire()
+        transition = transitions.expire(reservation_id)
         return await self._transition("expire_bounty", bounty_id, transition, idempotency_key)
 
-    async def cancel_bounty(self, bounty_id: str, *, idempotency_key: str | None = None) -> Bounty:
+    async def cancel_bounty(
+        self,
+        bounty_id: str,
+        *,
+        reservation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Bounty:
         """`draft`, `open` or `claimed` `→ cancelled`.
+
+        With a `reservation_id`, only while the bounty names it: whoever has looked at a draft does
+        not end what another has created in its place.
 
         Raises: as every transition, see `claim_bounty`.
         """
-        transition = transitions.cancel()
+        transition = transitions.cancel(reservation_id)
         return await self._transition("cancel_bounty", bounty_id, transition, idempotency_key)
 
     async def _transition(

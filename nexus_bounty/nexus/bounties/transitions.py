@@ -35,8 +35,8 @@ class Transition:
     the agent who alone may leave `claimed` this way, and `cid` the only contribution a bounty past
     the pivot may be completed with. `once` is a claim or a reservation that cannot be used any more
     once it was given back.
-    `examined_claim` is the one that a claimed bounty must still be claimed by: a precondition, no
-    parameter.
+    Preconditions, and no parameters: `examined_claim` is the one that a claimed bounty must still
+    be claimed by, `examined_escrow` the reservation that it must still name.
     """
 
     kind: str
@@ -48,6 +48,7 @@ class Transition:
     cid: str | None = None
     once: str | None = None
     examined_claim: str | None = None
+    examined_escrow: str | None = None
 
     def refusal(self, bounty: Bounty, history: History) -> str | None:
         """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
@@ -58,6 +59,8 @@ class Transition:
             return f"it is claimed by {holder_of(bounty)!r}, not by {self.only_by!r}"
         if claimer is Claimer.AT_WORK and self.examined_claim not in (None, bounty.claim_id):
             return f"it is claimed by {bounty.claim_id!r} now, not by {self.examined_claim!r}"
+        if self.examined_escrow not in (None, bounty.reservation_id):
+            return "it is another one than was looked at: it names other credits"
         if self.cid is not None and bounty.fulfilled_by_cid not in (None, self.cid):
             return f"it is being settled with contribution {bounty.fulfilled_by_cid!r}"
         spent = self.once is not None and history.has_given_back(self.once)
@@ -118,14 +121,14 @@ def settle() -> Transition:
     return _to("settle")
 
 
-def expire() -> Transition:
-    """`open` or `claimed` `→ expired`."""
-    return _to("expire")
+def expire(reservation_id: str | None = None) -> Transition:
+    """`open` or `claimed` `→ expired`, if it still names this reservation."""
+    return replace(_to("expire"), examined_escrow=reservation_id)
 
 
-def cancel() -> Transition:
-    """`draft`, `open` or `claimed` `→ cancelled`."""
-    return _to("cancel")
+def cancel(reservation_id: str | None = None) -> Transition:
+    """`draft`, `open` or `claimed` `→ cancelled`, if it still names this reservation."""
+    return replace(_to("cancel"), examined_escrow=reservation_id)
 
 
 def expected_after(bounty: Bounty) -> Transition | None:
