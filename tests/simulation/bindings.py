@@ -39,6 +39,8 @@ def _binding(name: str, module: str, old: str, new: str, shown_by: str) -> Bindi
 _BOUND: Final = "operations/test_bound_evidence.py"
 _SIGNED: Final = "operations/test_signed_zone.py"
 _SIGNING: Final = "nexus/documents/test_signing.py"
+_IN_ITS_PLACE: Final = "operations/test_in_its_place.py"
+_RESCUED: Final = "reconcile/test_rescued.py"
 BINDINGS: Final = (
     # reservations and ledgers
     _binding(
@@ -127,6 +129,43 @@ BINDINGS: Final = (
         "    if contribution.cid != cid:",
         "    if False:",
         _BOUND,
+    ),
+    # who may, and which bounty
+    _binding(
+        "whoever remembers a draft as theirs settles what is in its place",
+        "operations.settle",
+        '        check_actor(actor, "settle", bounty.creator.agent_id, bounty_id)',
+        '        check_actor(actor, "settle", (remembered or bounty).creator.agent_id, bounty_id)',
+        _IN_ITS_PLACE,
+    ),
+    _binding(
+        "whatever is there is cancelled, and not what was looked at",
+        "operations.cancel",
+        "        reservation_id=bounty.reservation_id,\n",
+        "",
+        _IN_ITS_PLACE,
+    ),
+    _binding(
+        "a reservation is the same in every zone",
+        "operations.drafts",
+        "        if self.zone_id != USUAL_ZONE:",
+        "        if False:",
+        _IN_ITS_PLACE,
+    ),
+    # rewards and rescues
+    _binding(
+        "a reward is recorded although the ledger paid somebody else",
+        "operations.paying",
+        "    to_claimer = found.captured_to == bounty.claimed_by.agent_id",
+        "    to_claimer = True",
+        _RESCUED,
+    ),
+    _binding(
+        "a rescue of another bounty's credits decides about this one",
+        "operations.paying",
+        " if is_of(services, found, bounty) else None",
+        "",
+        _RESCUED,
     ),
     # answers
     _binding(

@@ -308,11 +308,10 @@ MUTANTS: Final = (
     Mutant(
         "cancel: credits given back first",
         _CANCEL,
-        "        step = services.store.cancel_bounty(",
-        "        bounty = await services.store.get_bounty(bounty_id)\n"
-        "        if bounty is not None and bounty.reservation_id is not None:\n"
-        "            await services.credits.void(bounty.reservation_id)\n"
-        "        step = services.store.cancel_bounty(",
+        "    step = services.store.cancel_bounty(",
+        "    if bounty.reservation_id is not None:\n"
+        "        await services.credits.void(bounty.reservation_id)\n"
+        "    step = services.store.cancel_bounty(",
     ),
     Mutant(
         "cancel: credits not given back",
