@@ -4,53 +4,34 @@ from __future__ import annotations
 
 import inspect
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from fastapi import Body, FastAPI
-from fastapi.testclient import TestClient
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import nexus_bounty
-from nexus_bounty import Bounty, Evidence, OperationResult, Proof, Reservation
+from nexus_bounty import Bounty, Evidence, Proof, Reservation
 from nexus_bounty.models import Wire
 from nexus_bounty.schemas import json_schema_of
-from nexus_bounty.testing import make_bounty, make_reward
+from nexus_bounty.testing import make_bounty
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 STRUCTS = [
     kind
     for name in nexus_bounty.__all__
     if inspect.isclass(kind := getattr(nexus_bounty, name)) and issubclass(kind, msgspec.Struct)
 ]
-app = FastAPI()
-KEPT: dict[str, Bounty] = {}
 
 
-@app.post("/bounties")
-def post(bounty: Annotated[Bounty, Body()]) -> Bounty:
-    KEPT[bounty.bounty_id] = bounty
-    return bounty
+@pytest.fixture
+def client() -> TestClient:
+    """A client of endpoints that take and return what travels."""
+    from tests.support import endpoints  # only here: FastAPI takes long to import
 
-
-@app.get("/bounties")
-def listed() -> list[Bounty]:
-    return list(KEPT.values())
-
-
-@app.get("/result")
-def result() -> OperationResult | None:
-    return a_result()
-
-
-def a_result() -> OperationResult:
-    return OperationResult(
-        operation="settle",
-        idempotency_key="k",
-        bounty=make_bounty(),
-        done=["capture"],
-        reward=make_reward(),
-    )
+    return endpoints.client()
 
 
 def test_a_struct_becomes_a_plain_document_and_comes_back() -> None:
@@ -63,26 +44,27 @@ def test_a_struct_becomes_a_plain_document_and_comes_back() -> None:
         Bounty.from_dict({**value, "amount": "much"})
 
 
-def test_an_endpoint_takes_and_returns_what_travels() -> None:
+def test_an_endpoint_takes_and_returns_what_travels(client: TestClient) -> None:
     """Nested, in lists, and where there may be none."""
-    client = TestClient(app)
+    from tests.support.endpoints import RESULT
+
     sent = make_bounty(deadline=datetime(2100, 1, 1, tzinfo=timezone(timedelta(hours=1)))).to_dict()
     answer = client.post("/bounties", json=sent)
     assert (answer.status_code, answer.json()) == (200, sent)
     assert client.get("/bounties").json() == [sent]
-    assert client.get("/result").json() == a_result().to_dict()
+    assert client.get("/result").json() == RESULT.to_dict()
 
 
-def test_an_endpoint_refuses_what_is_no_bounty() -> None:
+def test_an_endpoint_refuses_what_is_no_bounty(client: TestClient) -> None:
     """With the answer that FastAPI gives for any body that is wrong, and the reason."""
-    answer = TestClient(app).post("/bounties", json={"title": 1})
+    answer = client.post("/bounties", json={"title": 1})
     assert answer.status_code == 422
     assert "title" in answer.text or "creator" in answer.text
 
 
-def test_the_openapi_document_describes_what_travels() -> None:
+def test_the_openapi_document_describes_what_travels(client: TestClient) -> None:
     """Under its name, with every field, and what is required."""
-    schemas = TestClient(app).get("/openapi.json").json()["components"]["schemas"]
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
     bounty = schemas["Bounty"]
     assert set(bounty["properties"]) == set(Bounty.__struct_encode_fields__)
     assert set(bounty["required"]) == {"title", "creator", "amount", "criteria", "deadline"}

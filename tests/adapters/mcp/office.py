@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from mcp import Client
+from typing import TYPE_CHECKING, Any
 
 from nexus_bounty import (
     AgentIdentity,
@@ -25,10 +23,10 @@ from nexus_bounty.testing import StepFaults
 from nexus_bounty.testing.faulty_credits import FaultyCredits
 from nexus_bounty.testing.room import a_mock
 from nexus_bounty.testing.steps import StepFault, step_fault
-from nexus_bounty_mcp.callers import OneCaller
-from nexus_bounty_mcp.desk import Desk
 from nexus_bounty_mcp.keys import Keys
-from nexus_bounty_mcp.server import make_server
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 ZONE = "default"
 QUICK = NexusSettings(retry_base=0, request_timeout=1, operation_timeout=10, retry_attempts=3)
@@ -48,6 +46,13 @@ class Office:
 
     async def agent(self, agent_id: str, **options: Any) -> Agent:
         """An agent at a client of the SDK's, connected to a server of its own."""
+        # The SDK takes a second to import: only where such a test is run.
+        from mcp import Client
+
+        from nexus_bounty_mcp.callers import OneCaller
+        from nexus_bounty_mcp.desk import Desk
+        from nexus_bounty_mcp.server import make_server
+
         desk = Desk(self.operations, OneCaller(AgentIdentity(agent_id=agent_id)), self.keys)
         server = make_server(desk, zone_id=ZONE, **options)
         return Agent(await self._stack.enter_async_context(Client(server)))

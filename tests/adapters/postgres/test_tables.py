@@ -6,8 +6,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
 from nexus_bounty.outcomes import CommitUnknownError, PaymentError
@@ -119,6 +117,9 @@ async def test_tables_of_a_later_release_are_left_alone(empty_postgres_url):
 
 def test_the_version_that_this_release_wants_is_the_last_that_there_is():
     """Or a new database would be migrated at each start."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", str(_WHERE))
     assert ScriptDirectory.from_config(config).get_current_head() == VERSION
