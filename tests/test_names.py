@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,9 +18,9 @@ def test_no_two_classes_have_one_name() -> None:
         for path in (ROOT / room).rglob("*.py"):
             if OTHER_SIDE in path.parents:
                 continue
-            for node in ast.parse(path.read_text("utf-8")).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    places[node.name].append(str(path.relative_to(ROOT)))
+            for name in re.findall(r"^class ([^\W_]\w*)", path.read_text("utf-8"), re.MULTILINE):
+                places[name].append(str(path.relative_to(ROOT)))
+    assert len(places) > 300
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
@@ -44,6 +44,5 @@ RETIRED = {
 def test_no_class_takes_up_a_name_that_was_given_up() -> None:
     for room in ("nexus_bounty", "adapters"):
         for path in (ROOT / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    assert node.name not in RETIRED, f"{path}: say {RETIRED[node.name]}"
+            for name in re.findall(r"^ *class (\w+)", path.read_text("utf-8"), re.MULTILINE):
+                assert name not in RETIRED, f"{path}: say {RETIRED[name]}"

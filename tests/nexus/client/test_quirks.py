@@ -40,6 +40,7 @@ MAKES = {
     Imitated.RACING: ConditionalWrites.RACE,
     Imitated.DROPPED: ConditionalWrites.DROPPED,
 }
+A_RELEASE = r"\b0\.(5|7|9|10)\b"
 KNOWS_RELEASES = {
     "nexus_bounty/nexus/client/quirks.py": "the table",
     "nexus_bounty/mock": "imitates releases, by their names",
@@ -204,10 +205,13 @@ def _row(personality: Personality) -> Dialect:
 
 def _releases_named(path: Path) -> Iterator[str]:
     """The texts of a module, its docstrings aside, that name a release of Nexus."""
-    tree = ast.parse(path.read_text("utf-8"))
+    text = path.read_text("utf-8")
+    if not re.search(A_RELEASE, text):  # to parse each module takes long
+        return
+    tree = ast.parse(text)
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or id(node) in docs:
             continue
-        if isinstance(node.value, str) and re.search(r"\b0\.(5|7|9|10)\b", node.value):
+        if isinstance(node.value, str) and re.search(A_RELEASE, node.value):
             yield node.value
