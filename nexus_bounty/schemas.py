@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -37,6 +39,11 @@ def core_schema_of(kind: type[Wire]) -> core_schema.CoreSchema:
 
 def json_schema_of(kind: type[Wire]) -> dict[str, Any]:
     """The JSON schema of a `kind`, whole in itself: what it consists of is written out inside."""
+    return deepcopy(_schema_of(kind))  # the caller's own, to be changed as it likes
+
+
+@cache  # whoever describes an API asks for the same few again and again
+def _schema_of(kind: type[Wire]) -> dict[str, Any]:
     (schema,), components = msgspec.json.schema_components(
         [kind], ref_template=f"{_REFERENCE}{{name}}"
     )

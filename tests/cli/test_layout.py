@@ -10,8 +10,9 @@ from nexus_bounty.cli.layout import Column, Listing, Paragraph
 from nexus_bounty.cli.output import facts, lines
 from tests.cli.program import in_terminal, without_colours
 from tests.cli.shell import Life, Shell
-from tests.support.sampling import every_nth
+from tests.support.sampling import thorough_unless
 
+BOUNTY = "b-" + "7" * 70
 KEYS = ("k-post", "claim-" + "c" * 32, "settle-" + "s" * 150)
 
 
@@ -25,27 +26,35 @@ def drawn(what: RenderableType, columns: int) -> str:
 @pytest.fixture
 def lived(shell: Shell, life: Life) -> str:
     """A bounty that was claimed and paid, under long keys."""
-    bounty_id = life.post("--bounty-id", "b-" + "7" * 70, "--description", "d " * 60, key=KEYS[0])
+    bounty_id = life.post("--bounty-id", BOUNTY, "--description", "d " * 60, key=KEYS[0])
     life.claim(bounty_id, key=KEYS[1])
     life.settle(bounty_id, key=KEYS[2])
     return bounty_id
 
 
-@pytest.mark.parametrize("columns", every_nth(2, [80, 40]))
+SHOWN: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("history", BOUNTY): (
+        *(BOUNTY, "k-post:draft", f"{KEYS[1]}:claim"),
+        *(f"{KEYS[2]}:begin", f"{KEYS[2]}:settle"),
+    ),
+    ("claim", BOUNTY, "--agent", "bob", "--key", KEYS[2]): (BOUNTY, KEYS[2]),
+    ("explain", KEYS[2], "--bounty", BOUNTY): (BOUNTY, KEYS[2]),
+    ("show", BOUNTY): (BOUNTY,),
+    ("list",): (BOUNTY,),
+}
+"""Commands, and the ids and keys that each shows."""
+
+
+@pytest.mark.usefixtures("lived")
+@pytest.mark.parametrize(
+    ("columns", "commands"),
+    [(80, 2), *(thorough_unless(False, (columns, len(SHOWN))) for columns in (80, 40))],
+)
 def test_every_id_and_key_is_whole_on_a_terminal(
-    environment: dict[str, str], lived: str, columns: int
+    environment: dict[str, str], columns: int, commands: int
 ) -> None:
     """The terminal may wrap them, and then copies them as one; we do not."""
-    for arguments, wanted in (
-        (("list",), [lived]),
-        (("show", lived), [lived]),
-        (
-            ("history", lived),
-            [lived, "k-post:draft", f"{KEYS[1]}:claim", f"{KEYS[2]}:begin", f"{KEYS[2]}:settle"],
-        ),
-        (("explain", KEYS[2], "--bounty", lived), [lived, KEYS[2]]),
-        (("claim", lived, "--agent", "bob", "--key", KEYS[2]), [lived, KEYS[2]]),
-    ):
+    for arguments, wanted in list(SHOWN.items())[:commands]:
         seen = without_colours(in_terminal(*arguments, env=environment, columns=columns))
         for each in wanted:
             assert each in seen, (arguments, seen)

@@ -25,6 +25,7 @@ from nexus_bounty.testing import ManualClock
 from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_sqlite import SqliteCredits
 from tests.support.postgres import clean
+from tests.support.sampling import thorough_unless
 
 HOUR = timedelta(hours=1)
 NAMES = ["alice", "bob", "carol"]
@@ -197,10 +198,10 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("kind", "examples"),
     [
-        ("memory", 60),
-        ("sqlite", 25),
+        ("memory", 30),
+        ("sqlite", 10),
         ("postgres", 2),
-        pytest.param("postgres", 60, marks=pytest.mark.thorough),
+        *(thorough_unless(False, (kind, 60)) for kind in ("memory", "sqlite", "postgres")),
     ],
 )
 def test_any_sequence_of_calls_leaves_the_ledger_as_the_model_has_it(request, kind, examples):

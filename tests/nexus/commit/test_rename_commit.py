@@ -36,6 +36,7 @@ from tests.support.racing import (
     seeds,
     store_on,
 )
+from tests.support.sampling import every_nth
 from tests.support.transports import Mortal
 
 S = BountyStatus
@@ -192,7 +193,7 @@ LATE = [
 
 
 @on_every_release
-@pytest.mark.parametrize("fault", LATE, ids=str)
+@pytest.mark.parametrize("fault", every_nth(3, LATE), ids=str)
 @pytest.mark.parametrize("number", range(len(LIFE)), ids=[name for name, _ in LIFE])
 def test_no_request_that_arrives_late_takes_a_document_back(
     number: int, fault: Fault, release: str
