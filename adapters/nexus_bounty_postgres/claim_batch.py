@@ -13,7 +13,7 @@ from nexus_bounty.leases import ClaimScope, KeyUse
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.transactions import Announced
 from nexus_bounty_postgres.rows import in_utc, understood
-from nexus_bounty_postgres.script import Locks, Rows, Script, columns
+from nexus_bounty_postgres.script import RowLocks, Rows, Script, columns
 
 _CLAIM: Final = "SELECT document FROM nexus_bounty.claims"
 _USE: Final = "SELECT key, fingerprint, claim_id, at FROM nexus_bounty.claim_keys"
@@ -46,7 +46,7 @@ class ClaimBatch:
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
 
-    def opening(self, script: Script, locks: Locks) -> None:
+    def opening(self, script: Script, locks: RowLocks) -> None:
         """Add the statements that read all of it, and lock it."""
         names, targets, keys = self._all("claims"), self._all("targets"), self._all("keys")
         if names or targets:

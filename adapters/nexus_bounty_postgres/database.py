@@ -18,7 +18,7 @@ from nexus_bounty_postgres import failures
 from nexus_bounty_postgres.connections import ANSWER_WITHIN, WAIT, Connections
 from nexus_bounty_postgres.ledger_tables import UnsettledError
 from nexus_bounty_postgres.resolution import RESOLVE_WITHIN
-from nexus_bounty_postgres.script import Locks, Script
+from nexus_bounty_postgres.script import RowLocks, Script
 from nexus_bounty_postgres.shared_transactions import SharedTransactions
 from nexus_bounty_postgres.transaction import WRITERS, Batch, Transactions
 
@@ -178,7 +178,7 @@ class PostgresDatabase:
         batch.announce(work)
         script = Script()
         script.add(_SNAPSHOT)
-        batch.opening(script, Locks.NONE)
+        batch.opening(script, RowLocks.NONE)
         script.add("COMMIT")
         batch.take_in(script.run(connection))
         return batch

@@ -15,7 +15,7 @@ from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatu
 from nexus_bounty.transactions import Announced, Clock
 from nexus_bounty_postgres.ledger_tables import LedgerTables
 from nexus_bounty_postgres.rows import operation_of, reservation_of, transfer_of
-from nexus_bounty_postgres.script import Locks, Rows, Script
+from nexus_bounty_postgres.script import RowLocks, Rows, Script
 from nexus_bounty_postgres.writing import LedgerChanges, write
 
 _PAYING: Final = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
@@ -75,7 +75,7 @@ class LedgerBatch(LedgerTables):
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
 
-    def opening(self, script: Script, locks: Locks) -> None:
+    def opening(self, script: Script, locks: RowLocks) -> None:
         """Add the statement that reads all of it, and locks it."""
         operations = self._all("operations")
         scope = {

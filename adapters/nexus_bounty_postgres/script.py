@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus
 Rows = list[tuple[Any, ...]]
 
 
-class Locks(IntEnum):
+class RowLocks(IntEnum):
     """What is locked when it is read, and so stays as it is until the transaction ends."""
 
     NONE = 0

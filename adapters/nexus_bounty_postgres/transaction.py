@@ -25,7 +25,7 @@ from nexus_bounty.outcomes import OutcomeError, PreCommitError
 from nexus_bounty_postgres import failures
 from nexus_bounty_postgres.connections import WAIT, Connections
 from nexus_bounty_postgres.resolution import RESOLVE_WITHIN, is_committed
-from nexus_bounty_postgres.script import Locks, Rows, Script
+from nexus_bounty_postgres.script import RowLocks, Rows, Script
 
 Work = Callable[[Any], Any]
 TRIES: Final = 10
@@ -48,7 +48,7 @@ class Batch(Protocol):
         """Take in what a call may read and change."""
         ...
 
-    def opening(self, script: Script, locks: Locks) -> None:
+    def opening(self, script: Script, locks: RowLocks) -> None:
         """Add the statements that read all of it, and lock it."""
         ...
 
@@ -96,7 +96,7 @@ class Transactions:
         """
         until = time.monotonic() + self.wait.total_seconds()
         trouble: Exception = psycopg.OperationalError("the connection was lost before COMMIT")
-        locks = Locks.RECORDS
+        locks = RowLocks.RECORDS
         for _ in range(TRIES):
             try:
                 results = self._attempt(works, locks)
@@ -109,10 +109,10 @@ class Transactions:
                     return results
             if time.monotonic() > until:
                 break
-            locks = Locks.ALL  # nobody overtakes it twice
+            locks = RowLocks.ALL  # nobody overtakes it twice
         raise failures.never_committed(trouble, self.refusal, self.connections.place) from trouble
 
-    def _attempt(self, works: Sequence[Work], locks: Locks) -> list[Any] | None:
+    def _attempt(self, works: Sequence[Work], locks: RowLocks) -> list[Any] | None:
         """The results, or `None` if it turned out that it was undone for no fault of its own."""
         with self.connections.use() as connection:
             try:
@@ -144,7 +144,7 @@ class Transactions:
         return self._resolved(results, xid, marker, lost)
 
     def _begin(
-        self, connection: psycopg.Connection[Any], works: Sequence[Work], locks: Locks
+        self, connection: psycopg.Connection[Any], works: Sequence[Work], locks: RowLocks
     ) -> tuple[str, Batch]:
         milliseconds = f"{self.wait.total_seconds() * 1000:.0f}"
         batch = self.batch(connection)
