@@ -241,7 +241,7 @@ WAITS_FOR_SOMETHING_ELSE = {
     "nexus_bounty_console/desk.py": "the time between two looks",
     "nexus_bounty_mcp/command.py": "an answer that is on its way out",
     "nexus_bounty_otel/escrow.py": "the time between two counts, however they ended",
-    "nexus_bounty_procrastinate/pace.py": "the turn of a request, of all that any worker sends",
+    "nexus_bounty_procrastinate/pace.py": "the turn of a request, among those of all workers",
     "nexus_bounty_postgres/resolution.py": "the end of a backend that was told to end",
 }
 JITTER = {"uniform", "expovariate", "random", "betavariate", "triangular"}

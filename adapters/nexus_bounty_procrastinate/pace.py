@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import psycopg
 
+from nexus_bounty.retry import RetryPolicy
+
 logger = logging.getLogger("nexus_bounty.worker")
 
 LEASED_FOR: Final = 0.5
 """For how many seconds turns are leased at once: often enough to share, and seldom enough."""
-_AGAIN_IN: Final = 1.0
+_PATIENT: Final = RetryPolicy(attempts=sys.maxsize, base=0.5, cap=2.0)
 
 Lease = Callable[[float], Awaitable[float]]
 """Takes all turns of so many seconds; returns in how many seconds from now they begin."""
@@ -79,19 +82,23 @@ class LeasedTurns:
 
         Where the database cannot be reached it is asked again, and nothing may leave meanwhile.
         """
-        while True:
-            try:
-                return await self._taken(seconds)
-            except psycopg.Error as error:
-                logger.warning("no request leaves until the database says when: %s", error)
-                await self.close()
-                await asyncio.sleep(_AGAIN_IN)
+        return await _PATIENT.persist(
+            lambda: self._taken_or_told(seconds), lambda error: isinstance(error, psycopg.Error)
+        )
 
     async def close(self) -> None:
         """Let go of the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _taken_or_told(self, seconds: float) -> float:
+        try:
+            return await self._taken(seconds)
+        except psycopg.Error as error:
+            logger.warning("no request leaves until the database says when: %s", error)
+            await self.close()
+            raise
 
     async def _taken(self, seconds: float) -> float:
         if self._connection is None:

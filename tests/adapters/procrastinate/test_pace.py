@@ -11,6 +11,7 @@ import pytest
 
 from nexus_bounty import NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_procrastinate import pace
 from nexus_bounty_procrastinate.pace import FleetPace, LeasedTurns
 from nexus_bounty_procrastinate.schema import prepare
@@ -96,7 +97,7 @@ async def test_nothing_leaves_while_nobody_can_say_when(
 ) -> None:
     """The database is asked again, by a connection of its own, until it answers."""
     await prepare(jobs_url)
-    monkeypatch.setattr(pace, "_AGAIN_IN", 0.01)
+    monkeypatch.setattr(pace, "_PATIENT", RetryPolicy(attempts=1_000, base=0.01))
     turns = LeasedTurns(jobs_url, "nexus:2026")
     await turns.lease(1)
     with psycopg.connect(jobs_url, autocommit=True) as connection:
