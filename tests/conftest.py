@@ -6,6 +6,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from nexus_bounty.events import tracking
+
 settings.register_profile("any-speed", deadline=None)
 settings.load_profile("any-speed")
 
@@ -19,3 +21,8 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_runtest_setup() -> None:
+    """Let no operation that a test left in doubt be that of another test, under the same key."""
+    tracking._doubts._since.clear()
