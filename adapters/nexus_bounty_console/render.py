@@ -76,7 +76,7 @@ class Renderer:
         """The page `name`, which looks again when one of `topics` changes."""
         theme = request.cookies.get(THEME)
         html = self._environment.get_template(f"{name}.html").render(
-            here=request.url.path,
+            here=request.scope["path"],
             live=urlencode([("topic", each) for each in topics]),
             now=self._desk.now,
             theme=theme if theme in _THEMES else "",

@@ -82,7 +82,7 @@ def _add_health(server: MCPServer[Any], desk: Desk) -> None:
 
 
 async def _answer(health: ServiceHealth, request: Request) -> Response:
-    status, document = await health.answer(request.url.path)
+    status, document = await health.answer(request.scope["path"])
     return JSONResponse(document, status)
 
 

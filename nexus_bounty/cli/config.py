@@ -22,6 +22,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, get_type_hints
+from urllib.parse import parse_qs, urlsplit
 
 import typer
 from pydantic import ValidationError
@@ -33,7 +34,7 @@ from nexus_bounty.cli.secret_file import read_private
 from nexus_bounty.nexus.client.settings import VARIABLES, NexusSettings
 
 NEXUS: Final = "nexus"
-SECRET: Final = "api-key"  # noqa: S105 - the name of one
+SECRETS: Final = frozenset({"api-key", "signing-keys", "require-key"})
 _NOT_IN_A_FILE: Final = ("config", "help", "json")
 
 
@@ -99,9 +100,23 @@ def _read(file: Path) -> Mapping[str, Any]:
     except RecursionError:
         raise UsageProblem(f"{file} is nested too deep to be read") from None
     named = {name: _hyphenated(value) for name, value in _hyphenated(document).items()}
-    if any(SECRET in each for each in (named, *named.values()) if isinstance(each, dict)):
+    tables = [named, *(each for each in named.values() if isinstance(each, dict))]
+    if any(_is_secret(*each) for table in tables for each in table.items()):
         read_private(file)
     return named
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether it is a key, or a URL with a password."""
+    return name in SECRETS or (isinstance(value, str) and _has_password(value))
+
+
+def _has_password(value: str) -> bool:
+    try:
+        url = urlsplit(value)
+        return bool(url.password) or "password" in parse_qs(url.query)
+    except ValueError:  # it is no URL
+        return False
 
 
 def _hyphenated(value: Any) -> Any:

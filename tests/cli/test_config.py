@@ -100,10 +100,24 @@ def test_what_nobody_knows_is_refused_and_nothing_sent(
     assert mock.request_count == 0
 
 
-def test_a_file_with_a_key_is_for_nobody_else_to_read(shell: Shell, write: Write) -> None:
-    """And the key is not repeated."""
-    file = write(f'api-key = "{API_KEY}"')
-    file.chmod(0o644)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        'api-key = "{}"',
+        'api_key = "{}"',
+        '[nexus]\nsigning_keys = ["{}"]',
+        'credits = "postgresql://bounties:{}@localhost/bounties"',
+        'claims = "postgresql://localhost/bounties?user=bounties&password={}"',
+        '[worker]\njobs = "postgresql://bounties:{}@localhost/bounties"',
+        '[mock-server]\nrequire-key = "{}"',
+    ],
+)
+def test_a_file_with_a_secret_is_for_nobody_else_to_read(
+    shell: Shell, write: Write, secret: str
+) -> None:
+    """And the secret is not repeated."""
+    file = write(secret.format(API_KEY))
+    file.chmod(0o640)
     ended = shell("list", "--config", file)
     assert ended.code == 2
     assert f"chmod 600 {file}" in ended.said

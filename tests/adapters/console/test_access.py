@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
+from starlette.datastructures import URL
+from starlette.requests import Request
 
 from nexus_bounty import InvalidInputError
 from nexus_bounty.cli.service import health
@@ -126,7 +129,14 @@ async def test_a_form_token_is_of_one_session(stage: Stage) -> None:
         assert browser.client.cookies[COOKIE] != other
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost@x"])
+OTHERS = ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost@x", "x@localhost"]
+TRICKS = [
+    *("localhost/login", "localhost/login?", "localhost/static/", "localhost#", "localhost?/login"),
+    *("localhost:80/login", "localhost:", "localhost:x", "[::1]/login", "localhost localhost"),
+]
+
+
+@pytest.mark.parametrize("host", [*OTHERS, *TRICKS])
 async def test_other_names_than_ours_are_refused_as_rebinding_sends_them(
     browser: Browser, host: str
 ) -> None:
@@ -138,8 +148,12 @@ async def test_other_names_than_ours_are_refused_as_rebinding_sends_them(
     "host", ["127.0.0.1:2028", "[::1]:2028", "LOCALHOST", "Console.example:443"]
 )
 async def test_loopback_and_names_that_were_given_are_ours(stage: Stage, host: str) -> None:
-    async with stage.browser(None, "console.example") as browser:
-        assert (await browser.client.get("/healthz", headers={"host": host})).status_code == 200
+    for name in ("console.example", "Console.example:8443"):
+        async with stage.browser(None, name) as browser:
+            answer = await browser.client.get("/healthz", headers={"host": host})
+            assert answer.status_code == 200
+    with pytest.raises(InvalidInputError, match="name of a host"):
+        stage.app(None, "https://console.example/")
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/api/bounties", "/static/console.js", "/login"])
@@ -188,3 +202,24 @@ async def test_a_service_that_cannot_read_is_not_ready(
     stage.fail("read", "connection refused", times=None)
     answer = await browser.client.get("/readyz")
     assert (answer.status_code, answer.json()["ready"]) == (503, False)
+
+
+@pytest.mark.parametrize("pretended", ["/login", "/static/console.css", "/healthz"])
+async def test_who_may_come_in_is_decided_by_the_path_that_finds_the_page(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, pretended: str
+) -> None:
+    """An older Starlette takes the path of `request.url` from the header `Host`."""
+    await stage.stuck_settlement("b-1")
+    access = Access({"rita": Person(token=READER)})
+    async with stage.browser(access) as browser:
+        found = re.search(r'name="csrf" value="(\w+)"', await browser.source("/login"))
+        assert found is not None
+        monkeypatch.setattr(Request, "url", URL(f"http://localhost{pretended}"))
+        for path in ("/", "/money", "/bounties/b-1", "/reconcile"):
+            assert (await browser.client.get(path)).status_code == 303
+        for path in ("/api/bounties", "/live"):
+            assert (await browser.client.get(path)).status_code == 401
+        for path in ("/reconcile/repair", "/reconcile/dry-run", "/reservation", "/doubt"):
+            answer = await browser.client.post(path, data={"csrf": found[1]})
+            assert answer.status_code == 401, path
+    assert await stage.has("bob") == (0, 0)

@@ -21,14 +21,21 @@ class App:
     def __init__(self) -> None:
         self.may_answer = asyncio.Event()
         self.asked: list[str] = []
+        self.is_asked = asyncio.Event()
         self.stopping: asyncio.Event | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked.append(scope["method"])
+        self.is_asked.set()
         self.stopping = scope["state"]["stopping"]
         await self.may_answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
+
+
+async def begun(app: App) -> None:
+    """Wait until a request has got to the app."""
+    await asyncio.wait_for(app.is_asked.wait(), 10)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -40,7 +47,7 @@ async def test_a_stop_waits_for_what_may_change_something_and_refuses_the_rest(m
         transport=httpx.ASGITransport(requests), base_url="http://here"
     ) as http:
         first = asyncio.create_task(http.request(method, "/"))
-        await asyncio.sleep(0.01)
+        await begun(app)
         requests.stopping.set()
         rest = asyncio.create_task(requests.steps.at_rest().__aenter__())
         refused = await http.request(method, "/")
@@ -142,7 +149,7 @@ async def test_a_stop_does_not_wait_for_who_only_reads() -> None:
         transport=httpx.ASGITransport(requests), base_url="http://here"
     ) as http:
         reading = asyncio.create_task(http.get("/"))
-        await asyncio.sleep(0.01)
+        await begun(app)
         async with asyncio.timeout(1), requests.steps.at_rest():
             assert app.stopping is requests.stopping
             app.may_answer.set()
