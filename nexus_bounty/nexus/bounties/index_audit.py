@@ -304,7 +304,7 @@ class IndexAudit:
         places = self._index.places
         if not places.are_by_date:
             return set()
-        flat = {marker: at for marker, at in needed.items() if places.comes_before_days(marker)}
+        flat = {marker: at for marker, at in needed.items() if places.is_met_before_days(marker)}
         dated = {
             marker: other for marker, at in flat.items() if (other := places.elsewhere(marker, at))
         }

@@ -61,9 +61,10 @@ class MarkerPlaces:
         ended_at = None if paths.day_of(marker) else at
         return self._zone.marker(status, paths.marked_id(marker), generation, ended_at=ended_at)
 
-    def comes_before_days(self, marker: str) -> bool:
-        """Whether a listing meets the flat `marker` before those in directories of hours."""
-        return marker < f"{marker.rpartition('/')[0]}/{paths.DAYS}"
+    def is_met_before_days(self, marker: str) -> bool:
+        """Whether `marker` is a flat one that a listing meets before those of hours."""
+        status = BountyStatus(paths.status_of(marker))
+        return marker < f"{self._zone.statuses(status)}/{paths.DAYS}"
 
     def window(self, status: BountyStatus, partition: Partition) -> Window:
         """Where the markers of `status` are; those of ended bounties are not in their order."""

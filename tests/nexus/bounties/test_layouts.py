@@ -356,3 +356,18 @@ async def test_a_marker_of_an_hour_that_is_not_the_bounty_s_is_removed():
     assert await zone.move() == 1
     assert wrong not in zone.mock.files
     assert await zone.listed(S.CANCELLED) == {"b-1"}
+
+
+@pytest.mark.parametrize("personality", PERSONALITIES)
+async def test_an_audit_that_meets_both_markers_of_a_bounty_on_one_page_leaves_one(personality):
+    """Only the flat one goes: neither is a reason to remove the other as well."""
+    zone = Zone(personality, page_size=1000, bulk_size=500)
+    await zone.laid_out(Layout.DATED)
+    there = mixed(zone, by_date=False)
+    async with zone.store() as store:
+        async for page in store.audit_index():
+            await store.repair_markers([each for each in page.faults if each.missing])
+    assert "by date, flat" in zone.markers(BountyStatus.SETTLED).values()
+    await zone.move()
+    for status in ENDED:
+        assert await zone.listed(status) == there[status]
