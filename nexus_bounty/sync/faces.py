@@ -926,6 +926,19 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         """
         return self._run(self.wrapped.count_bounties, query)
 
+    def count_by_names(self, statuses: Sequence[BountyStatus] = ()) -> dict[BountyStatus, int]:
+        """How many bounties are in each of `statuses`, those that live if none is named.
+
+        By the names of markers alone, a page of them a request, where `count_bounties` reads what
+        it does not know. None that was committed is left out; one may be counted whose marker is
+        stale for a moment, or until the reconciler has seen to a process that died.
+
+        Raises:
+            InvalidInputError: There is no such status; nothing was sent.
+            NexusError: They could not be listed.
+        """
+        return self._run(self.wrapped.count_by_names, statuses)
+
     def find_expired_bounties(
         self, now: datetime | None = None, *, partition: Partition = EVERYTHING
     ) -> list[Bounty]:

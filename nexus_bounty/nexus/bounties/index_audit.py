@@ -16,6 +16,7 @@ from functools import partial
 
 import msgspec
 
+from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Bounty, BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.status_index import StatusIndex, is_stale
@@ -271,7 +272,7 @@ class IndexAudit:
             {
                 marker: about[bounty_id][0].updated_at
                 for marker, bounty_id in ids.items()
-                if bounty_id in about and marker not in stale
+                if bounty_id in about and marker not in stale and _has_ended(about[bounty_id][0])
             }
         )
         stale |= {marker: ids[marker] for marker in doubled}
@@ -326,6 +327,11 @@ class IndexAudit:
 
 def _marked_id(marker: str) -> str:
     return paths.marked_id(paths.undated(marker) if paths.is_dated(marker) else marker)
+
+
+def _has_ended(bounty: Bounty) -> bool:
+    """Whether nothing can make it need a marker that it does not need now."""
+    return bounty.status in TERMINAL
 
 
 def _is_of_another_program(document: Document, bounty: Bounty | None) -> bool:

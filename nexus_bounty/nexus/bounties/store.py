@@ -30,6 +30,7 @@ from nexus_bounty.models import (
     utc_now,
 )
 from nexus_bounty.nexus.bounties import transitions
+from nexus_bounty.nexus.bounties.counting import LIVING, count_by_names
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
@@ -81,6 +82,7 @@ from nexus_bounty.validation import (
     check_bounty,
     check_id,
     check_key,
+    check_member,
     check_name,
     check_time,
     is_name,
@@ -322,6 +324,24 @@ class NexusBountyStore:
             NexusError: They could not be read.
         """
         return await self._listing.count(query or BountyQuery())
+
+    async def count_by_names(
+        self, statuses: Sequence[BountyStatus] = ()
+    ) -> dict[BountyStatus, int]:
+        """How many bounties are in each of `statuses`, those that live if none is named.
+
+        By the names of markers alone, a page of them a request, where `count_bounties` reads what
+        it does not know. None that was committed is left out; one may be counted whose marker is
+        stale for a moment, or until the reconciler has seen to a process that died.
+
+        Raises:
+            InvalidInputError: There is no such status; nothing was sent.
+            NexusError: They could not be listed.
+        """
+        for each in statuses:
+            check_member("status", each, BountyStatus)
+        size, wanted = self._client.settings.bulk_size, statuses or LIVING
+        return await count_by_names(self._index, wanted, self.get_bounties, size)
 
     async def find_expired_bounties(
         self, now: datetime | None = None, *, partition: Partition = EVERYTHING

@@ -248,14 +248,20 @@ def mixed(zone: Zone, *, by_date: bool) -> dict[BountyStatus, set[str]]:
     return there
 
 
+PAGES = [{}, {"page_size": 1000, "bulk_size": 500}]
+"""Both markers of a bounty on pages of their own, or on one."""
+
+
+@pytest.mark.parametrize("pages", PAGES)
 @pytest.mark.parametrize("personality", PERSONALITIES)
-async def test_a_flat_zone_is_moved_to_dates_and_back(personality):
+async def test_a_flat_zone_is_moved_to_dates_and_back(personality, pages):
     """The flat ones go, but for the few that a listing would meet after the others."""
-    zone = Zone(personality)
+    zone = Zone(personality, **pages)
     await zone.laid_out(Layout.DATED)
     there = mixed(zone, by_date=False)
     while await zone.move():
-        pass
+        for status in ENDED:
+            assert await zone.listed(status) == there[status]
     for status in ENDED:
         for name, where in zone.markers(status).items():
             assert where == ("by date" if name < "~%@" else "by date, flat")
@@ -290,11 +296,12 @@ async def test_markers_are_moved_in_batches(personality):
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", every_nth(9, range(1, 73)))
+@pytest.mark.parametrize("at", every_nth(24, range(1, 73)))
+@pytest.mark.parametrize("pages", PAGES)
 @pytest.mark.parametrize("personality", ["0.7.0", "0.9", "0.10"])
-async def test_a_move_that_dies_at_any_step_is_finished_by_another(personality, at, after):
+async def test_a_move_that_dies_at_any_step_is_finished_by_another(personality, pages, at, after):
     """Every listing is complete meanwhile."""
-    zone = Zone(personality)
+    zone = Zone(personality, **pages)
     await zone.laid_out(Layout.DATED)
     there = mixed(zone, by_date=False)
     line = Mortal(zone.mock.transport(), at, after=after)
@@ -344,6 +351,23 @@ async def test_a_flat_marker_is_not_removed_before_the_other_is_there():
     async with zone.store() as store:
         async for page in store.audit_index(documents=False):
             assert page.faults == []
+
+
+async def test_a_flat_marker_that_was_written_ahead_stays_until_its_bounty_has_ended():
+    """Who wrote it may go by it, and need it though there is one by date."""
+    zone = Zone("0.7.0")
+    await zone.laid_out(Layout.DATED)
+    paid = make_bounty(bounty_id="b-1", status=S.PENDING_SETTLEMENT, updated_at=CREATED)
+    put(zone.mock, paid, by_date=False)
+    ahead = [Z.marker(S.SETTLED, "b-1", ended_at=each) for each in (None, CREATED)]
+    for marker in ahead:
+        zone.mock.core.table.write(marker, b"")
+    assert await zone.move() == 0
+    assert set(ahead) <= set(zone.mock.files)
+    zone.mock.core.table.remove(Z.marker(S.PENDING_SETTLEMENT, "b-1"))
+    put(zone.mock, ended(0, S.SETTLED, "b-1"), by_date=True)
+    await zone.move()
+    assert [each in zone.mock.files for each in ahead] == [False, True]
 
 
 async def test_a_marker_of_an_hour_that_is_not_the_bounty_s_is_removed():
