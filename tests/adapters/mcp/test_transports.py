@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from nexus_bounty.cli.exits import ExitCode
 from nexus_bounty.cli.service.health import READY_LASTS
@@ -28,6 +27,9 @@ from tests.adapters.mcp.office import POST, Agent
 from tests.cli.program import PROGRAM, run
 from tests.cli.shell import Shell
 from tests.support.served import served
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 pytestmark = pytest.mark.thorough
 
@@ -80,12 +82,15 @@ async def live(alice: Agent, bob: Agent) -> None:
     assert await alice("bounty_balance") == {"account": "alice", "available": 900, "reserved": 0}
 
 
-def on_stdio(agent: str, environment: Mapping[str, str]) -> StdioServerParameters:
-    return StdioServerParameters(
+def on_stdio(agent: str, environment: Mapping[str, str]) -> Client:
+    from mcp import Client, StdioServerParameters  # only here: they take a second to import
+
+    program = StdioServerParameters(
         command=PROGRAM[0],
         args=[*PROGRAM[1:], "mcp", "--agent", agent],
         env={**environment, "PATH": os.environ["PATH"]},
     )
+    return Client(program)
 
 
 @pytest.mark.thorough
@@ -95,14 +100,16 @@ async def test_two_agents_on_stdio_live_a_bounty_while_answers_are_lost(
     """Each with a process of its own, as hosts start them."""
     async with AsyncExitStack() as stack:
         alice, bob = [
-            Agent(await stack.enter_async_context(Client(on_stdio(each, environment))))
-            for each in TOKENS
+            Agent(await stack.enter_async_context(on_stdio(each, environment))) for each in TOKENS
         ]
         await live(alice, bob)
     assert [each.fault for each in mock.requests if each.fault] == LOST
 
 
 async def by_token(stack: AsyncExitStack, url: str, token: str) -> Agent:
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     headers = {"Authorization": f"Bearer {token}"}
     http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
     transport = streamable_http_client(url, http_client=http)
@@ -304,7 +311,7 @@ async def test_a_call_that_a_stopped_process_was_at_is_finished_by_the_next(
         rest, errors = process.communicate(timeout=20)
     assert "committed" not in rest
     assert "it may have happened" in " ".join(errors.split())
-    async with Client(on_stdio("alice", environment)) as client:
+    async with on_stdio("alice", environment) as client:
         alice = Agent(client)
         again = await alice("bounty_create", **POST)
         assert (again["outcome"], again["bounty"]["status"]) == ("committed", "open")
