@@ -47,6 +47,7 @@ from nexus_bounty.outcomes import (
     BountyStateError,
     CommitUnknownError,
     InvalidInputError,
+    Outcome,
     OutcomeError,
     PaymentError,
     PreCommitError,
@@ -261,19 +262,32 @@ async def _reservation(services: Services, bounty: Bounty) -> Reservation | None
 async def _give_up(
     services: Services, draft: Bounty, attempt: Try, refusal: PreCommitError
 ) -> None:
-    """Take the draft back, so that its id can be used again.
+    """Take the draft back, so that its id can be used again, or see that it is never opened.
 
     Raises:
-        CommitUnknownError: It could not be taken back, so that it may yet be opened.
+        CommitUnknownError: Neither could be done, so that it may yet be opened.
     """
     try:
         await discard(services, draft, attempt)
     except OutcomeError as failure:
-        raise CommitUnknownError(
-            f"{refusal.message}; and the draft could not be taken back: {failure.message}",
-            evidence=failure.evidence,
-        ) from refusal
+        if await _may_be_opened(services, draft, attempt):
+            raise CommitUnknownError(
+                f"{refusal.message}; and the draft could not be taken back: {failure.message}",
+                evidence=failure.evidence,
+            ) from refusal
+        refusal.add_note(f"still owed: take the draft back ({failure.message})")
+        return  # the reconciler finds it, and what it holds
     try:
         await give_back(services, as_cancelled(draft))
     except OutcomeError as failure:  # the reconciler finds it by the history
         refusal.add_note(f"still owed: void the reservation ({failure.message})")
+
+
+async def _may_be_opened(services: Services, draft: Bounty, attempt: Try) -> bool:
+    """Whether a draft may have been opened, or may yet be; if it was not, that is fenced off."""
+    open_key = derived_key(attempt.key, "open")
+    try:
+        became = await services.store.resolve_operation(draft.bounty_id, open_key)
+    except OutcomeError:
+        return True
+    return became.outcome is Outcome.COMMITTED

@@ -289,6 +289,32 @@ async def test_a_call_that_another_with_its_key_refused_meanwhile_does_not_begin
     assert await is_posted(world)
 
 
+@pytest.mark.parametrize(("times", "verdict"), [(1, "pre_commit"), (None, "unknown")])
+@virtual
+async def test_a_draft_that_cannot_be_taken_back_is_kept_from_being_opened(
+    times: int | None, verdict: str
+) -> None:
+    """Then the create never happens, whoever takes the draft back; else nobody knows yet."""
+    world = await a_world()
+    async with world.process() as process:
+        await outcome(create(process.operations))
+        taken_back = world.mock.request_count  # the last request of one that is refused
+    world = await a_world()
+    async with world.process() as process:
+        for at in [taken_back] if times else range(taken_back, 3 * taken_back):
+            world.mock.inject(Fault(FaultKind.STATUS_BEFORE, at=at, times=1, status=403))
+        assert await outcome(create(process.operations)) == verdict
+        assert (document(world.mock) or {})["status"] == "draft"
+        world.mock.clear_faults()
+        await topped_up(world)
+        await world.later()
+        assert not await world.reconcile()
+    assert await held(world) == []
+    assert not await is_posted(world)
+    async with world.process(seed=5) as process:
+        assert await outcome(create(process.operations, "another")) == "committed"
+
+
 # Its markers
 
 
