@@ -149,7 +149,7 @@ async def _post(
     """Store the bounty as an open one, in one step: no credits are set aside for it."""
     owed: list[str] = []
     step = services.store.create_bounty(
-        msgspec.structs.replace(offer, reservation_id=None),
+        msgspec.structs.replace(offer, reservation_id=None, ledger_id=None),
         relative_deadline=relative_deadline,
         idempotency_key=derived_key(key, "open"),
     )

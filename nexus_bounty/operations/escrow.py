@@ -71,8 +71,10 @@ async def check_ledger(services: Services, bounty: Bounty) -> None:
 
     Raises:
         WrongLedgerError: They are in another (pre-commit).
+        PaymentError: It does not say which they are, although it says where (pre-commit).
         PreCommitError: The ledger does not say which one it is.
     """
+    _check_names_credits(bounty)
     if bounty.reservation_id is None:
         return
     here = await ledger_at_hand(services)
@@ -81,6 +83,20 @@ async def check_ledger(services: Services, bounty: Bounty) -> None:
         return
     if await _looked_up(reservation_of(services, bounty), "the reservation") is None:
         raise _elsewhere(bounty, here, "in a ledger that it does not name")
+
+
+def _check_names_credits(bounty: Bounty) -> None:
+    """See that a bounty that names a ledger names its credits there, too: a draft has both.
+
+    Raises:
+        PaymentError: It does not; to go by it would end it without them.
+    """
+    if bounty.ledger_id is not None and bounty.reservation_id is None:
+        raise PaymentError(
+            f"bounty {bounty.bounty_id!r} names the ledger of its credits, and no reservation: "
+            "somebody has changed it",
+            evidence=Evidence(proof=Proof.LOCAL_CHECK),
+        )
 
 
 def check_same_ledger(bounty: Bounty, here: str | None) -> None:
@@ -245,6 +261,7 @@ async def pay(services: Services, bounty: Bounty) -> Reservation | None:
         UntrustedDocumentError: No key of the zone has signed the document; nothing was paid.
     """
     check_trusted(bounty)
+    _check_names_credits(bounty)
     reservation_id, payee = bounty.reservation_id, bounty.claimed_by
     if reservation_id is None:
         return None
