@@ -38,9 +38,14 @@ class CannotStartError(Exception):
 
 
 class PostgresServer:
-    """One server on a free port of the loopback, with its data in a directory of its own."""
+    """One server on a free port of the loopback, with its data in a directory of its own.
 
-    def __init__(self, *settings: str, port: int | None = None) -> None:
+    With a `primary`, which has to run, it is a standby of that, and streams from it.
+    """
+
+    def __init__(
+        self, *settings: str, port: int | None = None, primary: PostgresServer | None = None
+    ) -> None:
         self.port = port or _free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="nexus-bounty-postgres-"))
         self._user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
@@ -50,11 +55,14 @@ class PostgresServer:
         if self._user is not None:
             account = pwd.getpwnam(self._user)
             os.chown(self.directory, account.pw_uid, account.pw_gid)
-        options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale"]
         data = str(self.directory / "data")
-        self._run(
-            "initdb", "--no-sync", "--no-instructions", *options, "-D", data
-        ).check_returncode()
+        if primary is None:
+            options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale"]
+            made = self._run("initdb", "--no-sync", "--no-instructions", *options, "-D", data)
+        else:
+            options = ["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]
+            made = self._run("pg_basebackup", *options, "-d", primary.url, "-D", data)
+        made.check_returncode()
 
     @property
     def url(self) -> str:
