@@ -377,6 +377,7 @@ class BountyStore(Protocol):
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
+        names_age: timedelta = timedelta(),
     ) -> AsyncIterator[IndexPage]:
         """The same a page at a time, of a range; resumes after the page that ended with `after`.
 

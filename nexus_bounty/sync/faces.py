@@ -1232,18 +1232,25 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
+        names_age: timedelta = timedelta(),
     ) -> Iterator[IndexPage]:
         """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit. The markers of bounties
         that ended before the day `since` are left out, where they are laid out by days; without
-        `documents` only markers are looked at, of which none can be seen to be missing.
+        `documents` only markers are looked at, of which none can be seen to be missing. Where a
+        range costs as much to list as everything, it may go by names of `names_age` ago.
 
         Raises:
             NexusError: The files could not be read any further.
         """
         return self._iterate(
-            self.wrapped.audit_index, after, since=since, documents=documents, partition=partition
+            self.wrapped.audit_index,
+            after,
+            since=since,
+            documents=documents,
+            partition=partition,
+            names_age=names_age,
         )
 
     def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:

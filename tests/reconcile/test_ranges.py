@@ -19,6 +19,7 @@ from nexus_bounty.reconcile import ReconcileReport
 from tests.reconcile.test_scale import PATHS, Zone, a_zone, lose_markers, lose_rewards
 
 BOUNTIES, STUCK = 120, 27
+GRACE = timedelta(minutes=5)
 CUTS = ("bounty-000040", "bounty-000080", "stuck-000009", "stuck-000018")
 
 
@@ -127,6 +128,24 @@ async def test_a_range_costs_what_is_in_it() -> None:
     a_page_a_directory = 40
     assert max(each.total() for each in parts) < whole.total() / 10 + a_page_a_directory
     assert in_parts < whole.total() + len(parts) * a_page_a_directory
+
+
+async def test_ranges_share_the_names_where_each_would_list_them_all() -> None:
+    """Unless nothing is young enough to be left to the next round."""
+    cuts = ["bounty-000015", "bounty-000030", "bounty-000045"]
+
+    async def listings(grace: timedelta, parts: Sequence[Partition]) -> int:
+        async with a_zone(60, personality="0.7.0") as zone:
+            await zone.reconciler().run_once()  # which pins how it is written
+            before = len(zone.mock.requests)
+            for part in parts:
+                await zone.reconciler(partition=part, grace=grace).run_once()
+            asked = zone.mock.requests[before:]
+            return sum((each.method, each.path) == ("list", PATHS.bounties) for each in asked)
+
+    whole = await listings(GRACE, [EVERYTHING])
+    assert await listings(GRACE, ranges(cuts)) == whole
+    assert await listings(timedelta(0), ranges(cuts)) == whole * len(ranges(cuts))
 
 
 async def test_what_belongs_to_no_bounty_is_seen_to_with_the_first_range() -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Bounty, BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
+from nexus_bounty.nexus.bounties.shared_names import SharedNames
 from nexus_bounty.nexus.bounties.status_index import StatusIndex, is_stale
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
@@ -101,6 +102,7 @@ class IndexAudit:
         self._came_to = ""
         self._all_are_dated = True
         self._order_begun: datetime | None = None
+        self._names = SharedNames()
 
     async def pages(
         self,
@@ -109,16 +111,18 @@ class IndexAudit:
         since: date | None = None,
         *,
         documents: bool = True,
+        names_age: timedelta = timedelta(),
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the files of a range after the path `after`, a page at a time.
 
         The markers of bounties that ended before the day `since` are left out, where they are laid
-        out by days; without `documents` only markers are looked at. At the end of a walk through
-        all documents, in one go or in several, it is known whether all bounties are in the order
-        of creation.
+        out by days; without `documents` only markers are looked at. Ranges may go by names that
+        were listed up to `names_age` ago, for another of them. At the end of a walk through all
+        documents, in one go or in several, it is known whether all bounties are in the order of
+        creation.
         """
         await self._choice.for_reading(self._client.deadline())  # which tells the layout
-        parts = [self._documents(partition)] if documents else []
+        parts = [self._documents(partition, names_age)] if documents else []
         for status in BountyStatus:
             parts += self._of_status(status, partition, since)
         if not after:
@@ -179,13 +183,16 @@ class IndexAudit:
                         found = await part.audit(markers)
                         yield found.page(markers)
 
-    def _documents(self, partition: Partition) -> _Part:
+    def _documents(self, partition: Partition, names_age: timedelta) -> _Part:
         directory = self._zone.bounties
 
         async def ask(after: str) -> Page:
             deadline = self._client.deadline()
-            strategy = await self._choice.for_reading(deadline)
-            return await strategy.reads.page(directory, after, deadline)
+            reads = (await self._choice.for_reading(deadline)).reads
+            if partition.is_everything or not (names_age and reads.lists_whole):
+                return await reads.page(directory, after, deadline)
+            listing = partial(reads.page, directory, deadline=deadline)
+            return await self._names.page(listing, after, names_age)
 
         window = windows.of_documents(directory, partition)
         return _Part(directory, ask, window, window.of_documents, self._lacking)

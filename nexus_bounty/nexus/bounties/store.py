@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -962,17 +962,19 @@ class NexusBountyStore:
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
+        names_age: timedelta = timedelta(),
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit. The markers of bounties
         that ended before the day `since` are left out, where they are laid out by days; without
-        `documents` only markers are looked at, of which none can be seen to be missing.
+        `documents` only markers are looked at, of which none can be seen to be missing. Where a
+        range costs as much to list as everything, it may go by names of `names_age` ago.
 
         Raises:
             NexusError: The files could not be read any further.
         """
-        return self._audit.pages(after, partition, since, documents=documents)
+        return self._audit.pages(after, partition, since, documents=documents, names_age=names_age)
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write markers that an audit found missing and remove stale ones; returns what is left.

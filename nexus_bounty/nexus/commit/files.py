@@ -16,6 +16,8 @@ from nexus_bounty.nexus.documents.commits import Trail
 class FileReads(DocumentReader):
     """Reads documents where they are, and believes them."""
 
+    lists_whole = False
+
     async def is_absent(self, path: str, deadline: Deadline) -> bool:
         """Whether there is no file at `path`."""
         return not await self._client.exists(path, deadline=deadline)

@@ -22,6 +22,8 @@ from nexus_bounty.nexus.documents.signing import Signer
 class CommitLog:
     """Documents as their slots say, and their files, which follow."""
 
+    lists_whole = True
+
     def __init__(self, client: NexusClient, slots: Slots, following: Following) -> None:
         self._client = client
         self._slots = slots

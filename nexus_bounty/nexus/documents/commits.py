@@ -137,6 +137,11 @@ CommitResult = Committed | Superseded | Aborted | Unknown
 class DocumentReads(Protocol):
     """How documents are read as they were committed last."""
 
+    @property
+    def lists_whole(self) -> bool:
+        """Whether a page of names is all of them, however few are wanted."""
+        ...
+
     async def read(self, path: str, deadline: Deadline) -> Document | None:
         """The document as committed."""
         ...
