@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,6 +54,25 @@ def state(journal: Journal) -> tuple[object, ...]:
         journal.deposited,
         [each.source_id for each in journal.book.entries()],
     )
+
+
+def test_what_a_process_keeps_of_a_transfer_is_what_the_page_says() -> None:
+    """About 2 kB each, and no more for each the more there are."""
+    transactions = [
+        listed(number, entry(f"{number:032}", f"{number - 1:032}" if number else START))
+        for number in range(2_000)
+    ]
+    journal = Journal(NAMES)
+    tracemalloc.start()
+    try:
+        kept = []
+        for begin in (0, 1_000):
+            journal.add(transactions[begin : begin + 1_000])
+            kept.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert len(journal.book.entries()) == 2_000
+    assert kept[1] - kept[0] < 2_500 * 1_000
 
 
 @given(
