@@ -29,7 +29,7 @@ COMMIT_REFUSED: Final = frozenset(
 def before_commit(exc: Exception, refusal: type[PreCommitError], path: str) -> PreCommitError:
     """The error for a transaction that ended before `COMMIT` was issued."""
     evidence = _evidence(Proof.NEVER_SENT, "statement before COMMIT", exc)
-    return refusal(f"{path} refused: {exc}", evidence=evidence)
+    return refusal(f"{path} refused: {_said(exc)}", evidence=evidence)
 
 
 def at_commit(
@@ -52,7 +52,14 @@ def at_commit(
 def unreadable(exc: Exception, path: str) -> CommitUnknownError:
     """The error for a read that failed: it proves nothing about any commit."""
     evidence = _evidence(Proof.NONE, "read", exc)
-    return CommitUnknownError(f"{path} cannot be read: {exc}", evidence=evidence)
+    return CommitUnknownError(f"{path} cannot be read: {_said(exc)}", evidence=evidence)
+
+
+def _said(exc: Exception) -> str:
+    """What SQLite says, and what it means where that is not said."""
+    if _primary_code(exc) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return f"{exc}; the file and its folder must be writable, to read it, too"
+    return str(exc)
 
 
 def is_refusal_of_commit(exc: Exception) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from nexus_bounty.events import ProblemFound, ProblemLeft, ProblemRepaired, SweepEnded
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.types import told_as
+from nexus_bounty.outcomes import OutcomeError
 from nexus_bounty.reconcile.report import Finding, SweepReport
 
 Progress = Callable[[Finding], None]
@@ -72,7 +73,7 @@ class FindingCounter:
             failed=self._failed,
             young=self._young,
             findings=self._kept,
-            error=f"{type(error).__name__}: {error}" if error else None,
+            error=_said(error) if error else None,
         )
         seconds = asyncio.get_running_loop().time() - self._began
         publish(
@@ -85,3 +86,9 @@ class FindingCounter:
             told_as(error) if error else None,
         )
         return report
+
+
+def _said(error: Exception) -> str:
+    """What cut a sweep short, without what the caller of an operation should do about it."""
+    message = error.message if isinstance(error, OutcomeError) else error
+    return f"{type(error).__name__}: {message}"

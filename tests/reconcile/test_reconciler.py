@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from nexus_bounty import Assignment, BountyStatus
+from nexus_bounty import Assignment, BountyStatus, CommitUnknownError
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.reconcile import Finding, Reconciler, ReconcileReport
@@ -113,6 +113,20 @@ async def test_a_ledger_that_cannot_be_reached_stops_no_sweep_that_does_not_need
         report = await Reconciler(operations, grace=GRACE).run_once()
     assert [each.sweep for each in report.findings if each.repaired] == ["index markers"]
     assert set(report.errors) == {"ConnectionError: the ledger is closed"}
+
+
+@virtual
+async def test_what_cuts_a_sweep_short_is_said_without_advice_for_callers_of_operations() -> None:
+    """Nobody has to repeat anything with a key because a ledger could not be read."""
+
+    class Unread:
+        def __getattr__(self, name: str) -> object:
+            raise CommitUnknownError("the ledger cannot be read")
+
+    async with World().process() as process:
+        operations = with_other(process.operations, credits=Unread())
+        report = await Reconciler(operations, grace=GRACE).run_once()
+    assert set(report.errors) == {"CommitUnknownError: the ledger cannot be read"}
 
 
 @virtual

@@ -33,6 +33,7 @@ async def filled(stage: Stage, number: int, *, ended: int = 0) -> None:
 
 async def cost(stage: Stage, path: str) -> int:
     async with stage.browser() as browser:
+        await stage.desk.nexus.cleanup.flush()  # what came before is not of this page
         stage.mock.reset_counts()
         await browser.see(path)
         return stage.mock.request_count

@@ -297,6 +297,17 @@ async def test_a_failed_read_is_never_a_proof(runs, path, clock, recount):
         assert recount().count("expire", "overdue") == 1
 
 
+async def test_a_file_that_cannot_be_opened_says_what_sqlite_needs(tmp_path):
+    """A folder that nothing can be written to is enough: the log lies beside the file."""
+    async with SqliteCredits(tmp_path / "ledger.db") as ledger:
+        await ledger.balance("alice")
+    (tmp_path / "ledger.db").unlink()
+    (tmp_path / "ledger.db").mkdir()
+    with pytest.raises(PreCommitError, match="and its folder must be writable"):
+        async with SqliteCredits(tmp_path / "ledger.db") as ledger:
+            await ledger.top_up("t", account="alice", amount=1)
+
+
 async def test_a_commit_refused_as_busy_is_undone_and_says_so(path, template):
     """The transaction was still open and has been rolled back: that is proof."""
     shutil.copy(template, path)
