@@ -59,9 +59,6 @@ def _command(module_name: str, name: str) -> Any:
 
     module = import_module(module_name)
     options = getattr(module, "OPTIONS", Options)
-    context: dict[str, Any] = dict(_CONTEXT)
-    if issubclass(options, ServiceOptions):
-        context["auto_envvar_prefix"] = f"{VARIABLES}{name}"
     own = (each for each in vars(module).values() if inspect.isfunction(each))
     work = next(
         each for each in own if each.__module__ == module.__name__ and is_work(each.__name__)
@@ -71,10 +68,22 @@ def _command(module_name: str, name: str) -> Any:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        context_settings=context,
+        context_settings=dict(_CONTEXT),
     )
     alone.command(name, epilog=_examples(module.EXAMPLES))(made)
-    return typer.main.get_command(alone)
+    whole = typer.main.get_command(alone)
+    if issubclass(options, ServiceOptions):
+        _give_variables(whole, name)
+    return whole
+
+
+def _give_variables(service: Any, name: str) -> None:
+    """Have each option of a service read a variable, which is called as the option is."""
+    for option in service.params:
+        called = next((each for each in option.opts if each.startswith("--")), None)
+        if option.envvar is None and called is not None and option.name != "help":
+            variable = f"{VARIABLES}{name}_{called.removeprefix('--')}"
+            option.envvar = variable.replace("-", "_").upper()
 
 
 def _examples(shown: Sequence[str]) -> str:

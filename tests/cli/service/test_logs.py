@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nexus_bounty.cli.app import CommandFiles
 from nexus_bounty.cli.options import LogFormat, LogLevel
 from nexus_bounty.cli.service.logs import _json, logging_to_stderr
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
@@ -96,3 +97,18 @@ def test_the_format_is_a_variable_too(environment: dict[str, str]) -> None:
     ended = run("reconcile", env=env)
     assert ended.returncode == 2
     assert "--every" in json.loads(ended.stderr)["message"]
+
+
+def test_every_option_of_a_service_is_a_variable_of_its_name(environment: dict[str, str]) -> None:
+    """Whatever the code calls it."""
+    env = environment | {"NEXUS_BOUNTY_RECONCILE_JSON": "true"}
+    ended = run("reconcile", "--every", "soon", env=env)
+    assert "--every" in json.loads(ended.stdout)["message"]
+    for service in ("reconcile", "mcp", "console", "worker"):
+        command = CommandFiles().get_command(None, service)
+        for option in command.params:
+            called = option.opts[0].removeprefix("--").replace("-", "_").upper()
+            if str(option.envvar).startswith(f"NEXUS_BOUNTY_{service.upper()}_"):
+                assert option.envvar == f"NEXUS_BOUNTY_{service.upper()}_{called}"
+            else:
+                assert called == "HELP" or option.envvar is not None, (service, called)
