@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
 
@@ -256,15 +256,15 @@ class InvalidInputError(PreCommitError, ValueError):
 
     Attributes:
         field: The name of the offending field.
-        value: What was given, shortened to 80 characters of its repr.
+        value: What was given, as people read it, shortened to 80 characters.
     """
 
     advice = "Nothing was sent; correct the input"
 
     def __init__(self, field: str, value: object, problem: str, **context: Any) -> None:
-        shown = _shown(value)
+        text = shown(value)
         self.field = field
-        self.value = shown if len(shown) <= 80 else f"{shown[:77]}..."
+        self.value = text if len(text) <= 80 else f"{text[:77]}..."
         context.setdefault("evidence", Evidence(proof=Proof.LOCAL_CHECK))
         super().__init__(f"{field} {problem}, got {self.value}", **context)
 
@@ -273,10 +273,12 @@ class InvalidInputError(PreCommitError, ValueError):
         return super().details() | {"field": self.field, "value": self.value}
 
 
-def _shown(value: object) -> str:
-    """The repr of a value that may be anything: lists too deep for it, integers too long."""
+def shown(value: object) -> str:
+    """A value that may be anything, as people read it: lists too deep, integers too long."""
     try:
-        return repr(value)
+        if isinstance(value, timedelta):
+            return str(value).removesuffix(", 0:00:00")
+        return value.isoformat() if isinstance(value, datetime) else repr(value)
     except Exception:  # noqa: BLE001 - a refusal never fails on what it refuses
         return f"<{type(value).__name__} that cannot be shown>"
 
@@ -305,7 +307,7 @@ class BountyStateError(PreCommitError):
             this key was a draft, and was taken back.
     """
 
-    advice = "The bounty was left as it is"
+    advice = "The bounty was left as it is; see how it stands (nexus-bounty show) before you go on"
 
     def __init__(self, message: str, *, current_status: str = "", **context: Any) -> None:
         super().__init__(message, **context)
@@ -351,11 +353,13 @@ class ClaimConflictError(PreCommitError):
 class ClaimNotFoundError(PreCommitError, LookupError):
     """There is no such claim."""
 
+    advice = "Check the claim's id and the zone; one that has ended for long may have been removed"
+
 
 class ClaimStateError(PreCommitError):
     """The claim is not active any more, or was renewed since it was seen: it stays as it is."""
 
-    advice = "The claim was left as it is"
+    advice = "The claim was left as it is; claim the target anew if it is free"
 
 
 class NotAllowedError(PreCommitError):
@@ -419,7 +423,7 @@ class UnsupportedServerError(PreCommitError):
 class PaymentError(PreCommitError):
     """The credits service refused; no credits moved."""
 
-    advice = "No credits moved"
+    advice = "No credits moved; put right what is said of the ledger, and try again"
 
 
 class InsufficientCreditsError(PaymentError):

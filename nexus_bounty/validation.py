@@ -115,7 +115,7 @@ def check_time(field: str, value: object) -> None:
 def check_duration(field: str, value: object) -> None:
     """Refuse anything but a positive length of time that a calendar can hold."""
     if not isinstance(value, timedelta) or value <= timedelta():
-        raise InvalidInputError(field, value, "must be a positive timedelta")
+        raise InvalidInputError(field, value, "must be a length of time above zero")
     if value > LONGEST:
         raise InvalidInputError(field, value, f"must be at most {LONGEST.days} days")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from nexus_bounty.cli.exits import OF_OUTCOME, ExitCode, UsageProblem
-from nexus_bounty.cli.output import facts, lines, safe, shortened, without_credentials
+from nexus_bounty.cli.output import counted, facts, lines, safe, shortened, without_credentials
 from nexus_bounty.cli.session import Attempt
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
@@ -130,7 +130,8 @@ def unexpected(error: Exception, attempt: Attempt | None) -> Failure:
 
 def usage(message: str, command: str | None = None) -> Failure:
     """The failure for a command line that cannot be carried out: one line, with where to look."""
-    said = shortened(without_credentials(" ".join(message.split())))
+    words = " ".join(message.replace("Value error, ", "").split())
+    said = shortened(without_credentials(words))
     data = {"error": "UsageError", "message": said, "exitCode": int(ExitCode.USAGE)}
     text = f"{said.removesuffix('.')}. See `{command} -h`." if command else said
     return Failure(ExitCode.USAGE, data, _headed(text, "red"))
@@ -229,8 +230,18 @@ def _find_out(attempt: Attempt) -> str:
 def _proof(evidence: Evidence) -> Text:
     from rich.text import Text
 
-    seen = [f"- {each.action}: {each.answer}" for each in evidence.observations]
-    return Text("\n").join(map(safe, [evidence.proof.value, *seen]))
+    seen = counted(f"- {each.action}: {each.answer}" for each in evidence.observations)
+    return Text("\n").join(map(safe, [evidence.proof.value, *_ends_of(seen)]))
+
+
+def _ends_of(seen: list[str]) -> list[str]:
+    """The first and the last of what was seen, if it is much."""
+    if len(seen) <= 2 * _SHOWN:
+        return seen
+    return [*seen[:_SHOWN], f"  … {len(seen) - 2 * _SHOWN} more", *seen[-_SHOWN:]]
+
+
+_SHOWN: Final = 5
 
 
 def _money(operation: str, outcome: Outcome) -> str | None:

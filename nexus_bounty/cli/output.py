@@ -10,9 +10,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -79,6 +80,12 @@ def write_json(data: Any) -> None:
         text = json.dumps(msgspec.to_builtins(data, str_keys=True))
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def counted(texts: Iterable[str]) -> list[str]:
+    """Texts one after another, those that repeat the one before them as a number."""
+    runs = [(text, sum(1 for _ in same)) for text, same in groupby(texts)]
+    return [text if times == 1 else f"{text} ({times} times)" for text, times in runs]
 
 
 def shortened(text: str) -> str:

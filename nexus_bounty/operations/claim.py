@@ -42,6 +42,7 @@ from nexus_bounty.outcomes import (
     Outcome,
     PreCommitError,
     Proof,
+    shown,
 )
 from nexus_bounty.ports import WorksAhead
 from nexus_bounty.statuses import STATUSES, Claimer
@@ -86,7 +87,8 @@ def _checked_lease(services: Services, lease: timedelta | None) -> timedelta:
     lease = min(services.lease, services.longest_lease) if lease is None else lease
     check_duration("lease", lease)
     if lease > services.longest_lease:
-        raise InvalidInputError("lease", lease, f"must be at most {services.longest_lease}")
+        longest = shown(services.longest_lease)
+        raise InvalidInputError("lease", lease, f"must be at most {longest}")
     return lease
 
 

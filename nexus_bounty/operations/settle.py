@@ -224,24 +224,24 @@ async def _check_work(services: Services, bounty: Bounty, cid: str) -> None:
         check_payee("claimed_by", bounty.claimed_by)
     contribution = await before_commit(services.contributions.get(cid), "the contribution")
     if lacking := _lacking(bounty, cid, contribution):
-        seen = Observation(action="read", target=cid, answer=f"it lacks {', '.join(lacking)}")
+        seen = Observation(action="read", target=cid, answer=lacking)
         raise CriteriaNotMetError(
-            f"contribution {cid!r} does not fulfil bounty {bounty.bounty_id!r}: it lacks "
-            + ", ".join(lacking),
+            f"contribution {cid!r} does not fulfil bounty {bounty.bounty_id!r}: {lacking}",
             evidence=Evidence(proof=Proof.LOCAL_CHECK, observations=(seen,)),
         )
 
 
-def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> list[str]:
-    """What a contribution would need to be paid by this bounty."""
+def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> str | None:
+    """Why a contribution cannot be paid by this bounty, if it cannot."""
     if contribution is None:
-        return ["to exist: there is no such contribution"]
+        return "there is no such contribution"
     if contribution.cid != cid:
-        return [f"to be the one asked for: it is {contribution.cid!r}"]
+        return f"what was found is another one, {contribution.cid!r}"
     claimer, author = bounty.claimed_by, contribution.agent
     if claimer is not None and author is not None and author.agent_id != claimer.agent_id:
-        return [f"to be the claimer's: it is by {author.agent_id!r}, not {claimer.agent_id!r}"]
-    return criteria.unmet(bounty.criteria, contribution)
+        return f"it is by {author.agent_id!r}, not by its claimer {claimer.agent_id!r}"
+    unmet = criteria.unmet(bounty.criteria, contribution)
+    return f"it lacks {', '.join(unmet)}" if unmet else None
 
 
 def _check_time(services: Services, bounty: Bounty) -> None:

@@ -21,7 +21,7 @@ from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
 from nexus_bounty.cli.inputs import duration, interval
 from nexus_bounty.cli.options import Grace, ServiceOptions
-from nexus_bounty.cli.output import Reply, facts, lines, progress, safe, stdout, write_json
+from nexus_bounty.cli.output import Reply, counted, facts, lines, progress, safe, stdout, write_json
 from nexus_bounty.cli.screen import is_unread
 from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
@@ -242,7 +242,7 @@ def told(report: ReconcileReport, rest: str = "more") -> RenderableType:
     rows = facts(*((each.subject, _finding(each)) for each in report.findings))
     more = report.found - len(report.findings)
     unnamed = Text(f"… and {more} {rest}") if more else None
-    errors = facts(*(("Cut short", error) for error in report.errors))
+    errors = facts(*(("Cut short", error) for error in counted(report.errors)))
     return lines(Text(report.summary, "bold"), rows, unnamed, errors)
 
 
