@@ -39,8 +39,9 @@ async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) ->
         with _of_one_moment():
             async with asyncio.TaskGroup() as group:
                 tasks = group.create_task(first), group.create_task(second)
-    except* Exception as errors:  # noqa: BLE001 - raised again
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    except BaseExceptionGroup as errors:
+        error = _the_one_of(errors)
+        raise error from error.__cause__
     return tasks[0].result(), tasks[1].result()
 
 
@@ -60,6 +61,14 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in (first, *others)]
-    except* Exception as errors:  # noqa: BLE001 - raised again
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    except BaseExceptionGroup as errors:
+        error = _the_one_of(errors)
+        raise error from error.__cause__
     return [task.result() for task in tasks]
+
+
+def _the_one_of(errors: BaseExceptionGroup) -> BaseException:
+    """The error to raise of several: one that ends the process rather than one of its work."""
+    ends = errors.split(Exception)[1]
+    error: BaseException = (ends or errors).exceptions[0]
+    return _the_one_of(error) if isinstance(error, BaseExceptionGroup) else error
