@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 AGENTS = CLAIMERS = 8
 LEFT_FOR_LATER = 2.0
-"""Seconds in which a life's last requests are sent."""
+"""Seconds after which no request of a life is sent any more, unless one is under way."""
 WITHOUT_STAT = ("0.5.6", "0.7.0")
 WITH_KEY = ("0.9.18",)
 RAW = "raw httpx"
@@ -68,14 +68,16 @@ async def _requests(site: Site) -> dict[str, int]:
     ours, theirs = Distant(0), Distant(0)
     async with ours_on(site, ours) as (our_lives, _), obvious_on(site, theirs) as (their_lives, _):
         await our_lives.live()
-        await asyncio.sleep(LEFT_FOR_LATER)
-        sent = {OURS: ours.carried}
+        sent = -1
+        while sent != ours.carried:  # until all that was left for later has been sent
+            sent = ours.carried
+            await asyncio.sleep(LEFT_FOR_LATER)
         await our_lives.live()
         try:
             await their_lives.live()
         except ObviousClientError:
             theirs.carried = 0  # it lives no life there
-    return {OURS: ours.carried - sent[OURS], OBVIOUS: theirs.carried}
+    return {OURS: ours.carried - sent, OBVIOUS: theirs.carried}
 
 
 async def _lived(site: Site, options: Options, step: Step) -> dict[str, list[float]]:
