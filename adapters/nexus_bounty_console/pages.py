@@ -239,6 +239,8 @@ class Pages:
         form = request.state.form
         session = self.access.log_in(form.get("token", ""))
         if session is None:
+            address = request.client.host if request.client else "an unknown address"
+            logger.warning("a log-in from %s was refused: nobody has that token", address)
             return await self.login(request, refused=True)
         response = RedirectResponse(_inside(form.get("next", "/")), _LATER)
         response.set_cookie(

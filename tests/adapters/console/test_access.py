@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
 from urllib.parse import quote
@@ -68,6 +69,18 @@ async def test_a_token_lets_in_by_its_role_and_a_session_ends(stage: Stage) -> N
         await browser.send("/reconcile/repair", on="/reconcile")
         stage.clock.forward(seconds=(LASTS + timedelta(seconds=1)).total_seconds())
         assert (await browser.client.get("/")).status_code == 303
+
+
+async def test_a_log_in_that_is_refused_is_in_the_log_without_its_token(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever guesses is noticed, and whoever mistypes a token does not find it in the log."""
+    async with stage.browser(people()) as browser:
+        token = {"token": OPERATOR[:-1]}
+        with caplog.at_level(logging.WARNING):
+            await browser.send("/login", token, on="/login", status=401)
+    assert "a log-in from 127.0.0.1 was refused" in caplog.text
+    assert OPERATOR[:-1] not in caplog.text
 
 
 async def test_a_session_is_kept_from_scripts_and_other_sites(stage: Stage) -> None:
