@@ -134,18 +134,20 @@ async def test_ranges_share_the_names_where_each_would_list_them_all() -> None:
     """Unless nothing is young enough to be left to the next round."""
     cuts = ["bounty-000015", "bounty-000030", "bounty-000045"]
 
-    async def listings(grace: timedelta, parts: Sequence[Partition]) -> int:
+    async def listings(grace: timedelta, parts: Sequence[Partition]) -> tuple[int, int]:
         async with a_zone(60, personality="0.7.0") as zone:
             await zone.reconciler().run_once()  # which pins how it is written
             before = len(zone.mock.requests)
             for part in parts:
                 await zone.reconciler(partition=part, grace=grace).run_once()
-            asked = zone.mock.requests[before:]
-            return sum((each.method, each.path) == ("list", PATHS.bounties) for each in asked)
+            asked = [each.path for each in zone.mock.requests[before:] if each.method == "list"]
+            return asked.count(PATHS.bounties), asked.count(PATHS.statuses(BountyStatus.OPEN))
 
-    whole = await listings(GRACE, [EVERYTHING])
-    assert await listings(GRACE, ranges(cuts)) == whole
-    assert await listings(timedelta(0), ranges(cuts)) == whole * len(ranges(cuts))
+    whole, of_status = await listings(GRACE, [EVERYTHING])
+    number = len(ranges(cuts))
+    in_walks = of_status - 1
+    assert await listings(GRACE, ranges(cuts)) == (whole, 1 + in_walks * number)
+    assert await listings(timedelta(0), ranges(cuts)) == (whole * number, of_status * number)
 
 
 async def test_what_belongs_to_no_bounty_is_seen_to_with_the_first_range() -> None:

@@ -7,7 +7,7 @@ that a page ends with says where to go on, in this process or in another.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ class IndexAudit:
         self._came_to = ""
         self._all_are_dated = True
         self._order_begun: datetime | None = None
-        self._names = SharedNames()
+        self._names: defaultdict[str, SharedNames] = defaultdict(SharedNames)
 
     async def pages(
         self,
@@ -124,7 +124,7 @@ class IndexAudit:
         await self._choice.for_reading(self._client.deadline())  # which tells the layout
         parts = [self._documents(partition, names_age)] if documents else []
         for status in BountyStatus:
-            parts += self._of_status(status, partition, since)
+            parts += self._of_status(status, partition, since, names_age)
         if not after:
             self._order_begun = self._order.begun
         self._all_are_dated = not after or (self._all_are_dated and after == self._came_to)
@@ -192,17 +192,23 @@ class IndexAudit:
             if partition.is_everything or not (names_age and reads.lists_whole):
                 return await reads.page(directory, after, deadline)
             listing = partial(reads.page, directory, deadline=deadline)
-            return await self._names.page(listing, after, names_age)
+            return await self._names[directory].page(listing, after, names_age)
 
         window = windows.of_documents(directory, partition)
         return _Part(directory, ask, window, window.of_documents, self._lacking)
 
     def _of_status(
-        self, status: BountyStatus, partition: Partition, since: date | None = None
+        self,
+        status: BountyStatus,
+        partition: Partition,
+        since: date | None = None,
+        names_age: timedelta = timedelta(),
     ) -> list[_Part]:
         """The markers of one status; with the first range their twins, which no id gives order."""
         directory, places = self._zone.statuses(status), self._index.places
         window, ask = places.window(status, partition), places.ask(status, partition, since)
+        if names_age and status not in TERMINAL and not partition.is_everything:
+            ask = self._shared(directory, ask, names_age)
         parts = [_Part(directory, ask, window, window.of_markers, partial(self._stale, status))]
         if self._order.is_kept and STATUSES[status].dated and partition.is_first:
             directory = self._zone.newest_first(status)
@@ -210,6 +216,16 @@ class IndexAudit:
             ask, audit = partial(self._client.page, directory), partial(self._stale_twins, status)
             parts.append(_Part(directory, ask, window, window.of_markers, audit))
         return parts
+
+    def _shared(self, directory: str, ask: Ask, names_age: timedelta) -> Ask:
+        """`ask`, for one range; by the names of another one's, if they are listed whole anyway."""
+
+        async def shared(after: str) -> Page:
+            if self._client.capabilities.orders_pages:
+                return await ask(after)
+            return await self._names[directory].page(ask, after, names_age)
+
+        return shared
 
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""

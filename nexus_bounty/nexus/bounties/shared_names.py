@@ -26,19 +26,27 @@ class SharedNames:
     async def page(self, ask: Ask, after: str, age: timedelta) -> Page:
         """The paths after `after`, of a listing by `ask` that began no longer than `age` ago.
 
+        Where it turns out that a listing comes in pages, nothing is shared.
+
         Raises:
             NexusError: They could not be listed; whoever asks next lists them anew.
         """
         async with self._listing:
             now = asyncio.get_running_loop().time()
-            if self._began is None or now - self._began > age.total_seconds():
-                await self._list(ask, now, age)
+            is_young = self._began is not None and now - self._began <= age.total_seconds()
+            if not is_young and not await self._list(ask, now, age):
+                return await ask(after)
             paths = self._paths
         return Page(paths[bisect_right(paths, after) :], None)
 
-    async def _list(self, ask: Ask, now: float, age: timedelta) -> None:
-        self._paths, self._began = (await ask("")).paths, now
+    async def _list(self, ask: Ask, now: float, age: timedelta) -> bool:
+        """List the directory; whether that was all of it."""
+        page = await ask("")
+        if page.goes_on_after is not None:
+            return False
+        self._paths, self._began = page.paths, now
         asyncio.get_running_loop().call_later(age.total_seconds(), self._forget, now)
+        return True
 
     def _forget(self, began: float) -> None:
         """Let go of the listing that began then: nobody wants one of that age any more."""

@@ -64,6 +64,21 @@ async def test_names_are_let_go_of_when_nobody_wants_them_any_more() -> None:
 
 
 @virtual
+async def test_a_directory_that_comes_in_pages_is_not_shared() -> None:
+    """The first page is not taken for all of it."""
+    asked = []
+
+    async def ask(after: str) -> Page:
+        asked.append(after)
+        return Page(["a", "b"], "b") if after < "b" else Page(["c"], None)
+
+    names = SharedNames()
+    assert await names.page(ask, "b", AGE) == Page(["c"], None)
+    assert (await names.page(ask, "", AGE)).goes_on_after == "b"
+    assert asked == ["", "b", "", ""]
+
+
+@virtual
 async def test_a_listing_that_fails_is_nobodys() -> None:
     """Who asks next lists it anew."""
     directory, names = Directory(), SharedNames()
