@@ -112,17 +112,21 @@ class HostileSimulation(Simulation):
 
 
 def honest(mock: MockNexus, begun: dict[str, Any]) -> Truth:
-    """What honest programs have written: the stranger's writes are in no log.
+    """What honest programs have committed: the stranger's writes are in no log.
 
-    `begun` is the bounty that the run starts with.
+    `begun` is the bounty that the run starts with. Where names are won, the file only follows: what
+    an honest program writes there may be what the stranger made of a slot.
     """
     truth = Truth()
+    is_file = mock.personality.name == ATOMIC
     for each in oracles.records_of(begun):
         truth.step_landed(each["key"], begun, 0)
     if begun:
         truth.brought_to(begun)
     for entry in mock.log:
         if entry.content is None or not committed.is_commit_of(entry.path, DOCUMENT):
+            continue
+        if entry.path == DOCUMENT and not is_file:
             continue
         value = msgspec.json.decode(entry.content)
         records = oracles.records_of(value)

@@ -274,13 +274,17 @@ def _events(calls: list[Call]) -> Iterator[Event]:
 
 
 def _with_attempts(calls: list[Call]) -> list[Call]:
-    """The calls, their keys numbered by attempts: what was refused may be tried again."""
+    """The calls, their keys numbered by attempts: what was refused may be tried again.
+
+    A refusal that speaks for one attempt alone is known as such once those before are told apart.
+    """
     refused = [
         each
         for each in calls
         if each.status == FAIL and each.key and _speaks_for_its_key(each, calls)
     ]
-    return [_numbered(call, refused, calls) for call in calls] if refused else calls
+    numbered = [_numbered(call, refused, calls) for call in calls]
+    return calls if numbered == calls else _with_attempts(numbered)
 
 
 def _numbered(call: Call, refused: Sequence[Call], calls: Sequence[Call]) -> Call:

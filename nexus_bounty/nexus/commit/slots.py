@@ -27,7 +27,7 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.nexus.client import NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.quirks import RenameQuirks
+from nexus_bounty.nexus.client.quirks import EtagKind, RenameQuirks
 from nexus_bounty.nexus.documents import BelievedFile, paths
 
 STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"
@@ -93,10 +93,11 @@ class Slots:
     ) -> None:
         """Write `files`, and a copy of each that is `staged` under the etag that it will have.
 
-        Which that is can be told before, once it was seen how this server makes etags.
+        Which that is can be told before, once it was seen how this server makes etags; until then
+        as every release does on which copies are needed. A wrong guess costs a file too many.
         """
-        hashes = self._client.capabilities.hashes
-        told = {name: etags.etag_by(hashes, files[name]) for name in staged if hashes}
+        hashes = self._client.capabilities.hashes or EtagKind.BLAKE3
+        told = {name: etags.etag_by(hashes, files[name]) for name in staged}
         copies = {self._copy(path, told[name]): files[name] for name in told}
         stored = await self._client.write_many({**files, **copies}, deadline=deadline)
         for name in staged:

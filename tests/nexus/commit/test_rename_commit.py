@@ -394,6 +394,24 @@ def test_slots_that_the_file_has_only_just_followed_stay_for_those_who_read_it_b
     run(scenario())
 
 
+def test_what_a_process_writes_first_is_staged_with_its_copy() -> None:
+    """Although every etag that it has seen is of content that was overwritten, and so no hash."""
+
+    async def scenario() -> None:
+        mock = racing("0.9.26")
+        await _live(mock, 2)
+        async with store_on(mock) as store:
+            assert await store.get_bounty("b-1") is not None  # its etag is stale from now on
+            await LIFE[2][1](store)
+        mock.reset_counts()
+        async with store_on(mock) as store:
+            await LIFE[3][1](store)
+        copies = [each for each in mock.requests if contents(DOCUMENT) in str(each.paths)]
+        assert [each.method for each in copies if "write" in each.method] == ["write_batch"]
+
+    run(scenario())
+
+
 def test_a_slot_whose_copy_is_gone_is_not_taken_for_a_free_one() -> None:
     """Where a slot loses its content, what was committed there is not known then."""
 
