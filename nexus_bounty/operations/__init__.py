@@ -13,7 +13,7 @@ from random import Random, SystemRandom
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
-from nexus_bounty.operations import cancel, claim, create, expire, settle
+from nexus_bounty.operations import cancel, claim, create, expire, release, settle
 from nexus_bounty.operations.journal import journal_of
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Services
@@ -177,7 +177,7 @@ class BountyOperations:
             BountyStateError: The agent does not hold the bounty (pre-commit).
             PreCommitError, CommitUnknownError: As every operation.
         """
-        return await claim.release(self.services, bounty_id, agent, idempotency_key, actor)
+        return await release.release(self.services, bounty_id, agent, idempotency_key, actor)
 
     async def settle(
         self,

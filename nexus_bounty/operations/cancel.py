@@ -6,8 +6,8 @@ from typing import Final
 
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import Bounty
-from nexus_bounty.operations.claim import RELEASE_LEASE, end_lease
 from nexus_bounty.operations.escrow import check_ledger, give_back
+from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (

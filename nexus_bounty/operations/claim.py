@@ -1,4 +1,4 @@
-"""Claim: take the lease → commit `claimed`. Release: commit `open` → give the lease back.
+"""Claim: take the lease → commit `claimed`. Renew: extend the lease.
 
 The lease is given back only when the commit provably did not happen *and* the document says that
 the agent does not hold the bounty.
@@ -15,7 +15,8 @@ import msgspec
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
-from nexus_bounty.operations.escrow import check_ledger, forget_payee
+from nexus_bounty.operations.escrow import check_ledger
+from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, give_up_lease, is_held_by
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -29,13 +30,11 @@ from nexus_bounty.operations.services import (
     has_landed,
     known_bounty,
     operation,
-    owing,
     remembered_bounty,
     target_of,
 )
 from nexus_bounty.outcomes import (
     BountyStateError,
-    ClaimNotFoundError,
     ClaimStateError,
     Evidence,
     InvalidInputError,
@@ -49,11 +48,8 @@ from nexus_bounty.statuses import STATUSES, Claimer
 from nexus_bounty.together import both
 from nexus_bounty.validation import check_agent, check_duration, check_id
 
-RELEASE_LEASE: Final = "release_lease"
-FORGET_PAYEE: Final = "forget_payee"
 CLAIM: Final = Plan("claim", decided_by="claim", owed_then=("renew_lease",))
 RENEW: Final = Plan("renew", decided_by="renew", owed_then=())
-RELEASE: Final = Plan("release", decided_by="release", owed_then=(RELEASE_LEASE,))
 
 
 async def claim(
@@ -106,7 +102,7 @@ async def _claim(
     owed: list[str] = []
     commit_key = derived_key(key, "claim")
     held = await _leased(services, bounty, agent, lease, key)
-    if not _is_held_by(bounty, agent) and held.holds(services.clock()):
+    if not is_held_by(bounty, agent) and held.holds(services.clock()):
         await _free(services, bounty, key)
     if held.claim_id != derived_id("claim", key):  # the agent had a lease before
         if await has_landed(services, bounty.bounty_id, commit_key):
@@ -240,7 +236,7 @@ def _objection(
 ) -> str | None:
     if bounty.claim_id == claim_id:
         return None  # it is this very operation that claimed it
-    if bounty.status is not BountyStatus.OPEN and not _is_held_by(bounty, agent):
+    if bounty.status is not BountyStatus.OPEN and not is_held_by(bounty, agent):
         holder = holder_of(bounty)
         return f"is {bounty.status.value}{f' by {holder!r}' if holder else ''}"
     if bounty.deadline <= services.clock():
@@ -272,25 +268,6 @@ async def _let_go(services: Services, held: Claim, key: str, refusal: PreCommitE
         await give_up_lease(services, held)
     except Exception as failure:  # noqa: BLE001 - the lease ends by itself
         refusal.add_note(f"still owed: {RELEASE_LEASE} of {held.claim_id} ({failure})")
-
-
-async def give_up_lease(services: Services, held: Claim) -> bool:
-    """End a lease, unless its agent holds the bounty or has renewed it since; whether it was ended.
-
-    While the bounty is open, a claim made with this lease may be under way, or about to be made by
-    a repeat of the call that took it. The document is made to say that the lease was given back:
-    that keeps out what is based on the document as it stands, and refuses the other.
-    """
-    bounty_id = held.target_ref.removeprefix(target_of(""))
-    bounty = await services.store.get_bounty(bounty_id)
-    if bounty is not None and bounty.status is BountyStatus.OPEN:
-        resolution = await services.store.resolve_operation(
-            bounty_id, services.key(None), giving_back=held.claim_id
-        )
-        bounty = resolution.bounty
-    if bounty is not None and _is_held_by(bounty, held.agent):
-        return False
-    return await end_lease(services, held.claim_id, held.revision)
 
 
 async def renew(
@@ -325,75 +302,8 @@ async def renew(
     )
 
 
-async def release(
-    services: Services,
-    bounty_id: str,
-    agent: AgentIdentity,
-    idempotency_key: str | None,
-    actor: str | None = None,
-) -> OperationResult:
-    """Give a claimed bounty back; see `BountyOperations.release`."""
-    check_id("bounty_id", bounty_id)
-    check_agent("agent", agent)
-    check_actor(actor, "release", agent.agent_id, bounty_id)
-    key = services.key(idempotency_key)
-    async with operation(services, RELEASE, bounty_id, key, {"agentId": agent.agent_id}):
-        owed: list[str] = []
-        before = await known_bounty(services, bounty_id)
-        await check_ledger(services, before)
-        step = services.store.release_bounty(
-            bounty_id, agent, idempotency_key=derived_key(key, "release")
-        )
-        bounty = await committed(step, owed)
-        if not _is_held_by(bounty, agent):  # a repeat may find it claimed again
-            async with owing(services, RELEASE_LEASE, owed):
-                await _end_lease_of(services, before, agent)
-            if STATUSES[bounty.status].claimer is Claimer.NONE:  # nor moved on otherwise
-                async with owing(services, FORGET_PAYEE, owed):
-                    await forget_payee(services, bounty)
-    return OperationResult(
-        operation="release",
-        idempotency_key=key,
-        bounty=bounty,
-        done=("commit_open", *(each for each in (RELEASE_LEASE, FORGET_PAYEE) if each not in owed)),
-        owed=owed,
-        credits_with=credits_with(bounty),
-    )
-
-
-async def _end_lease_of(services: Services, before: Bounty, agent: AgentIdentity) -> None:
-    """End the lease that `agent` had on a bounty, and none taken since.
-
-    A repeat finds the bounty released: then it is one that was not taken or renewed since.
-    """
-    if _is_held_by(before, agent):
-        ids = [before.claim_id] if before.claim_id else []
-    else:
-        active = await services.claims.active_claims(target_of(before.bounty_id))
-        ids = [
-            each.claim_id
-            for each in active
-            if each.agent.agent_id == agent.agent_id and each.heartbeat_at <= before.updated_at
-        ]
-    for each in ids:
-        await end_lease(services, each)
-
-
-async def end_lease(services: Services, claim_id: str, revision: int | None = None) -> bool:
-    """Release a lease that its bounty no longer needs, if it is that `revision`; whether it was."""
-    try:
-        await services.claims.release(claim_id, revision=revision)
-    except (ClaimNotFoundError, ClaimStateError):
-        return False  # it has ended, was renewed meanwhile, or was never kept here
-    return True
-
-
-def _is_held_by(bounty: Bounty, agent: AgentIdentity) -> bool:
-    return holder_of(bounty) == agent.agent_id
-
-
 def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:
-    if not _is_held_by(bounty, agent):
+    if not is_held_by(bounty, agent):
         raise _refusal(bounty, f"is not claimed by {agent.agent_id!r}")
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.operations.cancel import VOID, unwind
-from nexus_bounty.operations.claim import RELEASE_LEASE
 from nexus_bounty.operations.escrow import check_ledger
+from nexus_bounty.operations.lease_ends import RELEASE_LEASE
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import (
     Plan,

@@ -10,7 +10,7 @@ from typing import Final
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import AgentIdentity, Bounty, BountyQuery, Claim
-from nexus_bounty.operations.claim import give_up_lease
+from nexus_bounty.operations.lease_ends import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
 from nexus_bounty.ports import InZone
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages

@@ -29,6 +29,7 @@ _CLASSES: Final = "nexus_bounty.nexus.client.classification"
 _SERVICES: Final = "nexus_bounty.operations.services"
 _CREATE: Final = "nexus_bounty.operations.create"
 _CLAIM: Final = "nexus_bounty.operations.claim"
+_LEASE_ENDS: Final = "nexus_bounty.operations.lease_ends"
 _SETTLE: Final = "nexus_bounty.operations.settle"
 _PAYING: Final = "nexus_bounty.operations.paying"
 _CANCEL: Final = "nexus_bounty.operations.cancel"
@@ -348,8 +349,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "claim: the lease is given back whatever the document says",
-        _CLAIM,
-        "    if bounty is not None and _is_held_by(bounty, held.agent):\n        return False",
+        _LEASE_ENDS,
+        "    if bounty is not None and is_held_by(bounty, held.agent):\n        return False",
         "    if False:\n        return False",
     ),
     Mutant(
@@ -366,7 +367,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "claim: the lease is given back while a claim made with it is under way",
-        _CLAIM,
+        _LEASE_ENDS,
         "    if bounty is not None and bounty.status is BountyStatus.OPEN:",
         "    if False:",
     ),
@@ -408,7 +409,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "release: the lease goes on",
-        _CLAIM,
+        "nexus_bounty.operations.release",
         "                await _end_lease_of(services, before, agent)",
         "                pass",
     ),
