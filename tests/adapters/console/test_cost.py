@@ -31,10 +31,15 @@ async def filled(stage: Stage, number: int, *, ended: int = 0) -> None:
     await stage.desk.nexus.write_many(files)
 
 
+async def count_from_now(stage: Stage) -> None:
+    """Forget the requests so far, and those that are still owed to what came before."""
+    await stage.desk.nexus.flush()
+    stage.mock.reset_counts()
+
+
 async def cost(stage: Stage, path: str) -> int:
     async with stage.browser() as browser:
-        await stage.desk.nexus.cleanup.flush()  # what came before is not of this page
-        stage.mock.reset_counts()
+        await count_from_now(stage)
         await browser.see(path)
         return stage.mock.request_count
 
@@ -43,7 +48,7 @@ async def test_ten_pages_of_thousands_cost_one_look(stage: Stage) -> None:
     await filled(stage, MANY)
     stage.desk.board._lasts = timedelta(hours=1)
     async with stage.browser() as browser:
-        stage.mock.reset_counts()
+        await count_from_now(stage)
         for number in range(1, 11):
             assert f"{MANY:,}" in await browser.see(f"/?page={number}&q=sort")
         assert stage.mock.request_count <= 2 * MANY / 500 + 2
@@ -55,7 +60,7 @@ async def test_looking_again_reads_what_can_still_change_and_no_more(stage: Stag
     await stage.desk.board.refresh()
     await stage.operations.cancel("b-0")
     await stage.posted("b-new")
-    stage.mock.reset_counts()
+    await count_from_now(stage)
     board = await stage.desk.board.refresh()
     assert stage.mock.request_count <= 9  # names of each living status, and two reads
     assert board.by_status == {"cancelled": MANY - 300 + 1, "open": 300}
@@ -88,10 +93,10 @@ async def test_many_who_ask_at_once_share_one_look(stage: Stage) -> None:
     await filled(stage, 10)
     async with stage.browser() as browser:
         await browser.see("/")
-        stage.mock.reset_counts()
+        await count_from_now(stage)
         await browser.see("/")
         alone = stage.mock.request_count
-        stage.mock.reset_counts()
+        await count_from_now(stage)
         await asyncio.gather(*(browser.see("/") for _ in range(20)))
         assert stage.mock.request_count <= 2 * alone
 
