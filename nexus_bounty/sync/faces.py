@@ -1480,7 +1480,8 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
     def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
-        Their files go `tombstone_retention` after the last write of them, at the earliest.
+        Their files go `tombstone_retention` after the last write of them, at the earliest; so none
+        goes where listings tell no dates, as on 0.9.26.
 
         Raises:
             InvalidInputError: `retention` is too short for repeats to be known (pre-commit).

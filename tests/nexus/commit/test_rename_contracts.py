@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
@@ -21,6 +23,8 @@ MORE: list[tuple[str, StorageEncoding]] = [
     ("0.9.26", "raw"),
     ("0.10", "base64"),
 ]
+UNDATED = "0.9.26"
+"""Its listings tell no dates."""
 SERVERS = [
     pytest.param(("0.7.0", "raw"), id="0.7.0-raw"),
     pytest.param(("0.10", "raw"), id="0.10-raw"),
@@ -55,12 +59,26 @@ class TestBountiesCommittedByRename(BountyStoreContract):
 class TestClaimsCommittedByRename(ClaimStoreContract):
     """The leases over slots, their locks included."""
 
+    tells_dates: bool
+
     @pytest.fixture(params=SERVERS)
     def server(self, request):
         return request.param
 
     @pytest.fixture
     async def claims(self, server, clock):
+        self.tells_dates = server[0] != UNDATED
         client, commit = by_rename(server[0], server[1], clock)
         async with client:
             yield NexusClaimStore(client, commit=commit, clock=clock)
+
+    async def test_claims_that_ended_long_ago_are_deleted(self, claims, clock):
+        """Where nobody can say how long ago a file was written, they stay."""
+        if self.tells_dates:
+            await super().test_claims_that_ended_long_ago_are_deleted(claims, clock)
+            return
+        held = await self.claim(claims)
+        ended = await claims.release(held.claim_id)
+        clock.advance(timedelta(days=100))
+        assert await claims.clean_completed(timedelta(days=2)) == 0
+        assert await claims.list_claims() == [ended]
