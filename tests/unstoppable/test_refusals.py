@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ class Unshowable:
         raise RuntimeError("no")
 
 
+@cache
 def _deep(levels: int = 100_000) -> list[Any]:
     nested: list[Any] = []
     for _ in range(levels):
