@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import msgspec
 
+from nexus_bounty.nexus.commit.slots import STAGED_AT_ROOT
 from nexus_bounty.nexus.documents.paths import commit_slots
 
 
@@ -23,11 +24,13 @@ class Accident:
         path: The document whose commit is hit: its write, or what wins its slot.
         error: What the writer gets instead of the answer.
         happened: Whether it has.
+        staged: What the writer has put at the root of the server, for others to remove.
     """
 
     path: str
     error: BaseException
     happened: bool = False
+    staged: list[str] = field(default_factory=list)
 
 
 def lost_answer(path: str) -> Accident:
@@ -53,8 +56,9 @@ class AccidentProneTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError, ProcessStopped: The accident.
         """
-        response = await self._inner.handle_async_request(request)
         accident = self._accident
+        accident.staged += _staged_at_root(request)
+        response = await self._inner.handle_async_request(request)
         if not accident.happened and _commits(request, accident.path):
             accident.happened = _is_acknowledged(await response.aread())
             if accident.happened:
@@ -68,14 +72,23 @@ class AccidentProneTransport(httpx.AsyncBaseTransport):
 
 
 def _commits(request: httpx.Request, path: str) -> bool:
+    target = _target(request)
+    return target == path or target.startswith(f"{commit_slots(path)}/")
+
+
+def _staged_at_root(request: httpx.Request) -> list[str]:
+    target = _target(request)
+    return [target] if target.startswith(STAGED_AT_ROOT) else []
+
+
+def _target(request: httpx.Request) -> str:
+    """Which file a request writes, if it is one that writes a file."""
     if request.method != "POST":
-        return False
+        return ""
     call: dict[str, Any] = msgspec.json.decode(request.content)
     params = call["params"]
-    if call["method"] not in ("write", "rename"):
-        return False
-    target = str(params.get("new_path", params.get("path")))
-    return target == path or target.startswith(f"{commit_slots(path)}/")
+    is_write = call["method"] in ("write", "rename")
+    return str(params.get("new_path", params.get("path"))) if is_write else ""
 
 
 def _is_acknowledged(body: bytes) -> bool:

@@ -44,6 +44,7 @@ class World:
         mock: The server, if it is in this process.
         writes: Every commit so far, as its process saw it.
         requests: How many requests the processes have sent.
+        accidents: What has hit processes, or was to.
     """
 
     settings: NexusSettings
@@ -52,6 +53,7 @@ class World:
     mock: MockNexus | None = None
     writes: list[Write] = field(default_factory=list)
     requests: int = 0
+    accidents: list[Accident] = field(default_factory=list)
 
     @property
     def zone(self) -> ZonePaths:
@@ -88,8 +90,12 @@ class World:
         self.requests += client.requests_sent
 
     async def clear(self) -> None:
-        """Delete every file of the zone, which nobody else knows of, and then the zone."""
+        """Delete every file of the zone, which nobody else knows of, and then the zone.
+
+        On some releases that includes what a process that died had put beside all zones.
+        """
         async with self._client() as client:
+            await client.delete_many([path for each in self.accidents for path in each.staged])
             async for entry in client.walk(self.zone.root, recursive=True):
                 await client.delete(entry.path)
             rpc = Rpc(self.settings, self._line())
@@ -100,6 +106,7 @@ class World:
 
     def _client(self, accident: Accident | None = None) -> NexusClient:
         line = self._line()
+        self.accidents += [accident] if accident else []
         hit = AccidentProneTransport(line, accident) if accident else line
         return NexusClient(settings=self.settings, transport=hit)
 
