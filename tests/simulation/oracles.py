@@ -79,6 +79,11 @@ def was_taken_back(value: dict[str, Any]) -> bool:
     return bool(value.get("nexusBounty", {}).get("tombstone"))
 
 
+def given_back(bounty: dict[str, Any] | None) -> set[str]:
+    """What the history says was given back: claims, and reservations of refused creates."""
+    return {each["gaveBack"] for each in records_of(bounty or {}) if each.get("gaveBack")}
+
+
 @dataclass
 class Watch:
     """Looks at every instant; keeps the first thing that was wrong of each kind."""
@@ -103,12 +108,13 @@ class Watch:
         issued = -book._balances[MINT]
         if total != issued or issued != FUNDS:
             yield f"at some time: there are {total} credits and {issued} were issued"
-        held.sort(key=lambda each: each.status == "voided")  # those of refused tries come last
-        if len(held) > 1 and held[1].status != "voided":
+        due = given_back(bounty)  # by the history; the credits follow
+        held.sort(key=lambda each: each.status == "voided" or each.reservation_id in due)
+        if any(each.status != "voided" and each.reservation_id not in due for each in held[1:]):
             yield f"at some time: {len(held)} reservations for one bounty"
         yield from _wrong_escrow(bounty, status, held[0] if held else None)
         set_aside = book._balances[escrow_of(ALICE.agent_id)]
-        if set_aside != (PRICE if held and held[0].status == "held" else 0):
+        if set_aside != PRICE * sum(each.status == "held" for each in held):
             yield f"at some time: {set_aside} credits are set aside"
         leases = committed.contents_in(self.world.mock, CLAIMS).values()
         holding = [each for each in leases if _holds(each)]
@@ -356,7 +362,8 @@ def sweeps_needed(mock: MockNexus) -> set[type]:
     """The sweeps that can have something to do, to spare the others' listings."""
     bounty = bounty_on(mock)
     by_status = SWEEPS_BY_STATUS[bounty["status"] if bounty else None]
-    return {OrphanClaims, *by_status, *((IndexMarkers,) if wrong_markers(mock) else ())}
+    refused = (OrphanReservations,) if given_back(bounty) else ()
+    return {OrphanClaims, *by_status, *refused, *((IndexMarkers,) if wrong_markers(mock) else ())}
 
 
 def wrong_markers(mock: MockNexus) -> list[str]:
