@@ -254,7 +254,9 @@ def unkept(world: World, done: Done) -> list[str]:
     if done.verdict != "committed":
         return []
     book: Any = world.ledger._book
-    escrow = [each.status.value for each in book._reservations.values()]
+    refused = given_back(bounty_on(world.mock))  # those of creates before
+    ours = (each for name, each in book._reservations.items() if name not in refused)
+    escrow = [each.status.value for each in ours]
     rewards = bool(committed.contents_in(world.mock, REWARDS))
     unkept = []
     if done.operation == "settle" and (escrow != ["captured"] or not rewards):
