@@ -78,7 +78,7 @@ async def test_a_warm_run_costs_no_request_more_however_many_bounties_have_ended
     """A whole one, too: of closed days a few names are listed, of what ended nothing is read."""
     costs, page = [], 500 if max(numbers) > 1_000 else 50
     for number in numbers:
-        async with a_zone(0, personality=personality, page=page) as zone:
+        async with a_zone(0, personality=personality, page=page, layout="dated") as zone:
             await dated(zone)
             alive = [each for each in population.at_rest(10 * ALIVE) if each.escrow == "held"]
             await add(zone, alive)
@@ -88,7 +88,7 @@ async def test_a_warm_run_costs_no_request_more_however_many_bounties_have_ended
     walks = 7 if history is None else 4
     assert costs[1] == costs[2]
     assert costs[2].total() - costs[0].total() <= walks  # each passes over the days once
-    assert costs[2].total() < 60
+    assert costs[2].total() < (120 if personality in ("0.5.6", "0.9") else 60)  # no bulk reads
 
 
 async def lacking_a_reward(zone: Zone, moment: datetime) -> str:

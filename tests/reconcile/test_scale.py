@@ -75,7 +75,7 @@ async def a_zone(
     page: int = PAGE,
     log_limit: int | None = None,
     personality: str = "0.10-hypothetical",
-    **remembered: int,
+    **remembered: Any,
 ) -> AsyncIterator[Zone]:
     mock = MockNexus(personality, log_limit=log_limit)
     commit: CommitOption = "conditional" if personality == "0.10-hypothetical" else "auto"
