@@ -272,7 +272,7 @@ async def test_work_under_another_id_than_was_asked_for_is_not_paid() -> None:
         world.contributions.get = crossed  # type: ignore[method-assign]
         error = await refusal(process.operations.settle(BOUNTY_ID, CID))
     assert isinstance(error, CriteriaNotMetError)
-    assert "it is 'cid-other'" in str(error)
+    assert "another one, 'cid-other'" in str(error)
     assert await money(world) == UNTOUCHED
 
 
