@@ -298,6 +298,13 @@ async def give_back(services: Services, bounty: Bounty) -> Reservation | None:
         raise AssertionError(f"a bounty that is {bounty.status} may need its credits")
     if bounty.reservation_id is None:
         return None
+    try:
+        return await _give_back(services, bounty)
+    except AssignedError:  # a settlement was put on record after the look, and is judged now
+        return await _give_back(services, bounty)
+
+
+async def _give_back(services: Services, bounty: Bounty) -> Reservation | None:
     held = await reservation_of(services, bounty)
     if held is None or not is_of(services, held, bounty):
         return None  # it is another bounty's, whatever this document says

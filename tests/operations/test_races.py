@@ -193,6 +193,13 @@ def test_whoever_is_faster_the_invariants_hold(race: Race) -> None:
     assert not [each for seed in range(4) for each in run(_raced(race, seed))]
 
 
+@pytest.mark.parametrize("seed", [40, 52])
+def test_a_settlement_that_is_put_on_record_under_a_cancel_keeps_no_credits(seed: int) -> None:
+    """The cancel had looked at the reservation before: it looks again, and fences it off."""
+    (race,) = [each for each in RACES if each.name == "settle and cancel"]
+    assert not run(_raced(race, seed))
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.name)
 def test_whoever_is_faster_the_invariants_hold_in_many_more_schedules(race: Race) -> None:
