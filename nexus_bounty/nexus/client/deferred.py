@@ -88,9 +88,13 @@ class DeferredWork(Generic[V]):
             batch = dict(list(self._owed.items())[: self._batch])
             self._full.clear()
             await self._do(batch, Deadline.after(timeout))
-            for path, item in batch.items():  # only now: a task that is cancelled still owes them
-                if self._owed.get(path, self) is item:
-                    del self._owed[path]
+            self.done(batch)  # only now: a task that is cancelled still owes them
+
+    def done(self, batch: Mapping[str, V]) -> None:
+        """Note that it is done for these, but for what was put anew meanwhile."""
+        for path, item in batch.items():
+            if self._owed.get(path, self) is item:
+                del self._owed[path]
 
     async def _do(self, batch: Mapping[str, V], deadline: Deadline) -> None:
         """Do it for a batch; nothing is raised for want of a server."""

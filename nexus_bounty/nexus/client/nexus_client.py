@@ -636,7 +636,7 @@ class NexusClient:
             raise NexusError(
                 classification.UNREADABLE, method="write_batch", path=first, detail=said
             )
-        self.riding.written(riding)
+        self.riding.done(riding)
         etags_by_path = {path: r.version_tag for path, r in zip(sent, replies, strict=True)}
         self._learn_hash(etags_by_path[first], files[first])
         return etags_by_path

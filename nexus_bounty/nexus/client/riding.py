@@ -34,12 +34,6 @@ class RidingWrites(DeferredWork[bytes]):
         """At most so many of the files, the oldest first, to be written with others."""
         return dict(list(self._owed.items())[: max(files, 0)])
 
-    def written(self, files: Mapping[str, bytes]) -> None:
-        """Note that they were."""
-        for path, content in files.items():
-            if self._owed.get(path) is content:
-                del self._owed[path]
-
     async def _do(self, batch: Mapping[str, bytes], deadline: Deadline) -> None:
         with suppress(NexusError):  # whoever looks for them finds out: the reconciler, say
             await self._write(batch, deadline)

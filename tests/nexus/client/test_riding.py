@@ -77,7 +77,7 @@ async def test_what_is_put_again_while_it_rides_is_written_again() -> None:
         client.riding.put({"/d/rider-1": b"old"})
         riding = client.riding.with_room_for(10)
         client.riding.put({"/d/rider-1": b"new"})
-        client.riding.written(riding)
+        client.riding.done(riding)
         assert list(client.riding.owed) == ["/d/rider-1"]
 
 
