@@ -152,9 +152,16 @@ class BountyStore(Protocol):
         ...
 
     async def release_bounty(
-        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → open`, by the agent that claimed it.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim.
 
         Raises:
             PreCommitError, PostCommitError, CommitUnknownError, IdempotencyMismatchError: See the

@@ -182,7 +182,10 @@ async def _free(services: Services, bounty: Bounty, key: str) -> None:
     if bounty.claimed_by is None or STATUSES[bounty.status].claimer is not Claimer.AT_WORK:
         return
     step = services.store.release_bounty(
-        bounty.bounty_id, bounty.claimed_by, idempotency_key=derived_key(key, "free")
+        bounty.bounty_id,
+        bounty.claimed_by,
+        claim_id=bounty.claim_id,
+        idempotency_key=derived_key(key, "free"),
     )
     with suppress(BountyStateError):  # somebody was faster: the claim itself says how it stands
         await committed(step, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.models import AgentIdentity, Bounty
+from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
 from nexus_bounty.operations.escrow import check_ledger, forget_payee
 from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, is_held_by
 from nexus_bounty.operations.policy import check_actor
@@ -18,8 +18,8 @@ from nexus_bounty.operations.services import (
     known_bounty,
     operation,
     owing,
-    target_of,
 )
+from nexus_bounty.outcomes import BountyStateError
 from nexus_bounty.statuses import STATUSES, Claimer
 from nexus_bounty.validation import check_agent, check_id
 
@@ -41,15 +41,11 @@ async def release(
     key = services.key(idempotency_key)
     async with operation(services, RELEASE, bounty_id, key, {"agentId": agent.agent_id}):
         owed: list[str] = []
-        before = await known_bounty(services, bounty_id)
-        await check_ledger(services, before)
-        step = services.store.release_bounty(
-            bounty_id, agent, idempotency_key=derived_key(key, "release")
-        )
-        bounty = await committed(step, owed)
+        step_key = derived_key(key, "release")
+        before, bounty = await _released(services, bounty_id, agent, step_key, owed)
         if not is_held_by(bounty, agent):  # a repeat may find it claimed again
             async with owing(services, RELEASE_LEASE, owed):
-                await _end_lease_of(services, before, agent)
+                await _end_lease_of(services, before, agent, step_key)
             if STATUSES[bounty.status].claimer is Claimer.NONE:  # nor moved on otherwise
                 async with owing(services, FORGET_PAYEE, owed):
                     await forget_payee(services, bounty)
@@ -63,19 +59,42 @@ async def release(
     )
 
 
-async def _end_lease_of(services: Services, before: Bounty, agent: AgentIdentity) -> None:
-    """End the lease that `agent` had on a bounty, and none taken since.
+async def _released(
+    services: Services, bounty_id: str, agent: AgentIdentity, step_key: str, owed: list[str]
+) -> tuple[Bounty, Bounty]:
+    """The bounty as it was before it was released, and as it is afterwards.
 
-    A repeat finds the bounty released: then it is one that was not taken or renewed since.
+    What is released is the claim that was looked at, so that it is its lease that ends. If the
+    agent has claimed it anew meanwhile, that claim is looked at and released.
+    """
+    before = await known_bounty(services, bounty_id)
+    while True:
+        await check_ledger(services, before)
+        step = services.store.release_bounty(
+            bounty_id, agent, claim_id=before.claim_id, idempotency_key=step_key
+        )
+        try:
+            return before, await committed(step, owed)
+        except BountyStateError:
+            if before.status is not BountyStatus.CLAIMED or not is_held_by(before, agent):
+                raise
+            looked_at, before = before, await known_bounty(services, bounty_id)
+            if before.claim_id in (None, looked_at.claim_id):
+                raise
+
+
+async def _end_lease_of(
+    services: Services, before: Bounty, agent: AgentIdentity, step_key: str
+) -> None:
+    """End the lease that this release gave back, and no other that `agent` has.
+
+    A repeat finds the bounty released, and its history says with which lease. Times do not tell
+    that one from another taken since: clocks differ, and the agent's next claim may be under way.
     """
     if is_held_by(before, agent):
-        ids = [before.claim_id] if before.claim_id else []
+        given_back = before.claim_id
     else:
-        active = await services.claims.active_claims(target_of(before.bounty_id))
-        ids = [
-            each.claim_id
-            for each in active
-            if each.agent.agent_id == agent.agent_id and each.heartbeat_at <= before.updated_at
-        ]
-    for each in ids:
-        await end_lease(services, each)
+        history = await services.store.get_history(before.bounty_id)
+        given_back = next((each.gave_back for each in history if each.key == step_key), None)
+    if given_back is not None:
+        await end_lease(services, given_back)

@@ -12,6 +12,7 @@ from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import AgentIdentity, Bounty, BountyQuery, Claim
 from nexus_bounty.operations.lease_ends import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
+from nexus_bounty.outcomes import BountyStateError
 from nexus_bounty.ports import InZone
 from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Claimer, Repair
@@ -114,9 +115,18 @@ async def _reopen(services: Services, bounty: Bounty) -> str:
         intent_summary="reopening it: there is no record of its lease",
     )
     try:
-        await committed(services.store.release_bounty(bounty.bounty_id, bounty.claimed_by), [])
+        return await _released(services, bounty, bounty.claimed_by)
     finally:
         await services.claims.release(held.claim_id)
+
+
+async def _released(services: Services, bounty: Bounty, holder: AgentIdentity) -> str:
+    """Open a bounty for others, unless its holder has claimed it anew since it was looked at."""
+    step = services.store.release_bounty(bounty.bounty_id, holder, claim_id=bounty.claim_id)
+    try:
+        await committed(step, [])
+    except BountyStateError:
+        return _CHANGED
     return "released for others to claim"
 
 
@@ -165,11 +175,9 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
 
 def _abandoned(services: Services, bounty: Bounty, claim: Claim, touched: datetime) -> Problem:
     async def reopen() -> str:
-        if await _has_changed(services, bounty, claim):
+        if bounty.claimed_by is None or await _has_changed(services, bounty, claim):
             return _CHANGED
-        if bounty.claimed_by is not None:
-            await committed(services.store.release_bounty(bounty.bounty_id, bounty.claimed_by), [])
-        return "released for others to claim"
+        return await _released(services, bounty, bounty.claimed_by)
 
     until = claim.lease_expires_at.isoformat()
     what = f"is claimed by {claim.agent.agent_id!r}, whose lease ended at {until}"

@@ -1040,14 +1040,26 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         )
 
     def release_bounty(
-        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → open`, by the agent that claimed it.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim: whoever has looked
+        at one that has ended does not take away what its agent has claimed since.
 
         Raises: as every transition, see `claim_bounty`.
         """
         return self._run(
-            self.wrapped.release_bounty, bounty_id, claimed_by, idempotency_key=idempotency_key
+            self.wrapped.release_bounty,
+            bounty_id,
+            claimed_by,
+            claim_id=claim_id,
+            idempotency_key=idempotency_key,
         )
 
     def begin_settlement(

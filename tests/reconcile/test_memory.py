@@ -308,6 +308,32 @@ async def test_a_bounty_that_was_claimed_anew_since_its_page_was_read_stays_clai
     assert bounty.status is S.CLAIMED
 
 
+@virtual
+async def test_a_bounty_that_is_claimed_anew_while_it_is_being_reopened_stays_claimed() -> None:
+    """By its old claimer, between the reconciler's last look and its commit."""
+    world = await a_world()
+    async with world.process() as process, world.process(seed=3) as other:
+        hands = Hands.of(world, process)
+        await hands.posted()
+        await hands.operations.claim(BOUNTY_ID, BOB, lease=MINUTE)
+        await world.later()
+        scope = Scope(process.operations.services, GRACE, wall_clock())
+        (problem,) = [each async for each in AbandonedBounties().find(scope)]
+        store: Any = process.operations.services.store
+        release_bounty = store.release_bounty
+
+        async def overtaken(*arguments: Any, **named: Any) -> Any:
+            await other.operations.claim(BOUNTY_ID, BOB, lease=HOUR)
+            return await release_bounty(*arguments, **named)
+
+        store.release_bounty = overtaken
+        assert problem.repair is not None
+        assert "nothing" in await problem.repair()
+        bounty = await hands.store.get_bounty(BOUNTY_ID)
+    assert bounty is not None
+    assert bounty.status is S.CLAIMED
+
+
 @pytest.mark.exhaustive
 @virtual
 async def test_a_reconciler_that_remembers_finds_what_a_new_one_finds_in_many_lives() -> None:

@@ -66,6 +66,8 @@ class Step:
     argument: Hashable = None
     key: str | None = None
     seen: Seen = None
+    attempts: frozenset[str | None] = frozenset()
+    """The keys of which one has happened, where somebody was told that."""
 
     def applied_to(self, state: State) -> State | None:
         """The bounty afterwards; `None` if it cannot have been like that."""
@@ -76,7 +78,7 @@ class Step:
                 alive = self.key not in state.done
                 return replace(state, dead=state.dead | {self.key or ""}) if alive else None
             case "happened":
-                return state if self.key in state.done else None
+                return state if self.attempts & state.done else None
         if self.key in state.done:
             return state
         return None if self.key in state.dead else _moved(state, self)
@@ -251,23 +253,26 @@ def _returns(events: Sequence[Event]) -> Iterator[_Return]:
 
 def is_linearizable(calls: Iterable[Call], start: State) -> bool:
     """Whether some order of `calls` that respects real time explains everything that was told."""
-    return explains(list(_events(_with_attempts(list(calls)))), start)
+    told = list(calls)
+    return explains(list(_events(told, _with_attempts(told))), start)
 
 
-def _events(calls: list[Call]) -> Iterator[Event]:
+def _events(told: list[Call], numbered: list[Call]) -> Iterator[Event]:
     """What each call comes to; a refusal counts as what it says about bounty and key."""
-    times_used = Counter(call.key for call in calls)
-    for call in calls:
+    happened = [_attempts_before(call, told, numbered) for call in told]
+    times_used = Counter(chain((call.key for call in numbered), *happened))
+    for call, attempts in zip(numbered, happened, strict=True):
         key = call.key if times_used[call.key] > 1 else None  # others need not be told apart
         if call.status == FAIL:
             if call.has_seen:
                 yield Event(Step("read", seen=call.seen), call.called, call.returned)
-            if key and _speaks_for_its_key(call, calls):
+            if key and _speaks_for_its_key(call, numbered):
                 yield Event(Step("never", key=key), call.called, call.returned)
         elif call.kind == "resolve":
-            kind = "happened" if call.argument == "committed" else "never"
+            never = Step("never", key=call.key)
+            step = Step("happened", attempts=attempts) if _says_committed(call) else never
             if call.status == OK:
-                yield Event(Step(kind, key=call.key), call.called, call.returned)
+                yield Event(step, call.called, call.returned)
         elif call.status == OK or call.kind != "read":
             returned = None if call.status == INFO else call.returned
             yield Event(Step(call.kind, call.argument, key, call.seen), call.called, returned)
@@ -289,11 +294,36 @@ def _with_attempts(calls: list[Call]) -> list[Call]:
 
 def _numbered(call: Call, refused: Sequence[Call], calls: Sequence[Call]) -> Call:
     begun = call.called
+    if _says_committed(call):
+        return call
     if call.kind == "resolve":  # it speaks of the last attempt before it
         tries = [each for each in calls if each.key == call.key and each.kind != "resolve"]
         begun = max((each.called for each in tries if each.called < begun), default=begun)
     earlier = [each for each in refused if each.key == call.key and (each.returned or 0) < begun]
     return replace(call, key=f"{call.key} #{len(earlier)}") if earlier else call
+
+
+def _says_committed(call: Call) -> bool:
+    return call.kind == "resolve" and call.argument == "committed"
+
+
+def _attempts_before(
+    call: Call, told: Sequence[Call], numbered: Sequence[Call]
+) -> frozenset[str | None]:
+    """The attempts of which one has happened if a resolution finds its key to be committed.
+
+    The history that it finds the key in does not tell attempts apart: it may be one that another
+    process began while the resolution was under way.
+    """
+    if not _says_committed(call):
+        return frozenset()
+    until = call.returned or call.called
+    tries = [
+        each.key
+        for as_told, each in zip(told, numbered, strict=True)
+        if as_told.key == call.key and as_told.called < until
+    ]
+    return frozenset((call.key, *tries))
 
 
 def _speaks_for_its_key(call: Call, calls: Sequence[Call]) -> bool:

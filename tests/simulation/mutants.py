@@ -410,7 +410,7 @@ MUTANTS: Final = (
     Mutant(
         "release: the lease goes on",
         "nexus_bounty.operations.release",
-        "                await _end_lease_of(services, before, agent)",
+        "                await _end_lease_of(services, before, agent, step_key)",
         "                pass",
     ),
     Mutant(

@@ -58,6 +58,11 @@ RIGHT = {
         replace(call("claim", "a", (1, 2), FAIL), error=FENCED),
         replace(call("claim", "a", (3, 4)), key="claim a 1"),
     ],
+    "refused, and resolved to what another process did with its key meanwhile": [
+        call("claim", "a", (1, 2), FAIL),
+        Call("a", "resolve", "committed", "claim a 1", 3, 6, 6, OK),
+        replace(call("claim", "a", (4, 5)), key="claim a 1", process="a2"),
+    ],
 }
 
 WRONG = {
@@ -87,6 +92,21 @@ WRONG = {
         call("claim", "a", (1, None), INFO),
         Call("a", "resolve", "pre_commit", "claim a 1", 2, 3, 3, OK),
         read((4, 5), CLAIMED_BY_A),
+    ],
+    "refused, and resolved to what was only done with its key afterwards": [
+        call("claim", "a", (1, 2), FAIL),
+        Call("a", "resolve", "committed", "claim a 1", 3, 4, 4, OK),
+        replace(call("claim", "a", (5, 6)), key="claim a 1", process="a2"),
+    ],
+    "refused, and resolved to committed all the same": [
+        call("claim", "a", (1, 2), FAIL),
+        Call("a", "resolve", "committed", "claim a 1", 3, 4, 4, OK),
+    ],
+    "refused, resolved to what another process did with its key, and not seen": [
+        call("claim", "a", (1, 2), FAIL),
+        Call("a", "resolve", "committed", "claim a 1", 3, 6, 6, OK),
+        replace(call("claim", "a", (4, 5)), key="claim a 1", process="a2"),
+        read((7, 8), ("open", None)),
     ],
     "resolved to committed, and it is not seen": [
         call("claim", "a", (1, None), INFO),

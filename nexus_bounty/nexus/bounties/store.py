@@ -617,14 +617,24 @@ class NexusBountyStore:
             await self._writer.work_ahead(step, self._step(step, transition, document))
 
     async def release_bounty(
-        self, bounty_id: str, claimed_by: AgentIdentity, *, idempotency_key: str | None = None
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Bounty:
         """`claimed → open`, by the agent that claimed it.
+
+        With a `claim_id`, only while the bounty is claimed by that very claim: whoever has looked
+        at one that has ended does not take away what its agent has claimed since.
 
         Raises: as every transition, see `claim_bounty`.
         """
         check_agent("claimed_by", claimed_by)
-        transition = transitions.release(claimed_by)
+        if claim_id is not None:
+            check_name("claim_id", claim_id, MOST_NAME_BYTES)
+        transition = transitions.release(claimed_by, claim_id)
         return await self._transition("release_bounty", bounty_id, transition, idempotency_key)
 
     async def begin_settlement(

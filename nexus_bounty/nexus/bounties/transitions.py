@@ -91,8 +91,8 @@ def claim(claimed_by: AgentIdentity, claim_id: str, *, once: bool) -> Transition
     )
 
 
-def release(claimed_by: AgentIdentity) -> Transition:
-    """`claimed → open`."""
+def release(claimed_by: AgentIdentity, claim_id: str | None = None) -> Transition:
+    """`claimed → open`, if it is still claimed by `claim_id`."""
     return Transition(
         "release",
         STATUS_AFTER["release"],
@@ -100,6 +100,7 @@ def release(claimed_by: AgentIdentity) -> Transition:
         {"claimedBy": None, "claimId": None},
         {"agentId": claimed_by.agent_id},
         only_by=claimed_by.agent_id,
+        examined_claim=claim_id,
     )
 
 

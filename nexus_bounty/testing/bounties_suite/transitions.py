@@ -123,6 +123,18 @@ class Transitions(BountyStoreSuite):
             await store.release_bounty("b-1", BOB)
         assert await store.get_bounty("b-1") == claimed
 
+    async def test_what_was_looked_at_is_released_and_no_other_claim(
+        self, store: BountyStore
+    ) -> None:
+        """Whoever saw an earlier claim of the same agent does not take the next one away."""
+        await store.create_bounty(make_bounty())
+        await store.claim_bounty("b-1", ALICE, "c-1")
+        claimed = await store.claim_bounty("b-1", ALICE, "c-2")
+        with pytest.raises(BountyStateError):
+            await store.release_bounty("b-1", ALICE, claim_id="c-1")
+        assert await store.get_bounty("b-1") == claimed
+        assert (await store.release_bounty("b-1", ALICE, claim_id="c-2")).status is _S.OPEN
+
     async def test_settlement_names_the_contribution(self, store: BountyStore) -> None:
         """From the pivot on the document says what it pays for."""
         await store.create_bounty(make_bounty_in(_S.CLAIMED))
