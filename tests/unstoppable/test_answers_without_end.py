@@ -144,6 +144,7 @@ async def test_who_queues_for_a_connection_is_told_that_there_was_none_in_time()
         hanging.cancel()
     assert caught.value.disposition is Disposition.NEVER_SENT
     assert caught.value.reason is Reason.OUT_OF_TIME
+    assert "no connection was free for 0.2 s" in str(caught.value)
 
 
 def pages_without_end() -> httpx.MockTransport:

@@ -170,7 +170,8 @@ class Rpc:
             async with asyncio.timeout(left):
                 await self._limiter.enter(deadline.turn.number)
         except TimeoutError as error:
-            raise request.error(classification.OUT_OF_TIME) from error
+            detail = f"no connection was free for {left:.3g} s"
+            raise request.error(classification.OUT_OF_TIME, detail) from error
 
     def _left(self, request: _Call, deadline: Deadline) -> float:
         """The seconds that a request which leaves now may take."""

@@ -129,7 +129,7 @@ async def _observe(zone: ScratchZone, look: Look, *, rename_too: bool) -> Facts:
 async def _with_races(zone: ScratchZone, look: Look, facts: Facts) -> Facts:
     """The facts, and what became of writers who raced."""
     zone.tell("writers who race")
-    updates = await zone.clear(partial(races.race_updates, zone, look=look))
+    updates = await zone.clear(partial(races.race_updates, zone, look=look, hashes=facts.etag))
     creates = None
     if updates.was_exclusive:
         creates = await zone.clear(partial(races.race_creates, zone, look=look))

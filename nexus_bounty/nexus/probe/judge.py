@@ -65,6 +65,7 @@ def judge(facts: Facts) -> Judgement:
 def _safe(facts: Facts) -> list[Verdict]:
     """Every way that is safe, the best first."""
     checked = facts.stores_conditional_writes and facts.enforces_preconditions
+    checked = checked and facts.preconditions_can_be_met
     decides = facts.rename is not None and facts.rename.decides
     found = []
     if checked and facts.preconditions_are_atomic and not _is_known_to_race(facts):
@@ -111,6 +112,8 @@ def _about_preconditions(facts: Facts) -> str:
         return "the etag stays the same whatever the content, so every if_match succeeds"
     if not facts.enforces_preconditions:
         return "a write whose precondition did not hold was carried out"
+    if not facts.preconditions_can_be_met:
+        return "a read shows an etag that is not the file's, so every if_match with it is refused"
     for what, race in (("updates of one version", facts.updates), ("creates", facts.creates)):
         if race is not None and not race.was_exclusive:
             return f"preconditions race: of {race.writers} {what} at once, {_most(race)} were won"

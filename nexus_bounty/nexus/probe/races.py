@@ -10,13 +10,15 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.etags import speaks_for
+from nexus_bounty.nexus.client.etags import speaks_for, true_etag
+from nexus_bounty.nexus.client.quirks import HASHES, EtagKind
 from nexus_bounty.nexus.probe.extras import MANY_PAGES
 from nexus_bounty.nexus.probe.report import Look, Race, RenameFacts
 from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, UnclearError, is_refused
 
 T = TypeVar("T")
 
+NOBODY_WON: Final = "nobody was told that it won"
 WRITERS: Final = {Look.QUICK: 3, Look.FULL: 4}
 UPDATE_ROUNDS: Final = 2
 RENAMERS: Final = {Look.QUICK: 2, Look.FULL: 3}
@@ -27,26 +29,52 @@ TIMES_THE_SLOWEST: Final = 2.5
 """How many times as long as any other answer took a rename is waited for."""
 
 
-async def race_updates(zone: ScratchZone, number: int, look: Look) -> Race:
-    """Several writers at once over the same version of a file."""
+async def race_updates(zone: ScratchZone, number: int, look: Look, hashes: EtagKind) -> Race:
+    """Several writers at once over the same version of a file, in two rounds.
+
+    Where etags are no hashes, the version is the one that a read shows, as it is for every commit.
+    """
     path, writers = zone.path(f"updated-{number}"), WRITERS[look]
-    tag = (await zone.written(path, "0")).version_tag
+    said = (await zone.written(path, "0")).version_tag
     if look is Look.FULL:
         await _warm_up(zone, path, writers - 1)
-    won = await _won(zone.write(path, f"0.{each}", if_match=tag) for each in range(writers))
-    told = [len(won)]
-    while len(told) < UPDATE_ROUNDS and told[-1] == 1:
-        turn, tag = len(told), won[0].version_tag or await _tag(zone, path)
-        won = await _won(
-            zone.write(path, f"{turn}.{each}", if_match=tag) for each in range(writers)
+    told: list[int] = []
+    while len(told) < UPDATE_ROUNDS and set(told) <= {1}:
+        tag = await _tag(zone, path, said, hashes)
+        won, errors = await _ends(
+            zone.write(path, f"{len(told)}.{each}", if_match=tag) for each in range(writers)
         )
+        _refuse_unheard(errors)
+        if not won:
+            await _see_all_refused(zone, path, f"{len(told)}.", errors)
         told.append(len(won))
+        said = won[0].version_tag if won else None
     return Race(writers=writers, told_they_won=told)
 
 
-async def _tag(zone: ScratchZone, path: str) -> str | None:
+async def _tag(zone: ScratchZone, path: str, said: str | None, hashes: EtagKind) -> str | None:
+    """The etag that whoever writes over a file names: what is a hash needs no read."""
+    if hashes not in HASHES:
+        now = await zone.read(path)
+        return now.version_tag if now else None
+    if said is not None:
+        return said
     now = await zone.read(path)
-    return now.version_tag if now else None
+    return true_etag(now.version_tag, now.body, hashes) if now and now.version_tag else None
+
+
+async def _see_all_refused(
+    zone: ScratchZone, path: str, began: str, errors: Sequence[NexusError]
+) -> None:
+    """Make sure that a precondition kept out all whose content `began` so.
+
+    Raises:
+        UnclearError: Something else did, or one of them was written all the same.
+    """
+    now = await zone.read(path)
+    conflicts = all(error.reason is Reason.CONFLICT for error in errors)
+    if not conflicts or now is None or now.body.startswith(began.encode()):
+        raise UnclearError(NOBODY_WON)
 
 
 async def race_creates(zone: ScratchZone, number: int, look: Look) -> Race:
@@ -70,7 +98,7 @@ async def _won(attempts: Iterable[Awaitable[wire.WriteReply]]) -> list[wire.Writ
     won, errors = await _ends(attempts)
     _refuse_unheard(errors)
     if not won:
-        raise UnclearError("nobody was told that it won")
+        raise UnclearError(NOBODY_WON)
     return won
 
 

@@ -99,8 +99,13 @@ class Race(Observed, frozen=True, kw_only=True):
 
     @property
     def was_exclusive(self) -> bool:
-        """Whether there were winners, and never more than one a round."""
-        return max(self.told_they_won, default=0) == 1
+        """Whether every round had one winner."""
+        return set(self.told_they_won) == {1}
+
+    @property
+    def kept_everybody_out(self) -> bool:
+        """Whether there was a round that nobody won."""
+        return 0 in self.told_they_won
 
     def __str__(self) -> str:
         """In words."""
@@ -172,6 +177,11 @@ class Facts(Observed, frozen=True, kw_only=True):
         """Whether of those who create one name one wins, as far as was seen and is known."""
         checked = self.known is not None and self.known.preconditions is ConditionalWrites.CHECKED
         return checked and self.creates is not None and self.creates.was_exclusive
+
+    @property
+    def preconditions_can_be_met(self) -> bool:
+        """Whether whoever writes over what it has read is let through."""
+        return self.updates is None or not self.updates.kept_everybody_out
 
     @property
     def preconditions_are_atomic(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
 from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
+from nexus_bounty.mock.personality import HYPOTHETICAL
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.probe import Bulk, EtagKind, LockKind, Look, Paging
 from nexus_bounty.testing.virtual_time import run
@@ -50,6 +52,7 @@ CASES = [
     Case("0.9", {"atomic": True}, ATOMIC),
     Case("0.9", {"etag": "version"}, []),
     Case("0.9.26", {}, [V.RENAME]),
+    Case("0.9.26", {"atomic": True, "etag": "version"}, []),
     Case("0.10", {}, [V.RENAME]),
     Case("0.10", {"etag": "version"}, ATOMIC),
     Case("0.10-hypothetical", {}, ATOMIC),
@@ -186,6 +189,27 @@ def test_it_is_seen_whether_reads_show_stale_etags(personality: str, stale: bool
     assert report.facts.stale_etags is stale
     assert ("stale" in dict(report.rows())["etag"]) is bool(stale)
     assert probed(MockNexus(personality), Look.QUICK).facts.stale_etags is None
+
+
+STALE_BUT_ATOMIC = [
+    ("0.9.26", "content", ATOMIC),  # what is a hash of the content is known without being shown
+    ("0.9.26", "version", []),
+    (replace(HYPOTHETICAL, stale_etags=True), "content", ATOMIC),
+    (replace(HYPOTHETICAL, stale_etags=True), "version", [V.RENAME]),
+]
+
+
+@pytest.mark.parametrize("look", Look)
+@pytest.mark.parametrize(("personality", "etag", "safe"), STALE_BUT_ATOMIC)
+def test_preconditions_on_an_etag_that_no_read_shows_are_of_no_use(
+    personality: Any, etag: Any, safe: list[Verdict], look: Look
+) -> None:
+    """Whoever commits by them writes over what was read, and would be refused for ever."""
+    report = probed(MockNexus(personality, atomic=True, etag=etag), look)
+    assert report.judgement.safe == safe
+    useless = "a read shows an etag that is not the file's" in report.judgement.reasons[0]
+    assert useless is (etag == "version")
+    assert report.requests <= 60 + 11  # with what no release that was measured does, tried twice
 
 
 FACTS = [
