@@ -29,10 +29,14 @@ FACES = {
     "Reconciler": "nexus_bounty.reconcile.reconciler",
 }
 """The async classes and their modules; another comes after those that its constructor takes."""
-PORTS = ("ClaimStore", "ContributionStore", "CreditsService")
-"""Protocols: their faces are made of any object that has their methods."""
-# every class that gets a face, and its module
-MODULES = dict.fromkeys(PORTS, "nexus_bounty.ports") | FACES
+PORTS = {
+    "ClaimStore": "nexus_bounty.ports.claims",
+    "ContributionStore": "nexus_bounty.ports.contributions",
+    "CreditsService": "nexus_bounty.ports.credits",
+}
+"""Protocols and their modules: their faces are made of any object that has their methods."""
+MODULES = PORTS | FACES
+"""Every class that gets a face, and its module."""
 # what the annotations of async signatures become, ports included
 SYNC_NAMES = {name: f"Sync{name}" for name in FACES} | {"BountyStore": "SyncNexusBountyStore"}
 
@@ -163,7 +167,9 @@ def write_class(name: str, module: str) -> tuple[str, set[str]]:
     signed = [functions.get("__init__") or made_of(name), *public]
     parts = [part for node in signed for part in (node.args, node.returns) if part]
     named = {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}
-    known = {**dict.fromkeys(vars(builtins), ""), **origins(tree)}
+    # the classes from where they are defined, whatever each module imports them from
+    ours = {kind: f"from {where} import {kind}" for kind, where in MODULES.items()}
+    known = {**dict.fromkeys(vars(builtins), ""), **origins(tree), **ours}
     needed = (named - SYNC_NAMES.keys()) | {name}
     imports = {known.get(each, f"from {module} import {each}") for each in needed}
     init, *methods = map(Signatures().visit, signed)

@@ -72,17 +72,10 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.results import ExpiryResult, OperationResult
 from nexus_bounty.outcomes import Resolution
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.ports import (
-    Assignment,
-    Balance,
-    ClaimStore,
-    ContributionStore,
-    CreditsService,
-    EscrowTerms,
-    Reservation,
-    ReservationStatus,
-    Transfer,
-)
+from nexus_bounty.ports.claims import ClaimStore
+from nexus_bounty.ports.contributions import ContributionStore
+from nexus_bounty.ports.credits import Balance, CreditsService, Transfer
+from nexus_bounty.ports.reservations import Assignment, EscrowTerms, Reservation, ReservationStatus
 from nexus_bounty.reconcile.counter import Progress
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, Cursor, OnStep, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport

@@ -1,0 +1,114 @@
+"""What some stores can do beyond their port, and how it is asked of those that can."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+from nexus_bounty.models import AgentIdentity, RewardRecord
+
+StoreT = TypeVar("StoreT")
+
+
+@runtime_checkable
+class InZone(Protocol):
+    """A claim store that keeps claims in a zone, where every program looks for them."""
+
+    @property
+    def zone_id(self) -> str:
+        """The zone."""
+        ...
+
+
+@runtime_checkable
+class CleansUp(Protocol):
+    """A store that can remove what its commits leave behind in batches, off the critical path."""
+
+    def cleaning_up(self, *, later: bool) -> Self:
+        """The same store, which does that `later`, or before its mutations return."""
+        ...
+
+
+@runtime_checkable
+class LeavesFiles(Protocol):
+    """A claim store whose commits leave files behind, which nothing needs any more in time."""
+
+    async def collect_leftovers(self) -> list[str]:
+        """Remove what nothing can need any more; returns the ids it removed.
+
+        Raises:
+            NexusError: Not all could be removed (another store raises an error of its own).
+        """
+        ...
+
+
+@runtime_checkable
+class WorksAhead(Protocol):
+    """A bounty store that can do ahead what a later step begins with.
+
+    None of it commits anything, and it does no harm if the step never comes.
+    """
+
+    def expecting(self, next_key: str) -> Self:
+        """The same store, for one mutation that the expected next one follows, with that key."""
+        ...
+
+    async def prepare_claim(
+        self,
+        bounty_id: str,
+        claimed_by: AgentIdentity,
+        claim_id: str,
+        *,
+        once: bool = False,
+        idempotency_key: str,
+    ) -> None:
+        """Begin `claim_bounty` with the same arguments, while others wait for something else.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent.
+        """
+        ...
+
+
+@runtime_checkable
+class RecordsAhead(Protocol):
+    """A bounty store that can do ahead what recording a reward begins with."""
+
+    async def prepare_reward(self, reward: RewardRecord) -> None:
+        """Begin `record_reward` of the same, called without a key; nothing is committed."""
+        ...
+
+
+@runtime_checkable
+class CompletesAhead(Protocol):
+    """A claim store that can do ahead what completing a claim begins with."""
+
+    async def prepare_completion(self, claim_id: str) -> None:
+        """Begin `complete` of the same, called without a key; nothing is committed."""
+        ...
+
+
+@runtime_checkable
+class LooksFirst(Protocol):
+    """A bounty store that can be told to write nothing where the id of a new bounty is taken."""
+
+    def looking_first(self) -> Self:
+        """The same store, which sees whether the id is taken before it writes anything at all."""
+        ...
+
+
+def expecting(store: StoreT, next_key: str) -> StoreT:
+    """`store`, for a mutation that one with `next_key` follows, if it can make use of that."""
+    return store.expecting(next_key) if isinstance(store, WorksAhead) else store
+
+
+def looking_first(store: StoreT) -> StoreT:
+    """`store`, looking before it creates, if it can be told to.
+
+    Others may leave something without meaning behind when they refuse, such as a marker.
+    """
+    return store.looking_first() if isinstance(store, LooksFirst) else store
+
+
+def cleaning_up(store: StoreT, *, later: bool) -> StoreT:
+    """`store`, cleaning up `later` or at once if it lets that be chosen."""
+    return store.cleaning_up(later=later) if isinstance(store, CleansUp) else store
