@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Self
@@ -34,6 +35,7 @@ from nexus_bounty.nexus.bounties.counting import LIVING, count_by_names
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
+from nexus_bounty.nexus.bounties.intents import BountyIntents
 from nexus_bounty.nexus.bounties.listing import BountyListing
 from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
 from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
@@ -41,7 +43,6 @@ from nexus_bounty.nexus.bounties.rewards import RewardBook
 from nexus_bounty.nexus.bounties.status_index import (
     StatusIndex,
     announced_with,
-    generation_after,
     is_stale,
     left_behind,
 )
@@ -50,14 +51,11 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
-from nexus_bounty.nexus.documents.commits import Committed, Intent
+from nexus_bounty.nexus.documents.commits import Committed
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import (
     anonymous_tombstone,
-    bounty_tombstone,
-    changed,
     listed,
-    new_value,
     to_bounty,
     to_value,
 )
@@ -136,10 +134,10 @@ class NexusBountyStore:
         self._watch = MarkerWatch(client, self._index, choice)
         self._audit = IndexAudit(client, self._zone, self._index, self._order, choice)
         self._rewards = RewardBook(client, self._zone, self._writer, choice)
+        self._intents = BountyIntents(self._writer, self._zone, self._index, clock)
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._cleans_up_later = False
-        self._next_key: str | None = None
         self._looks_first = False
 
     def cleaning_up(self, *, later: bool) -> Self:
@@ -151,6 +149,7 @@ class NexusBountyStore:
         other = copy(self)
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
         other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
+        other._intents = replace(self._intents, writer=other._writer)  # noqa: SLF001
         other._rewards = RewardBook(self._client, self._zone, other._writer, self._choice)  # noqa: SLF001
         return other
 
@@ -161,7 +160,7 @@ class NexusBountyStore:
         staged, that one is staged with the one before.
         """
         other = copy(self)
-        other._next_key = next_key  # noqa: SLF001 - it is this very class
+        other._intents = replace(self._intents, next_key=next_key)  # noqa: SLF001 - as above
         return other
 
     def looking_first(self) -> Self:
@@ -410,19 +409,16 @@ class NexusBountyStore:
             if base is not None and self._writer.recall(operation, base.history):
                 await self._tidy(markers, operation)
                 raise discarded(operation)
-            intent, over = self._creation(operation, bounty, base), base
+            intent, over = self._intents.creation(operation, bounty, base), base
             try:
                 base = (await self._writer.commit(operation, intent)).document
             except PreCommitError as refusal:
                 if refusal.evidence.proof is Proof.FENCED:
-                    await self._withdraw(operation, bounty, self._announced_for(bounty, over))
+                    await self._withdraw(
+                        operation, bounty, self._intents.markers_of_creation(bounty, over)
+                    )
                 raise
-            markers = self._announced_for(bounty, over)
-
-    def _announced_for(self, bounty: Bounty, base: Document | None) -> list[str]:
-        """The markers that were written for the creation of `bounty` over `base`."""
-        generation = base.history.seq + 1 if base else None
-        return self._index.of(bounty, bounty.status, generation, bounty.updated_at)
+            markers = self._intents.markers_of_creation(bounty, over)
 
     async def _existing(
         self, operation: Operation, bounty: Bounty, document: Document, *, announced: bool
@@ -458,33 +454,6 @@ class NexusBountyStore:
         stale += self._order.twins(markers if repeated else stale, bounty.created_at)
         with suppress(NexusError):  # the reconciler repairs it
             await self._client.delete_many(stale, deadline=operation.deadline)
-
-    def _creation(self, operation: Operation, bounty: Bounty, base: Document | None) -> Intent:
-        """The intent to store `bounty`, over the tombstone `base` if there is one."""
-        generation = base.history.seq + 1 if base else None
-        return self._writer.intend(
-            operation,
-            self._zone.bounty(bounty.bounty_id),
-            base,
-            new_value(bounty, base),
-            tombstone=bounty_tombstone(bounty),
-            marker_seq=generation,
-            announcing=partial(self._announcing, bounty, bounty.status, generation),
-            expected=self._expected,
-        )
-
-    def _expected(self, document: Document) -> Intent | None:
-        """The intent of the step that is expected after `document`, whose markers are written."""
-        bounty = to_bounty(document)
-        transition = transitions.expected_after(bounty)
-        if transition is None or self._next_key is None:
-            return None
-        if self._generation(transition, document, bounty) is not None:
-            return None  # it has a marker of its own, which nothing has announced yet
-        step = self._writer.planned(
-            "", transition.kind, bounty.bounty_id, transition.parameters, self._next_key
-        )
-        return self._moved(step, transition, document, bounty)
 
     async def discard_draft(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
@@ -614,7 +583,7 @@ class NexusBountyStore:
         moment = self._client.settings.cleanup_delay
         step.base_is_fresh = self._memory.age(document.path) <= moment
         with suppress(PreCommitError):
-            await self._writer.work_ahead(step, self._step(step, transition, document))
+            await self._writer.work_ahead(step, self._intents.step(step, transition, document))
 
     async def release_bounty(
         self,
@@ -719,7 +688,7 @@ class NexusBountyStore:
             name, transition.kind, bounty_id, transition.parameters, key
         ) as operation:
             path = self._zone.bounty(bounty_id)
-            prepare = partial(self._step, operation, transition)
+            prepare = partial(self._intents.step, operation, transition)
             change = await self._writer.change(
                 operation, path, self._memory, BountyNotFoundError, prepare
             )
@@ -727,62 +696,6 @@ class NexusBountyStore:
                 return self._writer.view(operation, change.after, to_bounty)
             self._index.announced(to_bounty(change.after), change.markers)
             return await self._finish(operation, change.before, change.after)
-
-    def _step(self, operation: Operation, transition: Transition, document: Document) -> Intent:
-        """The intent to take the bounty in `document` through `transition`.
-
-        Raises:
-            BountyStateError: Its state does not allow it (pre-commit).
-        """
-        bounty = self._writer.view(operation, document, to_bounty)
-        if refusal := transition.refusal(bounty, document.history):
-            raise operation.error(
-                BountyStateError,
-                Proof.DOCUMENT,
-                f"bounty {bounty.bounty_id!r}: {refusal}",
-                current_status=bounty.status.value,
-            )
-        if transition.target is bounty.status:
-            return self._moved(operation, transition, document, bounty)
-        seq = self._generation(transition, document, bounty)
-        announcing = partial(self._announcing, bounty, transition.target, seq)
-        return self._moved(operation, transition, document, bounty, announcing)
-
-    def _announcing(
-        self, bounty: Bounty, status: BountyStatus, generation: int | None, intent: Intent
-    ) -> tuple[str, ...]:
-        """The markers that have to be there before `intent` takes `bounty` to `status`."""
-        at = msgspec.convert(intent.value["updatedAt"], datetime)
-        return self._index.announcing(bounty, status, generation, at)
-
-    def _moved(
-        self,
-        operation: Operation,
-        transition: Transition,
-        document: Document,
-        bounty: Bounty,
-        announcing: Callable[[Intent], tuple[str, ...]] | None = None,
-    ) -> Intent:
-        """The intent to take `bounty`, which is in `document`, through `transition`."""
-        moved = {"status": transition.target.value, "updatedAt": self._now_after(bounty)}
-        return self._writer.intend(
-            operation,
-            document.path,
-            document,
-            changed(document.value, {**transition.changes, **msgspec.to_builtins(moved)}),
-            marker_seq=self._generation(transition, document, bounty),
-            gave_back=bounty.claim_id if transition.kind == "release" else None,
-            announcing=announcing,
-            expected=self._expected,
-        )
-
-    def _generation(self, transition: Transition, document: Document, bounty: Bounty) -> int | None:
-        history = document.history
-        return generation_after(history, bounty.status, transition.target, history.seq + 1)
-
-    def _now_after(self, bounty: Bounty) -> datetime:
-        """The current time, but never before the bounty's last update (clocks differ)."""
-        return max(self._clock(), bounty.updated_at)
 
     async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
         """Remove the markers that the bounty left behind."""
