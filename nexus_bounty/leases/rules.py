@@ -117,14 +117,18 @@ def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str =
     )
 
 
-def released(claim: Claim, now: datetime, revision: int | None = None) -> Claim:
+def released(
+    claim: Claim, now: datetime, revision: int | None = None, target_ref: str | None = None
+) -> Claim:
     """`claim` given back; one whose lease has run out is back already.
 
-    With a `revision`, only if it is still the one that the caller saw.
+    With a `revision`, only if it is still the one that the caller saw; with a `target_ref`, only
+    if that is what it is on.
 
     Raises:
-        ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+        ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
     """
+    _check_target(claim, now, target_ref)
     if claim.status is ClaimStatus.COMPLETED:
         raise _ended(claim, now)
     if not claim.holds(now):
@@ -135,12 +139,13 @@ def released(claim: Claim, now: datetime, revision: int | None = None) -> Claim:
     return _in(claim, ClaimStatus.RELEASED)
 
 
-def completed(claim: Claim, now: datetime) -> Claim:
-    """`claim` ended because its work is done.
+def completed(claim: Claim, now: datetime, target_ref: str | None = None) -> Claim:
+    """`claim` ended because its work is done; with a `target_ref`, only if that is what it is on.
 
     Raises:
-        ClaimStateError: It was released, or its lease has run out (pre-commit).
+        ClaimStateError: It was released or moved, or its lease has run out (pre-commit).
     """
+    _check_target(claim, now, target_ref)
     if claim.status is ClaimStatus.COMPLETED:
         return claim
     if not claim.holds(now):
@@ -201,6 +206,13 @@ def _check_namesake(request: LeaseRequest, namesake: Claim | None) -> None:
     if asked != (namesake.target_ref, namesake.agent.agent_id):
         owner = f"{namesake.agent.agent_id}'s claim on {namesake.target_ref}"
         raise IdempotencyMismatchError(f"{request.claim_id} is {owner}")
+
+
+def _check_target(claim: Claim, now: datetime, target_ref: str | None) -> None:
+    """See that a claim is on what its caller thinks: a peer moves live ones to other targets."""
+    if target_ref not in (None, claim.target_ref):
+        message = f"claim {claim.claim_id} is on {claim.target_ref!r}, not on {target_ref!r}"
+        raise ClaimStateError(message, evidence=_seen(claim, now))
 
 
 def _held(target_ref: str, holder: Claim, now: datetime) -> ClaimConflictError:

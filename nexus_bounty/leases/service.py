@@ -132,32 +132,48 @@ class LeasedClaims(CopyableClaims):
         )
 
     async def release(
-        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        revision: int | None = None,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Give the target back; a claim that has given it back already stays as it is.
 
-        With a `revision`, only what has not been renewed since.
+        With a `revision`, only what has not been renewed since; with a `target_ref`, only what is
+        on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
         """
         return await self._change_one(
             "release",
             claim_id,
-            () if revision is None else (revision,),
+            tuple(each for each in (revision, target_ref) if each is not None),
             idempotency_key,
-            partial(rules.released, revision=revision),
+            partial(rules.released, revision=revision, target_ref=target_ref),
         )
 
-    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    async def complete(
+        self,
+        claim_id: str,
+        *,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.
+
+        With a `target_ref`, only what is on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            ClaimStateError: It was released or moved, or its lease has run out (pre-commit).
         """
-        return await self._change_one("complete", claim_id, (), idempotency_key, rules.completed)
+        parameters = () if target_ref is None else (target_ref,)
+        rule = partial(rules.completed, target_ref=target_ref)
+        return await self._change_one("complete", claim_id, parameters, idempotency_key, rule)
 
     async def expire_stale(
         self,

@@ -86,7 +86,7 @@ async def unwind(
         raise still_owed(bounty, [VOID, RELEASE_LEASE, *owed], error) from error
     async with owing(services, RELEASE_LEASE, owed):
         if bounty.claim_id is not None:
-            await end_lease(services, bounty.claim_id)
+            await end_lease(services, bounty.bounty_id, bounty.claim_id)
     with_whom = _with_whom(bounty, reservation)
     kept = bounty.reservation_id is not None and with_whom != bounty.creator.agent_id
     steps = (f"commit_{bounty.status.value}", *(() if kept else (VOID,)), RELEASE_LEASE)

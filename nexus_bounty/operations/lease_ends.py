@@ -28,15 +28,18 @@ async def give_up_lease(services: Services, held: Claim) -> bool:
         bounty = resolution.bounty
     if bounty is not None and is_held_by(bounty, held.agent):
         return False
-    return await end_lease(services, held.claim_id, held.revision)
+    return await end_lease(services, bounty_id, held.claim_id, held.revision)
 
 
-async def end_lease(services: Services, claim_id: str, revision: int | None = None) -> bool:
+async def end_lease(
+    services: Services, bounty_id: str, claim_id: str, revision: int | None = None
+) -> bool:
     """Release a lease that its bounty no longer needs, if it is that `revision`; whether it was."""
+    on = target_of(bounty_id)
     try:
-        await services.claims.release(claim_id, revision=revision)
+        await services.claims.release(claim_id, revision=revision, target_ref=on)
     except (ClaimNotFoundError, ClaimStateError):
-        return False  # it has ended, was renewed meanwhile, or was never kept here
+        return False  # it has ended, was renewed or moved meanwhile, or was never kept here
     return True
 
 

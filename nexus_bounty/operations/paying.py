@@ -21,6 +21,7 @@ from nexus_bounty.operations.services import (
     owing,
     still_owed,
     taken_forward,
+    target_of,
 )
 from nexus_bounty.outcomes import (
     BountyStateError,
@@ -194,6 +195,7 @@ async def _end_claim(services: Services, bounty: Bounty) -> None:
     if bounty.claim_id is None:
         return
     try:
-        await services.claims.complete(bounty.claim_id)
+        on = target_of(bounty.bounty_id)
+        await services.claims.complete(bounty.claim_id, target_ref=on)
     except (ClaimNotFoundError, ClaimStateError):
-        return  # its lease has ended already, or it was never kept here
+        return  # its lease has ended already, is on something else, or was never kept here

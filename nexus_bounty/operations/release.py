@@ -97,4 +97,4 @@ async def _end_lease_of(
         history = await services.store.get_history(before.bounty_id)
         given_back = next((each.gave_back for each in history if each.key == step_key), None)
     if given_back is not None:
-        await end_lease(services, given_back)
+        await end_lease(services, before.bounty_id, given_back)

@@ -36,6 +36,7 @@ from nexus_bounty.operations.services import (
     known_bounty,
     operation,
     remembered_bounty,
+    target_of,
 )
 from nexus_bounty.outcomes import (
     BountyStateError,
@@ -151,7 +152,8 @@ async def _reward_ahead(services: Services, bounty: Bounty, cid: str) -> None:
 async def _end_of_claim_ahead(services: Services, bounty: Bounty) -> None:
     """Likewise the end of the lease."""
     if bounty.claim_id is not None and isinstance(services.claims, CompletesAhead):
-        await services.claims.prepare_completion(bounty.claim_id)
+        on = target_of(bounty.bounty_id)
+        await services.claims.prepare_completion(bounty.claim_id, target_ref=on)
 
 
 async def _is_unpaid(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> bool:

@@ -82,7 +82,7 @@ class RecordsAhead(Protocol):
 class CompletesAhead(Protocol):
     """A claim store that can do ahead what completing a claim begins with."""
 
-    async def prepare_completion(self, claim_id: str) -> None:
+    async def prepare_completion(self, claim_id: str, *, target_ref: str | None = None) -> None:
         """Begin `complete` of the same, called without a key; nothing is committed."""
         ...
 

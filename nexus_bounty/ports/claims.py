@@ -78,23 +78,37 @@ class ClaimStore(Protocol):
         ...
 
     async def release(
-        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        revision: int | None = None,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Give the target back; a claim already released stays so.
 
-        With a `revision`, only what has not been renewed since.
+        With a `revision`, only what has not been renewed since; with a `target_ref`, only what is
+        on that target.
 
         Raises:
-            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
         """
         ...
 
-    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    async def complete(
+        self,
+        claim_id: str,
+        *,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.
+
+        With a `target_ref`, only what is on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It has ended otherwise (pre-commit).
+            ClaimStateError: It has ended otherwise, or was moved (pre-commit).
         """
         ...
 

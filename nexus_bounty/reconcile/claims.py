@@ -163,7 +163,7 @@ def _problem(services: Services, claim: Claim, bounty: Bounty) -> Problem:
             return _CHANGED
         is_paid = STATUSES[bounty.status].claimer is Claimer.PAID
         if is_paid and claim.claim_id == bounty.claim_id:
-            await services.claims.complete(claim.claim_id)
+            await services.claims.complete(claim.claim_id, target_ref=claim.target_ref)
             return "completed"
         return "released" if await give_up_lease(services, claim) else _CHANGED
 

@@ -188,27 +188,43 @@ class SyncClaimStore(Face[ClaimStore]):
         )
 
     def release(
-        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        revision: int | None = None,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Give the target back; a claim already released stays so.
 
-        With a `revision`, only what has not been renewed since.
+        With a `revision`, only what has not been renewed since; with a `target_ref`, only what is
+        on that target.
 
         Raises:
-            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
         """
         return self._run(
-            self.wrapped.release, claim_id, revision=revision, idempotency_key=idempotency_key
+            self.wrapped.release,
+            claim_id,
+            revision=revision,
+            target_ref=target_ref,
+            idempotency_key=idempotency_key,
         )
 
-    def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    def complete(
+        self, claim_id: str, *, target_ref: str | None = None, idempotency_key: str | None = None
+    ) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.
+
+        With a `target_ref`, only what is on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It has ended otherwise (pre-commit).
+            ClaimStateError: It has ended otherwise, or was moved (pre-commit).
         """
-        return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.complete, claim_id, target_ref=target_ref, idempotency_key=idempotency_key
+        )
 
     def expire_stale(
         self,
@@ -1431,30 +1447,46 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         )
 
     def release(
-        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        revision: int | None = None,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Give the target back; a claim that has given it back already stays as it is.
 
-        With a `revision`, only what has not been renewed since.
+        With a `revision`, only what has not been renewed since; with a `target_ref`, only what is
+        on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
         return self._run(
-            self.wrapped.release, claim_id, revision=revision, idempotency_key=idempotency_key
+            self.wrapped.release,
+            claim_id,
+            revision=revision,
+            target_ref=target_ref,
+            idempotency_key=idempotency_key,
         )
 
-    def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    def complete(
+        self, claim_id: str, *, target_ref: str | None = None, idempotency_key: str | None = None
+    ) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.
+
+        With a `target_ref`, only what is on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            ClaimStateError: It was released or moved, or its lease has run out (pre-commit).
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
-        return self._run(self.wrapped.complete, claim_id, idempotency_key=idempotency_key)
+        return self._run(
+            self.wrapped.complete, claim_id, target_ref=target_ref, idempotency_key=idempotency_key
+        )
 
     def expire_stale(
         self,

@@ -292,6 +292,18 @@ class ClaimStoreContract(ClaimKeeping):
         assert await getattr(claims, ending)("c-1") == ended
         assert await claims.get("c-1") == ended
 
+    @pytest.mark.parametrize("ending", ["release", "complete"])
+    async def test_a_claim_that_is_on_something_else_is_not_ended(
+        self, claims: ClaimStore, ending: str
+    ) -> None:
+        """Whoever names the target ends a claim on that one alone."""
+        held = await self.claim(claims)
+        with pytest.raises(ClaimStateError, match=held.target_ref):
+            await getattr(claims, ending)("c-1", target_ref="bounty:another")
+        assert await claims.get("c-1") == held
+        ended = await getattr(claims, ending)("c-1", target_ref=held.target_ref)
+        assert await getattr(claims, ending)("c-1", target_ref=held.target_ref) == ended
+
     async def test_a_released_claim_cannot_be_completed(self, claims: ClaimStore) -> None:
         """Work given back is not done."""
         await self.claim(claims)

@@ -423,40 +423,56 @@ class NexusClaimStore:
         )
 
     async def release(
-        self, claim_id: str, *, revision: int | None = None, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        revision: int | None = None,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Give the target back; a claim that has given it back already stays as it is.
 
-        With a `revision`, only what has not been renewed since.
+        With a `revision`, only what has not been renewed since; with a `target_ref`, only what is
+        on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was completed, or renewed meanwhile (pre-commit).
+            ClaimStateError: It was completed, renewed meanwhile, or moved (pre-commit).
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
         return await self._end_or_extend(
             "release",
             claim_id,
-            {} if revision is None else {"revision": revision},
+            _named(revision=revision, targetRef=target_ref),
             idempotency_key,
-            partial(rules.released, revision=revision),
+            partial(rules.released, revision=revision, target_ref=target_ref),
         )
 
-    async def complete(self, claim_id: str, *, idempotency_key: str | None = None) -> Claim:
+    async def complete(
+        self,
+        claim_id: str,
+        *,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Claim:
         """End the claim because its work is done; a claim already completed stays so.
+
+        With a `target_ref`, only what is on that target.
 
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It was released, or its lease has run out (pre-commit).
+            ClaimStateError: It was released or moved, or its lease has run out (pre-commit).
             PreCommitError, PostCommitError, CommitUnknownError: As every mutation.
         """
         check_id("claim_id", claim_id)
         key = idempotency_key
         if key is None:
             key = self._writer.key_ahead(self._zone.claim(claim_id), "complete")
-        return await self._end_or_extend("complete", claim_id, {}, key, rules.completed)
+        parameters = _named(targetRef=target_ref)
+        rule = partial(rules.completed, target_ref=target_ref)
+        return await self._end_or_extend("complete", claim_id, parameters, key, rule)
 
-    async def prepare_completion(self, claim_id: str) -> None:
+    async def prepare_completion(self, claim_id: str, *, target_ref: str | None = None) -> None:
         """Begin `complete` of the same claim, called without a key a moment later.
 
         What is to be renamed is staged; nothing is committed. Only for a claim that was seen
@@ -469,10 +485,12 @@ class NexusClaimStore:
         document = self._memory.recall(self._zone.claim(claim_id))
         if document is None:
             return
-        step = self._writer.planned("complete", "complete", claim_id, {})
+        parameters = _named(targetRef=target_ref)
+        step = self._writer.planned("complete", "complete", claim_id, parameters)
         step.base_is_fresh = self._memory.age(document.path) <= self._client.settings.cleanup_delay
         with suppress(PreCommitError):
-            intent = self._step(step, rules.completed, document)
+            rule = partial(rules.completed, target_ref=target_ref)
+            intent = self._step(step, rule, document)
             if intent is not None:
                 await self._writer.work_ahead(step, intent, keyless=True)
 
@@ -669,6 +687,11 @@ class NexusClaimStore:
             *await strategy.leftovers.collect(self._zone.target_locks, before),
             *await self._listing.remove_idle_markers(before),
         ]
+
+
+def _named(**limits: Any) -> dict[str, Any]:
+    """What an operation was told to look for, as far as it was."""
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def _fenced_off(operation: Operation) -> PreCommitError:

@@ -7,7 +7,9 @@ the first target's marker away and its lock emptied. Grove may die before the la
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +17,7 @@ from nexus_bounty import (
     BountyStateError,
     BountyStatus,
     ClaimConflictError,
+    ClaimStateError,
     NexusClaimStore,
     NexusClient,
     NexusSettings,
@@ -25,9 +28,19 @@ from nexus_bounty.operations.services import known_bounty, target_of
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.contract.grove import newer
-from tests.operations.lives import claimed, refusal
+from tests.operations.lives import claimed, paid, refusal
 from tests.support.virtual import virtual
-from tests.support.world import BOB, BOUNTY_ID, CAROL, GRACE, World, a_world
+from tests.support.world import (
+    BOB,
+    BOUNTY_ID,
+    CAROL,
+    CID,
+    GRACE,
+    PRICE,
+    Process,
+    World,
+    a_world,
+)
 
 PATHS = ZonePaths("default")
 FIRST, OTHER = target_of(BOUNTY_ID), "paper:7"
@@ -37,8 +50,8 @@ HOUR = timedelta(hours=1)
 async def grove_moves(mock: MockNexus, claim_id: str, *, to_its_end: bool) -> None:
     """The claim of that id, from the first target to the other."""
     document = json.loads(mock.read_file(PATHS.claim(claim_id)) or b"")
-    flat = newer.read_claim(newer.stored(document))
-    split = newer.converted(flat)
+    is_split = "spec" in document
+    split = document if is_split else newer.converted(newer.read_claim(newer.stored(document)))
     split["spec"] |= {"targetRef": OTHER, "generation": split["spec"]["generation"] + 1}
     async with NexusClient("http://nexus", transport=mock.transport()) as client:
         await client.write(PATHS.target_lock(OTHER), claim_id.encode())
@@ -117,3 +130,42 @@ async def test_a_lease_that_grove_moved_away_is_not_renewed_as_that_of_the_bount
         error = await refusal(process.operations.renew(BOUNTY_ID, BOB))
     assert isinstance(error, BountyStateError)
     assert OTHER in error.message
+
+
+ENDS: Final[dict[str, Callable[[Process], Awaitable[Any]]]] = {
+    "settle": lambda process: process.operations.settle(BOUNTY_ID, CID),
+    "release": lambda process: process.operations.release(BOUNTY_ID, BOB),
+    "cancel": lambda process: process.operations.cancel(BOUNTY_ID),
+}
+
+
+@virtual
+@pytest.mark.parametrize("to_its_end", [True, False])
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_ends_a_bounty_leaves_the_lease_alone_that_grove_moved_away(
+    end: str, to_its_end: bool
+) -> None:
+    """Bob still has his other target afterwards, and everybody the credits that are theirs."""
+    world = await a_world()
+    await claimed_and_moved(world, to_its_end=to_its_end)
+    async with world.process(seed=2) as process:
+        result = await ENDS[end](process)
+        assert not result.owed
+        [kept] = await process.operations.services.claims.active_claims(OTHER)
+        assert kept.agent == BOB
+    assert await paid(world) == (PRICE if end == "settle" else 0)
+
+
+@virtual
+async def test_a_completion_that_was_begun_before_grove_moved_the_claim_leaves_it_alone() -> None:
+    """What was prepared is overtaken, and what stands then is on something else."""
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
+    settings = NexusSettings(claim_shape="split")
+    async with NexusClient(settings=settings, transport=mock.transport()) as client:
+        claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
+        await claims.claim_or_renew(FIRST, BOB, claim_id="moved", lease=HOUR)
+        await claims.prepare_completion("moved", target_ref=FIRST)
+        await grove_moves(mock, "moved", to_its_end=True)
+        with pytest.raises(ClaimStateError, match=OTHER):
+            await claims.complete("moved", target_ref=FIRST)
+        assert [each.claim_id for each in await claims.active_claims(OTHER)] == ["moved"]

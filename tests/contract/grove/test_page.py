@@ -70,6 +70,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         MOVED,
         "test_a_bounty_whose_lease_grove_moved_away_can_be_claimed",
     ),
+    "However that bounty ends": (
+        MOVED,
+        "test_what_ends_a_bounty_leaves_the_lease_alone_that_grove_moved_away",
+    ),
     "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
     # markers
     "written ahead and swept away": (
