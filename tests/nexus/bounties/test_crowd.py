@@ -96,7 +96,7 @@ def test_a_thousand_operations_at_once_all_come_through_in_their_order() -> None
 
 
 def test_who_may_not_wait_for_so_long_is_refused_before_anything_is_sent() -> None:
-    """Those before them come through all the same; of a bounty that was refused nothing is there."""
+    """Those before them come through all the same; of one that was refused nothing is there."""
     found = run(crowd(100, queue_timeout=25.0))
     files = "\n".join(found.mock.files)
     refused = [each for each in found.ended if each is not BountyStatus.CLAIMED]
