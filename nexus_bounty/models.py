@@ -9,6 +9,7 @@ Amounts are integers in the smallest unit of credit. Times are aware and in UTC.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -491,5 +492,26 @@ class IndexPage(Wire, frozen=True, kw_only=True):
 
 
 def reward_id(reward_type: RewardType, source_id: str, contribution_cid: str) -> str:
-    """The deterministic id of a reward, which makes recording it twice the same as once."""
-    return f"reward:{reward_type.value}:{source_id}:{contribution_cid}"
+    """The deterministic id of a reward, which makes recording it twice the same as once.
+
+    In the peer's form, `reward:{type}:{source}:{cid}`, where that can be said of one source and
+    contribution alone. Where colons in them would leave it open, the length of the source goes
+    before it: `reward:{type}:{length}~{source}:{cid}`.
+    """
+    named = f"{source_id}:{contribution_cid}"
+    if _COUNTED.match(named) or _taken_apart(named) != (source_id, contribution_cid):
+        named = f"{len(source_id)}~{named}"
+    return f"reward:{reward_type.value}:{named}"
+
+
+def _taken_apart(named: str) -> tuple[str, str]:
+    """The one source and contribution that the peer's form is left to."""
+    if found := _ENDS_IN_CID.fullmatch(named):
+        return found[1], found[2]
+    source_id, _, contribution_cid = named.partition(":")
+    return source_id, contribution_cid
+
+
+_COUNTED: Final = re.compile(r"[0-9]+~")
+_ENDS_IN_CID: Final = re.compile(r"(.*):(blake3:[0-9a-f]{64})", re.DOTALL)
+"""What ends in the content id of a contribution of the peer, see `nexus_bounty.works`."""

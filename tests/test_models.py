@@ -90,6 +90,41 @@ def test_a_reward_id_follows_from_type_source_and_contribution():
     assert reward_id(RewardType.ADOPTION_BONUS, "s-1", "cid-1") == "reward:adoption_bonus:s-1:cid-1"
 
 
+PARTS = st.lists(
+    st.sampled_from([":", "~", "1", "3", "a", "blake3", "blake3:" + "0" * 64, "0" * 64, "%"]),
+    min_size=1,
+    max_size=4,
+).map("".join)
+
+
+@given(PARTS, PARTS)
+def test_a_reward_id_is_that_of_one_source_and_contribution_alone(source: str, cid: str) -> None:
+    """Wherever colons are in them: of all that could be meant, each has an id of its own."""
+    whole = f"{source}:{cid}"
+    splits = [(whole[:at], whole[at + 1 :]) for at, sign in enumerate(whole) if sign == ":"]
+    counted = [(f"{len(left)}~{left}", right) for left, right in splits]
+    pairs = {pair for pair in (*splits, *counted) if all(pair)}
+    ids = {reward_id(RewardType.BOUNTY_PAYOUT, *pair) for pair in pairs}
+    assert len(ids) == len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("source", "cid", "named"),
+    [
+        ("b-1", "blake3:" + "0" * 64, "b-1:blake3:" + "0" * 64),
+        ("blake3:" + "1" * 64, "blake3:" + "0" * 64, f"blake3:{'1' * 64}:blake3:{'0' * 64}"),
+        ("b-1", "sha256:1", "b-1:sha256:1"),
+        ("team:b-1", "sha256:1", "8~team:b-1:sha256:1"),
+        ("b:blake3", "0" * 64, "8~b:blake3:" + "0" * 64),
+    ],
+)
+def test_a_reward_id_has_the_form_of_the_peer_where_that_has_one_meaning(
+    source: str, cid: str, named: str
+) -> None:
+    """As it has for every contribution of the peer, and for ids without colons."""
+    assert reward_id(RewardType.BOUNTY_PAYOUT, source, cid) == f"reward:bounty_payout:{named}"
+
+
 def test_statuses_are_the_words_that_the_peer_writes():
     """Eight of them, in the order of a bounty's life."""
     assert [status.value for status in BountyStatus] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from nexus_bounty import (
@@ -19,7 +20,7 @@ from nexus_bounty.mock.faults import RequestMatch
 from nexus_bounty.operations.escrow import record_payee
 from nexus_bounty.operations.services import known_bounty
 from nexus_bounty.outcomes import CriteriaNotMetError, Outcome
-from tests.operations.lives import DOCUMENT, KEY, claimed, outcome, posted, refusal, settled
+from tests.operations.lives import DOCUMENT, KEY, claimed, outcome, paid, posted, refusal, settled
 from tests.support.virtual import virtual
 from tests.support.world import (
     BOB,
@@ -27,6 +28,7 @@ from tests.support.world import (
     CID,
     PRICE,
     LedgerFault,
+    a_bounty,
     a_world,
     broken_invariants,
     document,
@@ -246,6 +248,26 @@ async def test_a_reward_that_cannot_be_recorded_is_all_that_is_owed() -> None:
         again = await process.operations.settle(BOUNTY_ID, CID, idempotency_key=KEY)
     assert again.reward is not None
     assert not await broken_invariants(world)
+
+
+@virtual
+async def test_bounties_whose_ids_read_alike_with_their_works_have_a_reward_each() -> None:
+    """The colons do not say which is which; none is left without, and none has two."""
+    world = await a_world()
+    works = {"one": "two:three", "one:two": "three"}
+    async with world.process() as process:
+        for bounty_id, cid in works.items():
+            work = Contribution(cid=cid, tags=["sorted"], scores={"speed": 2.0})
+            world.contributions.add(work)
+            bounty = msgspec.structs.replace(a_bounty(), bounty_id=bounty_id)
+            await process.operations.create(bounty)
+            await process.operations.claim(bounty_id, BOB)
+            result = await process.operations.settle(bounty_id, cid)
+            assert not result.owed
+        rewards = await process.operations.services.store.list_rewards()
+    assert {each.bounty_id: each.contribution_cid for each in rewards} == works
+    assert len(rewards) == len(works)
+    assert await paid(world) == 2 * PRICE
 
 
 @virtual

@@ -167,6 +167,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         KEEPING,
         "ClaimKeeping.test_what_a_repeat_may_still_have_to_find_is_not_deleted",
     ),
+    "Where colons": (
+        "tests.test_models",
+        "test_a_reward_id_has_the_form_of_the_peer_where_that_has_one_meaning",
+    ),
     "Ids with": (LIMITS, "test_ids_that_grove_makes_are_refused_as_arguments"),
 }
 
