@@ -414,6 +414,14 @@ MUTANTS: Final = (
         "                pass",
     ),
     Mutant(
+        "release: a repeat ends whatever lease the agent has",
+        "nexus_bounty.operations.release",
+        "        history = await services.store.get_history(before.bounty_id)\n"
+        "        given_back = next((each.gave_back for each in history if each.key == step_key), None)",
+        '        leases = await services.claims.active_claims(f"bounty:{before.bounty_id}")\n'
+        "        given_back = next((each.claim_id for each in leases if agent == each.agent), None)",
+    ),
+    Mutant(
         "renew: the lease is not extended",
         _CLAIM,
         "        held = await services.claims.heartbeat(\n"
