@@ -10,7 +10,7 @@ import msgspec
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.models import RewardType, reward_id
 from nexus_bounty.nexus.documents import paths
-from tests.simulation.oracles import CLAIMS, DOCUMENT, MARKERS, REWARDS
+from tests.simulation.oracles import CLAIMS, DOCUMENT, MARKERS, PIN, REWARDS
 from tests.simulation.starts import OTHER_CID, POOR_CID
 from tests.support import committed
 from tests.support.world import BOUNTY_ID, CID, a_bounty
@@ -18,7 +18,6 @@ from tests.support.world import BOUNTY_ID, CID, a_bounty
 Value = dict[str, Any]
 MALLORY: Final = {"agentId": "mallory"}
 LOCK: Final = f"/zones/default/indexes/claims/target-lock/bounty:{BOUNTY_ID}"
-PIN: Final = "/zones/default/indexes/bounties/probe.json"
 _PAST: Final = "2020-01-01T00:00:00Z"
 
 

@@ -23,7 +23,7 @@ class Mutant:
 _CONDITIONAL: Final = "nexus_bounty.nexus.commit.conditional"
 _PROVEN: Final = "nexus_bounty.nexus.commit.proven_write"
 _WRITER: Final = "nexus_bounty.nexus.documents.writer"
-_STORE: Final = "nexus_bounty.nexus.bounties.store"
+_INTENTS: Final = "nexus_bounty.nexus.bounties.intents"
 _CLAIMS: Final = "nexus_bounty.nexus.claims.store"
 _CLASSES: Final = "nexus_bounty.nexus.client.classification"
 _SERVICES: Final = "nexus_bounty.operations.services"
@@ -196,13 +196,13 @@ MUTANTS: Final = (
     # markers
     Mutant(
         "the new status is not marked before its commit",
-        _STORE,
+        _INTENTS,
         "announcing = partial(self._announcing, bounty, transition.target, seq)",
         "announcing = None",
     ),
     Mutant(
         "a new bounty is not marked before its commit",
-        _STORE,
+        _INTENTS,
         "announcing=partial(self._announcing, bounty, bounty.status, generation),",
         "announcing=None,",
     ),
@@ -417,9 +417,10 @@ MUTANTS: Final = (
         "release: a repeat ends whatever lease the agent has",
         "nexus_bounty.operations.release",
         "        history = await services.store.get_history(before.bounty_id)\n"
-        "        given_back = next((each.gave_back for each in history if each.key == step_key), None)",
-        '        leases = await services.claims.active_claims(f"bounty:{before.bounty_id}")\n'
-        "        given_back = next((each.claim_id for each in leases if agent == each.agent), None)",
+        "        given_back = next((each.gave_back for each in history if each.key ==",
+        '        history = await services.claims.active_claims(f"bounty:{before.bounty_id}")\n'
+        "        step_key = agent.agent_id\n"
+        "        given_back = next((each.claim_id for each in history if each.agent.agent_id ==",
     ),
     Mutant(
         "renew: the lease is not extended",
@@ -432,7 +433,7 @@ MUTANTS: Final = (
     Mutant(
         "settle: the lease goes on",
         _PAYING,
-        "        await services.claims.complete(bounty.claim_id)",
+        "        await services.claims.complete(bounty.claim_id, target_ref=on)",
         "        await services.claims.get(bounty.claim_id)",
     ),
     Mutant(

@@ -36,6 +36,7 @@ DOCUMENT: Final = f"/zones/default/bounties/{BOUNTY_ID}.json"
 MARKERS: Final = "/zones/default/indexes/bounties/status"
 CLAIMS: Final = "/zones/default/claims"
 REWARDS: Final = "/zones/default/rewards"
+PIN: Final = "/zones/default/indexes/bounties/probe.json"
 LEASE: Final = timedelta(minutes=30)
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -66,6 +67,15 @@ def document_of(content: bytes | None) -> dict[str, Any] | None:
 def bounty_on(mock: MockNexus) -> dict[str, Any] | None:
     """The bounty as it is committed now."""
     return document_of(committed.content_of(mock, DOCUMENT))
+
+
+def is_closed(mock: MockNexus) -> bool:
+    """Whether what is pinned says that nothing is safe, so that nobody commits for a while."""
+    pin = mock.read_file(PIN)
+    try:
+        return pin is not None and _decode(pin).get("strategy") is None
+    except msgspec.MsgspecError:
+        return False  # it is poisoned, and nobody goes by it
 
 
 def records_of(value: dict[str, Any]) -> list[dict[str, Any]]:

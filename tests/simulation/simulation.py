@@ -23,10 +23,12 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from nexus_bounty import NexusClient, OutcomeError
-from nexus_bounty.nexus.selection.auto_commit import CommitOption
+from nexus_bounty import NexusClient, OutcomeError, UnsupportedServerError
+from nexus_bounty.nexus.selection.auto_commit import AutoCommit, CommitOption
+from nexus_bounty.nexus.selection.strategy_selection import MAX_AGE_OF_A_REFUSAL
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.reconciler import SWEEPS
+from nexus_bounty.testing.virtual_time import wall_clock
 from tests.simulation import oracles, scenario, starts
 from tests.simulation.actors import READING, Done, Process, Surroundings, perform
 from tests.simulation.decisions import QUIET, Decisions, Mood
@@ -284,11 +286,23 @@ class Simulation:
 
     async def _resolve(self) -> None:
         await self._late_arrive("")
+        await self._until_open()
         if not self.decisions.choose("resolve", ("skip",), 0.4):
             for call in list(self.history.calls):
                 if call.status == INFO and call.key and call.process not in self.history.gone:
                     await self._resolve_step(call.process, call.key)
         await self._late_arrive("after resolving")
+
+    async def _until_open(self) -> None:
+        """Wait for what a probe closed in bad times: it says by itself when it is looked at again.
+
+        Until then nobody can write the zone, and so nobody can fence anything off. That is no lie,
+        and it ends: only what is unknown afterwards is left unresolved.
+        """
+        told = any(isinstance(done.error, UnsupportedServerError) for done in self.done)
+        if told or oracles.is_closed(self.mock):
+            self.trace.note("-", "a probe has closed the zone for a while")
+            await asyncio.sleep(MAX_AGE_OF_A_REFUSAL.total_seconds() + 1)
 
     async def _resolve_step(self, name: str, key: str) -> None:
         before, late = self.mock.oracle.received_total, self.mock.late_count
@@ -379,9 +393,9 @@ class Simulation:
                 self.trace.note("-", f"call {call}")
 
 
-def _by_trying(_client: NexusClient) -> CommitOption:
+def _by_trying(client: NexusClient) -> CommitOption:
     """How a process commits that is not told."""
-    return "auto"
+    return AutoCommit(client, clock=wall_clock)
 
 
 def _as_state(start: starts.Start) -> State:

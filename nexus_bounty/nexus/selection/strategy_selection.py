@@ -115,7 +115,8 @@ async def choose(
     """
     file = await _pinned_file(client, zone, deadline)
     pinned = _understood(file, Signer.of(client.settings))
-    fresh = pinned and pinned.report.probed_at >= clock() - _lasts(pinned, max_age)
+    # one of the future is from a clock that was wrong, and would close the zone until then
+    fresh = pinned and abs(clock() - pinned.report.probed_at) <= _lasts(pinned, max_age)
     by_rename = Verdict.RENAME in (wanted, pinned.strategy if pinned else None)
     alone = Verdict.SINGLE_WRITER in (wanted, pinned.strategy if pinned else None)
     if (
@@ -128,6 +129,7 @@ async def choose(
     else:
         logger.info("finding out how commits are safe on %s …", client.settings.url)
         report = await probe(client, look=Look.QUICK, rename_too=by_rename or alone)
+        report = msgspec.structs.replace(report, probed_at=clock())
     layout = pinned.layout if pinned else ZoneLayout.of_new_zone(client.settings, clock())
     found, refusal = _decide(report, pinned, wanted, layout)
     if found != pinned:

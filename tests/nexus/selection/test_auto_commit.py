@@ -35,7 +35,7 @@ ZONE = ZonePaths("default")
 PIN = ZONE.pinned_verdict
 WORKER = AgentIdentity(agent_id="worker")
 HOUR = timedelta(hours=1)
-A_LONG_TIME = timedelta(days=8000)  # a report carries the wall clock's time
+A_LONG_TIME = timedelta(days=8000)
 
 
 def unsafe() -> MockNexus:
@@ -301,6 +301,17 @@ async def test_one_bad_probe_does_not_close_a_zone_for_a_week() -> None:
         mock.reset_counts()
         await AutoCommit(client, clock=in_eleven_minutes).for_writing(client.deadline())
         assert mock.request_count == 3
+
+
+async def test_a_bad_probe_by_a_clock_that_is_ahead_does_not_close_a_zone_until_then() -> None:
+    """Its pin is of the next year: that is no reason to go by it for a year."""
+    mock = unsafe()
+    async with client_of(mock) as client:
+        ahead = AutoCommit(client, clock=lambda: utc_now() + timedelta(days=365))
+        with pytest.raises(UnsupportedServerError):
+            await ahead.for_writing(client.deadline())
+        object.__setattr__(mock.core.behaviour, "preconditions", Preconditions.ATOMIC)
+        await AutoCommit(client).for_writing(client.deadline())
 
 
 def in_eleven_minutes() -> datetime:
