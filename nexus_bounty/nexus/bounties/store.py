@@ -14,7 +14,6 @@ import msgspec
 
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
-from nexus_bounty.events.tracking import found
 from nexus_bounty.idempotency import History, OperationRecord, derived_id, new_key
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
@@ -38,27 +37,17 @@ from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.intents import BountyIntents
 from nexus_bounty.nexus.bounties.listing import BountyListing
 from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
+from nexus_bounty.nexus.bounties.marker_removal import MarkerRemoval
 from nexus_bounty.nexus.bounties.marker_watch import MarkerWatch
+from nexus_bounty.nexus.bounties.resolving import resolved
 from nexus_bounty.nexus.bounties.rewards import RewardBook
-from nexus_bounty.nexus.bounties.status_index import (
-    StatusIndex,
-    announced_with,
-    is_stale,
-    left_behind,
-)
+from nexus_bounty.nexus.bounties.status_index import StatusIndex
 from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
-from nexus_bounty.nexus.documents.commits import Committed
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.documents.records import (
-    anonymous_tombstone,
-    listed,
-    to_bounty,
-    to_value,
-)
+from nexus_bounty.nexus.documents.records import listed, to_bounty, to_value
 from nexus_bounty.nexus.documents.vouching import vouched_for
 from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
@@ -67,8 +56,6 @@ from nexus_bounty.outcomes import (
     BountyNotFoundError,
     BountyStateError,
     CommitUnknownError,
-    Outcome,
-    PostCommitError,
     PreCommitError,
     Proof,
     Resolution,
@@ -85,8 +72,6 @@ from nexus_bounty.validation import (
     check_time,
     is_name,
 )
-
-REMOVE_STALE_MARKER = "remove_stale_marker"
 
 
 class NexusBountyStore:
@@ -134,10 +119,10 @@ class NexusBountyStore:
         self._watch = MarkerWatch(client, self._index, choice)
         self._audit = IndexAudit(client, self._zone, self._index, self._order, choice)
         self._rewards = RewardBook(client, self._zone, self._writer, choice)
+        self._removal = MarkerRemoval(client, self._zone, self._places, self._order)
         self._intents = BountyIntents(self._writer, self._zone, self._index, clock)
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
-        self._cleans_up_later = False
         self._looks_first = False
 
     def cleaning_up(self, *, later: bool) -> Self:
@@ -147,7 +132,7 @@ class NexusBountyStore:
         that no `PostCommitError` is raised. A new store does it before it returns.
         """
         other = copy(self)
-        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
+        other._removal = replace(self._removal, later=later)  # noqa: SLF001 - it is this very class
         other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
         other._intents = replace(self._intents, writer=other._writer)  # noqa: SLF001
         other._rewards = RewardBook(self._client, self._zone, other._writer, self._choice)  # noqa: SLF001
@@ -407,7 +392,7 @@ class NexusBountyStore:
                 self._index.announced(bounty, markers)
                 return await self._existing(operation, bounty, base, announced=bool(markers))
             if base is not None and self._writer.recall(operation, base.history):
-                await self._tidy(markers, operation)
+                await self._removal.of_nothing(operation, markers)
                 raise discarded(operation)
             intent, over = self._intents.creation(operation, bounty, base), base
             try:
@@ -433,7 +418,7 @@ class NexusBountyStore:
         """
         existing = self._writer.view(operation, document, to_bounty)
         if announced:
-            await self._unannounce(operation, bounty, existing, document)
+            await self._removal.after_repeat(operation, bounty, existing, document)
         if self._writer.recall(operation, document.history):
             if document.history.has_given_back(bounty.reservation_id or ""):
                 raise discarded(operation)
@@ -441,19 +426,6 @@ class NexusBountyStore:
         raise operation.error(
             BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
         )
-
-    async def _unannounce(
-        self, operation: Operation, bounty: Bounty, existing: Bounty, document: Document
-    ) -> None:
-        """Remove the markers that announced `bounty`, as far as what exists does not need them."""
-        statuses, at = announced_with(bounty.status), bounty.updated_at
-        markers = [self._places.of(each, bounty.bounty_id, None, at) for each in statuses]
-        stale = [each for each in markers if is_stale(each, existing, document.history, self._zone)]
-        # a repeat that gives no time of creation has another one, which nobody will go by
-        repeated = existing.created_at != bounty.created_at
-        stale += self._order.twins(markers if repeated else stale, bounty.created_at)
-        with suppress(NexusError):  # the reconciler repairs it
-            await self._client.delete_many(stale, deadline=operation.deadline)
 
     async def discard_draft(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
@@ -493,7 +465,7 @@ class NexusBountyStore:
             if change.before is not None:
                 draft, generation = to_bounty(change.before), change.before.history.marker_seq
                 markers = self._index.of(draft, BountyStatus.DRAFT, generation, draft.updated_at)
-                await self._tidy(markers, operation)
+                await self._removal.of_nothing(operation, markers)
 
     async def _withdraw(self, operation: Operation, bounty: Bounty, markers: Sequence[str]) -> None:
         """Remove the markers of a `bounty` that was fenced off, if a tombstone stands there.
@@ -503,15 +475,7 @@ class NexusBountyStore:
         with suppress(PreCommitError, CommitUnknownError):
             stone = await self._writer.read(operation, self._zone.bounty(bounty.bounty_id))
             if stone is not None and is_tombstone(stone):
-                await self._tidy(markers, operation)
-
-    async def _tidy(self, markers: Sequence[str], operation: Operation) -> None:
-        """Remove markers of what is not there, now or soon; what is left the reconciler removes."""
-        if self._cleans_up_later:
-            self._client.cleanup.add(markers)
-            return
-        with suppress(NexusError):
-            await self._client.delete_many(markers, deadline=operation.deadline)
+                await self._removal.of_nothing(operation, markers)
 
     # Transitions
 
@@ -695,31 +659,8 @@ class NexusBountyStore:
             if change.before is None:
                 return self._writer.view(operation, change.after, to_bounty)
             self._index.announced(to_bounty(change.after), change.markers)
-            return await self._finish(operation, change.before, change.after)
-
-    async def _finish(self, operation: Operation, before: Document, after: Document) -> Bounty:
-        """Remove the markers that the bounty left behind."""
-        bounty = to_bounty(after)
-        self._watch.look_again(after)
-        behind = left_behind(to_bounty(before), bounty, before.history, self._places)
-        behind += self._order.twins(behind, bounty.created_at)
-        if self._cleans_up_later:
-            self._client.cleanup.add(behind)
-            return bounty
-        try:
-            left = await self._client.delete_many(behind, deadline=operation.deadline)
-        except NexusError as error:
-            operation.trail.saw("delete", error.path, error.answer)
-            left = behind
-        if left:
-            raise PostCommitError(
-                f"bounty {operation.record_id!r} is {bounty.status.value}, and its old status "
-                f"marker is still to be removed: {left[0]}",
-                bounty=bounty,
-                pending=[REMOVE_STALE_MARKER],
-                evidence=operation.evidence(Proof.ACKNOWLEDGED),
-            ).about(operation.name, operation.record_id, operation.key)
-        return bounty
+            self._watch.look_again(change.after)
+            return await self._removal.after_step(operation, change.before, change.after)
 
     async def resolve_operation(
         self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None
@@ -742,36 +683,9 @@ class NexusBountyStore:
             operation.giving_back = giving_back
             operation.in_doubt = True  # what cannot be looked at may have happened all the same
             try:
-                return await self._resolve(operation)
+                return await resolved(self._writer, operation, self._zone, self._clock)
             except PreCommitError as refusal:  # it speaks of the fence, not of the operation
                 raise operation.unknown(f"it cannot be ruled out: {refusal.message}") from refusal
-
-    async def _resolve(self, operation: Operation) -> Resolution:
-        bounty_id = operation.record_id
-        path = self._zone.bounty(bounty_id)
-        document = await self._writer.read(operation, path)
-        record = document.history.find(operation.key) if document else None
-        if record is None:
-            tombstone = anonymous_tombstone(bounty_id, self._clock())
-            operation.base_is_fresh = True
-            fence = self._writer.fence(operation, path, document, tombstone)
-            result = await self._writer.abort(operation, fence)
-            document = result.document or document
-            committed = isinstance(result, Committed)
-        else:
-            committed = not record.aborted
-        proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
-        outcome = Outcome.COMMITTED if committed else Outcome.PRE_COMMIT
-        if operation.giving_back is None:  # else the key is a new one, of which nobody has a doubt
-            found(outcome, proof)
-        alive = document is not None and not is_tombstone(document)
-        return Resolution(
-            bounty_id=bounty_id,
-            idempotency_key=operation.key,
-            outcome=outcome,
-            evidence=operation.evidence(proof),
-            bounty=to_bounty(document) if document and alive else None,
-        )
 
     # Signing
 
