@@ -166,7 +166,7 @@ async def _without_one_to_be_ended(
     standing = await known_bounty(services, bounty.bounty_id)
     if standing.claim_id == renewed.claim_id:
         return renewed  # it was to be given back, and its agent was faster
-    await end_lease(services, bounty.bounty_id, renewed.claim_id, renewed.revision)
+    await end_lease(services, bounty.bounty_id, renewed.claim_id)
     return await _take_lease(services, bounty, agent, lease, key, "lease-anew")
 
 

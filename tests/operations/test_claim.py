@@ -8,10 +8,11 @@ from typing import Any
 
 from nexus_bounty import BountyStateError
 from nexus_bounty.idempotency import derived_id
+from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.operations.services import target_of
 from nexus_bounty.outcomes import ClaimConflictError, ClaimStateError
 from nexus_bounty.testing.virtual_time import EPOCH
-from tests.operations.lives import KEY, claimed, outcome, posted, refusal
+from tests.operations.lives import DOCUMENT, KEY, claimed, outcome, posted, refusal
 from tests.support.virtual import virtual
 from tests.support.world import (
     ALICE,
@@ -96,6 +97,30 @@ async def test_a_claim_is_not_committed_with_a_lease_that_has_run_out() -> None:
         error = await refusal(process.operations.claim(BOUNTY_ID, BOB, idempotency_key=KEY))
         assert isinstance(error, ClaimStateError)
         assert (await process.operations.claim(BOUNTY_ID, CAROL)).bounty.claimed_by == CAROL
+    assert not await broken_invariants(world)
+
+
+@virtual
+async def test_a_call_that_is_refused_leaves_the_lease_to_the_call_that_took_it() -> None:
+    """That one may be about to claim with it; who only renewed it gives up nothing of its own."""
+    world = await a_world()
+    async with world.process() as process:
+        await posted(process.operations)
+        services = process.operations.services
+        await services.claims.claim_or_renew(
+            target_of(BOUNTY_ID),
+            BOB,
+            claim_id=derived_id("claim", "first"),
+            lease=services.lease,
+            intent_summary="Claiming bounty: Sort it",
+            idempotency_key="first:lease",
+        )
+        forbidden = RequestMatch("write", path=DOCUMENT)
+        world.mock.inject(Fault(FaultKind.STATUS_BEFORE, status=403, match=forbidden))
+        await refusal(process.operations.claim(BOUNTY_ID, BOB, idempotency_key="second"))
+        first = await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="first")
+    assert first.claim is not None
+    assert first.claim.claim_id == first.bounty.claim_id == derived_id("claim", "first")
     assert not await broken_invariants(world)
 
 

@@ -34,7 +34,7 @@ from tests.simulation.network import LedgerLine, Line, Network
 from tests.support.world import BOUNTY_ID, CID, GRACE, a_bounty
 
 DEFINITE: Final = ("committed", "pre_commit", "post_commit")
-READING: Final = ("reconcile", "expire_due", "resolve")
+READING: Final = ("reconcile", "expire_due", "resolve", "sleep")
 """Operations without a verdict of their own."""
 
 
@@ -170,6 +170,8 @@ def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:
             return process.reconciler.run_once()
         case "resolve":
             return process.resolve_all()
+        case "sleep":
+            return asyncio.sleep(timedelta(minutes=int(done.cid)).total_seconds())
     return _begin_on_a_bounty(process, agent, done)
 
 

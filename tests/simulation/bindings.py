@@ -281,6 +281,14 @@ BINDINGS: Final = (
         "    if False:",
         "nexus/selection/test_signed_pins.py",
     ),
+    # leases, which the document's word that one was given back keeps safe besides
+    _binding(
+        "the lease of another call is given back",
+        "operations.claim",
+        '    if held.claim_id != derived_id("claim", key):\n        return  # another',
+        '    if held.claim_id != derived_id("claim", key):\n        pass  # another',
+        "operations/test_claim.py",
+    ),
 )
 
 

@@ -354,22 +354,16 @@ MUTANTS: Final = (
         "    if False:\n        return False",
     ),
     Mutant(
-        "claim: the lease is given back although it was renewed meanwhile",
-        "nexus_bounty.leases.rules",
-        "    if revision not in (None, claim.revision):",
-        "    if False:",
-    ),
-    Mutant(
-        "claim: the lease of another call is given back",
-        _CLAIM,
-        '    if held.claim_id != derived_id("claim", key):\n        return  # another',
-        '    if held.claim_id != derived_id("claim", key):\n        pass  # another',
-    ),
-    Mutant(
         "claim: the lease is given back while a claim made with it is under way",
         _LEASE_ENDS,
-        "    if bounty is not None and bounty.status is BountyStatus.OPEN:",
+        "    if bounty is not None and _may_be_claimed(bounty, held.agent):",
         "    if False:",
+    ),
+    Mutant(
+        "claim: the lease is given back while another's claim, which has lapsed, is being freed",
+        _LEASE_ENDS,
+        "    return claimer in (Claimer.NONE, Claimer.AT_WORK) and",
+        "    return claimer is Claimer.NONE and",
     ),
     Mutant(
         "claim: past the deadline",

@@ -31,7 +31,10 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     does: tuple[str, ...]
-    """Operations, such as `claim` or `settle cid-2`; `again` repeats the one before, same key."""
+    """Operations, such as `claim` or `settle cid-2`; `again` repeats the one before, same key.
+
+    `sleep 31` does nothing for so many minutes: by then, leases have run out.
+    """
     process: str = ""
     """Actors that name the same process share its stores; on its own if empty."""
     keys: str = ""
