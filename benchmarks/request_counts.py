@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Literal
 from benchmarks.harness.contenders import WORK, funded, operations_on
 from benchmarks.harness.obvious import ObviousClient
 from benchmarks.harness.options import Options
-from benchmarks.harness.personalities import KINDS, Cost, life_cost, listing_cost
+from benchmarks.harness.personalities import (
+    AWAY,
+    KINDS,
+    Cost,
+    life_cost,
+    life_cost_away,
+    listing_cost,
+)
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Step
 from benchmarks.harness.running import run_alone
@@ -177,6 +184,13 @@ async def measure(options: Options, step: Step) -> Report:
     listings = await count("listings", listing_costs)
     theirs = await count("the obvious client", obvious_costs)
     kinds = {name: await count(f"a life on {name}", partial(life_cost, name)) for name in KINDS}
+    away = {
+        name: {
+            far: (await count(f"{far} ms from {name}", partial(life_cost_away, name, far)))["life"]
+            for far in AWAY
+        }
+        for name in KINDS
+    }
     newest = {
         number: {
             name: await count(f"the newest of {number} on {name}", partial(_newest, name, number))
@@ -189,6 +203,7 @@ async def measure(options: Options, step: Step) -> Report:
         _table("The store", store, {}),
         _table("Listings, on a server with bulk reads", listings, theirs),
         _table_of_kinds(kinds, newest[1_000]),
+        _table_away(away),
         *(_table_of_newest(number, rows) for number, rows in newest.items() if number > 1_000),
     ]
     figures = {
@@ -197,6 +212,10 @@ async def measure(options: Options, step: Step) -> Report:
         "settle": operations["settle"].requests,
         "life_cycle": {name: costs["life"].in_all for name, costs in kinds.items()},
         "life_cycle_afterwards": {name: costs["life"].afterwards for name, costs in kinds.items()},
+        "life_cycle_away": {
+            name: {str(far): cost.in_all for far, cost in costs.items()}
+            for name, costs in away.items()
+        },
         "first_create": {name: _more_than_warm(costs) for name, costs in kinds.items()},
         **_figures_of_newest(newest),
     }
@@ -277,6 +296,14 @@ def _table_of_kinds(kinds: Mapping[str, Rows], newest: Mapping[str, Rows]) -> Ta
             ]
         )
     return Table("Each kind of server, markers dated", columns, lines)
+
+
+def _table_away(away: Mapping[str, Mapping[int, Cost]]) -> Table:
+    lines: list[list[object]] = [
+        [name, *(cost.in_all for cost in costs.values())] for name, costs in away.items()
+    ]
+    columns = ["a life on", *(f"{far} ms away" for far in AWAY)]
+    return Table("Requests of a life, by how long an answer takes", columns, lines)
 
 
 def _table_of_newest(number: int, rows: Mapping[str, Rows]) -> Table:

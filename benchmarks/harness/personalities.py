@@ -35,6 +35,8 @@ KINDS = {
 }
 """Personalities of the mock, by the names that figures give them; no release is "atomic"."""
 ROUND_TRIP = 0.01
+AWAY = (0, 5, 50, 200, 500, 1000)
+"""Milliseconds of a round trip: loopback, a neighbour, another continent, a server that is busy."""
 LONG_ENOUGH = 10.0
 """Seconds in which whatever was left for later is done; half of them are longer than a life."""
 ZONE = "z"
@@ -59,13 +61,14 @@ class Cost:
 class Kind:
     """A server of one kind, and the processes that use it one after another."""
 
-    def __init__(self, name: str, **settings: Any) -> None:
+    def __init__(self, name: str, round_trip: float = ROUND_TRIP, **settings: Any) -> None:
         self.mock = MockNexus(KINDS[name], clock=wall_clock)
-        self._settings = NexusSettings(cleanup_delay=LONG_ENOUGH / 2, **settings)
+        self._round_trip = round_trip
+        self._settings = NexusSettings(**{"cleanup_delay": LONG_ENOUGH / 2, **settings})
 
     def client(self) -> NexusClient:
         """The client of a new process, which knows nothing of the server."""
-        transport = self.mock.transport(pause=_takes_time)
+        transport = self.mock.transport(pause=self._takes_time)
         return NexusClient("http://nexus", settings=self._settings, transport=transport)
 
     async def cost(self, call: Awaitable[object]) -> Cost:
@@ -74,12 +77,22 @@ class Kind:
         before, began = self.mock.request_count, loop.time()
         await call
         sent, lasted = self.mock.request_count, loop.time() - began
-        await asyncio.sleep(LONG_ENOUGH)
-        return Cost(sent - before, round(lasted / ROUND_TRIP), self.mock.request_count - sent)
+        await asyncio.sleep(max(LONG_ENOUGH, 20 * self._round_trip))
+        round_trips = round(lasted / self._round_trip) if self._round_trip else 0
+        return Cost(sent - before, round_trips, self.mock.request_count - sent)
+
+    async def _takes_time(self, stage: Literal["request", "response"]) -> None:
+        await asyncio.sleep(self._round_trip if stage == "request" else 0.0)
 
 
-async def _takes_time(stage: Literal["request", "response"]) -> None:
-    await asyncio.sleep(ROUND_TRIP if stage == "request" else 0.0)
+async def life_cost_away(name: str, milliseconds: float) -> dict[str, Cost]:
+    """A life on a server so far away, with the settings as they come."""
+    as_it_comes = NexusSettings.model_fields["cleanup_delay"].default
+    kind = Kind(name, milliseconds / 1000, cleanup_delay=as_it_comes)
+    async with kind.client() as client:
+        work = await _operations(client)
+        await kind.cost(work.create(a_bounty("b-0")))
+        return {"life": await kind.cost(_live(work, "b-1"))}
 
 
 async def life_cost(name: str) -> dict[str, Cost]:

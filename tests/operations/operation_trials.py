@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from nexus_bounty import OutcomeError
 from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind
@@ -93,9 +94,10 @@ async def attempt(
     crash: int | None = None,
     impatient: bool = False,
     release: str | None = None,
+    away: float = 0.0,
 ) -> Trial:
     """Run `case` under one fault or crash, then everything late, then the reconciler."""
-    world = await a_world(release)
+    world = await a_world(release, away)
     await prepare(world, case)
     before = world.mock.oracle.received_total
     seen_before = len(statuses_ever(world.mock))
@@ -190,16 +192,21 @@ EVERY_FAULT = (*ALL_FAULTS, LONG_LATE)
 
 
 def request_trials(
-    case: Case, *, sample: bool = False, impatient: bool = False, release: str | None = None
+    case: Case,
+    *,
+    sample: bool = False,
+    impatient: bool = False,
+    release: str | None = None,
+    away: float = 0.0,
 ) -> Iterator[Trial]:
     """Every request that the operation sends x every fault, or a sample of one of a kind."""
-    calm = run(attempt(case, impatient=impatient, release=release))
+    under = partial(attempt, case, impatient=impatient, release=release, away=away)
+    calm = run(under())
     yield calm
     for number in range(1, calm.requests + 1):
         request = f"{case.name} {impatient} #{number}"
         for fault in sampled(ONE_OF_A_KIND, request) if sample else EVERY_FAULT:
-            trial = attempt(case, fault=fault, number=number, impatient=impatient, release=release)
-            yield run(trial)
+            yield run(under(fault=fault, number=number))
 
 
 def ledger_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
@@ -210,8 +217,8 @@ def ledger_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
             yield run(attempt(case, ledger=LedgerFault(kind, at), release=release))
 
 
-def crash_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
+def crash_trials(case: Case, release: str | None = None, away: float = 0.0) -> Iterator[Trial]:
     """A crash before and after every request and every ledger call."""
-    calm = run(attempt(case, release=release))
+    calm = run(attempt(case, release=release, away=away))
     for boundary in range(1, calm.boundaries + 1):
-        yield run(attempt(case, crash=boundary, release=release))
+        yield run(attempt(case, crash=boundary, release=release, away=away))

@@ -158,6 +158,8 @@ class World:
     personality: str = "0.10-hypothetical"
     strategy: Strategy = ConditionalCommit
     signing_keys: tuple[SecretStr, ...] = ()
+    away: float = 0.0
+    """Seconds that a request travels, so that what is left for later rides with others."""
     mock: MockNexus = field(init=False)
     ledger: MemoryCredits = field(init=False)
     contributions: MemoryContributionStore = field(init=False)
@@ -168,6 +170,9 @@ class World:
         self.contributions = MemoryContributionStore(
             [Contribution(cid=CID, tags=["sorted"], scores={"speed": 2.0})]
         )
+
+    async def _travels(self, stage: str) -> None:
+        await asyncio.sleep(self.away if stage == "request" else 0)
 
     async def found(self) -> None:
         """Give the creator her funds."""
@@ -186,7 +191,7 @@ class World:
         plan = plan or CrashPlan()
         settings = IMPATIENT if impatient else PATIENT
         settings = settings.model_copy(update={"signing_keys": self.signing_keys})
-        transport = Bounded(self.mock.transport(), plan.boundary)
+        transport = Bounded(self.mock.transport(pause=self._travels), plan.boundary)
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
         commit = self.strategy(client)
@@ -223,9 +228,11 @@ def stranded(report: ReconcileReport) -> list[Finding]:
     return [each for each in report.left if each.sweep != OpenOperations.name]
 
 
-async def a_world(release: str | None = None) -> World:
+async def a_world(release: str | None = None, away: float = 0.0) -> World:
     """A world whose creator has her funds; committed by rename on a release that was measured."""
-    world = World() if release is None else World(release, by_rename_on(release))
+    world = (
+        World(away=away) if release is None else World(release, by_rename_on(release), away=away)
+    )
     await world.found()
     return world
 

@@ -38,7 +38,7 @@ class MarkerWatch(DeferredWork[str]):
     def __init__(self, client: NexusClient, index: StatusIndex, choice: StrategyChoice) -> None:
         settings = client.settings
         super().__init__(
-            delay=settings.cleanup_delay,
+            delay=lambda: client.round_trips.life,
             batch=settings.bulk_size,
             timeout=settings.operation_timeout,
         )
@@ -57,7 +57,7 @@ class MarkerWatch(DeferredWork[str]):
         if not self._index.went_by(marker):
             return
         if is_bounty_terminal(bounty.status):
-            self._client.riding.put({marker: b""})
+            self._client.riding.add_markers([marker])
         else:
             self.put({document.path: marker})
 

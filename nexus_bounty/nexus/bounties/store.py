@@ -544,8 +544,7 @@ class NexusBountyStore:
         step = self._writer.planned(
             "claim_bounty", transition.kind, bounty_id, transition.parameters, idempotency_key
         )
-        moment = self._client.settings.cleanup_delay
-        step.base_is_fresh = self._memory.age(document.path) <= moment
+        step.base_is_fresh = self._memory.age(document.path) <= self._client.round_trips.moment
         with suppress(PreCommitError):
             await self._writer.work_ahead(step, self._intents.step(step, transition, document))
 

@@ -487,7 +487,7 @@ class NexusClaimStore:
             return
         parameters = _named(targetRef=target_ref)
         step = self._writer.planned("complete", "complete", claim_id, parameters)
-        step.base_is_fresh = self._memory.age(document.path) <= self._client.settings.cleanup_delay
+        step.base_is_fresh = self._memory.age(document.path) <= self._client.round_trips.moment
         with suppress(PreCommitError):
             rule = partial(rules.completed, target_ref=target_ref)
             intent = self._step(step, rule, document)

@@ -33,7 +33,7 @@ class CleanUp(DeferredWork[None]):
         self,
         delete: Delete,
         *,
-        delay: float,
+        delay: Callable[[], float],
         batch: int,
         timeout: float,
         observers: Observers = (),

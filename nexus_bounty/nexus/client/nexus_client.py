@@ -142,9 +142,11 @@ class NexusClient:
             self.random,
             self.observers,
         )
+        self._rpc = Rpc(self.settings, transport, self.observers, pace)
+        self.round_trips = self._rpc.round_trips
         self.cleanup = CleanUp(
             self._delete_leftovers,
-            delay=self.settings.cleanup_delay,
+            delay=lambda: self.round_trips.life,
             batch=self.settings.bulk_size,
             timeout=self.settings.operation_timeout,
             observers=self.observers,
@@ -153,12 +155,11 @@ class NexusClient:
         self._checks = Shared[Sequence[str], Sequence[bool]]()
         self.riding = RidingWrites(
             self._write_riders,
-            delay=self.settings.cleanup_delay,
+            self.round_trips,
             batch=self.settings.bulk_size,
             timeout=self.settings.operation_timeout,
         )
         self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup), ref(self.riding)]
-        self._rpc = Rpc(self.settings, transport, self.observers, pace)
 
     def __repr__(self) -> str:
         """The URL; it holds no credentials."""
@@ -613,20 +614,23 @@ class NexusClient:
         its files was deleted before.
         """
         first = batch[0]
-        riding = self.riding.with_room_for(self.settings.bulk_size - len(batch))
-        sent = {path: files[path] for path in batch} | riding
+        room = self.settings.bulk_size - len(batch)
+        riding = self.riding.with_room_for(room, besides=batch)
+        sent = {path: files[path] for path in batch}
+        sent |= {path: owed.item.content for path, owed in riding.items()}
         pairs = [[path, wire.encode_bytes(content)] for path, content in sent.items()]
         try:
-            replies = await self._if_understood(
-                Extra.BULK_WRITES,
-                first,
-                {"files": pairs},
-                wire.bulk_writes,
-                deadline,
-                repeat=False,
-            )
+            with self.riding.under_way(riding):
+                replies = await self._if_understood(
+                    Extra.BULK_WRITES,
+                    first,
+                    {"files": pairs},
+                    wire.bulk_writes,
+                    deadline,
+                    repeat=False,
+                )
         except NexusError as error:
-            if not error.is_passing:
+            if not (error.is_passing or riding):  # a refusal may be of what rides
                 raise
             return None
         if replies is None:

@@ -1,4 +1,4 @@
-"""Small files that are written with whatever batch is sent next.
+"""Files that are written with whatever batch is sent next.
 
 To write them costs no request of its own where one is sent anyway; where none is, they get their
 own soon. Like all deferred work it does no harm whenever it is done, and none if it never is.
@@ -6,34 +6,85 @@ own soon. Like all deferred work it does no harm whenever it is done, and none i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from nexus_bounty.deadlines import Deadline
-from nexus_bounty.nexus.client.deferred import DeferredWork
+from nexus_bounty.nexus.client.deferred import DeferredWork, Owed
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.round_trips import RoundTrips
+
+logger = logging.getLogger("nexus_bounty.nexus")
 
 Write = Callable[[Mapping[str, bytes], Deadline], Awaitable[object]]
 
+MOST_CONTENT: Final = 64_000
+"""Bytes: more than that no batch takes along that somebody waits for."""
 
-class RidingWrites(DeferredWork[bytes]):
-    """Files to be written with the next batch of other files, or alone within `delay` seconds.
+
+@dataclass(frozen=True, slots=True)
+class Rider:
+    """What a file is to hold, by the write of that number: the higher one is the newer."""
+
+    content: bytes
+    seq: int = 0
+
+
+class RidingWrites(DeferredWork[Rider]):
+    """Files to be written with the next batch of other files, or alone within a moment.
+
+    An empty one costs a batch next to nothing, and rides with the first. One with content waits for
+    those of other writes, and rides only if it would soon cost a request of its own.
 
     Args:
         write: Writes files that it does no harm to write again.
-        delay: How long a file waits for a batch.
+        round_trips: Says how long they wait, and how soon another batch may come.
         batch: How many files do not wait any longer.
         timeout: How many seconds one batch of them alone may take.
     """
 
-    def __init__(self, write: Write, *, delay: float, batch: int, timeout: float) -> None:
-        super().__init__(delay=delay, batch=batch, timeout=timeout)
+    def __init__(
+        self, write: Write, round_trips: RoundTrips, *, batch: int, timeout: float
+    ) -> None:
+        super().__init__(delay=lambda: round_trips.moment, batch=batch, timeout=timeout)
         self._write = write
+        self._round_trips = round_trips
 
-    def with_room_for(self, files: int) -> dict[str, bytes]:
-        """At most so many of the files, the oldest first, to be written with others."""
-        return dict(list(self._owed.items())[: max(files, 0)])
+    def owes(self, path: str) -> bool:
+        """Whether the file at `path` is still to be written."""
+        return path in self._owed
 
-    async def _do(self, batch: Mapping[str, bytes], deadline: Deadline) -> None:
-        with suppress(NexusError):  # whoever looks for them finds out: the reconciler, say
-            await self._write(batch, deadline)
+    def add_markers(self, paths: Iterable[str]) -> None:
+        """Write empty files soon."""
+        self.put(dict.fromkeys(paths, Rider(b"")))
+
+    def add(self, path: str, content: bytes, seq: int) -> None:
+        """Write a file soon, unless what is to be written there is newer."""
+        owed = self._owed.get(path)
+        if owed is None or owed.item.seq <= seq:
+            self.put({path: Rider(content, seq)})
+
+    def with_room_for(self, files: int, besides: Sequence[str] = ()) -> dict[str, Owed[Rider]]:
+        """At most so many of the files, the oldest first, to be written `besides` others."""
+        riding: dict[str, Owed[Rider]] = {}
+        room = MOST_CONTENT
+        for path, owed in self._free().items():
+            size = len(owed.item.content)
+            fits = len(riding) < files and size <= room and path not in besides
+            if fits and self._rides(owed):
+                riding[path] = owed
+                room -= size
+        return riding
+
+    def _rides(self, owed: Owed[Rider]) -> bool:
+        """Whether it is not to wait for others any longer."""
+        return not owed.item.content or self._may_wait(owed) <= self._round_trips.between_batches
+
+    async def _do(self, batch: Mapping[str, Rider], deadline: Deadline) -> None:
+        files = {path: rider.content for path, rider in batch.items()}
+        try:
+            await self._write(files, deadline)
+        except NexusError as error:  # whoever reads, or looks for markers, does it
+            logger.info("files are left for the next reader to bring up to date: %s", error)

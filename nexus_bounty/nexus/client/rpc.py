@@ -26,6 +26,7 @@ from nexus_bounty.nexus.client.home import Home, here
 from nexus_bounty.nexus.client.pace import Pace, Turns
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import parse_retry_after
+from nexus_bounty.nexus.client.round_trips import RoundTrips
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.transport import Answer, transport_for
@@ -55,6 +56,7 @@ class Rpc:
     ) -> None:
         self.requests_sent = 0
         self.sunset: str | None = None
+        self.round_trips = RoundTrips(settings.cleanup_delay)
         self._observers = given(observers)
         self._settings = settings
         self._ids = count(1)
@@ -142,10 +144,12 @@ class Rpc:
             left = self._left(request, deadline)
             connect_in = min(self._settings.connect_timeout, left)
             answer_in = min(self._settings.request_timeout, left)
+            leaves = asyncio.get_running_loop().time()
             async with asyncio.timeout(min(connect_in + answer_in, left)):  # even if it drips
                 answer = await self._transport.send(
                     verb, route, body, connect_in=connect_in, answer_in=answer_in
                 )
+            self.round_trips.answered(asyncio.get_running_loop().time() - leaves)
             self.sunset = answer.sunset or self.sunset
             return answer
         except TimeoutError as error:

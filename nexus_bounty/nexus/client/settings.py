@@ -80,6 +80,8 @@ class NexusSettings(BaseModel):
     """How long the operations leave what nothing needs any more, to remove it in batches.
 
     Where commits win names, a document's own file follows as much later, see `follow_at_once`.
+    Where answers are slow these are some round trips, at most 20 times as long, see
+    `nexus_bounty.nexus.client.round_trips`.
     """
     follow_at_once: bool = False
     """Whether programs that know no slots write the zone, too, such as Grove: the operations then

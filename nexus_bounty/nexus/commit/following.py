@@ -7,41 +7,24 @@ the slots, and one that is written late, or never, does no harm.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
 
 logger = logging.getLogger("nexus_bounty.nexus")
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What a file is to become, by the commit of that number."""
-
-    content: bytes
-    seq: int
-
-
-class Following(DeferredWork[Decided]):
+class Following:
     """The files of one client that follow their slots: at once, or in batches a moment later."""
 
     def __init__(self, client: NexusClient) -> None:
-        settings = client.settings
-        super().__init__(
-            delay=settings.cleanup_delay,
-            batch=settings.bulk_size,
-            timeout=settings.operation_timeout,
-        )
         self._client = client
-        client.closes_after(self)
 
     def owes(self, path: str) -> bool:
         """Whether the file at `path` is to follow soon."""
-        return path in self._owed
+        return self._client.riding.owes(path)
 
     def follow(
         self, path: str, content: bytes, deadline: Deadline, *, promptly: bool, seq: int = 0
@@ -53,27 +36,18 @@ class Following(DeferredWork[Decided]):
         """
         if promptly and not self.owes(path):
             return self._write(path, content, deadline)
-        return self._join(path, Decided(content, seq), deadline, promptly=promptly)
+        return self._join(path, content, deadline, promptly=promptly, seq=seq)
 
     async def _join(
-        self, path: str, decided: Decided, deadline: Deadline, *, promptly: bool
+        self, path: str, content: bytes, deadline: Deadline, *, promptly: bool, seq: int
     ) -> None:
         """Have the next batch write the file, unless that is to be newer; `promptly` at once."""
-        owed = self._owed.get(path)
-        if owed is None or owed.seq <= decided.seq:
-            self.put({path: decided})
+        self._client.riding.add(path, content, seq)
         if promptly:
-            await self.hasten(deadline)
+            await self._client.riding.hasten(deadline)
 
     async def _write(self, path: str, content: bytes, deadline: Deadline) -> None:
         try:
             await self._client.write(path, content, deadline=deadline)
         except NexusError as error:
             logger.info("left for the next reader to bring up to date: %s", error)
-
-    async def _do(self, batch: Mapping[str, Decided], deadline: Deadline) -> None:
-        files = {path: decided.content for path, decided in batch.items()}
-        try:
-            await self._client.write_many(files, deadline=deadline)
-        except NexusError as error:
-            logger.info("files are left for the next reader to bring up to date: %s", error)

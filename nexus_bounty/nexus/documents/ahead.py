@@ -7,8 +7,10 @@ nobody takes up has done no harm: a marker that is stale, a staged file that is 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
+from nexus_bounty.nexus.client.round_trips import RoundTrips
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.cache import Bounded
 from nexus_bounty.nexus.documents.commits import Intent
@@ -19,12 +21,17 @@ MOST_AHEAD: Final = 1024
 class DoneAhead:
     """The intents for which something was done ahead.
 
+    It is used while a life may last on this server: what it says of the time is as old. No older
+    one could do harm: of a base that is not the last any more the next name is taken. Whether
+    another program, which wins no names, has changed that base meanwhile is only known for a
+    moment; after it, the commit looks again.
+
     Args:
-        lasts: For how many seconds they are as good as new; what they say of the time is as old.
+        round_trips: Says how long these times are.
     """
 
-    def __init__(self, lasts: float) -> None:
-        self._lasts = lasts
+    def __init__(self, round_trips: RoundTrips) -> None:
+        self._round_trips = round_trips
         self._intents: Bounded[tuple[Intent, float]] = Bounded(MOST_AHEAD)
         self._keys: Bounded[str] = Bounded(MOST_AHEAD)
 
@@ -34,7 +41,7 @@ class DoneAhead:
         Those whose operations have not begun in time are forgotten. One that will come `keyless`
         takes up the key of what was done ahead, see `key_of`.
         """
-        self._intents.drop_oldest(lambda kept: not self._is_fresh(kept[1]))
+        self._intents.drop_oldest(lambda kept: not self._is_usable(kept[1]))
         if intent is not None and intent.prepared is not None:
             kept = intent, _now()
             self._intents.put(_name(intent.path, intent.record.key), kept)
@@ -59,11 +66,26 @@ class DoneAhead:
             return None
         self._intents.drop(name)
         asks_the_same = intent.record.fingerprint == fingerprint
-        is_usable = self._is_fresh(at) and asks_the_same and _are_same(intent.base, base)
-        return intent if is_usable else None
+        if not (self._is_usable(at) and asks_the_same and _are_same(intent.base, base)):
+            return None
+        return intent if _now() - at <= self._looked_at_for(intent) else _to_be_looked_at(intent)
 
-    def _is_fresh(self, at: float) -> bool:
-        return _now() - at <= self._lasts
+    def _looked_at_for(self, intent: Intent) -> float:
+        """For how many seconds the look at its base will do: no longer where others write it."""
+        return self._round_trips.quick if intent.promptly else self._round_trips.moment
+
+    def _is_usable(self, at: float) -> bool:
+        return _now() - at <= self._round_trips.life
+
+
+def _to_be_looked_at(intent: Intent) -> Intent:
+    """The same, with its base to be looked at once more."""
+    prepared = intent.prepared
+    return (
+        intent
+        if prepared is None
+        else replace(intent, prepared=replace(prepared, base_checked=False))
+    )
 
 
 def _now() -> float:

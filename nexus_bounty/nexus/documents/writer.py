@@ -172,7 +172,7 @@ class DocumentWriter:
         self._signer = Signer.of(client.settings)
         self._attempts = BoundedSet()  # what has happened, or may have, or may yet
         self._locks = KeyedLocks()
-        self._ahead = DoneAhead(client.settings.cleanup_delay)
+        self._ahead = DoneAhead(client.round_trips)
 
     def leaving_files(self, *, later: bool) -> Self:
         """The same writer, which lets files follow their commits `later`, or at once.
@@ -455,7 +455,7 @@ class DocumentWriter:
         remembered = memory.recall(path)
         document = remembered or _there(operation, await self.read(operation, path), missing)
         while True:
-            moment = self._client.settings.cleanup_delay
+            moment = self._client.round_trips.moment
             operation.base_is_fresh = document is not remembered or memory.age(path) <= moment
             try:
                 done = self.recall(operation, document.history)

@@ -40,6 +40,39 @@ def test_what_is_left_behind_is_removed_together_after_a_moment() -> None:
     run(scenario())
 
 
+def test_what_is_left_again_and_again_waits_no_longer() -> None:
+    """It is done once the first has waited, and not put off for ever."""
+
+    async def scenario() -> None:
+        mock = MockNexus()
+        async with await filled(mock, cleanup_delay=0.5) as client:
+            for _ in range(3):
+                client.cleanup.add(PATHS)
+                await asyncio.sleep(0.2)
+            assert not client.cleanup.owed
+            assert not mock.files
+
+    run(scenario())
+
+
+def test_what_is_left_later_waits_its_own_time() -> None:
+    """Not what is left of the time of others that are done by then."""
+
+    async def scenario() -> None:
+        mock = MockNexus()
+        async with await filled(mock, cleanup_delay=0.5) as client:
+            client.cleanup.add(PATHS[:1])
+            await asyncio.sleep(0.3)
+            client.cleanup.add(PATHS[1:])
+            client.cleanup.done({PATHS[0]: client.cleanup._owed[PATHS[0]]})
+            await asyncio.sleep(0.4)
+            assert list(client.cleanup.owed) == PATHS[1:]
+            await asyncio.sleep(0.2)
+            assert not client.cleanup.owed
+
+    run(scenario())
+
+
 def test_a_full_batch_does_not_wait() -> None:
     """Memory stays bounded however long the delay."""
 

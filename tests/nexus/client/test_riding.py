@@ -10,7 +10,7 @@ from nexus_bounty.nexus.client.settings import NexusSettings
 from tests.support.virtual import virtual
 
 DELAY = 2.0
-RIDERS = {"/d/rider-1": b"", "/d/rider-2": b""}
+RIDERS = ["/d/rider-1", "/d/rider-2"]
 BATCH = {f"/d/f{number}": b"1" for number in range(3)}
 
 
@@ -24,7 +24,7 @@ async def test_the_next_batch_takes_them_along() -> None:
     """And nothing is sent for them any more."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
         stored = await client.write_many(BATCH)
         assert set(stored) >= set(BATCH)
         assert set(mock.files) == {*BATCH, *RIDERS}
@@ -37,7 +37,7 @@ async def test_without_a_batch_they_are_written_by_themselves_soon() -> None:
     """One request for all of them; a single write is no batch."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
         await client.write_many({"/d/alone": b""})
         assert set(mock.files) == {"/d/alone"}
         await asyncio.sleep(2 * DELAY)
@@ -50,7 +50,7 @@ async def test_a_batch_does_not_grow_over_its_bound() -> None:
     """The oldest go first."""
     mock = MockNexus()
     async with a_client(mock, bulk_size=4) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
         await client.write_many(BATCH)
         assert set(mock.files) == {*BATCH, "/d/rider-1"}
         assert list(client.riding.owed) == ["/d/rider-2"]
@@ -61,7 +61,7 @@ async def test_what_rode_with_a_batch_that_was_lost_is_written_all_the_same() ->
     """The batch's own files are written one by one then, and the others later."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
         mock.inject(Fault(FaultKind.DROP_BEFORE, match=RequestMatch("write_batch"), times=1))
         await client.write_many(BATCH)
         assert set(mock.files) == set(BATCH)
@@ -74,11 +74,21 @@ async def test_what_is_put_again_while_it_rides_is_written_again() -> None:
     """By then the earlier one may have been removed."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put({"/d/rider-1": b"old"})
+        client.riding.add_markers(RIDERS[:1])
         riding = client.riding.with_room_for(10)
-        client.riding.put({"/d/rider-1": b"new"})
+        client.riding.add_markers(RIDERS[:1])
         client.riding.done(riding)
         assert list(client.riding.owed) == ["/d/rider-1"]
+
+
+@virtual
+async def test_a_batch_keeps_its_own_content_of_what_is_to_ride() -> None:
+    """Who sends it is told what was stored of it."""
+    mock = MockNexus()
+    async with a_client(mock) as client:
+        client.riding.add_markers(["/d/f0"])
+        await client.write_many(BATCH)
+        assert mock.read_file("/d/f0") == b"1"
 
 
 @virtual
@@ -86,7 +96,7 @@ async def test_a_server_that_refuses_them_harms_nobody() -> None:
     """The reconciler looks at them."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
         mock.inject(Fault(FaultKind.STATUS_BEFORE, match=RequestMatch(), times=None, status=403))
         await client.riding.flush()
         assert not client.riding.owed
@@ -98,5 +108,5 @@ async def test_closing_the_client_writes_them() -> None:
     """A command of a command line does not wait for others."""
     mock = MockNexus()
     async with a_client(mock) as client:
-        client.riding.put(RIDERS)
+        client.riding.add_markers(RIDERS)
     assert set(mock.files) == set(RIDERS)

@@ -104,7 +104,7 @@ async def test_whoever_reads_after_a_process_that_died_brings_its_file_up_to_dat
     store = NexusBountyStore(client, commit=commit, clock=wall_clock).cleaning_up(later=True)
     await store.create_bounty(make_bounty())
     await store.claim_bounty("b-1", BOB, "c-1")
-    await commit.reads._following.stop()  # dead from now on
+    await client.riding.stop()  # dead from now on
     assert status_in_file(mock) is None
     async with a_store(mock) as store:
         seen = await store.get_bounty("b-1")

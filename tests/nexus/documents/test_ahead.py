@@ -25,7 +25,7 @@ from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.testing import make_bounty, make_reward
 from nexus_bounty.testing.virtual_time import wall_clock
-from tests.support.racing import QUIRKS, racing
+from tests.support.racing import DOCUMENT, QUIRKS, racing
 from tests.support.store_trials import WORKER
 from tests.support.virtual import virtual
 
@@ -35,9 +35,19 @@ DRAFT = msgspec.structs.replace(make_bounty(status=BountyStatus.DRAFT), reservat
 
 
 @asynccontextmanager
-async def a_store(mock: MockNexus, release: str = "0.7.0") -> AsyncIterator[NexusBountyStore]:
-    settings = NexusSettings(cleanup_delay=DELAY)
-    async with NexusClient("http://nexus", settings=settings, transport=mock.transport()) as client:
+async def a_store(
+    mock: MockNexus,
+    release: str = "0.7.0",
+    away: float | None = None,
+    follow_at_once: bool = False,
+) -> AsyncIterator[NexusBountyStore]:
+    async def travel(stage: str) -> None:
+        await asyncio.sleep((away or 0) if stage == "request" else 0)
+
+    delay = DELAY if away is None else 0.5
+    settings = NexusSettings(cleanup_delay=delay, follow_at_once=follow_at_once)
+    transport = mock.transport(pause=travel)
+    async with NexusClient("http://nexus", settings=settings, transport=transport) as client:
         commit = RenameCommit(client, QUIRKS[release])
         store = NexusBountyStore(client, commit=commit, clock=wall_clock)
         yield store.cleaning_up(later=True)
@@ -157,6 +167,72 @@ async def test_a_claim_is_prepared_and_not_made_while_the_lease_is_taken() -> No
         )
         assert claimed.status is BountyStatus.CLAIMED
         assert mock.request_count - before == 1
+
+
+@virtual
+async def test_an_expected_step_on_a_slow_server_is_one_request_after_a_ledger_there() -> None:
+    """A ledger on the same server takes as long to answer."""
+    mock = racing()
+    async with a_store(mock, away=0.5) as store:
+        await drafted(store)
+        await store._client.flush()
+        await asyncio.sleep(1)
+        before = mock.request_count
+        await store.fund_bounty(DRAFT.bounty_id, "r-1", idempotency_key="k:open")
+        assert mock.request_count - before == 1
+
+
+@pytest.mark.parametrize(("after", "requests"), [(1, 1), (3, 2)])
+@virtual
+async def test_a_claim_is_prepared_on_a_slow_server_with_a_look_only_after_a_moment(
+    after: float, requests: int
+) -> None:
+    mock = racing()
+    async with a_store(mock, away=0.5) as store:
+        await store.create_bounty(make_bounty())
+        await store._client.flush()
+        await asyncio.sleep(after)
+        before = mock.request_count
+        await store.prepare_claim("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        assert mock.request_count - before == requests
+
+
+@pytest.mark.parametrize(("after", "follow_at_once"), [(3, False), (1, True)])
+@virtual
+async def test_what_was_prepared_on_a_slow_server_is_compared_again_after_a_moment(
+    after: float, follow_at_once: bool
+) -> None:
+    """It is still used by then, unless another program has changed the bounty meanwhile.
+
+    Where others are known to write, a moment is no longer than near a server.
+    """
+    mock = racing()
+    async with a_store(mock, away=0.5, follow_at_once=follow_at_once) as store:
+        await store.create_bounty(make_bounty())
+        await store.prepare_claim("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        await asyncio.sleep(after)  # a moment is 1.5 seconds, a life is 6
+        value = msgspec.json.decode(mock.read_file(DOCUMENT) or b"")
+        async with NexusClient("http://nexus", transport=mock.transport()) as peer:
+            await peer.write(DOCUMENT, msgspec.json.encode(value | {"title": "by another"}))
+        claimed = await store.claim_bounty("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        assert claimed.title == "by another"
+
+
+@pytest.mark.parametrize(("after", "requests"), [(1, 1), (3, 2), (7, 3)])
+@virtual
+async def test_what_was_prepared_on_a_slow_server_is_used_as_long_as_a_life_takes_there(
+    after: float, requests: int
+) -> None:
+    """Alone for a moment; then with a look beside; then its dates are too old."""
+    mock = racing()
+    async with a_store(mock, away=0.5) as store:
+        await store.create_bounty(make_bounty())
+        await store.prepare_claim("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        await store._client.flush()
+        await asyncio.sleep(after)
+        before = mock.request_count
+        await store.claim_bounty("b-1", WORKER, "c-1", idempotency_key="k:claim")
+        assert mock.request_count - before == requests
 
 
 @virtual
