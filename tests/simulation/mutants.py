@@ -23,6 +23,7 @@ class Mutant:
 _CONDITIONAL: Final = "nexus_bounty.nexus.commit.conditional"
 _PROVEN: Final = "nexus_bounty.nexus.commit.proven_write"
 _WRITER: Final = "nexus_bounty.nexus.documents.writer"
+_OPERATION: Final = "nexus_bounty.nexus.documents.operation"
 _INTENTS: Final = "nexus_bounty.nexus.bounties.intents"
 _CLAIMS: Final = "nexus_bounty.nexus.claims.store"
 _CLASSES: Final = "nexus_bounty.nexus.client.classification"
@@ -124,7 +125,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a failed read speaks for an earlier attempt, too",
-        _WRITER,
+        _OPERATION,
         "        if self.in_doubt:\n            return self.unknown(",
         "        if False:\n            return self.unknown(",
     ),

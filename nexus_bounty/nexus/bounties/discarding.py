@@ -5,8 +5,9 @@ from __future__ import annotations
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import Intent
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.records import changed, to_bounty
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.outcomes import DISCARDED, BountyStateError, PreCommitError, Proof
 from nexus_bounty.statuses import TOMBSTONE
 

@@ -15,9 +15,10 @@ from nexus_bounty.nexus.bounties.status_index import StatusIndex, generation_aft
 from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import Intent
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import bounty_tombstone, changed, new_value, to_bounty
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.outcomes import BountyStateError, Proof
 
 

@@ -18,9 +18,9 @@ from nexus_bounty.nexus.bounties.status_index import announced_with, is_stale, l
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import to_bounty
-from nexus_bounty.nexus.documents.writer import Operation
 from nexus_bounty.outcomes import PostCommitError, Proof
 
 REMOVE_STALE_MARKER: Final = "remove_stale_marker"

@@ -8,9 +8,10 @@ from datetime import datetime
 from nexus_bounty.events.tracking import found
 from nexus_bounty.nexus.documents import is_tombstone
 from nexus_bounty.nexus.documents.commits import Committed
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import anonymous_tombstone, to_bounty
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.outcomes import Outcome, Proof, Resolution
 
 

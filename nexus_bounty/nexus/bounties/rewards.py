@@ -10,6 +10,7 @@ from nexus_bounty.models import RewardQuery, RewardRecord
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.commits import Committed, Intent, StrategyChoice
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import (
     listed,
@@ -19,7 +20,7 @@ from nexus_bounty.nexus.documents.records import (
     to_value,
 )
 from nexus_bounty.nexus.documents.vouching import vouched_for
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.outcomes import IdempotencyMismatchError, PreCommitError, Proof
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import (

@@ -46,10 +46,11 @@ from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty, to_value
 from nexus_bounty.nexus.documents.vouching import vouched_for
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
     BountyExistsError,

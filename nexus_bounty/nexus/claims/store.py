@@ -31,9 +31,10 @@ from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
 from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed, Intent, Locks
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_claim
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
     ClaimConflictError,

@@ -22,7 +22,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile
 from nexus_bounty.nexus.documents.commits import Locks
-from nexus_bounty.nexus.documents.writer import Operation
+from nexus_bounty.nexus.documents.operation import Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from nexus_bounty.nexus.documents.cache import DocumentMemory
 from nexus_bounty.nexus.documents.commits import Intent
 from nexus_bounty.nexus.documents.document import Document
-from nexus_bounty.nexus.documents.writer import DocumentWriter, Operation
+from nexus_bounty.nexus.documents.operation import Operation
+from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.outcomes import PreCommitError
 
 
