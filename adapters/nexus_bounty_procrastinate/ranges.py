@@ -11,6 +11,7 @@ from procrastinate import PsycopgConnector
 
 from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import ReconcileReport
+from nexus_bounty.reconcile.range_memory import RangeMemory
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         zone_id: The zone.
         partition: Its bounties.
         cursor: How far its sweeps have got, see `Reconciler.cursor`.
+        memory: What is remembered of it, if anything is.
         failed_in_a_row: How many of its last runs failed.
         may_have_grown: Whether it is time to see whether it holds too much.
     """
@@ -27,6 +29,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     zone_id: str
     partition: Partition
     cursor: Mapping[str, str | None]
+    memory: RangeMemory | None
     failed_in_a_row: int
     may_have_grown: bool
 
@@ -70,20 +73,25 @@ class Ranges:
                 zone_id=zone_id,
                 partition=Partition(lo, row["hi"]),
                 cursor=row["cursor"],
+                memory=_memory(row["memory"]),
                 failed_in_a_row=row["failed_in_a_row"],
                 may_have_grown=row["may_have_grown"],
             )
         return None
 
-    async def split(self, found: Range, at: str) -> Range:
+    async def split(self, found: Range, at: str, memory: RangeMemory | None = None) -> Range:
         """Make a range of its own of what comes after `at`; returns what is left of this one.
+
+        Of the new one `memory` is remembered.
 
         Raises:
             ConnectorException: The database did not do it.
         """
         first, rest = found.partition.split(at)
-        await self._run(_SPLIT, zone=found.zone_id, lo=first.lo, hi=rest.hi, at=at)
-        return msgspec.structs.replace(found, partition=first)
+        values = {"zone": found.zone_id, "lo": first.lo, "hi": rest.hi, "at": at}
+        mine = found.memory and found.memory.between_walks()
+        await self._run(_SPLIT, **values, mine=_json(mine), its=_json(memory))
+        return msgspec.structs.replace(found, partition=first, cursor={}, memory=mine)
 
     async def was_split(self, found: Range) -> None:
         """Note that the range was looked at, and holds no more than it should.
@@ -97,10 +105,11 @@ class Ranges:
         self,
         found: Range,
         cursor: Mapping[str, str | None],
+        memory: RangeMemory | None,
         report: ReconcileReport,
         again_in: timedelta,
     ) -> None:
-        """Write down how a run went, and when the next is due.
+        """Write down how a run went, what is remembered of it, and when the next is due.
 
         Raises:
             ConnectorException: The database did not do it.
@@ -109,7 +118,8 @@ class Ranges:
             _DONE,
             zone=found.zone_id,
             lo=found.partition.lo,
-            cursor=msgspec.json.encode(cursor).decode(),
+            cursor=_json(cursor),
+            memory=_json(memory),
             found=report.found,
             repaired=report.repaired,
             left=report.unrepaired,
@@ -126,6 +136,8 @@ class Ranges:
     ) -> None:
         """Leave a range to whoever takes it next, from where its run has got.
 
+        Of what it did on the way there nothing is remembered.
+
         Raises:
             ConnectorException: The database did not do it.
         """
@@ -134,7 +146,8 @@ class Ranges:
             zone=found.zone_id,
             lo=found.partition.lo,
             due=due_in,
-            cursor=None if cursor is None else msgspec.json.encode(cursor).decode(),
+            cursor=None if cursor is None else _json(cursor),
+            memory=_json(found.memory and found.memory.between_walks()),
         )
 
     async def _run(self, query: str, **values: Any) -> None:
@@ -143,6 +156,18 @@ class Ranges:
     async def _all(self, query: str, **values: Any) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self._connector.execute_query_all_async(query, **values)
         return rows
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _memory(value: object) -> RangeMemory | None:
+    """What is in a row; nothing, if another release has put it there."""
+    try:
+        return None if value is None else msgspec.convert(value, RangeMemory)
+    except msgspec.ValidationError:
+        return None
 
 
 _BEGIN: Final = """
@@ -160,16 +185,19 @@ _DUE: Final = """
     RETURNING zone_id, lo
 """
 _GET: Final = """
-    SELECT hi, cursor, failed_in_a_row, split_at + %(every)s::interval <= now() AS may_have_grown
+    SELECT hi, cursor, memory, failed_in_a_row,
+        split_at + %(every)s::interval <= now() AS may_have_grown
     FROM nexus_bounty_ranges WHERE zone_id = %(zone)s AND lo = %(lo)s AND due_at <= now()
 """
 _SPLIT: Final = """
     WITH first AS (
-        UPDATE nexus_bounty_ranges SET hi = %(at)s, cursor = '{}', split_at = now()
+        UPDATE nexus_bounty_ranges SET
+            hi = %(at)s, cursor = '{}', memory = %(mine)s::jsonb, split_at = now()
         WHERE zone_id = %(zone)s AND lo = %(lo)s AND hi IS NOT DISTINCT FROM %(hi)s::text
         RETURNING zone_id
     )
-    INSERT INTO nexus_bounty_ranges (zone_id, lo, hi) SELECT zone_id, %(at)s, %(hi)s FROM first
+    INSERT INTO nexus_bounty_ranges (zone_id, lo, hi, memory)
+    SELECT zone_id, %(at)s, %(hi)s, %(its)s::jsonb FROM first
 """
 _WAS_SPLIT: Final = """
     UPDATE nexus_bounty_ranges SET split_at = now() WHERE zone_id = %(zone)s AND lo = %(lo)s
@@ -177,6 +205,7 @@ _WAS_SPLIT: Final = """
 _DONE: Final = """
     UPDATE nexus_bounty_ranges SET
         cursor = %(cursor)s::jsonb,
+        memory = %(memory)s::jsonb,
         due_at = now() + %(again)s::interval,
         deferred_until = '-infinity',
         runs = runs + 1,
@@ -192,6 +221,7 @@ _GIVE_BACK: Final = """
     UPDATE nexus_bounty_ranges SET
         due_at = now() + %(due)s::interval,
         deferred_until = '-infinity',
-        cursor = COALESCE(%(cursor)s::jsonb, cursor)
+        cursor = COALESCE(%(cursor)s::jsonb, cursor),
+        memory = CASE WHEN %(cursor)s::jsonb IS NULL THEN memory ELSE %(memory)s::jsonb END
     WHERE zone_id = %(zone)s AND lo = %(lo)s
 """

@@ -28,6 +28,8 @@ _RANGES: Final = """
     )
 """
 """Each range begins after the `lo` of its row and ends with its `hi`, the `lo` of the next."""
+_MEMORIES: Final = "ALTER TABLE nexus_bounty_ranges ADD COLUMN IF NOT EXISTS memory jsonb"
+"""What is remembered of each range, see `RangeMemory`."""
 _PACES: Final = """
     CREATE TABLE IF NOT EXISTS nexus_bounty_paces (
         server text COLLATE "C" PRIMARY KEY,
@@ -51,4 +53,5 @@ async def prepare(url: str) -> None:
         if row is None or row[0] is None:
             await connection.execute(SchemaManager.get_schema().encode())
         await connection.execute(_RANGES)
+        await connection.execute(_MEMORIES)
         await connection.execute(_PACES)

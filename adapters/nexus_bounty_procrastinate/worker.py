@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -27,14 +26,13 @@ from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.conninfo import conninfo_of
 from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
 from nexus_bounty_procrastinate.ranges import Range
+from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.schema import prepare
 
 PAGE: Final = 1_000
 """How many living bounties of one status a range holds: what a page of a listing does."""
 SPLIT_EVERY: Final = timedelta(minutes=10)
 """How often it is seen whether a range has grown."""
-REMEMBERED: Final = 512
-"""Of how many ranges a worker remembers what need not be looked at again."""
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 
 
@@ -74,7 +72,6 @@ class RangeWorker:
         self._concurrency = concurrency
         self._every = every
         self._dead_after = dead_after
-        self._grace = grace
         self._page = page
         self._history = history
         self._back_off = RetryPolicy(
@@ -82,7 +79,7 @@ class RangeWorker:
         )
         self.health = {"ranges": 0, "found": 0, "repaired": 0, "failed": 0}
         self._closed_until: dict[str, float] = {}
-        self._reconcilers: OrderedDict[tuple[str, Partition], Reconciler] = OrderedDict()
+        self._reconcilers = Reconcilers(zones, grace)
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
         connector = PsycopgConnector(conninfo=self._conninfo, kwargs={"prepare_threshold": None})
@@ -149,7 +146,7 @@ class RangeWorker:
         reconciler = None
         try:
             found = await self._split(found)
-            reconciler = self._reconciler(found)
+            reconciler = await self._reconcilers.of(found)
             await self._run(found, reconciler)
         except BaseException:
             cursor = reconciler.cursor if reconciler else None
@@ -165,7 +162,8 @@ class RangeWorker:
         if at is None:
             await self.jobs.ranges.was_split(found)
             return found
-        left = await self.jobs.ranges.split(found, at)
+        memory = await self._reconcilers.remembered_after(found, at)
+        left = await self.jobs.ranges.split(found, at, memory)
         await self.jobs.plan()  # so that others begin with the rest
         return left
 
@@ -178,7 +176,8 @@ class RangeWorker:
             self._at_work.discard(reconciler)
         again_in = self._pause(found, report)
         self._count(report)
-        await self.jobs.ranges.done(found, reconciler.cursor, report, again_in)
+        memory = await self._reconcilers.remembered(found, reconciler)
+        await self.jobs.ranges.done(found, reconciler.cursor, memory, report, again_in)
         publish(
             self._zones[found.zone_id].services.observers,
             RangeEnded,
@@ -206,18 +205,6 @@ class RangeWorker:
         if 2 * len(report.errors) > len(report.sweeps):
             self._closed_until[found.zone_id] = monotonic() + pause
         return timedelta(seconds=pause)
-
-    def _reconciler(self, found: Range) -> Reconciler:
-        """The reconciler that remembers this range, from where the last run of it has got."""
-        key = found.zone_id, found.partition
-        known = self._reconcilers.pop(key, None) or Reconciler(
-            self._zones[found.zone_id], grace=self._grace, partition=found.partition
-        )
-        known.go_on_from(found.cursor)  # where another worker may have got meanwhile
-        self._reconcilers[key] = known
-        if len(self._reconcilers) > REMEMBERED:
-            self._reconcilers.popitem(last=False)
-        return known
 
 
 async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:

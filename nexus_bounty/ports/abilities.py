@@ -42,6 +42,31 @@ class LeavesFiles(Protocol):
 
 
 @runtime_checkable
+class KeepsNotes(Protocol):
+    """A bounty store that keeps notes beside its bounties, and loses them where it loses these.
+
+    By a note that is still there a program sees that what it remembers is of this very history,
+    and not of one that a backup was put in place of. Nothing else may go by it: it is not signed.
+    """
+
+    async def leave_note(self, name: str, note: str) -> None:
+        """Keep `note` under `name`, in place of the one before.
+
+        Raises:
+            NexusError: It may not be kept (another store raises an error of its own).
+        """
+        ...
+
+    async def find_note(self, name: str) -> str | None:
+        """What was noted last under `name`; `None` if nothing was.
+
+        Raises:
+            NexusError: It could not be read (another store raises an error of its own).
+        """
+        ...
+
+
+@runtime_checkable
 class WorksAhead(Protocol):
     """A bounty store that can do ahead what a later step begins with.
 

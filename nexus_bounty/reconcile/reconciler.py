@@ -29,7 +29,7 @@ from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
 from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettlements
 from nexus_bounty.reconcile.sweep import PAGE, UNTRUSTED, Problem, Scope, Sweep
-from nexus_bounty.reconcile.sweep_state import SweepState
+from nexus_bounty.reconcile.sweep_state import SweepMemory, SweepState
 from nexus_bounty.retry import RetryPolicy
 
 Cursor = Mapping[str, str | None]
@@ -64,6 +64,9 @@ MONEY_SWEEPS: Final[tuple[Sweep, ...]] = (
     MissingEscrow(),
 )
 """Those that compare the ledger with the bounties."""
+
+LASTING: Final = (MissingRewards.name, IndexMarkers.name)
+"""Those whose closed days say all that they remember: another process may go by them."""
 
 JOURNAL_KEPT: Final = timedelta(days=30)
 """How long the journal names operations that have ended; then their keys are forgotten."""
@@ -143,8 +146,15 @@ class Reconciler:
             if state.is_through or state.after
         }
 
-    def go_on_from(self, cursor: Cursor) -> None:
+    @property
+    def memory(self) -> dict[str, SweepMemory]:
+        """What another reconciler of the range may go by that goes on from `cursor`, by sweep."""
+        return {name: self._states[name].memory for name in LASTING if name in self._states}
+
+    def go_on_from(self, cursor: Cursor, memory: Mapping[str, SweepMemory] | None = None) -> None:
         """Have the next run go on from where another reconciler has got.
+
+        With its `memory` the run also spares what that one would have spared.
 
         Raises:
             InvalidInputError: `cursor` names a sweep that there is not.
@@ -158,6 +168,8 @@ class Reconciler:
             if (state.after, state.is_through) != (after or "", after is None):
                 state.days.give_up()
             state.after, state.is_through = after or "", after is None
+            if memory is not None and name in memory and name in LASTING:
+                state.recall(memory[name])
 
     async def run_once(
         self,

@@ -12,6 +12,10 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from nexus_bounty.models import Wire
+
 MOST_KNOWN: Final = 2**18
 """Some 50 MB for a sweep, and only where there is that much to remember."""
 
@@ -61,15 +65,17 @@ class ClosedDays:
     Attributes:
         since: The first day that is still to be looked at; `None` for all of them.
         left: The first day on which something was met, in the walk under way, that is not well.
+        first_open: The first day that was still open when that walk began; `None` if its end is to
+            tell nothing.
     """
 
     since: date | None = None
     left: date | None = None
-    _open: date | None = None
+    first_open: date | None = None
 
     def begin(self, first_open: date | None) -> None:
         """Begin a walk; `first_open` is the first day that is still open, if there are days."""
-        self._open, self.left = first_open, None
+        self.first_open, self.left = first_open, None
         if first_open is None:
             self.since = None
 
@@ -80,16 +86,43 @@ class ClosedDays:
 
     def is_closed(self, day: date | None) -> bool:
         """Whether nothing ends on `day` any more."""
-        return day is not None and self._open is not None and day < self._open
+        return day is not None and self.first_open is not None and day < self.first_open
 
     def give_up(self) -> None:
         """Conclude nothing from the walk under way: a part of it was another's."""
-        self._open = None
+        self.first_open = None
 
     def close(self) -> None:
         """End a walk that has gone through all days from `since` on."""
-        if self._open is not None:
-            self.since = min(self._open, self.left or date.max)
+        if self.first_open is not None:
+            self.since = min(self.first_open, self.left or date.max)
+
+
+class SweepMemory(Wire, frozen=True, kw_only=True):
+    """What outlives the process of what a sweep remembers: for which days it need not look again.
+
+    Attributes:
+        since: See `ClosedDays`.
+        left: See `ClosedDays`.
+        first_open: The first day that was still open when the walk under way began, if one is.
+        reads_documents: See `SweepState`.
+        read_documents_at: See `SweepState`.
+    """
+
+    since: date | None = None
+    left: date | None = None
+    first_open: date | None = None
+    reads_documents: bool = True
+    read_documents_at: datetime | None = None
+
+    @property
+    def spares_nothing(self) -> bool:
+        """Whether a sweep that recalls it looks at everything anyway."""
+        return self.since is None and self.first_open is None
+
+    def between_walks(self) -> SweepMemory:
+        """The same without the walk under way: of a part of it nobody knows what was met."""
+        return replace(self, first_open=None, reads_documents=False)
 
 
 @dataclass(slots=True)
@@ -111,6 +144,24 @@ class SweepState:
     days: ClosedDays = field(default_factory=ClosedDays)
     reads_documents: bool = True
     read_documents_at: datetime | None = None
+
+    @property
+    def memory(self) -> SweepMemory:
+        """What a sweep in another process may go by, once it knows where this one has got."""
+        days = self.days
+        return SweepMemory(
+            since=days.since,
+            left=days.left,
+            first_open=days.first_open,
+            reads_documents=self.reads_documents,
+            read_documents_at=self.read_documents_at,
+        )
+
+    def recall(self, memory: SweepMemory) -> None:
+        """Take over what another process remembers."""
+        self.days = ClosedDays(memory.since, memory.left, memory.first_open)
+        self.reads_documents = memory.reads_documents
+        self.read_documents_at = memory.read_documents_at
 
     def begin_again(self) -> None:
         """Go through the history from its beginning."""

@@ -80,6 +80,7 @@ from nexus_bounty.reconcile.counter import Progress
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, SWEEPS, Cursor, OnStep, Reconciler
 from nexus_bounty.reconcile.report import ReconcileReport
 from nexus_bounty.reconcile.sweep import PAGE, Sweep
+from nexus_bounty.reconcile.sweep_state import SweepMemory
 from nexus_bounty.sync.background_loop import ClosedError, Face, timeout, unwrapped
 from nexus_bounty.works import Work
 
@@ -1863,13 +1864,15 @@ class SyncReconciler(Face[Reconciler]):
         """
         return self.wrapped.cursor
 
-    def go_on_from(self, cursor: Cursor) -> None:
+    def go_on_from(self, cursor: Cursor, memory: Mapping[str, SweepMemory] | None = None) -> None:
         """Have the next run go on from where another reconciler has got.
+
+        With its `memory` the run also spares what that one would have spared.
 
         Raises:
             InvalidInputError: `cursor` names a sweep that there is not.
         """
-        return self._ask(self.wrapped.go_on_from, cursor)
+        return self._ask(self.wrapped.go_on_from, cursor, memory)
 
     def run_once(
         self,

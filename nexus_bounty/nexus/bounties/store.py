@@ -301,6 +301,23 @@ class NexusBountyStore:
             return None
         return (now - self._client.settings.tombstone_retention).astimezone(UTC).date()
 
+    async def leave_note(self, name: str, note: str) -> None:
+        """Keep `note` under `name` in the zone, in place of the one before.
+
+        Raises:
+            NexusError: It may not be kept.
+        """
+        await self._client.write(self._zone.note(name), note.encode(), idempotent=True)
+
+    async def find_note(self, name: str) -> str | None:
+        """What was noted last under `name`; `None` if nothing was.
+
+        Raises:
+            NexusError: It could not be read.
+        """
+        found = await self._client.read(self._zone.note(name))
+        return None if found is None else found.content.decode(errors="replace")
+
     async def count_bounties(self, query: BountyQuery | None = None) -> int:
         """How many bounties match, `limit` and `offset` aside.
 

@@ -94,6 +94,10 @@ class ZonePaths:
         """The directory of the leases on the whole zone."""
         return f"{self.root}/indexes/bounties/writer"
 
+    def note(self, name: str) -> str:
+        """A note that a program has left for itself."""
+        return f"{self.root}/indexes/bounties/notes/{encode_segment(name)}"
+
     @property
     def rewards(self) -> str:
         """The directory of reward records."""
