@@ -55,15 +55,8 @@ from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.claims.store import NexusClaimStore
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.deferred import DeferredWork
-from nexus_bounty.nexus.client.nexus_client import (
-    Etags,
-    EtagsByPath,
-    File,
-    NexusClient,
-    Page,
-    Paths,
-    T,
-)
+from nexus_bounty.nexus.client.files import Etags, File, Page, Paths
+from nexus_bounty.nexus.client.nexus_client import EtagsByPath, NexusClient, T
 from nexus_bounty.nexus.client.pace import Turns
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.contribution_store import NexusContributionStore

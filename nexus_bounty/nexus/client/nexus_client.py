@@ -10,14 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
-    Callable,
     Iterable,
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
-from itertools import count
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -35,64 +31,19 @@ from nexus_bounty.nexus.client.classification import Disposition, Reason, Reques
 from nexus_bounty.nexus.client.cleanup import CleanUp
 from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.files import Etags, File, Page, Paths
 from nexus_bounty.nexus.client.pace import Turns
 from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, Extra
 from nexus_bounty.nexus.client.riding import RidingWrites
 from nexus_bounty.nexus.client.rpc import Rpc
+from nexus_bounty.nexus.client.sending import Requests, is_passing, never_left
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.shared import Shared
-from nexus_bounty.retry import RetryPolicy, WorthIt
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.together import together
 
 T = TypeVar("T")
-Paths = list[str]
 EtagsByPath = Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file as one answer showed it: whether `etag` speaks for `content` is to be checked."""
-
-    path: str
-    content: bytes
-    etag: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Paths of a listing, in their order; `goes_on_after` is what to ask on with, if it does."""
-
-    paths: Paths
-    goes_on_after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Etags:
-    """The etags of the files of one page by their paths.
-
-    Attributes:
-        by_path: The etags.
-        until: The last path of the page; `None` if it is the whole listing.
-    """
-
-    by_path: Mapping[str, str]
-    until: str | None
-
-    def cover(self, path: str) -> bool:
-        """Whether `path` would be on the page, if it exists and comes after the page's start."""
-        return self.until is None or path <= self.until
-
-
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, NexusError) and error.is_passing
-
-
-def _never_left(error: Exception) -> bool:
-    return (
-        isinstance(error, NexusError)
-        and error.is_passing
-        and error.disposition is Disposition.NEVER_SENT
-    )
 
 
 class NexusClient:
@@ -143,6 +94,7 @@ class NexusClient:
             self.observers,
         )
         self._rpc = Rpc(self.settings, transport, self.observers, pace)
+        self._requests = Requests(self._rpc, self.retries, self.capabilities)
         self.round_trips = self._rpc.round_trips
         self.cleanup = CleanUp(
             self._delete_leftovers,
@@ -252,7 +204,9 @@ class NexusClient:
         """
         params = {"path": path, "return_metadata": True}
         try:
-            reply = await self._sent("read", path, params, wire.files, deadline)
+            reply = await self._requests.send(
+                "read", path, params, wire.files, deadline or self.deadline()
+            )
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
                 return None
@@ -303,8 +257,10 @@ class NexusClient:
             params["if_match"] = if_match
         if if_none_match:
             params["if_none_match"] = True
-        again = _is_passing if idempotent else _never_left
-        reply = await self._sent("write", path, params, wire.writes, deadline, again)
+        again = is_passing if idempotent else never_left
+        reply = await self._requests.send(
+            "write", path, params, wire.writes, deadline or self.deadline(), again
+        )
         self._learn_hash(reply.version_tag, content)
         return reply.version_tag
 
@@ -322,8 +278,13 @@ class NexusClient:
         """
         doubts: list[NexusError] = []
         try:
-            reply = await self._sent(
-                "delete", path, {"path": path}, wire.deletions, deadline, doubts=doubts
+            reply = await self._requests.send(
+                "delete",
+                path,
+                {"path": path},
+                wire.deletions,
+                deadline or self.deadline(),
+                doubts=doubts,
             )
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
@@ -362,7 +323,7 @@ class NexusClient:
             for path in batch:
                 # Sequentially: 0.5.6 later denies that files written concurrently exist.
                 params = {"path": path, "content": wire.encode_bytes(files[path])}
-                reply = await self._sent("write", path, params, wire.writes, deadline)
+                reply = await self._requests.send("write", path, params, wire.writes, deadline)
                 stored[path] = reply.version_tag
                 self._learn_hash(reply.version_tag, files[path])
         return stored
@@ -399,7 +360,9 @@ class NexusClient:
         Raises:
             NexusError: It could not be found out.
         """
-        reply = await self._sent("exists", path, {"path": path}, wire.existence, deadline)
+        reply = await self._requests.send(
+            "exists", path, {"path": path}, wire.existence, deadline or self.deadline()
+        )
         return reply.exists
 
     async def etag(self, path: str, *, deadline: Deadline | None = None) -> str | None:
@@ -410,7 +373,9 @@ class NexusClient:
         Raises:
             NexusError: It could not be found out.
         """
-        reply = await self._sent(STAT, path, {"path": path}, wire.stats, deadline)
+        reply = await self._requests.send(
+            STAT, path, {"path": path}, wire.stats, deadline or self.deadline()
+        )
         return reply.version_tag if reply else None
 
     async def exist(
@@ -450,7 +415,9 @@ class NexusClient:
         """
         params = {"old_path": source, "new_path": target}
         try:
-            reply = await self._sent("rename", source, params, wire.renames, deadline, _never_left)
+            reply = await self._requests.send(
+                "rename", source, params, wire.renames, deadline or self.deadline(), never_left
+            )
         except NexusError as error:
             if error.reason is Reason.NOT_FOUND:
                 raise error.but(RequestVerdict(Disposition.AMBIGUOUS, error.reason)) from error
@@ -560,7 +527,7 @@ class NexusClient:
             paging = {"limit": most or self.settings.page_size} | (
                 {"cursor": cursor} if cursor else {}
             )
-            page = await self._if_understood(
+            page = await self._requests.if_understood(
                 Extra.LIMITS, directory, {**params, **paging}, wire.listings, deadline
             )
             if page is not None:
@@ -571,7 +538,7 @@ class NexusClient:
                     return page
         # the whole listing at once; only details tell its directories from files
         params = {**params, "details": True}
-        return await self._sent("list", directory, params, wire.listings, deadline)
+        return await self._requests.send("list", directory, params, wire.listings, deadline)
 
     def _batches(self, paths: Sequence[str]) -> Iterable[Sequence[str]]:
         size = self.settings.bulk_size
@@ -581,7 +548,7 @@ class NexusClient:
         params = {"paths": list(paths), "return_metadata": True, "skip_errors": True}
         replies = None
         if len(paths) > 1:
-            replies = await self._if_understood(
+            replies = await self._requests.if_understood(
                 Extra.BULK_READS, paths[0], params, wire.bulk_files, deadline
             )
         if replies is not None and await self._shows_what_is_there(replies, paths, deadline):
@@ -621,7 +588,7 @@ class NexusClient:
         pairs = [[path, wire.encode_bytes(content)] for path, content in sent.items()]
         try:
             with self.riding.under_way(riding):
-                replies = await self._if_understood(
+                replies = await self._requests.if_understood(
                     Extra.BULK_WRITES,
                     first,
                     {"files": pairs},
@@ -658,7 +625,7 @@ class NexusClient:
     ) -> Mapping[str, wire.DeleteReply] | None:
         """What the server says of each path; `None` if it has no such method."""
         for extra in BULK_DELETES:
-            replies = await self._if_understood(
+            replies = await self._requests.if_understood(
                 extra, paths[0], {"paths": list(paths)}, wire.bulk_deletions, deadline
             )
             if replies is not None:
@@ -667,7 +634,7 @@ class NexusClient:
 
     async def _exist_batch(self, paths: Sequence[str], deadline: Deadline) -> list[bool]:
         if len(paths) > 1:
-            found = await self._if_understood(
+            found = await self._requests.if_understood(
                 Extra.BULK_CHECKS,
                 paths[0],
                 {"paths": list(paths)},
@@ -677,83 +644,6 @@ class NexusClient:
             if found is not None:
                 return [_answered("exists_batch", found, path) for path in paths]
         return await together(self.exists(path, deadline=deadline) for path in paths)
-
-    async def _if_understood(
-        self,
-        extra: Extra,
-        path: str,
-        params: Mapping[str, Any],
-        decoder: msgspec.json.Decoder[T],
-        deadline: Deadline,
-        *,
-        repeat: bool = True,
-    ) -> T | None:
-        """Send what not every dialect understands; `None`, from then on, where it is not."""
-        if self.capabilities.has(extra) is False:
-            return None
-        again = _is_passing if repeat else _never_left
-        try:
-            reply = await self._sent(extra.value, path, params, decoder, deadline, again)
-        except NexusError as error:
-            if self.capabilities.has(extra) or error.reason is not Reason.BAD_REQUEST:
-                raise
-            self.capabilities.understood[extra] = False
-            return None
-        self.capabilities.understood[extra] = True
-        return reply
-
-    async def _sent(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any],
-        decoder: msgspec.json.Decoder[T],
-        deadline: Deadline | None,
-        again: WorthIt = _is_passing,
-        doubts: list[NexusError] | None = None,
-    ) -> T:
-        """The result of one request, sent `again` after errors after which that does no harm.
-
-        `doubts` gathers the attempts that may have landed.
-        """
-        deadline = deadline or self.deadline()
-        doubts = [] if doubts is None else doubts
-        failed: list[Exception] = []
-        try:
-            return await self._rpc.call(method, path, params, decoder, deadline)
-        except NexusError as error:
-            if error.disposition is Disposition.AMBIGUOUS:
-                doubts.append(error)
-            if not again(error):
-                raise
-            failed.append(error)
-        attempts = count(2)
-
-        def call() -> Awaitable[T]:
-            return self._rpc.call(method, path, params, decoder, deadline, next(attempts))
-
-        return await self._sent_again(failed, call, deadline, again, doubts)
-
-    async def _sent_again(
-        self,
-        failed: list[Exception],
-        call: Callable[[], Awaitable[T]],
-        deadline: Deadline,
-        again: WorthIt,
-        doubts: list[NexusError],
-    ) -> T:
-        def worth_it(error: Exception) -> bool:
-            if isinstance(error, NexusError) and error.disposition is Disposition.AMBIGUOUS:
-                doubts.append(error)
-            return again(error)
-
-        try:
-            return await self.retries.persist_after(failed, call, worth_it, deadline)
-        except NexusError as error:
-            if doubts and error.disposition is not Disposition.AMBIGUOUS:
-                # the last attempt says nothing of the one before
-                raise error.but(RequestVerdict(Disposition.AMBIGUOUS, error.reason)) from error
-            raise
 
     # last in the class: its name hides the builtin from the annotations after it
     async def list(self, directory: str, *, deadline: Deadline | None = None) -> Paths:
