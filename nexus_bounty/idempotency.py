@@ -167,8 +167,10 @@ def with_record(
     """
     bearer = _bearer(document)
     evidence = dict(bearer.get(EVIDENCE_KEY, {}))
-    first = History.of(document).first_kept(record.at)
-    ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]
+    ops = evidence.get("ops", ())
+    if len(ops) >= KEPT_RECORDS:  # else all are kept
+        ops = ops[History.of(document).first_kept(record.at) :]
+    ops = [*ops, msgspec.to_builtins(record)]
     evidence |= {"schema": SCHEMA, "seq": record.seq, "ops": ops}
     for key, value in (("markerSeq", marker_seq), ("tombstone", tombstone or None)):
         evidence.pop(key, None)

@@ -54,7 +54,8 @@ async def _answer_rpc(core: NexusCore, request: ReceivedRequest) -> Answer:
     if request.verb == "POST":
         limited = core.rate_limit.refusal(request.method)
         answer = limited or await answer_rpc(core, request)
-        return answer._replace(headers=(*answer.headers, *core.personality.headers))
+        more = core.personality.headers
+        return answer._replace(headers=(*answer.headers, *more)) if more else answer
     if core.personality.plain_http_server:
         return Answer(404, b"")
     return detail(405, "Method Not Allowed")

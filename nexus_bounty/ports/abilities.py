@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from nexus_bounty.models import AgentIdentity, RewardRecord
@@ -131,9 +132,14 @@ def looking_first(store: StoreT) -> StoreT:
 
     Others may leave something without meaning behind when they refuse, such as a marker.
     """
-    return store.looking_first() if isinstance(store, LooksFirst) else store
+    view: Callable[..., StoreT] | None = getattr(store, "looking_first", None)
+    return store if view is None else view()
 
 
 def cleaning_up(store: StoreT, *, later: bool) -> StoreT:
-    """`store`, cleaning up `later` or at once if it lets that be chosen."""
-    return store.cleaning_up(later=later) if isinstance(store, CleansUp) else store
+    """`store`, cleaning up `later` or at once if it lets that be chosen.
+
+    `isinstance` with a protocol says the same, and takes as long as half a store takes to be made.
+    """
+    view: Callable[..., StoreT] | None = getattr(store, "cleaning_up", None)
+    return store if view is None else view(later=later)

@@ -13,6 +13,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -64,7 +65,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 def wall_clock() -> datetime:
     """The running loop's time as a wall clock that starts at `EPOCH`."""
-    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+    return _after(asyncio.get_running_loop().time())
+
+
+@lru_cache(maxsize=64)
+def _after(seconds: float) -> datetime:
+    """A moment, made once: the clock of such a loop stands still most of the time."""
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

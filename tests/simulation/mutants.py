@@ -154,7 +154,7 @@ MUTANTS: Final = (
     Mutant(
         "only the newest operation is remembered",
         "nexus_bounty.idempotency",
-        'ops = [*evidence.get("ops", ())[first:], msgspec.to_builtins(record)]',
+        "ops = [*ops, msgspec.to_builtins(record)]",
         "ops = [msgspec.to_builtins(record)]",
     ),
     Mutant(

@@ -6,11 +6,18 @@ string; which there are is said in `quirks`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from nexus_bounty.nexus.client.quirks import HASHES, EtagKind
+
+DIGITS: Final = 64
+"""Of every known hash: what is longer or shorter need not be compared with any."""
 
 
 def algorithm_of(content: bytes, etag: str) -> EtagKind | None:
     """The hash that makes `etag` of `content`, or `None` if no known one does."""
+    if len(etag) != DIGITS:
+        return None
     return next((kind for kind, digest in HASHES.items() if digest(content) == etag), None)
 
 

@@ -29,7 +29,7 @@ from nexus_bounty.nexus.client.retry_after import parse_retry_after
 from nexus_bounty.nexus.client.round_trips import RoundTrips
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
-from nexus_bounty.nexus.client.transport import Answer, transport_for
+from nexus_bounty.nexus.client.transport import Answer, check_url, transport_for
 from nexus_bounty.shielding import to_its_end
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Rpc:
         self._ids = count(1)
         self._limiter = PriorityLimiter(settings.max_connections)
         self._pace = pace or Pace(settings.max_requests_per_second)
-        httpx.URL(settings.url)  # raises if it cannot be one
+        check_url(settings.url)
         self._transport = transport_for(settings, transport)
         self._closed = False
         self._home: Home | None = None

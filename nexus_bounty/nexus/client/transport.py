@@ -70,8 +70,8 @@ def _shown(headers: Mapping[str, str]) -> Iterator[str | None]:
 
 def _asked_for(headers: httpx.Headers) -> Mapping[str, str]:
     """Those headers that anything here asks for: httpx decodes all of them to look for one."""
-    there = {name.lower() for name, _ in headers.raw}
-    return {text: headers[text] for name, text in _ASKED_FOR.items() if name in there}
+    there = (_ASKED_FOR.get(name.lower()) for name, _ in headers.raw)
+    return {name: headers[name] for name in there if name is not None}
 
 
 class Transport(Protocol):
@@ -145,6 +145,16 @@ def trust(url: str) -> ssl.SSLContext | bool:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True
 
 
+@lru_cache(maxsize=16)
+def check_url(url: str) -> None:
+    """Refuse what cannot be a URL.
+
+    Raises:
+        httpx.InvalidURL: It is none.
+    """
+    httpx.URL(url)
+
+
 @lru_cache(maxsize=256)
 def _url(server: str, route: str) -> httpx.URL:
     url = httpx.URL(server.rstrip("/") + route)
@@ -170,7 +180,8 @@ class HttpxTransport:
     ) -> None:
         self._server = settings.url
         self._most = settings.max_answer_bytes
-        self._headers = httpx.Headers(_headers(settings)).raw
+        self._headers = _headers(settings)
+        self._common: httpx.Headers | None = None
         self._open = _opener(settings) if given is None else None
         self._connections = _Connections(given or _opener(settings)())
         self._alone = 0
@@ -182,18 +193,19 @@ class HttpxTransport:
         """Send one request; see `Transport.send`."""
         timeout = {"connect": connect_in, "read": answer_in, "write": answer_in, "pool": answer_in}
         url = _url(self._server, route)
-        headers = [(b"Host", url.netloc), *self._headers]
-        if body is not None:
-            headers.append((b"Content-Length", b"%d" % len(body)))
-        # with a stream httpx takes the headers as they are; with content it makes them thrice
+        if self._common is None:
+            self._common = httpx.Headers({"Host": url.netloc.decode("ascii"), **self._headers})
+        # with a stream httpx copies these headers as they are; with content it makes them thrice
         request = httpx.Request(
             verb,
             url,
-            headers=headers,
+            headers=self._common,
             stream=httpx.ByteStream(body or b""),
             extensions={"timeout": timeout},
         )
         request.read()  # so that transports can look at its content, as at any other request's
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
         if self._alone:
             self._alone -= 1
             request.headers["Connection"] = "close"

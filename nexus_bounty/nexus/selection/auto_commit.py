@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, cast
 from weakref import WeakValueDictionary
 
 from nexus_bounty.deadlines import Deadline
@@ -54,7 +54,9 @@ def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> 
     if option == "auto":
         # the id of a client is its own for as long as this, which refers to it, is kept
         return _shared.setdefault((id(client), zone_id), AutoCommit(client, zone_id))
-    return option if isinstance(option, StrategyChoice) else Fixed(option, client.settings)
+    if hasattr(option, "for_writing"):  # which is quicker to see than the whole protocol
+        return cast("StrategyChoice", option)
+    return Fixed(option, client.settings)
 
 
 class Fixed:
