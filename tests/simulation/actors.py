@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from random import Random
 from typing import Any, Final
 
@@ -92,8 +92,12 @@ class Process:
             clock=clock,
             random=Random(seed),
         )
-        self.reconciler = Reconciler(self.operations, grace=GRACE)
         self._history = around.history
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """One that belongs to this process, which most never run."""
+        return Reconciler(self.operations, grace=GRACE)
 
     async def resolve_all(self) -> None:
         """Find out what became of every step of this process of which that is not known."""

@@ -258,7 +258,7 @@ _KINDS = (
 
 def label_of(request: httpx.Request) -> str:
     """What a request is about, as people say it: `write document`."""
-    method = request.url.path.rpartition("/")[2]
+    method = request.url.raw_path.rpartition(b"/")[2].decode()
     body = request.content
     kind = next((name for part, name in _KINDS if part in body), "files")
     condition = " if" if b'"if_match"' in body or b'"if_none_match"' in body else ""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +42,8 @@ LEASE: Final = timedelta(minutes=30)
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode = lru_cache(maxsize=256)(msgspec.json.Decoder(dict[str, Any]).decode)
+"""What some bytes say, which is only ever read: most files are as they were at the last instant."""
 
 ESCROW: Final = {
     "draft": (None, "held", "voided"),
@@ -57,6 +59,7 @@ ESCROW: Final = {
 """What a bounty's reservation may be at any instant, by the status of its document."""
 
 
+@lru_cache(maxsize=256)
 def document_of(content: bytes | None) -> dict[str, Any] | None:
     """The bounty in a file's content; a tombstone is none."""
     value = None if content is None else _decode(content)
@@ -104,10 +107,10 @@ class Watch:
     _before: dict[str, Any] | None = None
 
     def __call__(self) -> None:
-        book: Any = self.world.ledger._book
-        state = (self.world.mock.oracle.applied_total, len(book._journal))
+        state = _state(self.world)
         if state != self._seen:
             self._seen = state
+            book: Any = self.world.ledger._book
             self.wrong += [each for each in self._look(book) if each not in self.wrong]
 
     def _look(self, book: Any) -> Iterable[str]:
@@ -141,7 +144,7 @@ class Watch:
         """What must never become of a bounty, whoever asks for it."""
         status, now = bounty["status"], wall_clock()
         before = self._before["status"] if self._before else None
-        deadline = msgspec.convert(bounty["deadline"], datetime)
+        deadline = _moment(bounty["deadline"])
         claimer = bounty.get("claimedBy", {}).get("agentId")
         if status == "expired" and now < deadline - CLOCKS_DIFFER:
             yield "at some time: expired before its deadline"
@@ -352,6 +355,29 @@ def _settled(truth: Truth, done: Done) -> bool:
 # At rest
 
 
+@dataclass
+class AtRest:
+    """Looks whether anything is left to be done; once, while neither world nor clock moves."""
+
+    world: World
+    _seen: tuple[int, int, datetime] | None = None
+    _wrong: list[str] = field(default_factory=list)
+
+    async def wrong(self) -> list[str]:
+        """What `wrong_at_rest` says now."""
+        state = (*_state(self.world), wall_clock())
+        if state != self._seen:
+            self._wrong = await wrong_at_rest(self.world)
+            self._seen = state
+        return self._wrong
+
+
+def _state(world: World) -> tuple[int, int]:
+    """What is another number with every change of a file and every move of credits."""
+    book: Any = world.ledger._book
+    return world.mock.oracle.applied_total, len(book._journal)
+
+
 async def wrong_at_rest(world: World) -> list[str]:
     """Everything that somebody still has to put right: broken invariants, and stale markers."""
     return [*await broken_invariants(world), *wrong_markers(world.mock), *_no_lease(world.mock)]
@@ -394,8 +420,17 @@ def wrong_markers(mock: MockNexus) -> list[str]:
 
 def _hour(bounty: dict[str, Any]) -> str:
     """In which directory the marker of a bounty that has ended may lie: that of its last hour."""
-    ended = msgspec.convert(bounty["updatedAt"], datetime).astimezone(UTC)
-    return f"~%@{ended:%Y-%m-%d/%H}"
+    return _hour_of(bounty["updatedAt"])
+
+
+@lru_cache(maxsize=256)
+def _hour_of(moment: str) -> str:
+    return f"~%@{_moment(moment).astimezone(UTC):%Y-%m-%d/%H}"
+
+
+@lru_cache(maxsize=256)
+def _moment(text: str) -> datetime:
+    return msgspec.convert(text, datetime)
 
 
 def _no_lease(mock: MockNexus) -> list[str]:
@@ -413,5 +448,5 @@ def _holds(content: bytes | None) -> bool:
     if content is None:
         return False
     lease = _decode(content)
-    until = msgspec.convert(lease["leaseExpiresAt"], datetime)
+    until = _moment(lease["leaseExpiresAt"])
     return bool(lease["status"] == "active" and until > wall_clock())

@@ -123,6 +123,7 @@ class Simulation:
         self.world = starts.a_world(self.start, self.mock)
         self.network = Network(self.mock, self.scheduler, decisions, self.trace, mood)
         self.watch = self.network.watch = oracles.Watch(self.world)
+        self.at_rest = oracles.AtRest(self.world)
         self._around = Surroundings(
             self.network,
             self.history,
@@ -325,7 +326,7 @@ class Simulation:
 
     async def _come_to_rest(self) -> None:
         await asyncio.sleep(CLEANED_UP)
-        if self.scenario.thorough or await oracles.wrong_at_rest(self.world):
+        if self.scenario.thorough or await self.at_rest.wrong():
             await self._reconcile()
         await self._late_arrive("after reconciling")
 
@@ -336,7 +337,7 @@ class Simulation:
             self.trace.note("-", "reconcile")
             report = await self._janitor().run_once()
             self.violations += [f"a sweep failed: {error}" for error in report.errors]
-            if not await oracles.wrong_at_rest(self.world):
+            if not await self.at_rest.wrong():
                 break
         for left in stranded(report):
             if "poison" in left.subject:
@@ -360,7 +361,7 @@ class Simulation:
             if not done.is_definite and done.operation not in (*READING, "renew"):
                 await self._repeat_one(done)
         await self._late_arrive("in the end")
-        if await oracles.wrong_at_rest(self.world):
+        if await self.at_rest.wrong():
             await self._reconcile()
 
     async def _repeat_one(self, done: Done) -> None:
@@ -382,8 +383,7 @@ class Simulation:
     async def _judge(self) -> None:
         self.watch()
         self.violations += self.watch.wrong
-        at_rest = await oracles.wrong_at_rest(self.world)
-        self.violations += [f"not at rest: {each}" for each in at_rest]
+        self.violations += [f"not at rest: {each}" for each in await self.at_rest.wrong()]
         truth = oracles.Truth.of(self.mock)
         self.violations += oracles.wrong_verdicts(truth, self.done)
         self.violations += oracles.unrecorded(truth, self.history, {each.key for each in self.done})

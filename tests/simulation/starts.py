@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 
 from nexus_bounty import ConditionalCommit, Contribution
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
+from nexus_bounty.memory.credits import MemoryBook
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.core import CoreState
 from nexus_bounty.operations import BountyOperations
@@ -93,7 +93,7 @@ class Start:
     """A state of the world, and the time it is there."""
 
     files: CoreState
-    ledger: bytes
+    ledger: MemoryBook
     at: float
 
 
@@ -120,7 +120,7 @@ async def _made(name: str, server: str, etag: str, signing_keys: tuple[SecretStr
         await asyncio.sleep(SOON.total_seconds() / 4)
     return Start(
         files=world.mock.snapshot(),
-        ledger=pickle.dumps(world.ledger._book),
+        ledger=MemoryBook(world.ledger._book),
         at=asyncio.get_running_loop().time(),
     )
 
@@ -142,6 +142,6 @@ def a_world(begin: Start, mock: MockNexus) -> World:
     world.mock = mock
     mock.restore(begin.files)
     world.ledger = MemoryCredits(clock=wall_clock, identity="ledger")
-    world.ledger._book = pickle.loads(begin.ledger)
+    world.ledger._book = MemoryBook(begin.ledger)
     world.contributions = MemoryContributionStore(CONTRIBUTIONS)
     return world

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -12,8 +12,10 @@ from nexus_bounty.nexus.documents import paths
 
 def content_of(mock: MockNexus, path: str) -> bytes | None:
     """The document at `path`: what won the last of its slots, or its file if it has none."""
-    won = dict(_won(mock, f"{paths.commit_slots(path)}/"))
-    return mock.read_file(won[max(won)] if won else path)
+    slots = _slots_of(path)
+    won = [each for each in mock.files if each.startswith(slots)]
+    last = max(won, key=partial(_number, slots)) if len(won) > 1 else (won or [path])[0]
+    return mock.read_file(last)
 
 
 def contents_in(mock: MockNexus, directory: str) -> dict[str, bytes]:
@@ -30,7 +32,8 @@ def contents_in(mock: MockNexus, directory: str) -> dict[str, bytes]:
 
 def lag(mock: MockNexus, path: str) -> int:
     """How many commits the file at `path` has not followed yet."""
-    won = dict(_won(mock, f"{paths.commit_slots(path)}/"))
+    slots = _slots_of(path)
+    won = [_number(slots, each) for each in mock.files if each.startswith(slots)]
     file = msgspec.json.decode(mock.read_file(path) or b"{}")
     followed: int = file.get("nexusBounty", {}).get("seq", 0)
     return max(won) - followed if won else 0
@@ -38,10 +41,13 @@ def lag(mock: MockNexus, path: str) -> int:
 
 def is_commit_of(path: str, document: str) -> bool:
     """Whether a write to `path` may be a commit of `document`."""
-    return path == document or path.startswith(f"{paths.commit_slots(document)}/")
+    return path == document or path.startswith(_slots_of(document))
 
 
-def _won(mock: MockNexus, slots: str) -> Iterator[tuple[int, str]]:
-    for path in mock.files:
-        if path.startswith(slots):
-            yield int(path.removeprefix(slots)), path
+@lru_cache(maxsize=256)
+def _slots_of(path: str) -> str:
+    return f"{paths.commit_slots(path)}/"
+
+
+def _number(slots: str, path: str) -> int:
+    return int(path.removeprefix(slots))
