@@ -100,12 +100,19 @@ def may_renew(request: LeaseRequest, holder: Claim) -> bool:
     return request.renews and holder.agent.agent_id == request.agent.agent_id
 
 
-def renewed(claim: Claim, lease: timedelta, now: datetime, intent_summary: str = "") -> Claim:
-    """`claim` with its lease reaching to `lease` from `now`.
+def renewed(
+    claim: Claim,
+    lease: timedelta,
+    now: datetime,
+    intent_summary: str = "",
+    target_ref: str | None = None,
+) -> Claim:
+    """`claim` with its lease reaching to `lease` from `now`; as `completed`, with a `target_ref`.
 
     Raises:
-        ClaimStateError: It does not hold its target any more (pre-commit).
+        ClaimStateError: It does not hold its target any more, or was moved (pre-commit).
     """
+    _check_target(claim, now, target_ref)
     if not claim.holds(now):
         raise _ended(claim, now)
     return msgspec.structs.replace(

@@ -114,21 +114,28 @@ class LeasedClaims(CopyableClaims):
         return await self._read("get_many", Announced(scope, partial(_known, claim_ids=possible)))
 
     async def heartbeat(
-        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        lease: timedelta,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Extend an active, unexpired lease to `lease` from now.
 
+        With a `target_ref`, only what is on that target.
+
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            ClaimStateError: It is no longer active, or was moved (pre-commit).
         """
         check_duration("lease", lease)
         return await self._change_one(
             "heartbeat",
             claim_id,
-            (lease,),
+            (lease,) if target_ref is None else (lease, target_ref),
             idempotency_key,
-            lambda claim, now: rules.renewed(claim, lease, now),
+            lambda claim, now: rules.renewed(claim, lease, now, target_ref=target_ref),
         )
 
     async def release(

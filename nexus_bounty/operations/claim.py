@@ -290,11 +290,7 @@ async def renew(
         bounty = await known_bounty(services, bounty_id)
         _check_holder(bounty, agent)
         await check_ledger(services, bounty)
-        held = await services.claims.heartbeat(
-            bounty.claim_id or "", lease=_within_deadline(services, bounty, lease)
-        )
-        if held.target_ref != target_of(bounty_id):  # another program has moved it
-            raise _refusal(bounty, f"names a lease that is on {held.target_ref!r} by now")
+        held = await _extended(services, bounty, _within_deadline(services, bounty, lease))
     return OperationResult(
         operation="renew",
         idempotency_key=key,
@@ -303,6 +299,23 @@ async def renew(
         claim=held,
         credits_with=credits_with(bounty),
     )
+
+
+async def _extended(services: Services, bounty: Bounty, lease: timedelta) -> Claim:
+    """The lease that the bounty names, extended.
+
+    Raises:
+        BountyStateError: Another program has moved it to something else (pre-commit).
+        ClaimStateError: It has ended (pre-commit).
+    """
+    claim_id, on = bounty.claim_id or "", target_of(bounty.bounty_id)
+    try:
+        return await services.claims.heartbeat(claim_id, lease=lease, target_ref=on)
+    except ClaimStateError:
+        held = await before_commit(services.claims.get(claim_id), "the claim")
+        if held is None or held.target_ref == on:
+            raise
+        raise _refusal(bounty, f"names a lease that is on {held.target_ref!r} by now") from None
 
 
 def _check_holder(bounty: Bounty, agent: AgentIdentity) -> None:

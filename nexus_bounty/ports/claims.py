@@ -67,13 +67,20 @@ class ClaimStore(Protocol):
         ...
 
     async def heartbeat(
-        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        lease: timedelta,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Extend an active, unexpired lease to `lease` from now.
 
+        With a `target_ref`, only what is on that target.
+
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            ClaimStateError: It is no longer active, or was moved (pre-commit).
         """
         ...
 

@@ -169,16 +169,27 @@ class SyncClaimStore(Face[ClaimStore]):
         return self._run(self.wrapped.get_many, claim_ids)
 
     def heartbeat(
-        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        lease: timedelta,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Extend an active, unexpired lease to `lease` from now.
 
+        With a `target_ref`, only what is on that target.
+
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            ClaimStateError: It is no longer active, or was moved (pre-commit).
         """
         return self._run(
-            self.wrapped.heartbeat, claim_id, lease=lease, idempotency_key=idempotency_key
+            self.wrapped.heartbeat,
+            claim_id,
+            lease=lease,
+            target_ref=target_ref,
+            idempotency_key=idempotency_key,
         )
 
     def release(
@@ -1427,17 +1438,28 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         return self._run(self.wrapped.list_claims, query, unreadable=unreadable)
 
     def heartbeat(
-        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        lease: timedelta,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Extend an active, unexpired lease to `lease` from now.
 
+        With a `target_ref`, only what is on that target.
+
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            ClaimStateError: It is no longer active, or was moved (pre-commit).
             PreCommitError, CommitUnknownError: As every mutation.
         """
         return self._run(
-            self.wrapped.heartbeat, claim_id, lease=lease, idempotency_key=idempotency_key
+            self.wrapped.heartbeat,
+            claim_id,
+            lease=lease,
+            target_ref=target_ref,
+            idempotency_key=idempotency_key,
         )
 
     def release(

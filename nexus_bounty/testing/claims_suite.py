@@ -292,6 +292,17 @@ class ClaimStoreContract(ClaimKeeping):
         assert await getattr(claims, ending)("c-1") == ended
         assert await claims.get("c-1") == ended
 
+    async def test_a_claim_that_is_on_something_else_is_not_extended(
+        self, claims: ClaimStore
+    ) -> None:
+        """Whoever names the target extends a claim on that one alone."""
+        held = await self.claim(claims)
+        with pytest.raises(ClaimStateError, match=held.target_ref):
+            await claims.heartbeat("c-1", lease=HOUR, target_ref="bounty:another")
+        assert await claims.get("c-1") == held
+        beaten = await claims.heartbeat("c-1", lease=HOUR, target_ref=held.target_ref)
+        assert beaten.revision == held.revision + 1
+
     @pytest.mark.parametrize("ending", ["release", "complete"])
     async def test_a_claim_that_is_on_something_else_is_not_ended(
         self, claims: ClaimStore, ending: str

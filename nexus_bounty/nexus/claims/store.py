@@ -405,22 +405,29 @@ class NexusClaimStore:
         return await self._listing.select(query, unreadable)
 
     async def heartbeat(
-        self, claim_id: str, *, lease: timedelta, idempotency_key: str | None = None
+        self,
+        claim_id: str,
+        *,
+        lease: timedelta,
+        target_ref: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Claim:
         """Extend an active, unexpired lease to `lease` from now.
 
+        With a `target_ref`, only what is on that target.
+
         Raises:
             ClaimNotFoundError: There is no such claim (pre-commit).
-            ClaimStateError: It is no longer active, or its lease has run out (pre-commit).
+            ClaimStateError: It is no longer active, or was moved (pre-commit).
             PreCommitError, CommitUnknownError: As every mutation.
         """
         check_duration("lease", lease)
         return await self._end_or_extend(
             "heartbeat",
             claim_id,
-            {"lease": lease.total_seconds()},
+            _named(lease=lease.total_seconds(), targetRef=target_ref),
             idempotency_key,
-            lambda claim, now: rules.renewed(claim, lease, now),
+            lambda claim, now: rules.renewed(claim, lease, now, target_ref=target_ref),
         )
 
     async def release(

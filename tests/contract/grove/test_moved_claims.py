@@ -123,11 +123,14 @@ async def test_a_bounty_whose_lease_grove_moved_away_is_reopened() -> None:
 
 @virtual
 async def test_a_lease_that_grove_moved_away_is_not_renewed_as_that_of_the_bounty() -> None:
-    """It is refused, with where the lease is."""
+    """It is refused, with where the lease is, and not extended there either."""
     world = await a_world()
     await claimed_and_moved(world)
     async with world.process(seed=2) as process:
+        claims = process.operations.services.claims
+        before = await claims.active_claims(OTHER)
         error = await refusal(process.operations.renew(BOUNTY_ID, BOB))
+        assert await claims.active_claims(OTHER) == before
     assert isinstance(error, BountyStateError)
     assert OTHER in error.message
 
