@@ -184,6 +184,12 @@ class Facts(Observed, frozen=True, kw_only=True):
         return self.updates is None or not self.updates.kept_everybody_out
 
     @property
+    def preconditions_may_hold(self) -> bool:
+        """Whether another look could find preconditions to be safe, whatever this one found."""
+        races = self.known is not None and self.known.preconditions is ConditionalWrites.RACE
+        return self.stores_conditional_writes and self.enforces_preconditions and not races
+
+    @property
     def preconditions_are_atomic(self) -> bool:
         """Whether racing writers were never seen to win together."""
         races = (self.updates, self.creates)

@@ -160,7 +160,8 @@ class ScratchZone:
             try:
                 found = await experiment(number)
             except UnclearError as unclear:
-                if not await self._again(number + 1, unclear.error):
+                is_last = number + 1 == MOST_TRIES  # what was seen once before was not confirmed
+                if is_last or not await self._again(number + 1, unclear.error):
                     raise unclear.error from unclear
             else:
                 if is_expected(found) or shown(found) in seen:

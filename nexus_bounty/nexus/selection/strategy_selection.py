@@ -36,6 +36,8 @@ logger = logging.getLogger("nexus_bounty.nexus")
 MAX_AGE: Final = timedelta(days=7)
 MAX_AGE_OF_A_REFUSAL: Final = timedelta(minutes=10)
 """How long a zone stays closed because of one probe that went wrong."""
+TIMES_TO_PIN: Final = 3
+"""How often a first verdict is pinned that is not seen afterwards."""
 PINNING_MAY_LAST: Final = 2.0
 """Seconds; a server that a rename has blocked writes the pin when it comes to it."""
 
@@ -133,7 +135,7 @@ async def choose(
     layout = pinned.layout if pinned else ZoneLayout.of_new_zone(client.settings, clock())
     found, refusal = _decide(report, pinned, wanted, layout)
     if found != pinned:
-        standing = await _pin(client, zone, found, first=file is None)
+        standing = await _pin_seen(client, zone, found, first=file is None)
         if standing is not None and standing != found:  # another was first, or laid it out anew
             found, refusal = _decide(report, standing, wanted, standing.layout)
         refusal = refusal or _unseen(found, standing, report)
@@ -250,6 +252,19 @@ def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
     return Evidence(proof=Proof.NEVER_SENT, observations=seen)
 
 
+async def _pin_seen(
+    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
+) -> PinnedVerdict | None:
+    """Pin what was found until a pin is seen, where others could find out something else."""
+    times = TIMES_TO_PIN if found.report.facts.preconditions_may_hold else 1
+    standing = None
+    for _ in range(times):
+        standing = await _pin(client, zone, found, first=first)
+        if standing is not None:
+            break
+    return standing
+
+
 async def _pin(
     client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
 ) -> PinnedVerdict | None:
@@ -278,15 +293,18 @@ def _unseen(
 ) -> str | None:
     """Why `found` is not to be gone by while others cannot see it pinned, if it is not.
 
-    What the probe recommends they will find by themselves; what only this program wants they
-    would not.
+    Where only renames can be safe, others will find that by themselves. Elsewhere a probe that was
+    disturbed finds renames where an undisturbed one finds preconditions; and what only this program
+    wants nobody else would find.
     """
     is_pinned = standing is not None and standing.strategy is found.strategy
-    if is_pinned or found.strategy in (None, report.verdict):
+    if is_pinned or found.strategy is None:
+        return None
+    if found.strategy is report.verdict and not report.facts.preconditions_may_hold:
         return None
     return (
-        f"to commit with {found.strategy.value} was asked for, and could not be pinned: other "
-        f"programs would commit with {report.verdict.value}, unseen. Try again"
+        f"to commit with {found.strategy.value} could not be pinned: other programs might commit "
+        "in another way, unseen. Try again"
     )
 
 

@@ -12,6 +12,7 @@ from nexus_bounty import NexusClient, NexusError, ProbeReport, Verdict, probe
 from nexus_bounty.mock import ALL_FAULTS, Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.mock.personality import HYPOTHETICAL
+from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.quirks import RenameQuirks
 from nexus_bounty.nexus.probe import Bulk, EtagKind, LockKind, Look, Paging
 from nexus_bounty.testing.virtual_time import run
@@ -124,6 +125,20 @@ def test_a_rename_that_is_not_carried_out_in_time_decides_nothing() -> None:
     report = probed(MockNexus("0.7.0", faults=[slow]))
     assert report.verdict is V.UNSAFE
     assert "no file was renamed within" in report.judgement.reasons[1]
+
+
+def test_a_probe_that_is_held_up_every_time_ends_in_the_last_answer() -> None:
+    """However short the wait is that the server asks for: nothing was seen, and nothing is said."""
+    busy = Fault(
+        FaultKind.STATUS_BEFORE,
+        status=429,
+        retry_after=0.1,
+        match=RequestMatch("rename"),
+        times=None,
+    )
+    with pytest.raises(NexusError) as held_up:
+        probed(MockNexus("0.10", faults=[busy]))
+    assert held_up.value.reason is Reason.RATE_LIMITED
 
 
 def test_where_no_file_may_lie_at_the_root_files_in_a_directory_are_renamed() -> None:

@@ -193,7 +193,24 @@ async def test_what_only_one_program_wants_is_not_gone_by_before_it_is_pinned(
         mock.inject(Fault(FaultKind.DROP_BEFORE, match=match, times=None))
         with pytest.raises(UnsupportedServerError, match="could not be pinned"):
             await AutoCommit(client, wanted=Verdict.RENAME).for_writing(client.deadline())
+        with pytest.raises(UnsupportedServerError, match="could not be pinned"):
+            await AutoCommit(client).for_writing(client.deadline())  # one may have found renames
+        mock.clear_faults()
         usual = AutoCommit(client)
         await usual.for_writing(client.deadline())
         assert usual.verdict is not None
         assert usual.verdict.strategy is Verdict.CONDITIONAL
+
+
+async def test_a_first_pin_that_is_lost_once_is_written_again() -> None:
+    """What a disturbed probe finds then is pinned after it, and not gone by."""
+    mock = MockNexus(ATOMIC)
+    async with client_of(mock) as client, client_of(mock) as other:
+        match = RequestMatch("write", path=ZONE.pinned_verdict)
+        mock.inject(Fault(FaultKind.DROP_BEFORE, match=match))
+        usual = AutoCommit(client)
+        await usual.for_writing(client.deadline())
+        follower = AutoCommit(other)
+        await follower.for_writing(other.deadline())
+    assert usual.verdict is not None
+    assert usual.verdict == follower.verdict
