@@ -420,10 +420,8 @@ MUTANTS: Final = (
     Mutant(
         "renew: the lease is not extended",
         _CLAIM,
-        "        held = await services.claims.heartbeat(\n"
-        '            bounty.claim_id or "", lease=_within_deadline(services, bounty, lease)\n'
-        "        )",
-        '        held = await services.claims.get(bounty.claim_id or "")',
+        "        return await services.claims.heartbeat(claim_id, lease=lease, target_ref=on)",
+        "        return await services.claims.get(claim_id)",
     ),
     Mutant(
         "settle: the lease goes on",
