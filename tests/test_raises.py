@@ -121,6 +121,8 @@ ARGUMENTS: dict[str, Any] = {
     "idempotency_key": "k-1",
     "lease": timedelta(minutes=1),
     "method": "read",
+    "name": "done-until",
+    "note": "2026-01-01",
     "params": {"path": "/a"},
     "path": "/a",
     "paths": ["/a", "/b"],

@@ -35,7 +35,6 @@ NAMES_A_STATUS = {
     "nexus_bounty/nexus/bounties/transitions.py": "each transition, to what it is named for",
     "nexus_bounty/operations/create.py": "what create is named for: a draft, opened or cancelled",
     "nexus_bounty/operations/claim.py": "what claim is named for: an open bounty",
-    "nexus_bounty/operations/lease_ends.py": "likewise: one that a claim may be about to take",
     "nexus_bounty/operations/settle.py": "what settle is named for: a settled one",
     "nexus_bounty/operations/paying.py": "where settling ends: a settled one",
     "nexus_bounty/operations/drafts.py": "a draft, made and taken back",

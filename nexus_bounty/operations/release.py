@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus
+from nexus_bounty.models import AgentIdentity, Bounty
 from nexus_bounty.operations.escrow import check_ledger, forget_payee
 from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, is_held_by
 from nexus_bounty.operations.policy import check_actor
@@ -76,7 +76,8 @@ async def _released(
         try:
             return before, await committed(step, owed)
         except BountyStateError:
-            if before.status is not BountyStatus.CLAIMED or not is_held_by(before, agent):
+            at_work = STATUSES[before.status].claimer is Claimer.AT_WORK
+            if not (at_work and is_held_by(before, agent)):
                 raise
             looked_at, before = before, await known_bounty(services, bounty_id)
             if before.claim_id in (None, looked_at.claim_id):

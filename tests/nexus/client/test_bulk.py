@@ -11,6 +11,7 @@ from nexus_bounty.mock import PERSONALITIES, MockNexus
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
+from nexus_bounty.nexus.client.sending import Requests
 from tests.support.clients import client_of
 
 ALL = list(PERSONALITIES)
@@ -139,7 +140,7 @@ async def test_an_acknowledgement_of_fewer_writes_is_not_believed(
     async def fewer(*_: object, **__: object) -> object:
         return answer
 
-    monkeypatch.setattr(client, "_if_understood", fewer)
+    monkeypatch.setattr(Requests, "if_understood", fewer)
     with pytest.raises(NexusError) as caught:
         await client.write_many(FILES)
     assert caught.value.reason is Reason.UNREADABLE
