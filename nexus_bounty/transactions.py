@@ -27,10 +27,17 @@ class Announced(Generic[ScopeT, BookT, T]):
 
     A place with many locks takes them in one order, so that no two calls wait for each other, and
     reads all of it at once. Other places run it like any work.
+
+    Attributes:
+        scope: What it may read and change.
+        work: Does it.
+        foreseeable: Whether it may be tried on what is believed to be there, and be kept if that
+            turns out to be true. Of a balance it decides no more than whether it is enough.
     """
 
     scope: ScopeT
     work: Callable[[BookT], T]
+    foreseeable: bool = False
 
     def __call__(self, book: BookT) -> T:
         """Do it."""

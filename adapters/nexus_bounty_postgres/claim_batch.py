@@ -46,6 +46,17 @@ class ClaimBatch:
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
 
+    def foresee(self) -> bool:
+        """Nothing is: what becomes of a claim depends on who holds the target."""
+        return False
+
+    def closing_as_foreseen(self, script: Script, marker: str, wait: str) -> bool:  # noqa: ARG002 - as a `Batch`
+        """Never asked for."""
+        return False
+
+    def keep_in_mind(self) -> None:
+        """Nothing is."""
+
     def opening(self, script: Script, locks: RowLocks) -> None:
         """Add the statements that read all of it, and lock it."""
         names, targets, keys = self._all("claims"), self._all("targets"), self._all("keys")

@@ -10,6 +10,7 @@ from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
 from nexus_bounty.outcomes import PaymentError
 from nexus_bounty.ports import Durability
 from nexus_bounty_postgres.durability import durability
+from nexus_bounty_postgres.foresight import KnownReservations
 from nexus_bounty_postgres.ledger_batch import LedgerBatch
 from nexus_bounty_postgres.ledger_tables import LedgerTables
 from nexus_bounty_postgres.on_server import OnServer
@@ -20,6 +21,10 @@ class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger):
     """A `CreditsService` that keeps its double-entry ledger in one database; see `OnServer`."""
 
     refusal = PaymentError
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        super().__init__(url, **settings)
+        self._known = KnownReservations()
 
     async def verify(self) -> Audit:
         """Have the server recount the whole journal in one snapshot.
@@ -38,7 +43,7 @@ class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger):
         return await self._database.check(durability)
 
     def _batch(self, connection: psycopg.Connection[Any]) -> LedgerBatch:
-        return LedgerBatch(connection, clock=self._clock)
+        return LedgerBatch(connection, clock=self._clock, known=self._known)
 
     def _tables(self, connection: psycopg.Connection[Any], *, settled: bool) -> LedgerTables:
         return LedgerTables(connection, settled=settled)

@@ -28,6 +28,8 @@ TRY_AGAIN: Final = frozenset(
     }
 )
 """SQLSTATEs after which the same transaction may well come through at once."""
+NO_OVERDRAFT: Final = "no_overdraft"
+"""Who foresaw credits of an account that nobody has heard of yet is to read what there is."""
 
 
 def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
@@ -37,6 +39,8 @@ def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool
 
 def is_worth_repeating(exc: Exception) -> bool:
     """Whether a transaction that is undone for this reason is to be tried again."""
+    if isinstance(exc, psycopg.errors.CheckViolation):
+        return exc.diag.constraint_name == NO_OVERDRAFT
     return getattr(exc, "sqlstate", None) in TRY_AGAIN
 
 

@@ -9,14 +9,16 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from nexus_bounty.ledger import JournalEntry, LedgerScope, escrow_of
+from nexus_bounty.ledger import MINT, JournalEntry, LedgerScope, escrow_of
 from nexus_bounty.models import utc_now
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Announced, Clock
+from nexus_bounty.validation import MOST_AMOUNT
+from nexus_bounty_postgres.foresight import KnownReservations, Unread
 from nexus_bounty_postgres.ledger_tables import LedgerTables
 from nexus_bounty_postgres.rows import operation_of, reservation_of, transfer_of
 from nexus_bounty_postgres.script import RowLocks, Rows, Script
-from nexus_bounty_postgres.writing import LedgerChanges, write
+from nexus_bounty_postgres.writing import LedgerChanges, write, write_as_foreseen
 
 _PAYING: Final = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
 _MOVES: Final = ("top_up", "transfer")
@@ -54,10 +56,20 @@ class LedgerBatch(LedgerTables):
     `transaction`. What was not announced can be read, but not locked.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        clock: Clock = utc_now,
+        known: KnownReservations | None = None,
+    ) -> None:
         super().__init__(connection)
         self._clock = clock
+        self._known = known or KnownReservations()
         self._scopes: list[LedgerScope] = []
+        self._foreseeable = True
+        self._foreseen: list[Reservation] = []
+        self._unread_balance = 0
         self._opening = 0
         self._balances: dict[str, int] = {}
         self._reservations: dict[str, Reservation | None] = {}
@@ -74,6 +86,40 @@ class LedgerBatch(LedgerTables):
         """Take in what a call may read and change."""
         if isinstance(work, Announced):
             self._scopes.append(work.scope)
+        self._foreseeable &= isinstance(work, Announced) and work.foreseeable
+
+    def foresee(self) -> bool:
+        """Take what is believed to be there for what is; whether all works may be tried on it.
+
+        Reservations are as they were last seen, other records are new, and there is enough of
+        everything: whoever works on it asks of a balance no more than that.
+        """
+        self._connection = Unread()
+        self._reservations = {name: self._known.get(name) for name in self._all("reservations")}
+        self._foreseen = [each for each in self._reservations.values() if each is not None]
+        self._transfers = dict.fromkeys(self._all("transfers"))
+        self._operations = dict.fromkeys(self._all("operations"))
+        self._unread_balance, self._balances = MOST_AMOUNT, {MINT: 0}
+        return self._foreseeable
+
+    def closing_as_foreseen(self, script: Script, marker: str, wait: str) -> bool:
+        """Add the statement that compares, and writes; `False` if that would not prove it all."""
+        posted = {entry.source_id for entry in self._written.entries if entry.kind in _MOVES}
+        is_proven = (
+            self._written.steps > 0
+            and not self._written.continued
+            and self._transfers.keys() <= posted
+            and self._operations.keys() <= self._written.begun.keys()
+        )
+        if is_proven:
+            scope = [self._all(part) for part in ("accounts", "reservations", "works")]
+            seen = [marker, wait, *scope, self._clock()]
+            write_as_foreseen(self._written, self._foreseen, seen, script)
+        return is_proven
+
+    def keep_in_mind(self) -> None:
+        """Remember what stands now, for the next that is foreseen."""
+        self._known.see(self._all("reservations"), self._reservations)
 
     def opening(self, script: Script, locks: RowLocks) -> None:
         """Add the statement that reads all of it, and locks it."""
@@ -117,14 +163,14 @@ class LedgerBatch(LedgerTables):
 
     def balance(self, name: str) -> int:
         """What the account has; zero if it was never heard of."""
-        return self._balances.get(name, 0)
+        return self._balances.get(name, self._unread_balance)
 
     def post(self, entry: JournalEntry) -> None:
         """Append to the journal; a trigger changes both balances with it."""
         self._written.steps += 1
         self._written.entries.append(entry)
         for name, change in entry.postings:
-            self._balances[name] = self._balances.get(name, 0) + change
+            self._balances[name] = self.balance(name) + change
         if entry.kind in _MOVES:
             self._transfers[entry.source_id] = entry.as_transfer
 
@@ -190,12 +236,12 @@ class LedgerBatch(LedgerTables):
 
     def forget_operations(self, zone_id: str, before: datetime) -> int:
         """Drop those that were closed before then; returns how many."""
-        done = self._connection.execute(
+        dropped: int = self._connection.execute(
             "DELETE FROM nexus_bounty.operations WHERE zone_id = %s AND ended_at < %s",
             [zone_id, before],
-        )
-        self._written.at_once += done.rowcount
-        return done.rowcount
+        ).rowcount
+        self._written.at_once += dropped
+        return dropped
 
     def _change(self, reservation: Reservation) -> None:
         self._written.steps += 1

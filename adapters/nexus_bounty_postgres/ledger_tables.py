@@ -44,7 +44,7 @@ class LedgerTables:
     """
 
     def __init__(self, connection: psycopg.Connection[Any], *, settled: bool = False) -> None:
-        self._connection = connection
+        self._connection: Any = connection
         self._settled = settled
 
     def identity(self) -> str:
@@ -195,4 +195,5 @@ class LedgerTables:
         return [operation_of(document) for (document,) in rows]
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        return self._connection.execute(query.encode(), values).fetchall()
+        rows: list[Any] = self._connection.execute(query.encode(), values).fetchall()
+        return rows

