@@ -21,10 +21,10 @@ MOST_AHEAD: Final = 1024
 class DoneAhead:
     """The intents for which something was done ahead.
 
-    It is used while a life may last on this server: what it says of the time is as old. No older
-    one could do harm: of a base that is not the last any more the next name is taken. Whether
-    another program, which wins no names, has changed that base meanwhile is only known for a
-    moment; after it, the commit looks again.
+    It is used for as long as a life may last on this server, since what it says of the time is as
+    old. Its age could do no other harm: over a base that is not the last any more, the name to be
+    won is taken. Whether another program, which wins no names, has changed that base meanwhile is
+    known for a moment only; after it the commit looks again.
 
     Args:
         round_trips: Says how long these times are.
@@ -80,12 +80,9 @@ class DoneAhead:
 
 def _to_be_looked_at(intent: Intent) -> Intent:
     """The same, with its base to be looked at once more."""
-    prepared = intent.prepared
-    return (
-        intent
-        if prepared is None
-        else replace(intent, prepared=replace(prepared, base_checked=False))
-    )
+    if intent.prepared is None:
+        return intent
+    return replace(intent, prepared=replace(intent.prepared, base_checked=False))
 
 
 def _now() -> float:
