@@ -6,8 +6,8 @@ What is started together is of one moment: a client may send what it asks for as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -35,13 +35,9 @@ def _of_one_moment() -> Iterator[None]:
 
 async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """What the two return; if one fails, the other is stopped, and its error is raised."""
-    try:
-        with _of_one_moment():
-            async with asyncio.TaskGroup() as group:
-                tasks = group.create_task(first), group.create_task(second)
-    except BaseExceptionGroup as errors:
-        error = _the_one_of(errors)
-        raise error from error.__cause__
+    with _of_one_moment():
+        tasks = asyncio.create_task(first), asyncio.create_task(second)
+    await _all_done(tasks)
     return tasks[0].result(), tasks[1].result()
 
 
@@ -58,17 +54,49 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     first, *others = calls
     if not others:
         return [await first]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in (first, *others)]
-    except BaseExceptionGroup as errors:
-        error = _the_one_of(errors)
-        raise error from error.__cause__
+    tasks = [asyncio.create_task(call) for call in (first, *others)]
+    await _all_done(tasks)
     return [task.result() for task in tasks]
 
 
-def _the_one_of(errors: BaseExceptionGroup) -> BaseException:
-    """The error to raise of several: one that ends the process rather than one of its work."""
-    ends = errors.split(Exception)[1]
-    error: BaseException = (ends or errors).exceptions[0]
-    return _the_one_of(error) if isinstance(error, BaseExceptionGroup) else error
+async def _all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for all; if one fails, stop the others, and raise its error.
+
+    It does not cancel the task that waits, as `asyncio.TaskGroup` does: on Python 3.11 that task
+    counts as being cancelled from then on, and on 3.11.2 the next `asyncio.timeout` in it that runs
+    out ends in `CancelledError`.
+    """
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        error = _the_one_of(tasks)
+    finally:
+        await _stopped(tasks)
+    error = _the_one_of(tasks, error)
+    if error is not None:
+        raise error from error.__cause__
+
+
+async def _stopped(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End those that have not ended. Who is cancelled meanwhile waits all the same.
+
+    Nothing goes on behind the back of whoever is told that it has ended.
+    """
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    while left:
+        with suppress(asyncio.CancelledError):  # an error is on its way already, and says more
+            await asyncio.wait(left)
+        left = [task for task in left if not task.done()]
+    _the_one_of(tasks)  # whoever is cancelled is told of none, and asyncio complains of none
+
+
+def _the_one_of(
+    tasks: Iterable[asyncio.Task[Any]], first: BaseException | None = None
+) -> BaseException | None:
+    """The error to raise: one that ends the process rather than one of its work, then the first."""
+    ended = (task for task in tasks if task.done() and not task.cancelled())
+    found = [first, *(task.exception() for task in ended)]
+    errors = [each for each in found if each is not None]
+    ends = (each for each in errors if not isinstance(each, Exception))
+    return next(ends, errors[0] if errors else None)

@@ -59,3 +59,69 @@ def test_what_ends_the_process_is_told_rather_than_what_failed_besides() -> None
 
     with pytest.raises(ProcessEnds):
         run(told())
+
+
+@pytest.mark.parametrize("beside", SIDE_BY_SIDE)
+def test_who_has_seen_one_fail_is_not_cancelled_by_the_next_time_out(
+    beside: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, object]],
+) -> None:
+    """Python 3.11.2 ends a time-out so in a task that a group has once cancelled."""
+
+    async def lived() -> int:
+        with pytest.raises(PreCommitError):
+            await beside(failing(PreCommitError("no"), after=1))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await lasting()
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    assert run(lived()) == 0
+
+
+@pytest.mark.parametrize("beside", SIDE_BY_SIDE)
+def test_who_is_cancelled_stops_all_of_it_first(
+    beside: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, object]],
+) -> None:
+    """Also if it is cancelled again while that takes its time."""
+    ended: list[str] = []
+
+    async def slow_to_end() -> None:
+        try:
+            await lasting()
+        finally:
+            await asyncio.sleep(1)
+            ended.append("the work")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(_of(beside(slow_to_end())))
+        for _ in range(2):
+            await asyncio.sleep(0.1)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ended.append("whoever waited")
+
+    run(cancelled())
+    assert ended == ["the work", "whoever waited"]
+
+
+def test_an_error_of_what_is_being_stopped_does_not_take_the_place_of_the_first() -> None:
+    """It is only due to that."""
+
+    async def fails_when_stopped() -> None:
+        try:
+            await lasting()
+        finally:
+            raise PreCommitError("stopped")
+
+    async def told() -> None:
+        await both(fails_when_stopped(), failing(PreCommitError("first"), after=1))
+
+    with pytest.raises(PreCommitError, match="first"):
+        run(told())
+
+
+async def _of(work: Coroutine[Any, Any, object]) -> None:
+    await work

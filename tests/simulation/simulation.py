@@ -224,8 +224,8 @@ class Simulation:
             await perform(self._processes[actor.process], actor.name, done)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is None or not actor.met:
-                raise  # the run is over
+            if task is None or not any(hazard.startswith("cancel") for _, hazard in actor.met):
+                raise  # the run is over, or nobody has cancelled it
             task.uncancel()
             done.verdict, done.error = "cancelled", error
         except BaseException as error:
