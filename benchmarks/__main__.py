@@ -24,6 +24,7 @@ from benchmarks import (
     postgres_throughput,
     reconciler,
     request_counts,
+    transition_cpu,
     transports,
 )
 from benchmarks.harness import live
@@ -36,6 +37,7 @@ EVERY: Sequence[Benchmark] = [
     kinds.measure,
     listings.measure,
     overhead.measure,
+    transition_cpu.measure,
     transports.measure,
     fault_cost.measure,
     concurrency.measure,
