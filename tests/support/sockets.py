@@ -23,8 +23,8 @@ async def raw_server(handle: Handler) -> AsyncIterator[str]:
         tasks.add(task)
         try:
             await handle(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
+        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            pass  # the client has hung up
         finally:
             tasks.discard(task)
             writer.close()

@@ -24,7 +24,6 @@ from tests.support.zone import Zone
 S = BountyStatus
 PATHS = ZonePaths("z")
 DAY = timedelta(hours=24)
-A_WHILE = timedelta(minutes=40)
 ALICE, BOB = make_agent("alice"), make_agent("bob")
 NEVER = 10_000
 """As many further requests as no test sends: what is this late waits for `settle`."""
