@@ -66,17 +66,20 @@ async def _all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
     counts as being cancelled from then on, and on 3.11.2 the next `asyncio.timeout` in it that runs
     out ends in `CancelledError`.
     """
+    errors: list[BaseException] = []
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        error = _the_one_of(tasks)
+        errors += _errors_of(tasks)
     finally:
         await _stopped(tasks)
-    error = _the_one_of(tasks, error)
-    if error is not None:
+        errors += _errors_of(tasks)  # also where nobody is told, or asyncio complains of them
+    if errors:
+        ends = (each for each in errors if not isinstance(each, Exception))
+        error = next(ends, errors[0])  # what ends the process says more than what failed in it
         raise error from error.__cause__
 
 
-async def _stopped(tasks: Sequence[asyncio.Task[Any]]) -> None:
+async def _stopped(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """End those that have not ended. Who is cancelled meanwhile waits all the same.
 
     Nothing goes on behind the back of whoever is told that it has ended.
@@ -88,15 +91,9 @@ async def _stopped(tasks: Sequence[asyncio.Task[Any]]) -> None:
         with suppress(asyncio.CancelledError):  # an error is on its way already, and says more
             await asyncio.wait(left)
         left = [task for task in left if not task.done()]
-    _the_one_of(tasks)  # whoever is cancelled is told of none, and asyncio complains of none
 
 
-def _the_one_of(
-    tasks: Iterable[asyncio.Task[Any]], first: BaseException | None = None
-) -> BaseException | None:
-    """The error to raise: one that ends the process rather than one of its work, then the first."""
+def _errors_of(tasks: Iterable[asyncio.Task[Any]]) -> list[BaseException]:
+    """The errors of those that have ended."""
     ended = (task for task in tasks if task.done() and not task.cancelled())
-    found = [first, *(task.exception() for task in ended)]
-    errors = [each for each in found if each is not None]
-    ends = (each for each in errors if not isinstance(each, Exception))
-    return next(ends, errors[0] if errors else None)
+    return [error for task in ended if (error := task.exception()) is not None]

@@ -204,15 +204,15 @@ class Transactions:
         lost: Exception | None,
     ) -> list[Any] | None:
         """The results if it was committed, though its answer may be `lost`; `None` if not."""
-        committed: bool | None = True
         if lost is not None:
             committed = is_committed(self.connections, xid, marker, self.resolve_within)
-        if committed is None:
-            why = f"what became of transaction {xid or marker} could not be found out"
-            raise failures.unknown(lost or RuntimeError(), self.connections.place, why) from lost
-        if committed:
-            batch.keep_in_mind()
-        return results if committed else None
+            if committed is None:
+                why = f"what became of transaction {xid or marker} could not be found out"
+                raise failures.unknown(lost, self.connections.place, why) from lost
+            if not committed:
+                return None
+        batch.keep_in_mind()
+        return results
 
 
 def _signed(changes: Script) -> tuple[Script, str]:

@@ -133,7 +133,7 @@ class LeasedClaims(CopyableClaims):
         return await self._change_one(
             "heartbeat",
             claim_id,
-            (lease,) if target_ref is None else (lease, target_ref),
+            _given(lease, target_ref),
             idempotency_key,
             lambda claim, now: rules.renewed(claim, lease, now, target_ref=target_ref),
         )
@@ -158,7 +158,7 @@ class LeasedClaims(CopyableClaims):
         return await self._change_one(
             "release",
             claim_id,
-            tuple(each for each in (revision, target_ref) if each is not None),
+            _given(revision, target_ref),
             idempotency_key,
             partial(rules.released, revision=revision, target_ref=target_ref),
         )
@@ -178,9 +178,10 @@ class LeasedClaims(CopyableClaims):
             ClaimNotFoundError: There is no such claim (pre-commit).
             ClaimStateError: It was released or moved, or its lease has run out (pre-commit).
         """
-        parameters = () if target_ref is None else (target_ref,)
         rule = partial(rules.completed, target_ref=target_ref)
-        return await self._change_one("complete", claim_id, parameters, idempotency_key, rule)
+        return await self._change_one(
+            "complete", claim_id, _given(target_ref), idempotency_key, rule
+        )
 
     async def expire_stale(
         self,
@@ -319,6 +320,11 @@ class LeasedClaims(CopyableClaims):
         except OutcomeError as refusal:
             refusal.about(operation, None, key)
             raise
+
+
+def _given(*limits: object) -> tuple[object, ...]:
+    """What a call was told to look for, as far as it was."""
+    return tuple(each for each in limits if each is not None)
 
 
 def _apply(book: ClaimBook, clock: Clock, rule: Rule) -> Claim:
