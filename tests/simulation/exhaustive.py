@@ -1,5 +1,7 @@
 """Every schedule with one fault of each operation beside a rival, and with two of the main ones.
 
+The main ones are run on every server, and so both where documents are written and by name.
+
 The rival goes before each turn of the operation, and after them all; the faults hit each turn, in
 each way of which a specimen is in `hazards.ONE_OF_EACH`. What a fault changes (retries, fences)
 is found out by running it: the second fault hits every turn that there is after the first.
@@ -158,15 +160,17 @@ class Part:
 
 def parts(faults: int) -> list[Part]:
     """What there is to do, in parts for the workers."""
-    if faults == 1:
-        by_preconditions = [
-            Part(case, etag, 1, impatient)
-            for case in CASES
-            for etag in ETAGS
-            for impatient in (False, True)
-        ]
-        by_rename = [
-            Part(case, "content", 1, server=server) for case in MAIN_CASES for server in SERVERS[1:]
-        ]
-        return by_preconditions + by_rename
-    return [Part(case, etag, faults) for case in MAIN_CASES for etag in ETAGS]
+    by_rename = [
+        Part(case, "content", faults, server=server)
+        for case in MAIN_CASES
+        for server in SERVERS[1:]
+    ]
+    if faults > 1:
+        return [Part(case, etag, faults) for case in MAIN_CASES for etag in ETAGS] + by_rename
+    by_preconditions = [
+        Part(case, etag, 1, impatient)
+        for case in CASES
+        for etag in ETAGS
+        for impatient in (False, True)
+    ]
+    return by_preconditions + by_rename

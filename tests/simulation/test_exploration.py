@@ -14,10 +14,10 @@ from rich.console import Console
 
 from tests.simulation import coverage, kept, report, work
 from tests.simulation.cli import main
-from tests.simulation.exhaustive import CASES, Part
+from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, parts
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.mutation import Hunted, MutantError, compiled, hunt_all, mutated
-from tests.simulation.scenario import Schedule
+from tests.simulation.scenario import SERVERS, Schedule
 from tests.simulation.scoreboard import CANDIDATES, score
 from tests.simulation.shrink import kind_of, shrink
 from tests.simulation.simulation import replay, run_seed
@@ -58,6 +58,13 @@ def test_every_fault_of_one_case_violates_nothing() -> None:
     found = [result for _, result in Part(CASES[1], "content", 1).trials(replay, interleaving=4)]
     assert len(found) > 80
     assert [each.violations for each in found if each.violations] == []
+
+
+@pytest.mark.parametrize("faults", [1, 2])
+def test_the_main_cases_are_there_on_every_server(faults: int) -> None:
+    """Both where documents are written and where commits are made by name."""
+    there = {(each.case.name, each.server) for each in parts(faults)}
+    assert there >= {(case.name, server) for case in MAIN_CASES for server in SERVERS}
 
 
 @pytest.mark.thorough
