@@ -76,7 +76,7 @@ class Meters:
             f"{_PREFIX}.retries", "{retry}", "What is tried again after a pause."
         )
         self._steps_owed = meter.create_counter(
-            f"{_PREFIX}.steps.owed", "{step}", "Clean-up steps left to the reconciler."
+            f"{_PREFIX}.steps.owed", "{step}", "Steps after commits, left to the reconciler."
         )
         self._leftovers = meter.create_counter(
             f"{_PREFIX}.cleanup.left", "{file}", "Files that could not be removed at once."

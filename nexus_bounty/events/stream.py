@@ -27,13 +27,17 @@ logger: Final = logging.getLogger("nexus_bounty")
 
 
 class Around:
-    """An operation under way, and the observers that it and those around it were given."""
+    """An operation under way, and the observers that it and those around it were given.
 
-    __slots__ = ("observers", "operation")
+    `owed` are the steps after its commit that were told to be owed, within it or by it.
+    """
+
+    __slots__ = ("observers", "operation", "owed")
 
     def __init__(self, operation: OperationInfo, observers: Observers) -> None:
         self.operation = operation
         self.observers = observers
+        self.owed: frozenset[str] = frozenset()
 
 
 around: Final[ContextVar[Around | None]] = ContextVar("nexus_bounty_operation", default=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from types import TracebackType
@@ -24,6 +25,8 @@ from nexus_bounty.events.types import (
     OperationEnded,
     OperationInfo,
     OutcomeUnknown,
+    StepOwed,
+    told_as,
 )
 from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
 
@@ -79,6 +82,10 @@ class Tracked(Around):
         """End."""
         outcome, proof = self._ended(error)
         before = self._before
+        if isinstance(error, PostCommitError):
+            owes(error.pending, error.__cause__ or error)
+        if before is not None:
+            before.owed |= self.owed
         if isinstance(before, Tracked) and before._decided_by == self.operation.key:  # noqa: SLF001
             before._proof = proof  # noqa: SLF001 - it is this very class
         if OperationEnded.heard:
@@ -212,6 +219,16 @@ def may_land() -> None:
     """From now on, the operation under way may be committed, whatever stops it."""
     if now := current():
         now.may_land()
+
+
+def owes(steps: Sequence[str], error: BaseException, observers: Observers = ()) -> None:
+    """Steps after a commit did not come through: tell of those that have not been told of yet."""
+    now = around.get()
+    for step in dict.fromkeys(steps):
+        if now is None or step not in now.owed:
+            publish(observers, StepOwed, step, told_as(error))
+    if now is not None:
+        now.owed |= frozenset(steps)
 
 
 def lost_answer() -> None:

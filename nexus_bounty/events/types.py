@@ -201,7 +201,10 @@ class FenceLanded(Event, frozen=True):
 
 
 class StepOwed(Event, frozen=True):
-    """A clean-up step after a commit did not come through: the operation stands without it.
+    """A step after a commit did not come through: the operation stands, and the step is owed.
+
+    Every step is told of that a `PostCommitError` or the `owed` of a result names: once by the
+    operation that it was to be done in, and not again by those around.
 
     Attributes:
         step: The step, which the reconciler will do.

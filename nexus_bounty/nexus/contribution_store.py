@@ -86,7 +86,7 @@ class NexusContributionStore:
         """
         check_work(work)
         cid = work.cid
-        with tracked("store", "put_contribution", cid, cid):
+        with tracked("store", "put_contribution", cid, cid, self._client.observers):
             try:
                 return await self._put(work, self._client.deadline())
             except OutcomeError as error:

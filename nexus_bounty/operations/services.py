@@ -11,10 +11,8 @@ from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
-from nexus_bounty.events import StepOwed
-from nexus_bounty.events.stream import Observers, publish
-from nexus_bounty.events.tracking import may_land, tracked
-from nexus_bounty.events.types import told_as
+from nexus_bounty.events.stream import Observers
+from nexus_bounty.events.tracking import may_land, owes, tracked
 from nexus_bounty.idempotency import derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
@@ -284,6 +282,7 @@ async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
     except PostCommitError as error:
         if error.bounty is None:
             raise
+        owes(error.pending, error)
         owed += error.pending
         return error.bounty
 
@@ -359,9 +358,10 @@ async def owing(services: Services, step: str, owed: list[str]) -> AsyncIterator
     try:
         yield
     except PostCommitError as error:
+        owes(error.pending, error)
         owed += error.pending
     except Exception as error:  # noqa: BLE001 - whatever it is, the commit stands
-        publish(services.observers, StepOwed, step, told_as(error))
+        owes([step], error, services.observers)
         owed.append(step)
 
 

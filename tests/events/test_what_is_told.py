@@ -13,7 +13,9 @@ from nexus_bounty import (
     CommitUnknownError,
     NexusBountyStore,
     NexusClaimStore,
+    NexusContributionStore,
     Outcome,
+    PostCommitError,
     PreCommitError,
     Proof,
     RenameCommit,
@@ -32,6 +34,7 @@ from tests.events.support import (
 )
 from tests.support.virtual import virtual
 from tests.support.world import ALICE, BOB, BOUNTY_ID, CID, LedgerFault, World, a_bounty
+from tests.test_works import FULL
 
 OPEN = make_bounty(creator=ALICE)
 HOUR = timedelta(hours=1)
@@ -400,6 +403,32 @@ async def test_a_step_that_is_left_to_the_reconciler_is_told_of() -> None:
     assert owed.step == "release_lease"
     assert owed.operation
     assert (owed.operation.name, owed.operation.key) == ("cancel", "k")
+
+
+@virtual
+async def test_what_a_store_that_is_called_directly_owes_is_told_of_as_well() -> None:
+    heard, mock = Heard(), a_mock()
+    refused = (RequestMatch("delete"), RequestMatch(path="*/indexes/tags/*"))
+    mock.inject(*(Fault(FaultKind.STATUS_BEFORE, match=each, times=None) for each in refused))
+    async with a_store(mock, IMPATIENT, observers=[heard]) as store:
+        claims = NexusClaimStore(store._client, commit="conditional")
+        works = NexusContributionStore(store._client)
+        await store.create_bounty(OPEN)
+        await claims.claim_or_renew("bounty:b-1", BOB, claim_id="c-1", lease=HOUR)
+        for late in (
+            store.cancel_bounty(BOUNTY_ID),
+            claims.release("c-1"),
+            works.put(FULL),
+        ):
+            with pytest.raises(PostCommitError):
+                await late
+    assert [
+        (each.operation.name, each.step) for each in heard.of(events.StepOwed) if each.operation
+    ] == [
+        ("cancel_bounty", "remove_stale_marker"),
+        ("release", "remove_active_marker"),
+        ("put_contribution", "index_contribution"),
+    ]
 
 
 @virtual
