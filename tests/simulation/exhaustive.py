@@ -131,10 +131,11 @@ class Part:
 
     def _with_faults(self, run: Run, schedule: Schedule, left: int, after: int) -> Iterator[Ran]:
         """Run `schedule`, then with up to `left` faults more, each after turn `after`."""
+        if not left:
+            yield schedule, run(schedule)  # not held here: it is garbage once it is looked at
+            return
         result = run(schedule)
         yield schedule, result
-        if not left:
-            return
         for actor, number, where in result.turns:
             if not self._may_be_hit(actor, number, after):
                 continue

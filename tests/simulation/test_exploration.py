@@ -6,7 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,13 @@ from rich.console import Console
 
 from tests.simulation import coverage, kept, report, work
 from tests.simulation.cli import main
-from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, parts
+from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, Ran, parts
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.mutation import Hunted, MutantError, compiled, hunt_all, mutated
 from tests.simulation.scenario import SERVERS, Schedule
 from tests.simulation.scoreboard import CANDIDATES, score
 from tests.simulation.shrink import kind_of, shrink
-from tests.simulation.simulation import replay, run_seed
+from tests.simulation.simulation import Result, replay, run_seed
 from tests.support.sampling import thorough_unless
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +60,34 @@ def test_every_fault_of_one_case_violates_nothing() -> None:
     found = [result for _, result in Part(CASES[1], "content", 1).trials(replay, interleaving=4)]
     assert len(found) > 80
     assert [each.violations for each in found if each.violations] == []
+
+
+def test_a_run_is_gone_when_garbage_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it passes for old, stays until the job ends, and makes every run after it slower."""
+    runs: list[weakref.ref[Result]] = []
+    alive: list[int] = []
+
+    def watched(schedule: Schedule) -> Result:
+        result = replay(schedule)
+        runs.append(weakref.ref(result))
+        return result
+
+    class Faults:
+        name = "some faults"
+
+        def ran(self) -> Iterator[Ran]:
+            return islice(Part(CASES[1], "content", 1).trials(watched, interleaving=4), 10)
+
+    def count(_generation: int = 2) -> int:
+        alive.append(sum(each() is not None for each in runs))
+        return 0
+
+    monkeypatch.setattr(gc, "collect", count)
+    work.do(Faults())
+    first, *others, last = alive
+    assert len(others) == 9
+    assert set(others) == {1}, "only that without a fault, from which the others are made"
+    assert (first, last) == (1, 0)
 
 
 @pytest.mark.parametrize("faults", [1, 2])

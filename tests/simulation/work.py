@@ -141,6 +141,7 @@ def do(job: Job) -> Summary:
     summary = Summary()
     for ran in job.ran():
         summary.add(ran[0], ran)
+        del ran  # what is still held now would pass for old, and stay until the job ends
         gc.collect(YOUNG)
     gc.collect()
     return summary
