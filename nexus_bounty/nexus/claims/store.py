@@ -29,7 +29,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
-from nexus_bounty.nexus.documents.claim_shapes import changed_claim, new_claim
+from nexus_bounty.nexus.documents.claim_shapes import changed_claim, claim_tombstone, new_claim
 from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed, Intent, Locks
 from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -206,28 +206,24 @@ class NexusClaimStore:
         if claim := await self._claim_at_once(operation, request, strategy, lock):
             return claim
         named: LockState | None = None
-        free, looks, retries = False, 0, self._client.retries
+        free, looks = False, 0
         while operation.deadline.remaining:
             if free and await lock.move(operation, named, request.claim_id):
                 return await self._write_claim(operation, request)
             named = await lock.read(operation)
-            if named is None or named.is_empty:
-                free = True
-                continue
-            free = False  # until the claim that it names is known to have ended
-            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
-            if document is not None:
-                if claim := await self._renew(operation, request, document):
+            documents, unwritten = await self._holders(operation, named)
+            for each in documents:
+                if claim := await self._renew(operation, request, each):
                     return claim
-                free = await self._has_ended(operation, request, document)
-            elif named.claim_id == request.claim_id:
+            over = all([await self._has_ended(operation, request, each) for each in documents])
+            free = over and unwritten is None
+            if unwritten is None or not over:
+                continue
+            if unwritten == request.claim_id:
                 return await self._write_claim(operation, request)
-            elif looks < LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
-                looks += 1
-                if not await retries.rest(looks, operation.deadline, why="not written yet"):
-                    break
-            else:
-                await self._fence_off(operation, request.target_ref, named.claim_id)
+            looks += 1
+            if not await self._waited_for(operation, request.target_ref, unwritten, looks):
+                break
         raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
 
     async def _claim_at_once(
@@ -246,6 +242,24 @@ class NexusClaimStore:
             self._writer.prepare(strategy, operation, self._intent(operation, request)),
         )
         return await self._write_claim(operation, request, intent) if won else None
+
+    async def _holders(
+        self, operation: Operation, lock: LockState | None
+    ) -> tuple[list[Document], str | None]:
+        """The documents of the claims that `lock` may name, and the id of one not written yet."""
+        if lock is None:
+            return [], None
+        named = await both(
+            self._claim_document(operation, lock.claim_id),
+            self._claim_document(operation, lock.or_claim_id),
+        )
+        documents = [each for each in named if each is not None]
+        return documents, lock.claim_id if named[0] is None else None
+
+    async def _claim_document(self, operation: Operation, claim_id: str | None) -> Document | None:
+        if claim_id is None:
+            return None
+        return await self._writer.read(operation, self._zone.claim(claim_id))
 
     def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
         encoding = self._client.settings.storage_encoding
@@ -344,22 +358,23 @@ class NexusClaimStore:
         rules.taken(request, None, self._writer.view(operation, document, to_claim), self._clock())
         raise AssertionError("a namesake is always refused")  # pragma: no cover
 
+    async def _waited_for(
+        self, operation: Operation, target_ref: str, claim_id: str, looks: int
+    ) -> bool:
+        """Give a claim that won the lock time to be written, or, after so many `looks`, none more.
+
+        False if the operation itself has no time for that.
+        """
+        if looks <= LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
+            why = "not written yet"
+            return await self._client.retries.rest(looks, operation.deadline, why=why)
+        await self._fence_off(operation, target_ref, claim_id)
+        return True
+
     async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
         """Make sure that a claim which won the lock and was never written never will be."""
-        now = self._clock()
-        tombstone = new_claim(
-            Claim(
-                claim_id=claim_id,
-                target_ref=target_ref,
-                agent=AgentIdentity(agent_id="nexus-bounty"),
-                intent_summary="(never made)",
-                heartbeat_at=now,
-                lease_expires_at=now,
-                created_at=now,
-                status=ClaimStatus.RELEASED,
-            ),
-            self._client.settings.claim_shape,
-        )
+        shape = self._client.settings.claim_shape
+        tombstone = claim_tombstone(claim_id, target_ref, self._clock(), shape)
         path = self._zone.claim(claim_id)
         operation.trail.saw("fence", path, "it holds the lock and was never written")
         async with self._writer.operation("claim_or_renew", "fence", claim_id, {}, None) as fence:
@@ -669,18 +684,16 @@ class NexusClaimStore:
                 yield claim
 
     async def _named_by(self, target_ref: str) -> list[Claim]:
-        """The claim that the lock of `target_ref` names, if it is one on that target."""
+        """The claims that the lock of `target_ref` may name, as far as they are on that target."""
         check_text("target_ref", target_ref)
         async with self._writer.operation(
             "active_claims", "read", target_ref, {}, None
         ) as operation:
             strategy = await self._choice.for_reading(operation.deadline)
-            named = await self._lock(strategy.locks, target_ref).read(operation)
-            if named is None or named.is_empty:
-                return []
-            document = await self._writer.read(operation, self._zone.claim(named.claim_id))
-        claim = listed(document, to_claim) if document else None
-        return [claim] if claim and claim.target_ref == target_ref else []
+            lock = await self._lock(strategy.locks, target_ref).read(operation)
+            documents, _ = await self._holders(operation, lock)
+        claims = (listed(each, to_claim) for each in documents)
+        return [each for each in claims if each and each.target_ref == target_ref]
 
     async def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths.

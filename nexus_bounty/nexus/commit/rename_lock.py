@@ -20,10 +20,11 @@ from nexus_bounty.nexus.documents import BelievedFile, paths
 from nexus_bounty.nexus.documents.commits import Trail
 from nexus_bounty.partition import encode_segment
 from nexus_bounty.together import both
+from nexus_bounty.validation import MOST_NAME_BYTES, is_name
 
 _FIRST: Final = "%@first"  # no encoded name contains `%@`
 _EMPTIED: Final = "%@emptied"
-"""Whoever follows a lock that another program gave back by emptying its file."""
+"""Whoever follows a lock that names nobody: another program gave it back by emptying its file."""
 
 
 class RenameLocks:
@@ -130,9 +131,10 @@ def _after(path: str, holder: BelievedFile | None) -> str:
 
 
 def _slot(path: str, content: bytes) -> str:
-    name = encode_segment(_name(content)) if content else _EMPTIED
-    return f"{paths.commit_slots(path)}/{name}"
+    name = _name(content)
+    names_somebody = name.strip() and is_name(name, MOST_NAME_BYTES)
+    return f"{paths.commit_slots(path)}/{encode_segment(name) if names_somebody else _EMPTIED}"
 
 
 def _name(content: bytes) -> str:
-    return content.decode(errors="replace")
+    return content.decode(errors="replace").strip("\r\n")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from nexus_bounty.idempotency import is_split
-from nexus_bounty.models import Claim
+from nexus_bounty.models import AgentIdentity, Claim, ClaimStatus
 from nexus_bounty.nexus.client.settings import ClaimShape
 
 _SPEC: Final = {
@@ -61,6 +61,23 @@ def new_claim(claim: Claim, shape: ClaimShape) -> dict[str, Any]:
             **status,
         },
     }
+
+
+def claim_tombstone(
+    claim_id: str, target_ref: str, now: datetime, shape: ClaimShape
+) -> dict[str, Any]:
+    """What stands where a claim was fenced off of which nothing but the id is known."""
+    claim = Claim(
+        claim_id=claim_id,
+        target_ref=target_ref,
+        agent=AgentIdentity(agent_id="nexus-bounty"),
+        intent_summary="(never made)",
+        heartbeat_at=now,
+        lease_expires_at=now,
+        created_at=now,
+        status=ClaimStatus.RELEASED,
+    )
+    return new_claim(claim, shape)
 
 
 def changed_claim(

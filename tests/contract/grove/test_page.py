@@ -23,6 +23,7 @@ SHARED, CLAIMS, MOVED, ODD, LIMITS, SETTLING = (
     )
 )
 LISTINGS = "tests.nexus.bounties.test_listings"
+LOCKS = "tests.nexus.claims.test_stored_locks"
 SWEEPS = "tests.nexus.bounties.test_foreign_sweeps"
 SUITE = "nexus_bounty.testing.claims_suite"
 KEEPING = "nexus_bounty.testing.claims_keeping"
@@ -66,6 +67,12 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_a_lease_of_grove_that_has_run_out_frees_its_target",
     ),
     "An emptied lock": (CLAIMS, "test_an_emptied_lock_is_a_free_lock"),
+    "one of white space": (LOCKS, "test_a_lock_of_white_space_is_a_free_lock"),
+    "A lock is understood": (
+        LOCKS,
+        "test_a_live_lease_is_respected_however_its_lock_is_stored",
+    ),
+    "names no claim": (LOCKS, "test_a_lock_that_names_no_claim_is_taken_from_nobody"),
     "moved to another target": (
         MOVED,
         "test_a_bounty_whose_lease_grove_moved_away_can_be_claimed",
