@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "nexus_bounty" / "sync" / "faces.py"
 
 LEFT_OUT = {
-    *("at_rest", "close", "cleaning_up", "expecting", "looking_first"),
+    *("at_rest", "close", "cleaning_up", "expecting", "looking_first", "sharing_names"),
     *("prepare_claim", "prepare_completion", "prepare_reward"),
     *("find_note", "leave_note", "memory"),
 }

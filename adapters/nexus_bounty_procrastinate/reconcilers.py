@@ -13,6 +13,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.range_memory import RangeMemory, is_borne_out, noted
+from nexus_bounty.reconcile.reconciler import NAMES_AGE
 from nexus_bounty_procrastinate.ranges import Range
 
 REMEMBERED: Final = 512
@@ -91,7 +92,12 @@ class Reconcilers:
         )
 
     def _made(self, found: Range) -> Reconciler:
-        made = Reconciler(self._zones[found.zone_id], grace=self._grace, partition=found.partition)
+        made = Reconciler(
+            self._zones[found.zone_id],
+            grace=self._grace,
+            partition=found.partition,
+            names_age=NAMES_AGE,
+        )
         made.go_on_from(found.cursor)
         return made
 

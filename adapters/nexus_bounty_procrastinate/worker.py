@@ -19,9 +19,9 @@ from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition, encode_segment
-from nexus_bounty.ports import BountyStore
+from nexus_bounty.ports import BountyStore, sharing_names
 from nexus_bounty.reconcile import Reconciler, ReconcileReport
-from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
+from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, NAMES_AGE
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.conninfo import conninfo_of
 from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
@@ -157,7 +157,8 @@ class RangeWorker:
         """What is left of a range once it holds no more than it should."""
         if not found.may_have_grown:
             return found
-        store = self._zones[found.zone_id].services.store
+        names_since = asyncio.get_running_loop().time() - NAMES_AGE.total_seconds()
+        store = sharing_names(self._zones[found.zone_id].services.store, names_since)
         at = await _end_of_page(store, found.partition, self._page)
         if at is None:
             await self.jobs.ranges.was_split(found)
@@ -198,11 +199,13 @@ class RangeWorker:
 
     def _pause(self, found: Range, report: ReconcileReport) -> timedelta:
         """When to go through a range again; while the server is down, its whole zone waits."""
+        asked = sum(bool(each.requests or each.error) for each in report.sweeps)
         if not report.errors:
-            self._closed_until.pop(found.zone_id, None)
+            if asked:
+                self._closed_until.pop(found.zone_id, None)
             return self._every
         pause = self._back_off.longest_pause(2 + found.failed_in_a_row)
-        if 2 * len(report.errors) > len(report.sweeps):
+        if 2 * len(report.errors) > asked:  # one that went by what is known proves nothing
             self._closed_until[found.zone_id] = monotonic() + pause
         return timedelta(seconds=pause)
 

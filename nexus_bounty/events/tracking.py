@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, Token
 from itertools import count
 from types import TracebackType
 from typing import Final, Self
@@ -255,9 +256,34 @@ def found(outcome: Outcome, proof: Proof) -> None:
         now.found(outcome, proof)
 
 
+class RequestCounter:
+    """Counts the requests that are sent while it is entered, by tasks that are begun then, too."""
+
+    __slots__ = ("_token", "number")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._token: Token[RequestCounter | None] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to count."""
+        self._token = _counter.set(self)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Count no more."""
+        if self._token is not None:
+            _counter.reset(self._token)
+
+
+_counter: Final[ContextVar[RequestCounter | None]] = ContextVar("request_counter", default=None)
+
+
 def count_request() -> None:
-    """A request is sent for the operation under way, if there is one."""
-    if now := current():
+    """A request is sent: for whoever counts, and the operation under way, if there is one."""
+    if (counter := _counter.get()) is not None:
+        counter.number += 1
+    if OperationEnded.heard and (now := current()):
         now.count_request()
 
 

@@ -15,10 +15,12 @@ from nexus_bounty.ports.abilities import (
     LeavesFiles,
     LooksFirst,
     RecordsAhead,
+    SharesNames,
     WorksAhead,
     cleaning_up,
     expecting,
     looking_first,
+    sharing_names,
 )
 from nexus_bounty.ports.bounties import BountyStore
 from nexus_bounty.ports.claims import ClaimStore
@@ -56,6 +58,7 @@ __all__ = [
     "RecordsAhead",
     "Reservation",
     "ReservationStatus",
+    "SharesNames",
     "TellsDurability",
     "Transfer",
     "WorksAhead",
@@ -65,4 +68,5 @@ __all__ = [
     "looking_first",
     "reference_of",
     "referred_to",
+    "sharing_names",
 ]

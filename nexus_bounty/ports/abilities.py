@@ -122,6 +122,18 @@ class LooksFirst(Protocol):
         ...
 
 
+@runtime_checkable
+class SharesNames(Protocol):
+    """A store that lists all names of a directory, however few are wanted, once for many walks."""
+
+    def sharing_names(self, since: float) -> Self:
+        """The same store, whose walks may go by names that others have listed since then.
+
+        That is a time of the event loop's clock. What was written later they may miss.
+        """
+        ...
+
+
 def expecting(store: StoreT, next_key: str) -> StoreT:
     """`store`, for a mutation that one with `next_key` follows, if it can make use of that."""
     return store.expecting(next_key) if isinstance(store, WorksAhead) else store
@@ -134,6 +146,12 @@ def looking_first(store: StoreT) -> StoreT:
     """
     view: Callable[..., StoreT] | None = getattr(store, "looking_first", None)
     return store if view is None else view()
+
+
+def sharing_names(store: StoreT, since: float) -> StoreT:
+    """`store`, going by names that others have listed since then, if it lets them be shared."""
+    view: Callable[..., StoreT] | None = getattr(store, "sharing_names", None)
+    return store if view is None else view(since)
 
 
 def cleaning_up(store: StoreT, *, later: bool) -> StoreT:

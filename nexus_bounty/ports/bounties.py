@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
 from nexus_bounty.idempotency import OperationRecord
@@ -369,7 +369,6 @@ class BountyStore(Protocol):
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
-        names_age: timedelta = timedelta(),
     ) -> AsyncIterator[IndexPage]:
         """The same a page at a time, of a range; resumes after the page that ended with `after`.
 

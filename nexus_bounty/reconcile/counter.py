@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from nexus_bounty.events import ProblemFound, ProblemLeft, ProblemRepaired, SweepEnded
 from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.tracking import RequestCounter
 from nexus_bounty.events.types import told_as
 from nexus_bounty.outcomes import OutcomeError
 from nexus_bounty.reconcile.report import Finding, SweepReport
@@ -25,12 +26,14 @@ class FindingCounter:
         keep: How many to keep, of those repaired and of those left.
         progress: Is told of each.
         observers: Likewise, of each once when it is found and once when it has been dealt with.
+        requests: Counts what is sent.
     """
 
     sweep: str
     keep: int
     progress: Progress | None = None
     observers: Observers = ()
+    requests: RequestCounter = field(default_factory=RequestCounter)
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _kept: list[Finding] = field(default_factory=list)
     _found: Counter[bool] = field(default_factory=Counter)
@@ -72,6 +75,7 @@ class FindingCounter:
             repaired=self._found[True],
             failed=self._failed,
             young=self._young,
+            requests=self.requests.number,
             findings=self._kept,
             error=_said(error) if error else None,
         )

@@ -13,8 +13,6 @@ from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope
 from nexus_bounty.reconcile.sweep_state import SweepState
 
 DOCUMENTS_READ_EVERY: Final = timedelta(days=1)
-NAMES_AGE: Final = timedelta(minutes=1)
-"""How old names may be by which a range is gone through: no older than the grace, either."""
 _LEFT_AS_IT_IS = "another program wrote it, or somebody by hand; a person has to decide"
 
 
@@ -38,7 +36,6 @@ class IndexMarkers:
             since=state.days.since,
             documents=state.reads_documents,
             partition=scope.partition,
-            names_age=min(scope.grace, NAMES_AGE),
         )
         async for page in pages:
             async for problem in _wrong(scope.services, page):

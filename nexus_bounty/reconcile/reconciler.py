@@ -16,7 +16,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import Services
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.ports import LeavesFiles, cleaning_up
+from nexus_bounty.ports import LeavesFiles, cleaning_up, sharing_names
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
@@ -74,6 +74,9 @@ JOURNAL_KEPT: Final = timedelta(days=30)
 LEFTOVERS_EVERY: Final = timedelta(hours=1)
 """How often one of many runs looks for what commits left behind anywhere in the zone."""
 
+NAMES_AGE: Final = timedelta(minutes=1)
+"""How old names may be that ranges share, by which each goes; no older than the grace, either."""
+
 HISTORY_A_RUN: Final = 5_000
 """How many settled bounties, and how many files of the index, one of many runs looks at."""
 
@@ -83,6 +86,11 @@ class Reconciler:
 
     It remembers what need not be looked at again, so the same reconciler is cheaper to run again
     than a new one. It holds one page of bounties, reservations or leases at a time.
+
+    Where a server lists all names of a directory, however few are wanted, the sweeps of a run share
+    a listing. So a bounty that is claimed after the claimed ones were listed and before the open
+    ones were is in neither, and a run may miss it. The next one does not: it goes by no name that
+    was listed before this one ended.
 
     Args:
         operations: The systems to work on are those of these operations.
@@ -96,6 +104,9 @@ class Reconciler:
         page: How many bounties, reservations or leases to look at together.
         keep: How many findings of a sweep a report holds, of those repaired and of those left;
             all are counted, and `progress` is told of all.
+        names_age: How old the names may be by which a run goes, if they were listed for another
+            range in this process; none by default. No older than `grace` in any case, nor than the
+            last run.
 
     Raises:
         InvalidInputError: `cursor` names a sweep that there is not.
@@ -112,6 +123,7 @@ class Reconciler:
         cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1_000,
+        names_age: timedelta = timedelta(),
     ) -> None:
         services = operations.services
         self._services = replace(  # what one sweep leaves behind is not for the next to find
@@ -125,6 +137,8 @@ class Reconciler:
         self._partition = partition
         self._page = page
         self._keep = keep
+        self._names_age = min(names_age, grace)
+        self._names_since = 0.0
         self._states = {sweep.name: SweepState() for sweep in sweeps}
         self._interrupted = False
         self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
@@ -239,11 +253,13 @@ class Reconciler:
     async def _run_all(
         self, room: int | None, progress: Progress | None, on_step: OnStep | None
     ) -> ReconcileReport:
-        started = self._services.clock()
+        started, loop = self._services.clock(), asyncio.get_running_loop()
+        self._names_since = max(self._names_since, loop.time() - self._names_age.total_seconds())
         reports = [await self._run(sweep, room, progress, on_step) for sweep in self._sweeps]
         if not self._dry_run:
             async with self._step:
                 reports.append(await self._collect(progress, whole=room is None))
+        self._names_since = loop.time()  # the next run sees what this one could not
         report = ReconcileReport(
             started_at=started,
             finished_at=self._services.clock(),
@@ -274,14 +290,22 @@ class Reconciler:
         try:
             if on_page is not None:
                 on_page("")
-            async for problem in sweep.find(scope):
-                await self._settle(counter, problem, scope)
+            with counter.requests:
+                async for problem in sweep.find(scope):
+                    await self._settle(counter, problem, scope)
         except Exception as failure:  # noqa: BLE001 - one sweep must not stop the others
             return counter.report(failure)
         return counter.report()
 
     def _scope(self) -> Scope:
-        return Scope(self._services, self._grace, self._services.clock(), self._partition)
+        services = self._services
+        if self._grace:  # else what was written a moment ago is not to be missed
+            services = replace(
+                services,
+                store=sharing_names(services.store, self._names_since),
+                claims=sharing_names(services.claims, self._names_since),
+            )
+        return Scope(services, self._grace, services.clock(), self._partition)
 
     def _counter(self, sweep: str, progress: Progress | None) -> FindingCounter:
         return FindingCounter(sweep, self._keep, progress, self._services.observers)
@@ -318,23 +342,26 @@ class Reconciler:
     async def _collect(self, progress: Progress | None, *, whole: bool) -> SweepReport:
         """End the leases that have run out, and remove what nobody can need any more."""
         counter = self._counter("leftovers", progress)
-        scope, services = self._scope(), self._services
+        scope = self._scope()
         try:
-            lapsed = await services.claims.expire_stale(
-                scope.now - self._grace, targets=scope.targets
-            )
-            for claim in lapsed:
-                _note(counter, claim.claim_id, "has run out", "ended")
-            if self._sees_to_zone(scope.now, whole=whole):
-                await services.journal.forget_operations(
-                    services.store.zone_id, scope.now - JOURNAL_KEPT
-                )
-                for removed in await _leftovers(services):
-                    _note(counter, removed, "is needed by nothing any more", "removed")
-                self._zone_seen_to = scope.now
+            with counter.requests:
+                await self._end_and_remove(counter, scope, whole=whole)
         except Exception as failure:  # noqa: BLE001 - found again by the next run
             return counter.report(failure)
         return counter.report()
+
+    async def _end_and_remove(self, counter: FindingCounter, scope: Scope, *, whole: bool) -> None:
+        services = scope.services
+        lapsed = await services.claims.expire_stale(scope.now - self._grace, targets=scope.targets)
+        for claim in lapsed:
+            _note(counter, claim.claim_id, "has run out", "ended")
+        if self._sees_to_zone(scope.now, whole=whole):
+            await services.journal.forget_operations(
+                services.store.zone_id, scope.now - JOURNAL_KEPT
+            )
+            for removed in await _leftovers(services):
+                _note(counter, removed, "is needed by nothing any more", "removed")
+            self._zone_seen_to = scope.now
 
     def _sees_to_zone(self, now: datetime, *, whole: bool) -> bool:
         """Whether it is the turn of what belongs to the zone, and not to any of its bounties."""

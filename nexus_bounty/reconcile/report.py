@@ -38,6 +38,7 @@ class SweepReport(Wire, frozen=True, kw_only=True):
         failed: How many repairs failed.
         young: How many more are not at their right end, but were touched so lately that their
             operation may still be running.
+        requests: How many it sent to the server, repeats included.
         findings: The first of those repaired and the first of those left, in their order.
         error: What cut it short, if anything did.
     """
@@ -47,6 +48,7 @@ class SweepReport(Wire, frozen=True, kw_only=True):
     repaired: int = always_written(0)
     failed: int = always_written(0)
     young: int = always_written(0)
+    requests: int = always_written(0)
     findings: Sequence[Finding] = ()
     error: str | None = None
 

@@ -1258,25 +1258,18 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
-        names_age: timedelta = timedelta(),
     ) -> Iterator[IndexPage]:
         """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit. The markers of bounties
         that ended before the day `since` are left out, where they are laid out by days; without
-        `documents` only markers are looked at, of which none can be seen to be missing. Where a
-        range costs as much to list as everything, it may go by names of `names_age` ago.
+        `documents` only markers are looked at, of which none can be seen to be missing.
 
         Raises:
             NexusError: The files could not be read any further.
         """
         return self._iterate(
-            self.wrapped.audit_index,
-            after,
-            since=since,
-            documents=documents,
-            partition=partition,
-            names_age=names_age,
+            self.wrapped.audit_index, after, since=since, documents=documents, partition=partition
         )
 
     def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
@@ -1828,6 +1821,11 @@ class SyncReconciler(Face[Reconciler]):
     It remembers what need not be looked at again, so the same reconciler is cheaper to run again
     than a new one. It holds one page of bounties, reservations or leases at a time.
 
+    Where a server lists all names of a directory, however few are wanted, the sweeps of a run share
+    a listing. So a bounty that is claimed after the claimed ones were listed and before the open
+    ones were is in neither, and a run may miss it. The next one does not: it goes by no name that
+    was listed before this one ended.
+
     Args:
         operations: The systems to work on are those of these operations.
         grace: What was touched less than this ago is left alone: its operation may still be
@@ -1840,6 +1838,9 @@ class SyncReconciler(Face[Reconciler]):
         page: How many bounties, reservations or leases to look at together.
         keep: How many findings of a sweep a report holds, of those repaired and of those left;
             all are counted, and `progress` is told of all.
+        names_age: How old the names may be by which a run goes, if they were listed for another
+            range in this process; none by default. No older than `grace` in any case, nor than the
+            last run.
 
     Raises:
         InvalidInputError: `cursor` names a sweep that there is not.
@@ -1856,6 +1857,7 @@ class SyncReconciler(Face[Reconciler]):
         cursor: Cursor | None = None,
         page: int = PAGE,
         keep: int = 1000,
+        names_age: timedelta = timedelta(),
     ) -> None:
         super().__init__(
             operations,
@@ -1868,6 +1870,7 @@ class SyncReconciler(Face[Reconciler]):
             cursor=cursor,
             page=page,
             keep=keep,
+            names_age=names_age,
         )
 
     @property

@@ -7,11 +7,11 @@ that a page ends with says where to go on, in this process or in another.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 
 import msgspec
@@ -19,10 +19,10 @@ import msgspec
 from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import Bounty, BountyStatus, IndexFault, IndexPage, IndexStatus
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
-from nexus_bounty.nexus.bounties.shared_names import SharedNames
 from nexus_bounty.nexus.bounties.status_index import StatusIndex, is_stale
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask, chunks
+from nexus_bounty.nexus.client.shared_names import SharedNames
 from nexus_bounty.nexus.documents import (
     Document,
     UnreadableDocumentError,
@@ -102,7 +102,7 @@ class IndexAudit:
         self._came_to = ""
         self._all_are_dated = True
         self._order_begun: datetime | None = None
-        self._names: defaultdict[str, SharedNames] = defaultdict(SharedNames)
+        self._names_of_documents = SharedNames()
 
     async def pages(
         self,
@@ -111,20 +111,20 @@ class IndexAudit:
         since: date | None = None,
         *,
         documents: bool = True,
-        names_age: timedelta = timedelta(),
+        names_since: float | None = None,
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the files of a range after the path `after`, a page at a time.
 
         The markers of bounties that ended before the day `since` are left out, where they are laid
-        out by days; without `documents` only markers are looked at. Ranges may go by names that
-        were listed up to `names_age` ago, for another of them. At the end of a walk through all
-        documents, in one go or in several, it is known whether all bounties are in the order of
-        creation.
+        out by days; without `documents` only markers are looked at. Where a few names cost as much
+        as all of them it may go by names that others have listed since `names_since`. At the end of
+        a walk through all documents, in one go or in several, it is known whether all bounties are
+        in the order of creation: their names it lists itself.
         """
         await self._choice.for_reading(self._client.deadline())  # which tells the layout
-        parts = [self._documents(partition, names_age)] if documents else []
+        parts = [self._documents(partition, names_since)] if documents else []
         for status in BountyStatus:
-            parts += self._of_status(status, partition, since, names_age)
+            parts += self._of_status(status, partition, since, names_since)
         if not after:
             self._order_begun = self._order.begun
         self._all_are_dated = not after or (self._all_are_dated and after == self._came_to)
@@ -183,16 +183,16 @@ class IndexAudit:
                         found = await part.audit(markers)
                         yield found.page(markers)
 
-    def _documents(self, partition: Partition, names_age: timedelta) -> _Part:
+    def _documents(self, partition: Partition, names_since: float | None) -> _Part:
         directory = self._zone.bounties
 
         async def ask(after: str) -> Page:
             deadline = self._client.deadline()
             reads = (await self._choice.for_reading(deadline)).reads
-            if partition.is_everything or not (names_age and reads.lists_whole):
+            if partition.is_everything or names_since is None or not reads.lists_whole:
                 return await reads.page(directory, after, deadline)
             listing = partial(reads.page, directory, deadline=deadline)
-            return await self._names[directory].page(listing, after, names_age)
+            return await self._names_of_documents.page(listing, after, names_since)
 
         window = windows.of_documents(directory, partition)
         return _Part(directory, ask, window, window.of_documents, self._lacking)
@@ -202,13 +202,12 @@ class IndexAudit:
         status: BountyStatus,
         partition: Partition,
         since: date | None = None,
-        names_age: timedelta = timedelta(),
+        names_since: float | None = None,
     ) -> list[_Part]:
         """The markers of one status; with the first range their twins, which no id gives order."""
         directory, places = self._zone.statuses(status), self._index.places
-        window, ask = places.window(status, partition), places.ask(status, partition, since)
-        if names_age and status not in TERMINAL and not partition.is_everything:
-            ask = self._shared(directory, ask, names_age)
+        window = places.window(status, partition)
+        ask = places.ask(status, partition, since, names_since)
         parts = [_Part(directory, ask, window, window.of_markers, partial(self._stale, status))]
         if self._order.is_kept and STATUSES[status].dated and partition.is_first:
             directory = self._zone.newest_first(status)
@@ -216,16 +215,6 @@ class IndexAudit:
             ask, audit = partial(self._client.page, directory), partial(self._stale_twins, status)
             parts.append(_Part(directory, ask, window, window.of_markers, audit))
         return parts
-
-    def _shared(self, directory: str, ask: Ask, names_age: timedelta) -> Ask:
-        """`ask`, for one range; by the names of another one's, if they are listed whole anyway."""
-
-        async def shared(after: str) -> Page:
-            if self._client.capabilities.orders_pages:
-                return await ask(after)
-            return await self._names[directory].page(ask, after, names_age)
-
-        return shared
 
     async def _lacking(self, documents: Sequence[str]) -> _Found:
         """The markers that some of `documents` lack, and those that cannot be understood."""
@@ -275,9 +264,10 @@ class IndexAudit:
         return [fault for fault in faults if are_pinned or not fault.listed_elsewhere]
 
     async def _stale(self, status: BountyStatus, markers: Sequence[str]) -> _Found:
-        """Those of `markers` that nothing can make needed again.
+        """Those of `markers` that are there, and that nothing can make needed again.
 
         They were listed before the documents are read: what these do not need is stale for good.
+        Since then whoever moved a bounty on may have removed it.
         """
         ids = {marker: _marked_id(marker) for marker in markers}
         names = list(dict.fromkeys(map(self._zone.bounty, ids.values())))
@@ -304,8 +294,13 @@ class IndexAudit:
             for marker, bounty_id in stale.items()
             for twin in self._order.twins([marker], about[bounty_id][0].created_at)
         }
-        there = zip(twins.items(), await self._client.exist(list(twins)), strict=True)
-        stale |= dict(twin for twin, exists in there if exists)
+        candidates = stale | twins
+        there = await self._client.exist(list(candidates))
+        stale = {
+            marker: bounty_id
+            for (marker, bounty_id), exists in zip(candidates.items(), there, strict=True)
+            if exists
+        }
         return _Found(  # what cannot be understood, or trusted, was found among the documents
             [
                 IndexFault(

@@ -91,13 +91,18 @@ class BountyListing:
             number += 1
         return number
 
-    async def expired(self, now: datetime, partition: Partition = EVERYTHING) -> list[Bounty]:
+    async def expired(
+        self,
+        now: datetime,
+        partition: Partition = EVERYTHING,
+        names_since: float | None = None,
+    ) -> list[Bounty]:
         """The open and claimed bounties of a range whose deadline has passed, newest first.
 
         Those whose deadline is known and still to come are not read.
         """
         found: dict[str, Bounty] = {}
-        async for candidates in self._candidates(ALIVE, partition):
+        async for candidates in self._candidates(ALIVE, partition, names_since):
             due = [path for path in candidates if path not in found and self._may_be_due(path, now)]
             read = await self._read(due)
             found |= {
@@ -116,6 +121,7 @@ class BountyListing:
         query: BountyQuery,
         unreadable: Unreadable = None,
         partition: Partition = EVERYTHING,
+        names_since: float | None = None,
     ) -> AsyncIterator[Bounty]:
         """The bounties of a range that match, in no order, holding one page of documents.
 
@@ -124,7 +130,7 @@ class BountyListing:
         check_query(query)
         etags = _Etags(self._choice, self._client, self._zone.bounties, self._snapshots)
         seen: set[str] = set()  # a bounty may have several markers
-        async for candidates in self._candidates(query, partition):
+        async for candidates in self._candidates(query, partition, names_since):
             unseen = [path for path in candidates if path not in seen]
             for path, bounty in (await self._current(unseen, etags, unreadable)).items():
                 if query.matches(bounty):
@@ -219,12 +225,16 @@ class BountyListing:
         return best.bounties
 
     async def _candidates(
-        self, query: BountyQuery, partition: Partition = EVERYTHING
+        self,
+        query: BountyQuery,
+        partition: Partition = EVERYTHING,
+        names_since: float | None = None,
     ) -> AsyncIterator[list[str]]:
         """The paths of the documents that may match, a chunk at a time, in order within a status.
 
         The statuses are gone through in the order of a bounty's life, so that a bounty that moves
-        on from one to the next meanwhile is met in at least one of them.
+        on from one to the next meanwhile is met in at least one of them. By names that others have
+        listed one that moved on between two of their listings may be missed: see `Reconciler`.
         """
         size = self._client.settings.bulk_size
         if query.statuses is None:
@@ -233,7 +243,8 @@ class BountyListing:
             return
         for status in BountyStatus:
             if status in query.statuses:
-                async for markers in self._index.chunks(status, size, partition):
+                chunks_of = self._index.chunks(status, size, partition, names_since=names_since)
+                async for markers in chunks_of:
                     ids = dict.fromkeys(paths.marked_id(marker) for marker in markers)
                     yield [self._zone.bounty(bounty_id) for bounty_id in ids]
 

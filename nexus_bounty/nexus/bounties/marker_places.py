@@ -8,6 +8,7 @@ a listing meets a marker that is moved meanwhile in one of its places.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -17,6 +18,7 @@ from nexus_bounty.lifecycle import TERMINAL
 from nexus_bounty.models import BountyStatus
 from nexus_bounty.nexus.client import NexusClient, Page
 from nexus_bounty.nexus.client.pages import Ask
+from nexus_bounty.nexus.client.shared_names import SharedNames
 from nexus_bounty.nexus.documents import paths, windows
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -36,6 +38,7 @@ class MarkerPlaces:
         self._client = client
         self._zone = zone
         self._choice = choice
+        self._names: defaultdict[str, SharedNames] = defaultdict(SharedNames)
 
     @property
     def are_by_date(self) -> bool:
@@ -72,15 +75,22 @@ class MarkerPlaces:
             return Window("", None, (), partition)
         return windows.of_markers(self._zone.statuses(status), partition)
 
-    def ask(self, status: BountyStatus, partition: Partition, since: date | None = None) -> Ask:
+    def ask(
+        self,
+        status: BountyStatus,
+        partition: Partition,
+        since: date | None = None,
+        names_since: float | None = None,
+    ) -> Ask:
         """What asks for a page of the markers of `status`, after a path.
 
         Of ended bounties it leaves out those that did before the day `since`, where they lie by
-        days, and passes over what the range has no part in, an hour at a time.
+        days, and passes over what the range has no part in, an hour at a time. Of a server that
+        lists all names it goes by those that somebody listed since then, see `SharedNames`.
         """
         directory = self._zone.statuses(status)
         if status not in TERMINAL:
-            return partial(self._client.page, directory)
+            return partial(self._page, directory, names_since)
         begins = self._zone.day(status, since) if since else ""
         stretch = _Stretch(directory, partition, begins)
 
@@ -90,12 +100,26 @@ class MarkerPlaces:
                 return Page([], None)
             # of days that are passed over a few names will do, to see what lies flat before them
             few = FEW if begins and not after and self._client.capabilities.orders_pages else None
-            page = await self._client.page(directory, first, recursive=True, most=few)
+            page = await self._page(directory, names_since, first, recursive=True, most=few)
             files = [each for each in page.paths if stretch.has(each)]
             goes_on = page.goes_on_after
             return Page(files, goes_on and stretch.goes_on_after(goes_on))
 
         return ask
+
+    async def _page(
+        self,
+        directory: str,
+        names_since: float | None,
+        after: str,
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+    ) -> Page:
+        ask = partial(self._client.page, directory, recursive=recursive, most=most)
+        if names_since is None or not self._client.capabilities.lists_whole:
+            return await ask(after)
+        return await self._names[directory].page(ask, after, names_since)
 
 
 @dataclass(frozen=True, slots=True)

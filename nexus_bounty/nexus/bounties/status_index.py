@@ -204,9 +204,10 @@ class StatusIndex:
         after: str,
         size: int,
         since: date | None,
+        names_since: float | None = None,
     ) -> AsyncIterator[MarkedPage]:
         """The bounties in `partition` that may be in `status`, `size` markers at a time."""
-        async for markers in self.chunks(status, size, partition, after, since):
+        async for markers in self.chunks(status, size, partition, after, since, names_since):
             ids = list(dict.fromkeys(paths.marked_id(each) for each in markers))
             yield MarkedPage(ids=ids, after=markers[-1], day=paths.day_of(markers[0]))
 
@@ -217,10 +218,11 @@ class StatusIndex:
         partition: Partition,
         after: str = "",
         since: date | None = None,
+        names_since: float | None = None,
     ) -> AsyncIterator[list[str]]:
         """The markers of bounties in `partition` that may be in `status`, `size` at a time."""
         window = self.places.window(status, partition).going_on(after)
-        ask = self.places.ask(status, partition, since)
+        ask = self.places.ask(status, partition, since, names_since)
         within = self._client.settings.listing_timeout
         async for found in chunks(ask, window.after, size, within, window.until):
             if markers := window.of_markers(found):

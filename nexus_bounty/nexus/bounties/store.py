@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Self
 
@@ -125,6 +125,7 @@ class NexusBountyStore:
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
         self._looks_first = False
+        self._names_since: float | None = None
 
     def cleaning_up(self, *, later: bool) -> Self:
         """The same store, removing stale markers `later`, or before its transitions return.
@@ -157,6 +158,16 @@ class NexusBountyStore:
         """
         other = copy(self)
         other._looks_first = True  # noqa: SLF001 - it is this very class
+        return other
+
+    def sharing_names(self, since: float) -> Self:
+        """The same store, which shares the names that it lists with others that do.
+
+        A walk of it may go by names that were listed at `since`, a time of the event loop's clock,
+        or later, where the server lists all names of a directory however few are wanted.
+        """
+        other = copy(self)
+        other._names_since = since  # noqa: SLF001 - it is this very class
         return other
 
     @property
@@ -259,7 +270,8 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read any further.
         """
-        return self._listing.walk(query or BountyQuery(), unreadable, partition)
+        query = query or BountyQuery()
+        return self._listing.walk(query, unreadable, partition, self._names_since)
 
     async def walk_ids(
         self, status: BountyStatus, *, partition: Partition = EVERYTHING
@@ -290,7 +302,7 @@ class NexusBountyStore:
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._index.pages(status, partition, after, size, since)
+        return self._index.pages(status, partition, after, size, since, self._names_since)
 
     def first_open_day(self, now: datetime) -> date | None:
         """The day before which no bounty ends any more, by requests that are still under way.
@@ -358,7 +370,7 @@ class NexusBountyStore:
         """
         if now is not None:
             check_time("now", now)
-        return await self._listing.expired(now or self._clock(), partition)
+        return await self._listing.expired(now or self._clock(), partition, self._names_since)
 
     # Creating
 
@@ -816,19 +828,19 @@ class NexusBountyStore:
         since: date | None = None,
         documents: bool = True,
         partition: Partition = EVERYTHING,
-        names_age: timedelta = timedelta(),
     ) -> AsyncIterator[IndexPage]:
         """What is wrong with the index of a range, a page of files at a time; changes nothing.
 
         Pass what the last page said as `after` to resume an earlier audit. The markers of bounties
         that ended before the day `since` are left out, where they are laid out by days; without
-        `documents` only markers are looked at, of which none can be seen to be missing. Where a
-        range costs as much to list as everything, it may go by names of `names_age` ago.
+        `documents` only markers are looked at, of which none can be seen to be missing.
 
         Raises:
             NexusError: The files could not be read any further.
         """
-        return self._audit.pages(after, partition, since, documents=documents, names_age=names_age)
+        return self._audit.pages(
+            after, partition, since, documents=documents, names_since=self._names_since
+        )
 
     async def repair_markers(self, faults: Sequence[IndexFault]) -> list[IndexFault]:
         """Write markers that an audit found missing and remove stale ones; returns what is left.

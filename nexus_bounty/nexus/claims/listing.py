@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from nexus_bounty.models import Claim, ClaimQuery, ClaimStatus
 from nexus_bounty.nexus.client import NexusClient, Page
-from nexus_bounty.nexus.client.pages import chunks
+from nexus_bounty.nexus.client.pages import Ask, chunks
+from nexus_bounty.nexus.client.shared_names import SharedNames
 from nexus_bounty.nexus.documents import (
     Document,
     UnreadableDocumentError,
@@ -37,6 +39,7 @@ class ClaimListing:
         self._zone = zone
         self._choice = choice
         self._clock = clock
+        self._names = SharedNames()
         self._no_idle_marker_at: datetime | None = None
         """When a walk through all markers began that met none without an active claim."""
 
@@ -46,17 +49,20 @@ class ClaimListing:
         found = await self._read(list(asked))
         return {asked[path]: claim for path, claim in found.items()}
 
-    async def marked(self, targets: Partition) -> AsyncIterator[Claim]:
+    async def marked(
+        self, targets: Partition, names_since: float | None = None
+    ) -> AsyncIterator[Claim]:
         """The claims on the targets with a marker in the index of active ones, ended or not.
 
         One that another program moved to another target is found by its marker there, not by the
-        one that it left.
+        one that it left. Of a server that lists all names it goes by those that somebody listed at
+        `names_since` or later, see `SharedNames`.
         """
-        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
+        ask = self._ask(names_since)
         settings = self._client.settings
         size, within = settings.bulk_size, settings.listing_timeout
         window = windows.of_targets(self._zone.active_claims, targets)
-        began, met_idle_ones = self._clock(), not targets.is_everything
+        began, met_idle_ones = self._clock() - _age(names_since), not targets.is_everything
         async for found in chunks(ask, window.after, size, within, window.until):
             markers = {path for path in window.of_targets(found) if self._is_marker(path)}
             claims = await self.by_ids([paths.marked_id(path) for path in sorted(markers)])
@@ -67,6 +73,12 @@ class ClaimListing:
                     yield claim
         if not met_idle_ones:
             self._no_idle_marker_at = began
+
+    def _ask(self, names_since: float | None) -> Ask:
+        ask = partial(self._client.page, self._zone.active_claims, recursive=True)
+        if names_since is None or not self._client.capabilities.lists_whole:
+            return ask
+        return partial(self._names.page, ask, since=names_since)
 
     def _is_marker(self, path: str) -> bool:
         """Whether it is one; on 0.10 the directories of the targets are listed, too."""
@@ -161,6 +173,13 @@ class ClaimListing:
         documents = await strategy.reads.read_many(names, deadline)
         found = ((each.path, listed(each, to_claim, unreadable)) for each in documents)
         return {path: claim for path, claim in found if claim is not None}
+
+
+def _age(names_since: float | None) -> timedelta:
+    """How old names may be that were listed since then; ordinarily they are listed anew."""
+    if names_since is None:
+        return timedelta()
+    return timedelta(seconds=asyncio.get_running_loop().time() - names_since)
 
 
 def _may_be_active(document: Document | UnreadableDocumentError) -> bool:

@@ -95,6 +95,7 @@ class NexusClaimStore:
             client.settings.remembered_documents, lasts=REMEMBERED_FOR, clock=clock
         )
         self._cleans_up_later = False
+        self._names_since: float | None = None
         self._taken = BoundedSet()
         """Targets that were claimed before, so that their locks are looked at first."""
 
@@ -107,6 +108,16 @@ class NexusClaimStore:
         other = copy(self)
         other._cleans_up_later = later  # noqa: SLF001 - it is this very class
         other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
+        return other
+
+    def sharing_names(self, since: float) -> Self:
+        """The same store, which shares the names that it lists with others that do.
+
+        A walk of it may go by names that were listed at `since`, a time of the event loop's clock,
+        or later, where the server lists all names of a directory however few are wanted.
+        """
+        other = copy(self)
+        other._names_since = since  # noqa: SLF001 - it is this very class
         return other
 
     @property
@@ -595,14 +606,15 @@ class NexusClaimStore:
         if stalled_for is not None:
             check_duration("stalled_for", stalled_for)
         moment = now or self._clock()
-        ended = []
-        async for claim in self._listing.marked(targets):
+        ended, idle = [], []
+        async for claim in self._listing.marked(targets, self._names_since):
             if claim.status is not ClaimStatus.ACTIVE:
-                await self._client.delete(self._zone.active_claim(claim.target_ref, claim.claim_id))
+                idle.append(self._zone.active_claim(claim.target_ref, claim.claim_id))
             elif rules.is_over(claim, moment, stalled_for) and (
                 swept := await self._expire(claim, moment, stalled_for)
             ):
                 ended.append(swept)
+        await self._client.delete_many(idle)
         return ended
 
     async def _expire(
@@ -679,7 +691,7 @@ class NexusClaimStore:
             NexusError: They could not be read any further.
         """
         moment = now or self._clock()
-        async for claim in self._listing.marked(targets):
+        async for claim in self._listing.marked(targets, self._names_since):
             if claim.holds(moment):
                 yield claim
 

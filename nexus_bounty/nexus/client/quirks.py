@@ -80,6 +80,11 @@ class Capabilities:
         """Whether the server understands `extra`, if it was asked."""
         return self.understood.get(extra)
 
+    @property
+    def lists_whole(self) -> bool:
+        """Whether a listing was seen to be of all names, however few are wanted."""
+        return self.orders_pages is False or self.has(Extra.LIMITS) is False
+
 
 @dataclass(frozen=True, slots=True)
 class RenameQuirks:

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from nexus_bounty.deadlines import Deadline
-from nexus_bounty.events import Observer, OperationEnded, RequestEnded, RequestSent
+from nexus_bounty.events import Observer, RequestEnded, RequestSent
 from nexus_bounty.events.log import debugging
 from nexus_bounty.events.stream import Observers, given, publish
 from nexus_bounty.events.tracking import count_request
@@ -264,8 +264,7 @@ class _Call:
 
     def sent(self) -> None:
         """Note that it leaves now, where that is of interest to anybody."""
-        if OperationEnded.heard:
-            count_request()
+        count_request()
         if RequestSent.heard or RequestEnded.heard or debugging(logging.DEBUG):
             self.sent_at = asyncio.get_running_loop().time()
             publish(self.observers, RequestSent, self.method, self.path, self.attempt)

@@ -13,10 +13,12 @@ import pytest
 
 from benchmarks.harness import population
 from nexus_bounty import BountyStatus, events
-from nexus_bounty.events import RangeEnded
+from nexus_bounty.events import RangeEnded, SweepEnded
 from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.partition import EVERYTHING, Partition
+from nexus_bounty.reconcile import ReconcileReport, SweepReport
+from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.schema import prepare
 from nexus_bounty_procrastinate.worker import RangeWorker
 from tests.reconcile.test_scale import Zone, a_zone
@@ -154,10 +156,16 @@ async def test_a_job_that_was_abandoned_ends_if_another_waits_for_its_range(jobs
         assert await manager.fetch_job(queues=None, worker_id=dead) is not None
 
 
-async def test_while_nexus_is_down_its_zone_waits_longer_each_time(jobs_url: str) -> None:
+@pytest.mark.parametrize("personality", ["0.7.0", "0.10-hypothetical"])
+async def test_while_nexus_is_down_its_zone_waits_longer_each_time(
+    jobs_url: str, personality: str
+) -> None:
     """The ranges of the zone that come next send nothing; it goes on once the server is up."""
     second = timedelta(seconds=1)
-    async with a_zone(60) as zone, a_worker(jobs_url, zone, page=2, every=second) as worker:
+    async with (
+        a_zone(60, personality=personality) as zone,
+        a_worker(jobs_url, zone, page=2, every=second) as worker,
+    ):
         await go_through_all(worker, jobs_url)
         zone.mock.inject(Fault(FaultKind.REFUSE, times=None))
         await asyncio.sleep(1.1)
@@ -178,6 +186,44 @@ async def test_while_nexus_is_down_its_zone_waits_longer_each_time(jobs_url: str
         await worker.go_through(ZONE, first)
         assert [row[3] for row in await table(jobs_url) if row[0] == first] == [0]
         assert ZONE not in worker._closed_until
+
+
+async def test_a_range_that_knows_nearly_all_that_it_needs_sees_that_nexus_is_down(
+    jobs_url: str,
+) -> None:
+    """Most of its sweeps go well by what another range has listed; they have asked for nothing."""
+    async with a_zone(200, personality="0.7.0") as zone, a_worker(jobs_url, zone) as worker:
+        found = await worker.jobs.ranges.get(ZONE, "", split_every=HOUR)
+        assert found is not None
+        await worker.jobs.ranges.split(found, "bounty-000100")
+        for lo in ("", "bounty-000100", ""):
+            await worker.go_through(ZONE, lo)
+        zone.mock.inject(Fault(FaultKind.REFUSE, times=None))
+        ended: list[events.Event] = []
+        with events.register(events.only(ended.append, SweepEnded)):
+            await worker.go_through(ZONE, "bounty-000100")
+        failed = [each for each in ended if isinstance(each, SweepEnded) and each.error]
+        assert 0 < 2 * len(failed) < len(ended)
+        assert ZONE in worker._closed_until
+
+
+def test_a_run_that_asked_for_nothing_does_not_say_that_nexus_is_up() -> None:
+    """Another range may have seen meanwhile that it is down."""
+    worker = RangeWorker("postgresql://nowhere", {})
+    found = Range(
+        zone_id=ZONE,
+        partition=EVERYTHING,
+        cursor={},
+        memory=None,
+        failed_in_a_row=0,
+        may_have_grown=False,
+    )
+    for requests, is_closed in ((0, True), (1, False)):
+        worker._closed_until[ZONE] = 1.0
+        at, sweep = population.PAST, SweepReport(sweep="stuck drafts", requests=requests)
+        report = ReconcileReport(started_at=at, finished_at=at, dry_run=False, sweeps=[sweep])
+        worker._pause(found, report)
+        assert (ZONE in worker._closed_until) is is_closed
 
 
 def test_the_pause_doubles_with_each_failure_up_to_a_bound() -> None:
