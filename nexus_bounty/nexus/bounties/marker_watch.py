@@ -1,13 +1,13 @@
-"""Looks at markers that were written ahead again, after the commits that went by them.
+"""Looks at markers that were written ahead again, after the commits that they announced.
 
-The marker of an expected status is written together with the one before it, while the document does
-not fit it yet. Other programs, such as the peer's sweep, delete markers that do not fit: then a
-listing by status would miss the bounty once it gets there. So a moment after that commit, off the
-critical path and in batches, it is seen whether the marker is still there. Where the bounty has
-ended, nothing can make its marker stale any more: it is written again unseen, with whatever batch
-is sent next, and so costs no request. One that is deleted between its writing and a commit that
-follows at once is rarer still: like what a process that died could not look at, the reconciler
-finds it.
+A marker is written before the document fits it, with the call that leads there or with the one
+before that. Other programs, such as the peer's sweep, delete markers that do not fit: then a
+listing by status would miss the bounty once it gets there. So a moment after each commit that
+needs another marker, off the critical path and in batches, it is seen whether that is still there.
+A bounty that has moved on by then is looked at where it is now, so that a life that nothing holds
+up costs no look on its way. Where it has ended, nothing can make its marker stale any more: it is
+written again unseen, with whatever batch is sent next, and so costs no request where one is. What a
+process that died could not look at, the reconciler finds.
 """
 
 from __future__ import annotations
@@ -48,14 +48,12 @@ class MarkerWatch(DeferredWork[str]):
         client.closes_after(self)
 
     def look_again(self, document: Document) -> None:
-        """See to it soon that this bounty has its marker, if that was written ahead."""
+        """See to it soon that this bounty has the marker that was written ahead of its commit."""
         self._owed.pop(document.path, None)  # it has moved on from where it was to be looked at
         bounty = listed(document, to_bounty)
         if bounty is None:
             return
         marker = self._marker_of(bounty, document)
-        if not self._index.went_by(marker):
-            return
         if is_bounty_terminal(bounty.status):
             self._client.riding.add_markers([marker])
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from nexus_bounty.events.tracking import found
-from nexus_bounty.nexus.documents import is_tombstone
+from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.commits import Committed
 from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -20,8 +20,11 @@ async def resolved(
     operation: Operation,
     zone: ZonePaths,
     clock: Callable[[], datetime],
+    look_again: Callable[[Document], None],
 ) -> Resolution:
     """What became of the operation with this key; one that is not found never will land.
+
+    If it was committed, nobody may have heard of it: `look_again` sees to its marker.
 
     Raises:
         PreCommitError: The fence was refused, which says nothing about the operation.
@@ -40,6 +43,8 @@ async def resolved(
         committed = isinstance(result, Committed)
     else:
         committed = not record.aborted
+    if committed and document is not None:
+        look_again(document)
     proof = Proof.IN_HISTORY if record or committed else Proof.FENCED
     outcome = Outcome.COMMITTED if committed else Outcome.PRE_COMMIT
     if operation.giving_back is None:  # else the key is a new one, of which nobody has a doubt

@@ -15,7 +15,7 @@ late:
 - Where the table of statuses expects a next one, its marker is written with the first, in one
   request. Should it never be entered, the marker is stale once the bounty has ended.
 - Other programs remove markers that do not fit the document as it stands, and so may remove one
-  that was written ahead. Whoever goes by one looks at it again after the commit, see `MarkerWatch`.
+  that was written ahead. It is looked at again after the commit, see `MarkerWatch`.
 - The markers of a bounty that was announced and never created are left alone: it may yet be
   created, and nothing could tell a delete that arrives then from one that is due.
 - Where a tombstone stands, of a draft that was taken back or of a create that was fenced off, every
@@ -149,7 +149,6 @@ class StatusIndex:
         self._order = order
         self.places = places
         self._written_ahead = BoundedSet()
-        self._gone_by = BoundedSet()
 
     def announcing(
         self, bounty: Bounty, status: BountyStatus, generation: int | None, at: datetime
@@ -162,7 +161,6 @@ class StatusIndex:
         plain = self.places.of(status, bounty.bounty_id, None, at)
         if generation is None and plain in self._written_ahead:
             self._written_ahead.discard(plain)
-            self._gone_by.add(plain)
             return ()
         return tuple(self.of(bounty, status, generation, at))
 
@@ -181,15 +179,6 @@ class StatusIndex:
             ahead = self.places.of(expected, bounty.bounty_id, None, bounty.updated_at)
             if ahead in markers:
                 self._written_ahead.add(ahead)
-
-    def went_by(self, marker: str) -> bool:
-        """Whether `marker`, written ahead, was not written again when its status was announced.
-
-        It says so once.
-        """
-        went_by = marker in self._gone_by
-        self._gone_by.discard(marker)
-        return went_by
 
     async def restore(self, faults: Sequence[IndexFault], deadline: Deadline) -> None:
         """Write markers that were found missing; without their generations, too, for the peer."""

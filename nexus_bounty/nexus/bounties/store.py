@@ -434,6 +434,8 @@ class NexusBountyStore:
                     )
                 raise
             markers = self._intents.markers_of_creation(bounty, over)
+            if over is not None:  # to others a cancelled bounty, which no other marker fits
+                self._watch.look_again(base)
 
     async def _existing(
         self, operation: Operation, bounty: Bounty, document: Document, *, announced: bool
@@ -686,9 +688,12 @@ class NexusBountyStore:
                 operation, path, self._memory, BountyNotFoundError, prepare
             )
             if change.before is None:
+                self._watch.look_again(change.after)  # whose commit nobody may have heard of
                 return self._writer.view(operation, change.after, to_bounty)
-            self._index.announced(to_bounty(change.after), change.markers)
-            self._watch.look_again(change.after)
+            bounty = to_bounty(change.after)
+            self._index.announced(bounty, change.markers)
+            if bounty.status is not to_bounty(change.before).status:
+                self._watch.look_again(change.after)
             return await self._removal.after_step(operation, change.before, change.after)
 
     async def resolve_operation(
@@ -712,7 +717,8 @@ class NexusBountyStore:
             operation.giving_back = giving_back
             operation.in_doubt = True  # what cannot be looked at may have happened all the same
             try:
-                return await resolved(self._writer, operation, self._zone, self._clock)
+                look_again = self._watch.look_again
+                return await resolved(self._writer, operation, self._zone, self._clock, look_again)
             except PreCommitError as refusal:  # it speaks of the fence, not of the operation
                 raise operation.unknown(f"it cannot be ruled out: {refusal.message}") from refusal
 

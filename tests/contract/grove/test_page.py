@@ -83,9 +83,9 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
     ),
     "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
     # markers
-    "written ahead and swept away": (
-        SWEEPS,
-        "test_a_marker_swept_between_pivot_and_settled_leaves_no_settled_bounty_unlisted",
+    "swept away before its commit": (
+        "tests.nexus.bounties.test_swept_ahead",
+        "test_what_was_swept_away_ahead_of_its_commit_is_listed_a_moment_after",
     ),
     "did not get is passed over": (
         SHARED,

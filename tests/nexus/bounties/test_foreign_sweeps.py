@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
+import pytest
 
 from nexus_bounty import (
     AgentIdentity,
@@ -23,6 +24,7 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryClaimStore, MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.models import Contribution
+from nexus_bounty.outcomes import Outcome
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.builders import make_bounty_in
 from nexus_bounty.testing.virtual_time import wall_clock
@@ -209,16 +211,43 @@ async def test_what_a_process_that_died_did_not_look_at_the_reconciler_finds() -
 
 
 @virtual
-async def test_a_marker_swept_right_before_its_commit_the_reconciler_writes_again() -> None:
-    """Between the announcement and the commit of one and the same call."""
+async def test_a_renewal_right_after_a_claim_does_not_forget_its_marker() -> None:
+    """It writes none itself, and asks for no look of its own."""
     async with swept(S.CLAIMED) as (zone, transport, _, store):
-        operations = operations_on(store)
-        await posted(operations)
-        await operations.claim("b-1", BOB, lease=timedelta(days=1))
+        await store.create_bounty(a_bounty())
+        await store.claim_bounty("b-1", BOB, "c-1")
         assert transport.sweep is None
-        await asyncio.sleep(AN_HOUR)
+        await store.claim_bounty("b-1", BOB, "c-1")
         assert await listed(zone, S.CLAIMED) == []
-        await Reconciler(operations).run_once()
+        await asyncio.sleep(A_MOMENT)
+        assert await listed(zone, S.CLAIMED) == ["b-1"]
+        before = transport.requests
+        await store.claim_bounty("b-1", BOB, "c-1")
+        await asyncio.sleep(A_MOMENT)
+        assert transport.requests - before == 1
+
+
+@pytest.mark.parametrize("learns", ["by a repeat", "by asking"])
+@virtual
+async def test_whoever_learns_that_a_claim_was_committed_looks_at_its_marker(learns: str) -> None:
+    """In another process, where its answer was lost: nobody else knows of it."""
+    async with swept(S.CLAIMED) as (zone, transport, _, store):
+        await store.create_bounty(a_bounty())
+        answers = RequestMatch("write", zone.paths.bounty("b-1"))
+        zone.mock.inject(Fault(FaultKind.LATE, match=answers, after_requests=1_000))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.04):
+                await store.claim_bounty("b-1", BOB, "c-1", idempotency_key="k")
+        await zone.mock.settle()
+        assert transport.sweep is None
+        another = await zone.store()
+        if learns == "by a repeat":
+            await another.claim_bounty("b-1", BOB, "c-1", idempotency_key="k")
+        else:
+            resolution = await another.resolve_operation("b-1", "k")
+            assert resolution.outcome is Outcome.COMMITTED
+        assert await listed(zone, S.CLAIMED) == []
+        await asyncio.sleep(A_MOMENT)
         assert await listed(zone, S.CLAIMED) == ["b-1"]
 
 
