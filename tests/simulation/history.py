@@ -127,6 +127,10 @@ class RecordingStore:
         """Likewise: a creation that looks first is one all the same."""
         return RecordingStore(self._store.looking_first(), self._process, self._history)
 
+    def sharing_names(self, since: float) -> RecordingStore:
+        """Likewise."""
+        return RecordingStore(self._store.sharing_names(since), self._process, self._history)
+
     async def get_bounty(self, bounty_id: str, *, fresh: bool = True) -> Bounty | None:
         if not fresh:
             return await self._store.get_bounty(bounty_id, fresh=False)
