@@ -105,10 +105,8 @@ def _of(event: Event) -> str:
 
 
 def _unknown(event: OutcomeUnknown) -> Line:
-    is_step = event.operation is not None and event.operation.parent is not None
-    level = logging.INFO if is_step else logging.WARNING  # what it is a step of says it again
     said = f"it may have happened or may still ({event.error}); repeat it with the same key"
-    return level, f"{_of(event)}{said} to find out"
+    return logging.WARNING, f"{_of(event)}{said} to find out"
 
 
 def _resolved(event: DoubtResolved) -> Line:

@@ -27,14 +27,15 @@ logger: Final = logging.getLogger("nexus_bounty")
 
 
 class Around:
-    """An operation under way, and the observers that it and those around it were given.
+    """What is under way, and the observers that it and those around it were given.
 
-    `owed` are the steps after its commit that were told to be owed, within it or by it.
+    It is an `operation`, or, without one, what is repeated by looking at how things stand; `owed`
+    are the steps after a commit that were told to be owed, within it or by it.
     """
 
     __slots__ = ("observers", "operation", "owed")
 
-    def __init__(self, operation: OperationInfo, observers: Observers) -> None:
+    def __init__(self, operation: OperationInfo | None, observers: Observers) -> None:
         self.operation = operation
         self.observers = observers
         self.owed: frozenset[str] = frozenset()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from itertools import count
 from types import TracebackType
@@ -41,6 +41,8 @@ _UNTRACKED: Final = nullcontext()
 
 class Tracked(Around):
     """An operation under way, as a context manager from its call to its end."""
+
+    operation: OperationInfo
 
     __slots__ = (
         "_before",
@@ -89,9 +91,9 @@ class Tracked(Around):
             before.owed |= self.owed
         if isinstance(before, Tracked) and before._decided_by == self.operation.key:  # noqa: SLF001
             before._proof = proof  # noqa: SLF001 - it is this very class
+        self._mind_doubts(outcome, proof, error)
         if OperationEnded.heard:
             self._tell(outcome, proof, error)
-        self._mind_doubts(outcome, proof, error)
         around.set(before)  # no token: this may be another context, of whoever closes a generator
 
     def count_request(self) -> None:
@@ -148,8 +150,9 @@ class Tracked(Around):
         self, outcome: Outcome | None, proof: Proof | None, error: BaseException | None
     ) -> None:
         if outcome is Outcome.UNKNOWN:
-            _doubts.begin(self.operation, self._loop.time())
-            publish((), OutcomeUnknown, type(error).__name__)
+            if self._before is None:  # else it is done anew with what is around it, or owed
+                _doubts.begin(self.operation, self._loop.time())
+                publish((), OutcomeUnknown, type(error).__name__)
         elif outcome is not None and outcome is not Outcome.OTHER_OPERATION:
             since = _doubts.end(self.operation)
             if self._found is not None:
@@ -162,8 +165,7 @@ class Tracked(Around):
     def _resolve(
         self, cause: DoubtCause, outcome: Outcome, proof: Proof | None, since: float | None
     ) -> None:
-        seconds = None if since is None else max(self._loop.time() - since, 0.0)
-        publish((), DoubtResolved, cause, outcome, proof, seconds)
+        publish((), DoubtResolved, cause, outcome, proof, _seconds(since, self._loop.time()))
 
 
 class _Doubts:
@@ -208,6 +210,42 @@ def tracked(
     parent = now.operation if now else None
     operation = OperationInfo(next(_numbers), layer, name, key, bounty_id, parent)
     return Tracked(operation, joined(observers), decided_by)
+
+
+def _seconds(since: float | None, now: float) -> float | None:
+    return None if since is None else max(now - since, 0.0)
+
+
+@contextmanager
+def level_triggered() -> Iterator[None]:
+    """What is done by looking at how things stand, however it ended the last time.
+
+    Nobody repeats it with its key or asks what became of it: so nothing inside is in doubt.
+    """
+    with _within(around.get() or Around(None, ())):
+        yield
+
+
+@contextmanager
+def _within(what: Around) -> Iterator[None]:
+    before = around.get()
+    around.set(what)
+    try:
+        yield
+    finally:
+        around.set(before)
+
+
+def found_out(
+    name: str, bounty_id: str, key: str, outcome: Outcome, observers: Observers = ()
+) -> None:
+    """What became of an operation was found out by somebody else: its doubt ends."""
+    if not DoubtResolved.heard:
+        return
+    operation = OperationInfo(next(_numbers), "operations", name, key, bounty_id)
+    seconds = _seconds(_doubts.end(operation), asyncio.get_running_loop().time())
+    with _within(Around(operation, joined(observers))):
+        publish((), DoubtResolved, DoubtCause.ASKED, outcome, None, seconds)
 
 
 def current() -> Tracked | None:

@@ -63,7 +63,7 @@ class DoubtCause(StrEnum):
     EARLIER_CALL = "earlier_call"
     """An earlier call ended in an unknown outcome; a repeat with its key found out."""
     ASKED = "asked"
-    """Somebody asked, by `resolve_operation`."""
+    """Somebody asked, by `resolve_operation` or `explain --resolve`, or the reconciler did."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -104,10 +104,12 @@ class OperationEnded(Event, frozen=True):
 
 
 class OutcomeUnknown(Event, frozen=True):
-    """An operation ended, and nobody knows whether it is committed: a doubt begins.
+    """An operation is about to end, and nobody knows whether it is committed: a doubt begins.
 
-    It ends with the `DoubtResolved` of the same layer, bounty and key. A step and the operation
-    that it is a step of are both told of.
+    It ends with the `DoubtResolved` of the same layer, bounty and key. Only what the program called
+    is ever in doubt, and can be asked about: its steps are done anew with it, or owed. So there is
+    no doubt of what is done by looking at how things stand, whatever became of the last time: the
+    repairs of a reconciler, the end of stale leases, a renewal.
 
     Attributes:
         error: The type of what was raised: `CommitUnknownError`, or what stopped it meanwhile.

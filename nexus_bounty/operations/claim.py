@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
@@ -286,11 +287,12 @@ async def renew(
     check_actor(actor, "renew", agent.agent_id, bounty_id)
     lease = _checked_lease(services, lease)
     key = services.key(None)
-    async with operation(services, RENEW, bounty_id, key):
-        bounty = await known_bounty(services, bounty_id)
-        _check_holder(bounty, agent)
-        await check_ledger(services, bounty)
-        held = await _extended(services, bounty, _within_deadline(services, bounty, lease))
+    with level_triggered():  # whoever does not know renews it again
+        async with operation(services, RENEW, bounty_id, key):
+            bounty = await known_bounty(services, bounty_id)
+            _check_holder(bounty, agent)
+            await check_ledger(services, bounty)
+            held = await _extended(services, bounty, _within_deadline(services, bounty, lease))
     return OperationResult(
         operation="renew",
         idempotency_key=key,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from nexus_bounty.events import tracking
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Bounty, Claim
 from nexus_bounty.operations.drafts import Try
@@ -97,7 +98,12 @@ async def found_out(
     _check_place("operation", operation.value, clues.operation and clues.operation.value)
     await fence_off(services.store, key, bounty_id, operation)
     explanation = await explanation_of(services, key, bounty_id, operation, clues)
-    await close_doubt(services, clues, explanation.outcome, by)
+    outcome, entry = explanation.outcome, clues.entry
+    if outcome in (Outcome.COMMITTED, Outcome.PRE_COMMIT):
+        if entry is not None:
+            await close_doubt(services, entry, outcome, by)
+        else:
+            tracking.found_out(operation, bounty_id, key, outcome, services.observers)
     return explanation
 
 
@@ -131,17 +137,16 @@ async def fence_off(store: BountyStore, key: str, bounty_id: str, operation: Ope
             return
 
 
-async def close_doubt(services: Services, clues: Clues, outcome: Outcome, by: str) -> None:
-    """Note in the journal what became of an operation, if that is definite now.
+async def close_doubt(
+    services: Services, entry: JournaledOperation, outcome: Outcome, by: str
+) -> None:
+    """Note in the journal what has become of an operation for good, and tell of it.
 
     Raises:
         PreCommitError, CommitUnknownError: The journal could not be written.
     """
-    entry = clues.entry
-    if entry is not None and outcome in (Outcome.COMMITTED, Outcome.PRE_COMMIT):
-        await services.journal.end_operation(
-            entry.zone_id, entry.key, outcome, f"found out by {by}"
-        )
+    await services.journal.end_operation(entry.zone_id, entry.key, outcome, f"found out by {by}")
+    tracking.found_out(entry.kind, entry.bounty_id, entry.key, outcome, services.observers)
 
 
 async def explanation_of(

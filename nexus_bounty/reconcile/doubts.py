@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from nexus_bounty.idempotency import RETENTION
+from nexus_bounty.operations.explaining import close_doubt
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.steps import traces
 from nexus_bounty.operations.verdicts import was_given_up
@@ -17,6 +18,7 @@ _IN_DOUBT: Final = (
     "in doubt: no history names it, and a request of it may still be under way. Repeat it with its "
     "key, or ask explain KEY --resolve; 24 hours after it began it is fenced off"
 )
+_BY: Final = "the reconciler"
 
 
 class OpenOperations:
@@ -67,7 +69,7 @@ async def _in_history(services: Services, operation: JournaledOperation) -> Outc
 
 def _known(services: Services, operation: JournaledOperation, outcome: Outcome) -> Problem:
     async def close() -> str:
-        await _close(services, operation, outcome)
+        await close_doubt(services, operation, outcome, _BY)
         return "closed: it happened" if outcome is Outcome.COMMITTED else "closed: it never will be"
 
     return Problem(operation.key, _what(operation), close)
@@ -76,13 +78,7 @@ def _known(services: Services, operation: JournaledOperation, outcome: Outcome) 
 def _forgotten(services: Services, operation: JournaledOperation) -> Problem:
     async def fence() -> str:
         became = await services.store.resolve_operation(operation.bounty_id, operation.decided_by)
-        await _close(services, operation, became.outcome)
+        await close_doubt(services, operation, became.outcome, _BY)
         return f"fenced off and closed: {became.outcome.value}"
 
     return Problem(operation.key, _what(operation), fence)
-
-
-async def _close(services: Services, operation: JournaledOperation, outcome: Outcome) -> None:
-    await services.journal.end_operation(
-        operation.zone_id, operation.key, outcome, "found out by the reconciler"
-    )

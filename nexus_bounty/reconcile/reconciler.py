@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import Services
 from nexus_bounty.outcomes import InvalidInputError
@@ -323,7 +324,8 @@ class Reconciler:
             return
         try:
             async with self._step:
-                repaired = await problem.repair()
+                with level_triggered():
+                    repaired = await problem.repair()
             counter.add(msgspec.structs.replace(finding, repaired=repaired))
         except Exception as failure:  # noqa: BLE001 - it is found again by the next run
             why = f"{type(failure).__name__}: {failure}"

@@ -183,7 +183,7 @@ class StepFaults:
 def _names(what: str) -> list[str]:
     """What a step is called: by the operation that the program called, then by those within."""
     now = around.get()
-    called = [each.name for each in now.operation] if now else []
+    called = [each.name for each in now.operation or ()] if now else []
     called.reverse()
     short = [name.removesuffix("_bounty") for name in called]
     return [f"{what} of {name}" for name in dict.fromkeys([*short, *called])] or [what]

@@ -158,7 +158,7 @@ async def test_a_task_that_an_operation_starts_belongs_to_it_and_a_detached_one_
 
     async def look(name: str) -> None:
         around = stream.around.get()
-        seen[name] = around.operation.name if around else None
+        seen[name] = around.operation.name if around and around.operation else None
 
     with tracked("store", "claim_bounty", "b-1", "k"):
         await asyncio.create_task(look("started"))

@@ -21,6 +21,7 @@ import msgspec
 from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
+from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.leases import rules
 from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus, utc_now
 from nexus_bounty.nexus.claims.listing import ClaimListing
@@ -627,10 +628,10 @@ class NexusClaimStore:
             return rules.expired(standing) if over else standing
 
         try:
-            async with self._writer.operation(
-                "expire_stale", "expire", claim.claim_id, {}, None
-            ) as operation:
-                after = await self._change(operation, claim.claim_id, rule)
+            with level_triggered():
+                name, kind = "expire_stale", "expire"
+                async with self._writer.operation(name, kind, claim.claim_id, {}, None) as step:
+                    after = await self._change(step, claim.claim_id, rule)
         except PostCommitError as error:
             after = error.claim or claim
         ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
