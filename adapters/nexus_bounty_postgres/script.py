@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-from psycopg import Connection, Cursor
+from psycopg import Connection, errors, generators
+from psycopg.adapt import Transformer
 from psycopg.pq import Escaping, ExecStatus
+
+if TYPE_CHECKING:
+    from psycopg.abc import Transformer as Loading
+    from psycopg.pq.abc import PGresult
 
 Rows = list[tuple[Any, ...]]
 
@@ -54,15 +59,24 @@ class Script:
         Raises:
             psycopg.Error: A statement failed, or the connection did.
         """
-        escaping, encoding = Escaping(connection.pgconn), _encoding(connection)
+        transformer = Transformer(connection)
+        return [_rows(transformer, result) for result in self.execute(connection)]
+
+    def execute(self, connection: Connection[Any]) -> list[PGresult]:
+        """Send it and return what libpq has of each statement; a cursor would cost more than that.
+
+        Raises:
+            psycopg.Error: A statement failed, or the connection did.
+        """
+        pgconn, encoding = connection.pgconn, _encoding(connection)
+        escaping = Escaping(pgconn)
         values = tuple(_literal(value, escaping, encoding) for value in self._values)
-        query = ";\n".join(self._texts) % values
-        with connection.cursor() as cursor:
-            cursor.execute(query.encode(encoding))
-            found = [_rows(cursor)]
-            while cursor.nextset():
-                found.append(_rows(cursor))
-        return found
+        pgconn.send_query((";\n".join(self._texts) % values).encode(encoding))
+        results: list[PGresult] = connection.wait(generators.execute(pgconn))
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise errors.error_from_result(result, encoding)
+        return results
 
 
 def _encoding(connection: Connection[Any]) -> str:
@@ -95,10 +109,11 @@ def _text(value: str | datetime) -> str:
     return value if isinstance(value, str) else value.isoformat()
 
 
-def _rows(cursor: Cursor[Any]) -> Rows:
-    result = cursor.pgresult  # cheaper than `cursor.description`; a row may have no columns
-    has_rows = result is not None and result.status == ExecStatus.TUPLES_OK
-    return cursor.fetchall() if has_rows else []
+def _rows(transformer: Loading, result: PGresult) -> Rows:
+    if result.status != ExecStatus.TUPLES_OK:
+        return []
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

@@ -240,7 +240,7 @@ def _run_to_commit(connection: psycopg.Connection[Any], script: Script) -> psyco
         psycopg.Error: The server has refused, and it is undone.
     """
     try:
-        script.run(connection)
+        script.execute(connection)
     except psycopg.Error as exc:
         if failures.is_answered(exc, connection):
             _roll_back(connection)

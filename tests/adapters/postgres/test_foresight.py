@@ -48,13 +48,13 @@ async def other(postgres_url, clock):
 @pytest.fixture
 def round_trips(monkeypatch):
     sent: list[Script] = []
-    run = Script.run
+    execute = Script.execute
 
     def counted(self: Script, connection: psycopg.Connection[Any]) -> Any:
         sent.append(self)
-        return run(self, connection)
+        return execute(self, connection)
 
-    monkeypatch.setattr(Script, "run", counted)
+    monkeypatch.setattr(Script, "execute", counted)
     return sent
 
 
