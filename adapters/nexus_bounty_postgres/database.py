@@ -86,7 +86,7 @@ class PostgresDatabase:
             refused = failures.never_committed(unusable, self._refusal, self.connections.place)
             raise refused.about(operation, None, key)
         try:
-            done: T = await asyncio.wrap_future(self._writer.submit(work))
+            done: T = await self._writer.run(work)
             return done
         except OutcomeError as exc:
             exc.about(operation, None, key)
