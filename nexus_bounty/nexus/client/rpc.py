@@ -25,7 +25,7 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.home import Home, here
 from nexus_bounty.nexus.client.pace import Pace, Turns
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
-from nexus_bounty.nexus.client.retry_after import parse_retry_after
+from nexus_bounty.nexus.client.retry_after import asked_in_json, parse_retry_after
 from nexus_bounty.nexus.client.round_trips import RoundTrips
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
 from nexus_bounty.nexus.client.settings import NexusSettings
@@ -331,4 +331,4 @@ def _without_userinfo(location: str) -> str:
 
 def _wait_asked(envelope: wire.Envelope | None, answer: Answer) -> float | None:
     header = parse_retry_after(answer.retry_after)
-    return header if header is not None else (envelope.retry_after if envelope else None)
+    return header if header is not None or envelope is None else asked_in_json(envelope.retry_after)

@@ -33,7 +33,7 @@ class Envelope(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"")
     error: RpcError | str | None = None
     detail: Any = None
-    retry_after: float | None = None
+    retry_after: Any = None
     id: Any = None
 
     def is_of_another(self, number: int, *, acknowledged: bool) -> bool:

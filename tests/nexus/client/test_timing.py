@@ -18,7 +18,7 @@ from nexus_bounty.mock import Fault, FaultKind, MockNexus
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.retry_after import parse_retry_after
+from nexus_bounty.nexus.client.retry_after import LONGEST, asked_in_json, parse_retry_after
 from nexus_bounty.retry import RetryPolicy
 from tests.support.clients import URL, LongestPause, answering, client_of, quick
 from tests.support.virtual import elapsed, virtual
@@ -183,10 +183,57 @@ def test_retry_after_in_seconds_is_those_seconds(asked: int) -> None:
     assert parse_retry_after(f" {asked} ") == asked
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("0.8", 0.8), ("2.0", 2.0), (" 1. ", 1.0)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("0.8", 0.8), ("2.0", 2.0), (" 1. ", 1.0), ("\t.5", 0.5)]
+)
 def test_retry_after_in_fractions_of_a_second_is_read(value: str, seconds: float) -> None:
     """No RFC has them, and some servers give them."""
     assert parse_retry_after(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2147483648", "9999999999", "9" * 400, "9999999999.9", "Fri, 31 Dec 9999 23:59:59 GMT"],
+)
+def test_a_retry_after_that_is_too_long_for_anybody_is_very_long(value: str) -> None:
+    """However it is written; it is not taken for none."""
+    assert parse_retry_after(value) == LONGEST
+    assert asked_in_json(value) == LONGEST
+
+
+@pytest.mark.parametrize("value", ["0000000000060", "60." + "0" * 20])
+def test_the_number_of_its_digits_says_nothing_of_how_long_it_is(value: str) -> None:
+    """Leading zeros, and trailing ones."""
+    assert parse_retry_after(value) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(9, 9.0), (0, 0.0), (1.5, 1.5), ("60", 60.0), (10**400, LONGEST), (1e300, LONGEST)]
+    + [(each, None) for each in (-1, -0.5, True, None, "-5", "soon", [9], {"seconds": 9})],
+)
+def test_a_pause_in_json_is_understood_as_one_in_the_header(
+    value: object, seconds: float | None
+) -> None:
+    """What is no number of seconds asks for nothing."""
+    assert asked_in_json(value) == seconds
+
+
+@pytest.mark.parametrize("asked", ["9999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("in_json", [False, True])
+@virtual
+async def test_a_server_that_asks_for_an_endless_pause_is_not_asked_again(
+    asked: str, in_json: bool
+) -> None:
+    """No pause of our own takes its place: the error comes at once, and says for how long."""
+    body = {"error": "Rate limit exceeded"} | ({"retry_after": asked} if in_json else {})
+    headers = {} if in_json else {"Retry-After": asked}
+    refused = httpx.Response(429, headers=headers, json=body)
+    client = NexusClient(URL, settings=quick(), transport=answering(refused))
+    with pytest.raises(NexusError) as caught:
+        await client.read("/a")
+    assert elapsed() == 0.0
+    assert caught.value.retry_after == LONGEST
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(-12, 14))
@@ -214,7 +261,13 @@ def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-5", "1,5", "1e3", "²", "inf", "nan", "Wed, 99 Foo 2026"]
+    "value",
+    [
+        *("", ".", "soon", "-5", "+5", "- 5", "1,5", "1 5", "5, 10", "5 s", "1e3", "1_0", "0x5"),
+        *("²", "\u0661", "inf", "nan", "9" * 60_000 + "x"),
+        *("Wed, 99 Foo 2026", "Sat, 01 Jan 10000 00:00:00 GMT"),
+    ],
+    ids=lambda value: value[:30],
 )
 def test_a_retry_after_in_neither_form_asks_for_nothing(value: str) -> None:
     """RFC 9110 has two forms."""
