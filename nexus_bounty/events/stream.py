@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
 from contextvars import Context, ContextVar, copy_context
+from types import BuiltinMethodType, MethodType, MethodWrapperType
 from typing import Concatenate, Final, ParamSpec, Self
 
 from nexus_bounty.events.types import Event, OperationInfo
@@ -116,7 +117,7 @@ class _Stream:
             self._look_who_listens()
 
     def _look_who_listens(self) -> None:
-        self.observers = tuple(each.observer for each in self._registrations)
+        self.observers = _distinct(each.observer for each in self._registrations)
         wanted = self._wanted_by_given | _wanted_by(self.observers)
         for kind in Event.__subclasses__():
             kind.heard = kind in wanted
@@ -125,8 +126,9 @@ class _Stream:
     def excuse(self, observer: Observer, error: Exception) -> None:
         """Log that an observer failed, the first time that it does."""
         with self._lock:
-            known = any(each is observer for each in self._faulty)
-            self._faulty = self._faulty if known else (*self._faulty, observer)
+            faulty = _distinct((*self._faulty, observer))
+            known = len(faulty) == len(self._faulty)
+            self._faulty = faulty
         if not known:
             said = "the observer %r failed; it is told of what follows, and not complained of again"
             logger.error(said, observer, exc_info=error)
@@ -201,8 +203,19 @@ def _merged(observers: Observers, more: Observers) -> Observers:
     return _distinct((*_stream.observers, *observers, *more))
 
 
-def _distinct(observers: Observers) -> Observers:
-    return tuple({id(each): each for each in observers}.values())
+def _distinct(observers: Iterable[Observer]) -> Observers:
+    return tuple({_identity(each): each for each in observers}.values())
+
+
+def _identity(observer: Observer) -> object:
+    """What one observer has in common with itself, and no other, however equal it may be.
+
+    A method is another object each time that it is looked up: those of one object are equal.
+    """
+    return observer if isinstance(observer, _METHODS) else id(observer)
+
+
+_METHODS: Final = (MethodType, BuiltinMethodType, MethodWrapperType)
 
 
 def _wants(observer: Observer, kind: object) -> bool:

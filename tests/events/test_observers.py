@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,6 +63,72 @@ async def test_whoever_listens_everywhere_is_told_once_of_each() -> None:
     assert len(heard.of(events.OperationBegan)) == 1
     sent = [each.path for each in heard.of(events.RequestSent)]
     assert len(sent) == len(set(sent))
+
+
+class Collector:
+    """An observer by one of its methods, and by itself; equal to whatever it is compared to."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+
+    def __eq__(self, _other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def note(self, event: events.Event) -> None:
+        self.heard.append(event)
+
+    def __call__(self, event: events.Event) -> None:
+        self.note(event)
+
+
+METHODS: dict[str, Callable[[Collector], events.Observer]] = {
+    "bound": lambda each: each.note,
+    "built in": lambda each: each.heard.append,
+    "wrapper": lambda each: each.heard.__call__,
+    "special": lambda each: each.__call__,
+    "itself": lambda each: each,
+}
+
+
+@pytest.mark.parametrize("look_up", METHODS.values(), ids=METHODS)
+@virtual
+async def test_a_method_is_one_observer_however_often_it_is_looked_up(
+    look_up: Callable[[Collector], events.Observer],
+) -> None:
+    """Another object each time; that of an equal object is another observer all the same."""
+    one, other = Collector(), Collector()
+    async with a_store(a_mock(), observers=[look_up(one), look_up(other)]) as quiet:
+        again = [look_up(one)]
+        store = NexusBountyStore(quiet._client, commit="conditional", observers=again)
+        with events.register(look_up(one)), events.register(look_up(one)):
+            await store.create_bounty(make_bounty())
+            await quiet.get_bounty("b-1")
+    for each in (one, other):
+        assert len(each.heard.of(events.OperationBegan)) == 1
+        sent = [(event.method, event.path) for event in each.heard.of(events.RequestSent)]
+        assert len(sent) == len(set(sent)) > 0
+
+
+def test_a_method_that_raises_is_complained_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def note(self, _event: events.Event) -> None:
+            raise RuntimeError("no disk")
+
+    broken = Broken()
+    for _ in range(2):
+        with events.register(broken.note):
+            stream.publish((), events.FenceWritten, "/a")
+    assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
+
+
+@virtual
+async def test_an_observer_that_is_registered_twice_is_told_once_of_each() -> None:
+    heard = Heard()
+    with events.register(heard), events.register(heard):
+        stream.publish((), events.FenceWritten, "/a")
+    assert len(heard) == 1
 
 
 @virtual
