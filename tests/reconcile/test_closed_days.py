@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,8 +15,10 @@ from nexus_bounty import BountyStatus, Reconciler
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.models import RewardType, reward_id
 from nexus_bounty.nexus.documents.layout import Layout
+from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.rewards import MissingRewards
+from tests.reconcile.test_ranges import ranges
 from tests.reconcile.test_scale import PATHS, Zone, a_zone
 from tests.support.layouts import lay_out
 from tests.support.sampling import thorough_unless
@@ -125,6 +128,33 @@ async def test_what_has_changed_on_a_closed_day_is_found_by_a_new_reconciler() -
         assert (await reconciler.run_once()).found == 0
         report = await zone.reconciler().run_once()
         assert [each.subject for each in report.findings] == [settled.bounty_id]
+
+
+@pytest.mark.thorough
+async def test_ten_ranges_cost_little_more_than_one_on_open_days() -> None:
+    """Each begins in each hour with its own, and reads as many at a time as one that is all."""
+    page, number, hours = 5, 800, 16
+    async with a_zone(0, personality="0.10", page=page) as zone:
+        await dated(zone)
+        now = datetime.now(UTC)
+        records = [each for each in population.at_rest(2 * number) if each.escrow != "held"]
+        lately = [
+            at(each, now - timedelta(hours=1 + place * 7 % hours))
+            for place, each in enumerate(records[:number])
+        ]
+        await add(zone, lately)
+        step = number // 9
+        cuts = [f"bounty-{each:06}" for each in range(step - 1, 9 * step, step)]
+
+        async def warm(parts: Sequence[Partition]) -> int:
+            runs = [zone.reconciler(partition=each, page=page) for each in parts]
+            for _ in range(2):
+                for each in runs:
+                    await zone.requests(each, None)
+            return sum([(await zone.requests(each, None)).total() for each in runs])
+
+        whole, in_parts = await warm([EVERYTHING]), await warm(ranges(cuts))
+    assert in_parts < 2.2 * whole, (in_parts, whole)
 
 
 async def test_a_day_with_something_left_is_looked_at_again() -> None:

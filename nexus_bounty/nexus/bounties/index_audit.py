@@ -141,8 +141,9 @@ class IndexAudit:
 
     async def _files(self, part: _Part, after: str) -> AsyncIterator[list[str]]:
         settings, window = self._client.settings, part.window.going_on(after)
-        size, within = settings.bulk_size, settings.listing_timeout
-        async for found in chunks(part.ask, window.after, size, within, window.until):
+        size, within, sparse = settings.bulk_size, settings.listing_timeout, window.is_sparse
+        asked = chunks(part.ask, window.after, size, within, window.until, filled=sparse)
+        async for found in asked:
             if files := part.belonging(found):
                 yield files
         if window.stragglers:

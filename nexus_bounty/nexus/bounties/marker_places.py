@@ -72,7 +72,7 @@ class MarkerPlaces:
     def window(self, status: BountyStatus, partition: Partition) -> Window:
         """Where the markers of `status` are; those of ended bounties are not in their order."""
         if status in TERMINAL:
-            return Window("", None, (), partition)
+            return Window("", None, (), partition, is_sparse=not partition.is_everything)
         return windows.of_markers(self._zone.statuses(status), partition)
 
     def ask(
@@ -132,21 +132,35 @@ class _Stretch:
     """The directory of the first day; empty for all of them."""
 
     def has(self, path: str) -> bool:
-        """Whether it is a marker, and not of a day before."""
+        """Whether it is a marker of the range, and not of a day before."""
         is_of_a_day_before = paths.day_of(path) is not None and path < self.begins
-        return not (is_of_a_day_before or paths.is_day_or_hour(path))
+        if is_of_a_day_before or paths.is_day_or_hour(path):
+            return False
+        return self.partition.is_everything or paths.marked_id(path) in self.partition
 
     def goes_on_after(self, after: str) -> str | None:
         """After which path the next marker may come; `None` if none does."""
         days, hour = f"{self.directory}/{paths.DAYS}", after.rpartition("/")[0]
         if days <= after < self.begins:
-            return self.begins
+            return self._before_those_of(f"{self.begins}/00")
         if not after or self.partition.is_everything or paths.is_day_or_hour(after):
             return after
         window = windows.of_markers(hour, self.partition)
         is_over = window.until is not None and after >= window.until
         if hour != self.directory:
-            return f"{hour}/{_END}" if is_over else max(after, window.after)
+            return self._next_after(hour) if is_over else max(after, window.after)
         if after < days:  # the days are in between, with markers of any id
             return days if is_over else min(max(after, window.after), days)
         return None if is_over else max(after, window.after)
+
+    def _next_after(self, hour: str) -> str:
+        """What comes before the markers of the range in the hour after the one in directory `hour`.
+
+        If none has ended in that hour, a listing goes on from there all the same.
+        """
+        following = paths.hour_after(hour)
+        return f"{hour}/{_END}" if following is None else self._before_those_of(following)
+
+    def _before_those_of(self, hour: str) -> str:
+        """What comes before the markers of the range in the directory of an hour."""
+        return windows.of_markers(hour, self.partition).after or hour

@@ -212,7 +212,7 @@ class StatusIndex:
         """The markers of bounties in `partition` that may be in `status`, `size` at a time."""
         window = self.places.window(status, partition).going_on(after)
         ask = self.places.ask(status, partition, since, names_since)
-        within = self._client.settings.listing_timeout
-        async for found in chunks(ask, window.after, size, within, window.until):
+        within, sparse = self._client.settings.listing_timeout, window.is_sparse
+        async for found in chunks(ask, window.after, size, within, window.until, filled=sparse):
             if markers := window.of_markers(found):
                 yield markers

@@ -14,18 +14,26 @@ Ask = Callable[[str], Awaitable[Page]]
 
 
 async def chunks(
-    ask: Ask, after: str, size: int, within: float, until: str | None = None
+    ask: Ask,
+    after: str,
+    size: int,
+    within: float,
+    until: str | None = None,
+    *,
+    filled: bool = False,
 ) -> AsyncIterator[Paths]:
     """The paths after `after`, up to and including `until`, `size` at a time, in their order.
 
     Each page is asked for when the one before is used up, however long that takes; the server may
-    take `within` seconds for all of them together.
+    take `within` seconds for all of them together. To be `filled`, what is less than `size` waits
+    for the next page.
 
     Raises:
         NexusError: A page could not be read, or they took too long.
     """
     clock = asyncio.get_running_loop().time
     goes_on: str | None = after
+    found: Paths = []
     while goes_on is not None:
         asked = clock()
         page = _cut(await ask(goes_on), until)
@@ -33,9 +41,11 @@ async def chunks(
         if within <= 0 and page.goes_on_after is not None:
             detail = "its pages took too long (NEXUS_LISTING_TIMEOUT)"
             raise NexusError(classification.OUT_OF_TIME, method="list", path=goes_on, detail=detail)
-        for start in range(0, len(page.paths), size):
-            yield page.paths[start : start + size]
-        goes_on = page.goes_on_after
+        found, goes_on = [*found, *page.paths], page.goes_on_after
+        waiting = len(found) % size if filled and goes_on is not None else 0
+        ready, found = found[: len(found) - waiting], found[len(found) - waiting :]
+        for start in range(0, len(ready), size):
+            yield ready[start : start + size]
 
 
 def _cut(page: Page, until: str | None) -> Page:

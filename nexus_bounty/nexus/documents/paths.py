@@ -21,6 +21,7 @@ from nexus_bounty.partition import decode_segment, encode_segment
 _GENERATION = "%@"
 DAYS: Final = "~%@"
 """What the names of the directories of days begin with, which no encoded segment can contain."""
+_HOUR = "%Y-%m-%d/%H"
 _BY_STATUS = "/indexes/bounties/status/"
 _NEWEST_FIRST = "/indexes/bounties/newest/"
 _BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -66,7 +67,7 @@ class ZonePaths:
         suffix = "" if generation is None else f"{_GENERATION}{generation}"
         directory = self.statuses(status)
         if ended_at is not None:
-            directory = f"{directory}/{DAYS}{ended_at.astimezone(UTC):%Y-%m-%d/%H}"
+            directory = f"{directory}/{DAYS}{ended_at.astimezone(UTC):{_HOUR}}"
         return f"{directory}/{encode_segment(bounty_id)}{suffix}"
 
     def day(self, status: BountyStatus, day: date) -> str:
@@ -245,6 +246,16 @@ def day_of(marker: str) -> date | None:
     """The day in whose directory an ended marker lies; `None` for a flat one."""
     _, *day = marker.partition(_BY_STATUS)[2].split("/")
     return date.fromisoformat(day[0].removeprefix(DAYS)) if len(day) == _LEVELS_OF_A_DAY else None
+
+
+def hour_after(directory: str) -> str | None:
+    """The directory of the hour after that of `directory`; `None` if it is of no hour."""
+    status, _, hour = directory.rpartition(DAYS)
+    try:
+        following = datetime.strptime(hour, _HOUR).replace(tzinfo=UTC) + timedelta(hours=1)
+    except (ValueError, OverflowError):
+        return None
+    return f"{status}{DAYS}{following:{_HOUR}}"
 
 
 def says_that_all_are_dated(path: str) -> bool:

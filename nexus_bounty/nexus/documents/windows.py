@@ -8,7 +8,7 @@ themselves, or the stretch is longer and what does not belong to the range is le
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.partition import Partition, encode_segment
@@ -27,17 +27,19 @@ class Window:
         until: The path that they end with; `None` for the end of the directory.
         stragglers: Paths after `until` at which there may be another one.
         partition: The range: other files may lie between them.
+        is_sparse: Whether so many do that a page has only few of the range.
     """
 
     after: str
     until: str | None
     stragglers: Sequence[str]
     partition: Partition
+    is_sparse: bool = False
 
     def going_on(self, after: str) -> Window:
         """What is left of it after the path `after`."""
         left = [path for path in self.stragglers if path > after]
-        return Window(max(self.after, after), self.until, left, self.partition)
+        return replace(self, after=max(self.after, after), stragglers=left)
 
     def of_documents(self, found: Sequence[str]) -> list[str]:
         """Those of the documents that were `found` that are in the range."""

@@ -154,6 +154,49 @@ async def test_a_range_passes_over_the_hours_in_which_it_has_no_part(personality
     assert zone.mock.request_count <= 3 * 4
 
 
+async def test_a_range_begins_each_hour_of_a_busy_day_where_its_own_markers_do():
+    """On a server that can go on after any path: a request an hour, midnight included."""
+    zone, first = Zone("0.10", page_size=5), CREATED.replace(hour=20)
+    await zone.laid_out(Layout.DATED)
+    for number in range(300):
+        at = first + number % 6 * timedelta(hours=1)
+        bounty = make_bounty(bounty_id=f"b-{number:03}", status=S.CANCELLED, updated_at=at)
+        put(zone.mock, bounty, by_date=True)
+    part = Partition("b-100", "b-112")
+    async with zone.store() as store:
+        assert [each async for each in store.walk_ids(S.CANCELLED)]  # by now its pages are known
+        for since in (None, first.date()):
+            zone.mock.reset_counts()
+            pages = store.walk_marked(S.CANCELLED, since=since, partition=part)
+            walked = [each async for page in pages for each in page.ids]
+            assert sorted(walked) == [f"b-{number:03}" for number in range(101, 113)]
+            hours, what_is_flat, the_end = 6, 1, 1
+            assert zone.mock.request_count == hours + what_is_flat + the_end
+
+
+@pytest.mark.parametrize("personality", PERSONALITIES)
+async def test_markers_of_a_range_are_put_together_from_many_hours(personality):
+    """So that what is read of their bounties is read as many at a time as of everything."""
+    zone = Zone(personality, page_size=10)
+    await zone.laid_out(Layout.DATED)
+    for number in range(120):
+        put(zone.mock, ended(number % 12, name=f"b-{number:03}"), by_date=True)
+    part = Partition("b-047", "b-059")
+    async with zone.store() as store:
+        pages = [page.ids async for page in store.walk_marked(S.CANCELLED, size=5, partition=part)]
+    assert [len(ids) for ids in pages] == [5, 5, 2]
+    assert sorted(each for ids in pages for each in ids) == [f"b-{n:03}" for n in range(48, 60)]
+
+
+def test_an_hour_comes_after_another():
+    """Also where a day, or a year, is over; what is no hour has none after it."""
+    day = Z.day(S.SETTLED, date(2026, 12, 31))
+    assert paths.hour_after(f"{day}/09") == f"{day}/10"
+    assert paths.hour_after(f"{day}/23") == f"{Z.day(S.SETTLED, date(2027, 1, 1))}/00"
+    for other in (Z.statuses(S.SETTLED), day, f"{day}/x", Z.day(S.SETTLED, date.max) + "/23"):
+        assert paths.hour_after(other) is None
+
+
 @pytest.mark.parametrize("personality", PERSONALITIES)
 async def test_a_walk_since_a_day_leaves_out_what_ended_before_it_and_nothing_else(personality):
     """What lies flat is in no day, and belongs to it."""
