@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
 import msgspec
 
 from nexus_bounty.models import BountyStatus, Wire, times_of
+from nexus_bounty.nexus.documents.javascript_dates import parse_date
 
 _WHOLE: Final = ("amount", "revision")
 _TEXT: Final = ("description", "intentSummary")
@@ -47,10 +48,9 @@ def _time_keys(kind: type[Wire]) -> list[str]:
 
 
 def _time(path: str, key: str, text: Any) -> Any:
-    """A date without time, seconds or zone as a moment, in UTC unless it says otherwise."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+    """A date without day, time, seconds or zone as a moment, in UTC unless it says otherwise."""
+    moment = parse_date(text) if isinstance(text, str) else None
+    if moment is None:
         return text
     if moment.tzinfo is None:
         logger.info("%s: UTC is assumed for %s, which names no zone: %s", path, key, text)

@@ -40,10 +40,9 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         SHARED,
         "test_what_we_know_and_grove_does_not_survives_its_transitions",
     ),
-    "A date without time": (
-        ODD,
-        "test_a_date_without_time_seconds_or_zone_is_understood_in_utc",
-    ),
+    "A `null` description": (ODD, "test_a_null_description_is_an_empty_one"),
+    "`500.0` is an amount": (ODD, "test_a_whole_amount_in_float_form_is_an_amount"),
+    "A date is understood": (ODD, "test_a_date_as_javascript_reads_it_is_understood_in_utc"),
     "A status that we do not know": (
         ODD,
         "test_no_operation_and_no_reconciler_moves_it_or_its_credits",
