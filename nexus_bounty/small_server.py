@@ -6,7 +6,6 @@ many connections keeps it from answering others, or writes into the log.
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -17,9 +16,10 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Final
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.listening import listening
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 CONNECTION_SECONDS: Final = 10
 """How long a connection may take in all."""

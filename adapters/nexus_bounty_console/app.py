@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -18,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from nexus_bounty.cli.service.health import ALIVE, READY, ServiceHealth
+from nexus_bounty.events.log import logger_of
 from nexus_bounty_console.access import Access
 from nexus_bounty_console.api import Api, as_json, refused
 from nexus_bounty_console.desk import ConsoleDesk
@@ -26,7 +26,7 @@ from nexus_bounty_console.pages import Pages
 from nexus_bounty_console.render import Renderer
 from nexus_bounty_console.words import FORESEEN, Trouble, trouble, unexpected
 
-logger = logging.getLogger("nexus_bounty.console")
+logger = logger_of("nexus_bounty.console")
 
 MOST_TOPICS: Final = 8
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from nexus_bounty import events
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, probe
@@ -34,7 +34,7 @@ from nexus_bounty_console.snapshots import SharedReading
 from nexus_bounty_console.stranded import Stranded, read_stranded
 from nexus_bounty_console.treasury import Escrow, read_escrow
 
-logger = logging.getLogger("nexus_bounty.console")
+logger = logger_of("nexus_bounty.console")
 
 LASTS: Final = timedelta(seconds=5)
 """For how long what was read is shown without another look."""

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.models import utc_now
 
-logger = logging.getLogger("nexus_bounty.console")
+logger = logger_of("nexus_bounty.console")
 
 ANYBODY: Final = "whoever is at this machine"
 

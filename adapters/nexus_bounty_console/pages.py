@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.operations.steps import OperationKind
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty_console.access import Access, Viewer
@@ -25,7 +25,7 @@ from nexus_bounty_console.jobs import JobKind
 from nexus_bounty_console.picture import draw
 from nexus_bounty_console.render import Renderer
 
-logger = logging.getLogger("nexus_bounty.console")
+logger = logger_of("nexus_bounty.console")
 
 T = TypeVar("T")
 

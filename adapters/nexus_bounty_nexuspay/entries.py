@@ -8,18 +8,18 @@ an entry travels, as JSON after the ledger's name:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.ledger import MINT, JournalEntry
 from nexus_bounty.memory import MemoryBook
 from nexus_bounty.models import Wire
 from nexus_bounty.ports import Reservation
 
-logger = logging.getLogger("nexus_bounty.nexuspay")
+logger = logger_of("nexus_bounty.nexuspay")
 
 START: Final = ""
 """What the first entry of a ledger follows."""

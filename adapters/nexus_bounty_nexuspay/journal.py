@@ -8,20 +8,20 @@ That makes a list to which anybody may append a place for conditional writes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.ledger import MINT
 from nexus_bounty.memory import MemoryBook
 from nexus_bounty_nexuspay.amounts import units_in
 from nexus_bounty_nexuspay.entries import START, Entry, Names
 from nexus_bounty_nexuspay.replay import objection
 
-logger = logging.getLogger("nexus_bounty.nexuspay")
+logger = logger_of("nexus_bounty.nexuspay")
 
 
 class Transaction(msgspec.Struct, frozen=True):

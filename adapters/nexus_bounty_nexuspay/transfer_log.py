@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.idempotency import new_key
 from nexus_bounty.nexus.client import classification
 from nexus_bounty.nexus.client.classification import Disposition
@@ -18,7 +18,7 @@ from nexus_bounty_nexuspay.api import PayApi, PayRelease, UnsupportedNexusPayErr
 from nexus_bounty_nexuspay.entries import START, Entry, Names
 from nexus_bounty_nexuspay.journal import Journal, Transaction
 
-logger = logging.getLogger("nexus_bounty.nexuspay")
+logger = logger_of("nexus_bounty.nexuspay")
 
 FIRST_PAGE: Final = 8
 """How many transfers a look asks for where most are known; each page after it holds more."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.ports import CreditsService, ReservationStatus
 from nexus_bounty_otel.telemetry import SCOPE
 
-logger = logging.getLogger("nexus_bounty_otel")
+logger = logger_of("nexus_bounty_otel")
 
 
 class EscrowWatch:

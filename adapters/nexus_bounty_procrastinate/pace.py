@@ -9,7 +9,6 @@ once.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,9 +16,10 @@ from typing import Any, Final
 
 import psycopg
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.retry import RetryPolicy
 
-logger = logging.getLogger("nexus_bounty.worker")
+logger = logger_of("nexus_bounty.worker")
 
 LEASED_FOR: Final = 0.5
 """For how many seconds turns are leased at once: often enough to share, and seldom enough."""

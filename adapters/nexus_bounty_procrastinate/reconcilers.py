@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition
@@ -19,7 +19,7 @@ from nexus_bounty_procrastinate.ranges import Range
 REMEMBERED: Final = 512
 """How many reconcilers a worker keeps: a new one spares no more than the row of its range says."""
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class Reconcilers:

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import gc
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -139,7 +138,9 @@ def _log_failure(failure: Failure) -> None:
     """Say what ended a service to the program that reads its log."""
     said = {name: value for name, value in failure.data.items() if name != "message"}
     what = failure.data.get("message", failure.data["error"])
-    logging.getLogger(__name__).error("%s", what, extra=said)
+    from nexus_bounty.events.log import logger_of
+
+    logger_of(__name__).error("%s", what, extra=said)
 
 
 def _unheard(session: Session, code: ExitCode) -> ExitCode:

@@ -9,7 +9,8 @@ is shown. What is said at which level:
     DEBUG    every request, every retry, a fence that is to be written
 
 Every record carries `operation`, `idempotency_key` and `bounty_id` of what the program called,
-`step` if it is said of a part of that, and `outcome` and `proof`; `None` where there is none.
+`step` if it is said of a part of that, and `outcome` and `proof`; `None` where there is none. That
+goes for the loggers below it, such as `nexus_bounty.nexus`, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from nexus_bounty.events.stream import logger
+from nexus_bounty.events.stream import around, logger
 from nexus_bounty.events.types import (
     CleanUpEnded,
     DoubtCause,
@@ -26,6 +27,7 @@ from nexus_bounty.events.types import (
     Event,
     FenceLanded,
     FenceWritten,
+    OperationInfo,
     OutcomeUnknown,
     ProblemLeft,
     RangeEnded,
@@ -36,7 +38,33 @@ from nexus_bounty.events.types import (
 )
 from nexus_bounty.outcomes import Outcome, Proof
 
-logger.addHandler(logging.NullHandler())
+
+def logger_of(name: str) -> logging.Logger:
+    """The logger of a part of this library: its records say in which operation they were made."""
+    found = logging.getLogger(name)
+    found.addFilter(_attributed)
+    return found
+
+
+def _attributed(record: logging.LogRecord) -> bool:
+    now = around.get()
+    said = _attribution(now.operation if now else None) | {"outcome": None, "proof": None}
+    for name, value in said.items():
+        record.__dict__.setdefault(name, value)
+    return True
+
+
+def _attribution(operation: OperationInfo | None) -> dict[str, str | None]:
+    called = operation.outermost if operation else None
+    return {
+        "operation": called.name if called else None,
+        "idempotency_key": called.key if called else None,
+        "bounty_id": called.bounty_id if called else None,
+        "step": operation.name if operation and operation is not called else None,
+    }
+
+
+logger_of(logger.name).addHandler(logging.NullHandler())
 
 debugging: Final = logger.isEnabledFor
 """Whether the log takes a level; asking costs next to nothing, and less than building an event."""
@@ -71,14 +99,8 @@ class LogObserver:
 
 
 def _extra(event: Event) -> dict[str, str | None]:
-    operation = event.operation
-    called = operation.outermost if operation else None
     outcome, proof = _known(event)
-    return {
-        "operation": called.name if called else None,
-        "idempotency_key": called.key if called else None,
-        "bounty_id": called.bounty_id if called else None,
-        "step": operation.name if operation and operation is not called else None,
+    return _attribution(event.operation) | {
         "outcome": outcome.value if outcome else None,
         "proof": proof.value if proof else None,
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.memory.journal import MemoryJournal
 from nexus_bounty.outcomes import (
     CommitUnknownError,
@@ -21,7 +21,7 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.ports import CreditsService, JournaledOperation, OperationJournal
 from nexus_bounty.transactions import Clock
 
-logger = logging.getLogger("nexus_bounty.operations")
+logger = logger_of("nexus_bounty.operations")
 
 _METHODS: Final = ("begin_operation", "end_operation", "find_operation", "open_operations")
 

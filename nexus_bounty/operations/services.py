@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
 from nexus_bounty.idempotency import derived_key, fingerprint, new_key
@@ -42,7 +42,7 @@ from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_key
 
-logger = logging.getLogger("nexus_bounty.operations")
+logger = logger_of("nexus_bounty.operations")
 
 T = TypeVar("T")
 

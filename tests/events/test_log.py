@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import nexus_bounty
 from nexus_bounty import CommitUnknownError, PreCommitError, events
 from nexus_bounty.events import log
+from nexus_bounty.events.tracking import tracked
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.testing.builders import make_bounty
 from tests.events.support import IMPATIENT, a_mock, a_store, commit_of, read_of
@@ -91,6 +95,61 @@ async def test_what_is_said_of_a_step_names_what_the_program_called(
     (record,) = caplog.records
     assert extras(record)[:4] == ("create", "k-1", BOUNTY_ID, "create_bounty")
     assert "create_bounty of b-1 [key k-1:draft], a step of create" in record.getMessage()
+
+
+def loggers() -> set[str]:
+    """The names by which modules of this library log."""
+    named = set()
+    for path in sorted(Path(nexus_bounty.__file__).parent.rglob("*.py")):
+        module = ".".join(path.relative_to(Path(nexus_bounty.__file__).parents[1]).parts)
+        for called in re.findall(r"logger_of\((.+?)\)", path.read_text("utf-8")):
+            named.add(module.removesuffix(".py") if called == "__name__" else called.strip('"'))
+    return named - {"logger.name", "name: str"}
+
+
+@pytest.mark.parametrize("name", sorted(loggers()))
+@virtual
+async def test_every_logger_says_in_which_operation_its_records_are_made(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever they say besides stands as it is."""
+    logger = log.logger_of(name)
+    create = tracked("operations", "create", BOUNTY_ID, "k-1")
+    with create, tracked("store", "create_bounty", BOUNTY_ID, "k-1:draft"):
+        logger.warning("slow", extra={"proof": "mine"})
+    logger.warning("outside of any")
+    inside, outside = caplog.records
+    assert extras(inside) == ("create", "k-1", BOUNTY_ID, "create_bounty", None, "mine")
+    assert extras(outside) == (None,) * 6
+
+
+def test_modules_log_by_loggers_that_say_so() -> None:
+    """Only what configures handlers takes a plain one."""
+    plain = {
+        path.name
+        for path in Path(nexus_bounty.__file__).parent.rglob("*.py")
+        if "logging.getLogger(" in path.read_text("utf-8")
+    }
+    assert plain == {"log.py", "stream.py", "output.py", "logs.py"}
+
+
+@virtual
+async def test_what_the_journal_could_not_note_says_of_which_operation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By another logger, below that of the events."""
+    world = World()
+    await world.found()
+    async with world.process() as process:
+        process.credits.end_operation = _lost  # type: ignore[attr-defined]
+        await process.operations.create(a_bounty(), idempotency_key="k-1")
+    (record,) = caplog.records
+    assert record.name == "nexus_bounty.operations"
+    assert extras(record) == ("create", "k-1", BOUNTY_ID, None, None, None)
+
+
+async def _lost(*_parts: object) -> None:
+    raise CommitUnknownError("the answer was lost")
 
 
 @virtual

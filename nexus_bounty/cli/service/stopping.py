@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -12,8 +11,9 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.events.log import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 AtRest = Callable[[], AbstractAsyncContextManager[None]]
 """Is entered once no step is under way any more, and lets none begin while it is open."""

@@ -12,10 +12,10 @@ process that died could not look at, the reconciler finds.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.models import Bounty
 from nexus_bounty.nexus.bounties.status_index import StatusIndex
@@ -26,7 +26,7 @@ from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.commits import StrategyChoice
 from nexus_bounty.nexus.documents.records import listed, to_bounty
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 
 class MarkerWatch(DeferredWork[str]):

@@ -6,17 +6,17 @@ own soon. Like all deferred work it does no harm whenever it is done, and none i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.nexus.client.deferred import DeferredWork, Owed
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.round_trips import RoundTrips
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 Write = Callable[[Mapping[str, bytes], Deadline], Awaitable[object]]
 

@@ -6,14 +6,14 @@ the slots, and one that is written late, or never, does no harm.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 
 class Following:

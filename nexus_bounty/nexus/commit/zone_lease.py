@@ -12,7 +12,6 @@ out longer ago than clocks may differ.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import uuid
@@ -23,6 +22,7 @@ from typing import Final
 import msgspec
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import detached
 from nexus_bounty.models import Stored, utc_now
 from nexus_bounty.nexus.client import NexusClient, classification
@@ -33,7 +33,7 @@ from nexus_bounty.nexus.commit.slots import Slots
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.outcomes import Evidence, Proof, UnsupportedServerError
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 CLOCKS_MAY_DIFFER: Final = timedelta(seconds=30)
 TAKING_MAY_LAST: Final = 150.0

@@ -6,13 +6,13 @@ document keeps the form in which it was written.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
 
 import msgspec
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.models import BountyStatus, Wire, times_of
 from nexus_bounty.nexus.documents.javascript_dates import parse_date
 
@@ -20,7 +20,7 @@ _WHOLE: Final = ("amount", "revision")
 _TEXT: Final = ("description", "intentSummary")
 _KNOWN: Final = frozenset(BountyStatus)
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 
 def understood(path: str, value: Mapping[str, Any], kind: type[Wire]) -> Mapping[str, Any]:

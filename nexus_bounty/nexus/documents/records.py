@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.idempotency import EVIDENCE_KEY
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
@@ -27,7 +27,7 @@ from nexus_bounty.nexus.documents.lenient import known_status, understood
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import MOST_AMOUNT, MOST_NAME_BYTES, is_name
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 W = TypeVar("W", bound=Wire)
 

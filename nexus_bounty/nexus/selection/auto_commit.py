@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 from weakref import WeakValueDictionary
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
@@ -30,7 +30,7 @@ from nexus_bounty.nexus.selection.strategy_selection import (
 )
 from nexus_bounty.outcomes import UnsupportedServerError
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 CommitOption = CommitStrategy | StrategyChoice | Literal["auto", "conditional"]
 """How a store commits: in a way of its own, as a probe finds to be safe, or by preconditions."""

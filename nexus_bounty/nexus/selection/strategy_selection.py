@@ -6,7 +6,6 @@ programs that commit in different ways do not exclude each other.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from nexus_bounty.deadlines import Deadline
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.nexus.client import File, NexusClient
 from nexus_bounty.nexus.client.classification import Reason
@@ -31,7 +31,7 @@ from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
 from nexus_bounty.nexus.probe.observe import fingerprint
 from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
 
-logger = logging.getLogger("nexus_bounty.nexus")
+logger = logger_of("nexus_bounty.nexus")
 
 MAX_AGE: Final = timedelta(days=7)
 MAX_AGE_OF_A_REFUSAL: Final = timedelta(minutes=10)
