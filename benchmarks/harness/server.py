@@ -30,7 +30,7 @@ from nexus_bounty.idempotency import EVIDENCE_KEY, SCHEMA
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, ReceivedRequest, running
 from nexus_bounty.mock.plan import FaultPlan, FaultSource
 from nexus_bounty.nexus.documents import paths
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

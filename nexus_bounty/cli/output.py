@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.text import Text
 
-    from nexus_bounty.cli.layout import FactTable
+    from nexus_bounty.cli.renderables import FactTable
 
 WIDTH_OF_A_PIPE: Final = 200
 """A file has no width of its own; ids must not be cut there."""
@@ -120,7 +120,7 @@ def safe(value: object, style: str = "") -> Text:
 
 def facts(*rows: tuple[str, str | Text | None]) -> FactTable:
     """Names and values side by side; values that are `None` are left out."""
-    from nexus_bounty.cli.layout import FactTable
+    from nexus_bounty.cli.renderables import FactTable
 
     return FactTable(
         [
@@ -136,7 +136,7 @@ def lines(*parts: RenderableType | None) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from nexus_bounty.cli.layout import Paragraph
+    from nexus_bounty.cli.renderables import Paragraph
 
     given = [part for part in parts if part is not None]
     return Group(*(Paragraph(part) if isinstance(part, Text) else part for part in given))

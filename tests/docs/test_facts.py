@@ -29,6 +29,21 @@ def test_the_readme_is_no_manual() -> None:
     assert README.text.count("\n") <= 150
 
 
+def test_what_pages_have_a_reader_create_in_a_zone_is_named_by_one_of_them_alone() -> None:
+    """Whoever tries two of them one after the other meets no bounty and no key of the first."""
+    named: dict[str, set[str]] = {}
+    for page in (README, *(each for each in PAGES if each.path != README.path)):
+        for each in page.blocks:
+            ids = re.findall(r"nexus-bounty create .*--bounty-id (\S+)", each.text)
+            keys = re.findall(r"nexus-bounty create .*--key (\S+)", each.text)
+            made = re.findall(r'bounty_id="(.+)"', each.text) if page is README else []
+            for name in (*ids, *keys, *made):
+                named.setdefault(name, set()).add(page.path.name)
+    assert {name: pages for name, pages in named.items() if len(pages) > 1} == {}
+    assert "README.md" in named["lexer-1"]
+    assert "tutorial.md" in named["parser-1"]
+
+
 def test_the_readme_and_the_first_page_lead_to_every_how_to() -> None:
     names = {page.name for page in (ROOT / "docs/how-to").glob("*.md")}
     for first in (README, Page(ROOT / "docs/index.md")):

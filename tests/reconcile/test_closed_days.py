@@ -14,7 +14,7 @@ from benchmarks.harness import population
 from nexus_bounty import BountyStatus, Reconciler
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.models import RewardType, reward_id
-from nexus_bounty.nexus.documents.layout import Layout
+from nexus_bounty.nexus.documents.marker_layout import Layout
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.rewards import MissingRewards

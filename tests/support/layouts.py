@@ -9,7 +9,7 @@ import msgspec
 
 from nexus_bounty import NexusClient
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 

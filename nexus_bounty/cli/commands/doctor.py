@@ -20,7 +20,7 @@ from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
 from nexus_bounty.cli.session import Session
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.documents.layout import ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import ZoneLayout
 from nexus_bounty.nexus.probe import ProbeReport, Verdict, probe
 from nexus_bounty.nexus.selection.zone_layout import layout_of
 from nexus_bounty.ports import Durability, TellsDurability

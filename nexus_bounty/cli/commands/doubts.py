@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, safe
+from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.ports import JournaledOperation, OperationJournal

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
+from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of, found_out

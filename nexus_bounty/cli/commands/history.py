@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.inputs import BountyId
-from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, safe
+from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.results import balances, status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import OperationRecord

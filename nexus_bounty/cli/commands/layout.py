@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from nexus_bounty.cli.output import Reply, lines, safe
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Wire
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.selection.zone_layout import lay_out, layout_of
 
 PLACE = ("When something went wrong", 9)

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nexus_bounty.cli.exits import UsageProblem
 from nexus_bounty.cli.inputs import AGENT_VARIABLES
-from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, progress, safe
+from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyQuery, BountyStatus

@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nexus_bounty.cli.exits import ExitCode, UsageProblem
-from nexus_bounty.cli.layout import Column, Listing
 from nexus_bounty.cli.output import Reply, lines, progress, safe
+from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, Wire
 from nexus_bounty.operations.paying import payout_of

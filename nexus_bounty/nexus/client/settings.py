@@ -88,7 +88,7 @@ class NexusSettings(BaseModel):
     look at a file before each commit by name, and bring it up to date before they return."""
 
     layout: Literal["auto", "flat", "dated"] = "auto"
-    """How a *new* zone lays out its status markers, see `nexus_bounty.nexus.documents.layout`.
+    """How a *new* zone lays out its markers, see `nexus_bounty.nexus.documents.marker_layout`.
 
     It is pinned in the zone, and every process follows the pin. "auto" is dated, and flat where
     `storage_encoding` or `follow_at_once` say that Grove shares the zone: it finds flat ones only.

@@ -12,7 +12,7 @@ from nexus_bounty.idempotency import History, OperationRecord
 from nexus_bounty.nexus.client import Etags, Page
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError
-from nexus_bounty.nexus.documents.layout import ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import ZoneLayout
 from nexus_bounty.outcomes import Evidence, Observation, Proof
 
 

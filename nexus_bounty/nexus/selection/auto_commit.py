@@ -17,7 +17,7 @@ from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.documents.commits import CommitStrategy, StrategyChoice, ZoneReads
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.nexus.selection.strategy_selection import (

@@ -24,7 +24,7 @@ from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
 from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
 from nexus_bounty.nexus.documents.commits import CommitStrategy, ZoneReads
-from nexus_bounty.nexus.documents.layout import ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe

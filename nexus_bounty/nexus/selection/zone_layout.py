@@ -15,7 +15,7 @@ import msgspec
 
 from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.nexus.selection.strategy_selection import pin_anew, pinned_verdict

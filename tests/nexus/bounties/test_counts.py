@@ -13,7 +13,7 @@ from nexus_bounty import (
     NexusSettings,
 )
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.documents.layout import Layout
+from nexus_bounty.nexus.documents.marker_layout import Layout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing import ManualClock
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty, make_bounty_in

@@ -21,7 +21,7 @@ from nexus_bounty import (
 from nexus_bounty.idempotency import EVIDENCE_KEY
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents import paths
-from nexus_bounty.nexus.documents.layout import Layout
+from nexus_bounty.nexus.documents.marker_layout import Layout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing import ManualClock
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty

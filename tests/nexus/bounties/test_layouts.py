@@ -23,7 +23,7 @@ from nexus_bounty import (
 from nexus_bounty.idempotency import EVIDENCE_KEY
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.documents import paths
-from nexus_bounty.nexus.documents.layout import Layout
+from nexus_bounty.nexus.documents.marker_layout import Layout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.partition import EVERYTHING, Partition, encode_segment
 from nexus_bounty.testing import ManualClock

@@ -21,7 +21,7 @@ from nexus_bounty.nexus.bounties.status_index import (
     marker_state,
 )
 from nexus_bounty.nexus.documents.commits import StrategyChoice
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths, marked_id, marker_generation
 from nexus_bounty.testing.builders import CREATED, make_bounty
 

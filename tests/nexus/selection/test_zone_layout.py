@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from nexus_bounty import AutoCommit, BountyStatus, NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.documents import paths
-from nexus_bounty.nexus.documents.layout import Layout, ZoneLayout
+from nexus_bounty.nexus.documents.marker_layout import Layout, ZoneLayout
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.selection.strategy_selection import MAX_AGE
 from nexus_bounty.nexus.selection.zone_layout import lay_out, layout_of

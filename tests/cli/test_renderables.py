@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from nexus_bounty.cli.layout import Column, Listing, Paragraph
 from nexus_bounty.cli.output import facts, lines
+from nexus_bounty.cli.renderables import Column, Listing, Paragraph
 from tests.cli.program import in_terminal, without_colours
 from tests.cli.shell import Life, Shell
 from tests.support.sampling import thorough_unless
