@@ -4,7 +4,8 @@
     python tools/record_grove.py grove          # needs Node 20 and npm
 
 Bundles Grove's Nexus stores as published (its TypeScript, with esbuild), lets them and ours take
-turns in one zone of a mock server, and writes `tests/contract/grove/turns.json`.
+turns in one zone of a mock server, and writes `tests/contract/grove/turns.json`. Then Grove alone
+makes its calls on a mock of each release, for `tests/contract/grove/on_servers.json`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from nexus_bounty.mock import MockNexus, running  # noqa: E402 - the path comes first
+from tests.contract.grove import on_servers  # noqa: E402
 from tests.contract.grove import shared_zone as zone  # noqa: E402
 from tests.contract.tape import laid_out  # noqa: E402
 
@@ -45,15 +47,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="grove-") as place:
         _bundle(grove, Path(place))
         turns = asyncio.run(_play(Path(place)))
-    document = {
-        "shows": "A zone that Grove and we write in turns.",
-        "origin": "recorded by tools/record_grove.py from github.com/windoliver/grove at "
-        + _output("git", "rev-parse", "HEAD", at=grove).strip(),
-        "turns": [turn.as_json() for turn in turns],
-    }
-    zone.TURNS.write_text(laid_out(document) + "\n")
-    print(f"{len(turns)} turns")
+        servers = asyncio.run(_on_servers(Path(place)))
+    origin = _output("git", "rev-parse", "HEAD", at=grove).strip()
+    origin = f"recorded by tools/record_grove.py from github.com/windoliver/grove at {origin}"
+    _keep(
+        zone.TURNS,
+        shows="A zone that Grove and we write in turns.",
+        origin=origin,
+        turns=[turn.as_json() for turn in turns],
+    )
+    _keep(
+        on_servers.RECORDED,
+        shows="What Grove does on servers of each release.",
+        origin=origin,
+        servers=servers,
+    )
+    print(f"{len(turns)} turns, {len(servers)} servers")
     return 0
+
+
+def _keep(at: Path, **document: Any) -> None:
+    at.write_text(laid_out(document) + "\n")
 
 
 def _bundle(grove: Path, place: Path) -> None:
@@ -86,6 +100,26 @@ async def _play(place: Path) -> list[zone.Turn]:
             left = zone.changes(before, zone.files_of(server))
             turns.append(zone.Turn("us" if isinstance(each, str) else "grove", each, left, answers))
     return turns
+
+
+async def _on_servers(place: Path) -> dict[str, Any]:
+    """What Grove's calls do on a mock of each release, each row on a new one."""
+    releases = [release for column in on_servers.COLUMNS.values() for release in column]
+    return {
+        release.value: {
+            row: await _row(on_servers.a_zone(release), calls, place)
+            for row, calls in on_servers.ROWS.items()
+        }
+        for release in releases
+    }
+
+
+async def _row(server: MockNexus, calls: list[zone.Call], place: Path) -> dict[str, Any]:
+    before = zone.files_of(server)
+    async with running(server) as url:
+        answers = await _take(calls, server, url, place)
+    errors = [each["error"] for each in answers if isinstance(each, dict) and "error" in each]
+    return on_servers.as_recorded(zone.changes(before, zone.files_of(server)), errors)
 
 
 async def _take(turn: str | list[zone.Call], server: MockNexus, url: str, place: Path) -> list[Any]:
