@@ -137,11 +137,18 @@ class BountyOperations:
     ) -> OperationResult:
         """Claim an open bounty, or renew one's own claim: lease → commit.
 
+        A repeat with the key of a claim that landed takes no lease. It returns the bounty as it
+        stands, whatever came after, and the lease that it was claimed with, as far as it is kept.
+
         Raises:
             BountyNotFoundError: There is no such bounty (pre-commit).
             BountyStateError: It is not open, past its deadline, or the agent's own (pre-commit).
             ClaimConflictError: Another agent holds its lease (pre-commit).
+            ClaimStateError: The lease taken with this key has ended, or was moved by another
+                program, before the bounty was claimed with it (pre-commit).
             PreCommitError: It is not claimed by this call and can no longer be.
+            PostCommitError: It is claimed, by an earlier call; its lease could not be read.
+            IdempotencyMismatchError: The key stands for a claim by another agent, or for longer.
             CommitUnknownError: Repeat with the same key; the lease is kept meanwhile.
         """
         return await claim.claim(self.services, bounty_id, agent, lease, idempotency_key, actor)

@@ -228,8 +228,10 @@ class BountyStore(Protocol):
         """
         ...
 
-    async def get_history(self, bounty_id: str) -> Sequence[OperationRecord]:
+    async def get_history(self, bounty_id: str, *, fresh: bool = True) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
+
+        If not `fresh`, they may be those of the bounty as it was last seen.
 
         Raises:
             NexusError: It could not be read (another store raises an error of its own).

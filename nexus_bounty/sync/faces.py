@@ -850,17 +850,18 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
         return self._run(self.wrapped.get_bounties, bounty_ids)
 
     def get_history(
-        self, bounty_id: str, *, untrusted: list[OperationRecord] | None = None
+        self, bounty_id: str, *, fresh: bool = True, untrusted: list[OperationRecord] | None = None
     ) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
 
-        In a zone that is signed, those that prove something; `untrusted` gets the others.
+        If not `fresh`, as it was last seen. In a zone that is signed, those that prove something;
+        `untrusted` gets the others.
 
         Raises:
             NexusError: It could not be read.
             UnreadableDocumentError: What is stored is not a document.
         """
-        return self._run(self.wrapped.get_history, bounty_id, untrusted=untrusted)
+        return self._run(self.wrapped.get_history, bounty_id, fresh=fresh, untrusted=untrusted)
 
     def list_bounties(
         self, query: BountyQuery | None = None, *, unreadable: dict[str, str] | None = None
@@ -1708,11 +1709,18 @@ class SyncBountyOperations(Face[BountyOperations]):
     ) -> OperationResult:
         """Claim an open bounty, or renew one's own claim: lease → commit.
 
+        A repeat with the key of a claim that landed takes no lease. It returns the bounty as it
+        stands, whatever came after, and the lease that it was claimed with, as far as it is kept.
+
         Raises:
             BountyNotFoundError: There is no such bounty (pre-commit).
             BountyStateError: It is not open, past its deadline, or the agent's own (pre-commit).
             ClaimConflictError: Another agent holds its lease (pre-commit).
+            ClaimStateError: The lease taken with this key has ended, or was moved by another
+                program, before the bounty was claimed with it (pre-commit).
             PreCommitError: It is not claimed by this call and can no longer be.
+            PostCommitError: It is claimed, by an earlier call; its lease could not be read.
+            IdempotencyMismatchError: The key stands for a claim by another agent, or for longer.
             CommitUnknownError: Repeat with the same key; the lease is kept meanwhile.
         """
         return self._run(

@@ -217,18 +217,24 @@ class NexusBountyStore:
         return {asked[path]: bounty for path, bounty in found if bounty is not None}
 
     async def get_history(
-        self, bounty_id: str, *, untrusted: list[OperationRecord] | None = None
+        self,
+        bounty_id: str,
+        *,
+        fresh: bool = True,
+        untrusted: list[OperationRecord] | None = None,
     ) -> Sequence[OperationRecord]:
         """The operations that the bounty remembers, oldest first, fences included.
 
-        In a zone that is signed, those that prove something; `untrusted` gets the others.
+        If not `fresh`, as it was last seen. In a zone that is signed, those that prove something;
+        `untrusted` gets the others.
 
         Raises:
             NexusError: It could not be read.
             UnreadableDocumentError: What is stored is not a document.
         """
         check_id("bounty_id", bounty_id)
-        document = await self._read(self._zone.bounty(bounty_id))
+        path = self._zone.bounty(bounty_id)
+        document = (None if fresh else self._memory.recall(path)) or await self._read(path)
         if document is None:
             return ()
         if untrusted is not None:
@@ -721,6 +727,8 @@ class NexusBountyStore:
                 return await resolved(self._writer, operation, self._zone, self._clock, look_again)
             except PreCommitError as refusal:  # it speaks of the fence, not of the operation
                 raise operation.unknown(f"it cannot be ruled out: {refusal.message}") from refusal
+            finally:
+                self._memory.forget(self._zone.bounty(bounty_id))
 
     # Signing
 

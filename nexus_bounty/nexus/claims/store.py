@@ -223,6 +223,8 @@ class NexusClaimStore:
             if free and await lock.move(operation, named, request.claim_id):
                 return await self._write_claim(operation, request)
             named = await lock.read(operation)
+            if claim := await self._moved_away(operation, request, named):
+                return claim
             documents, unwritten = await self._holders(operation, named)
             for each in documents:
                 if claim := await self._renew(operation, request, each):
@@ -272,6 +274,29 @@ class NexusClaimStore:
         if claim_id is None:
             return None
         return await self._writer.read(operation, self._zone.claim(claim_id))
+
+    async def _moved_away(
+        self, operation: Operation, request: rules.LeaseRequest, lock: LockState | None
+    ) -> Claim | None:
+        """The claim that this operation made earlier, if it is on something else by now.
+
+        A newer Grove empties the lock of a target when it moves the claim on it to another. Nothing
+        is to be locked for that claim then.
+
+        Raises:
+            IdempotencyMismatchError: It is on something else, and does not say who made it.
+        """
+        if lock is None or lock.claim_id is not None:
+            return None
+        own = await self._claim_document(operation, request.claim_id)
+        if own is None or is_tombstone(own):
+            return None
+        claim = self._writer.view(operation, own, to_claim)
+        if claim.target_ref == request.target_ref:
+            return None
+        if self._writer.recall(operation, own.history):
+            return claim
+        return rules.taken(request, None, claim, self._clock())
 
     def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
         encoding = self._client.settings.storage_encoding

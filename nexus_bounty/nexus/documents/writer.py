@@ -269,6 +269,7 @@ class DocumentWriter:
                 ),
             )
         self._attempts.add(operation.identity)
+        operation.in_doubt = True  # whatever cannot be read from here on, it has happened
         proved(Proof.IN_HISTORY)
         return True
 

@@ -129,6 +129,7 @@ class Repeats(BountyStoreSuite):
             (key, False) for key in ("k-1", "k-2", "k-3")
         ]
         assert len({record.kind for record in history}) == 3
+        assert list(await store.get_history("b-1", fresh=False)) == list(history)
         assert list(await store.get_history("nobody")) == []
 
     async def test_what_was_done_resolves_as_committed(self, store: BountyStore) -> None:

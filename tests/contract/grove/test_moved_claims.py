@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -18,11 +19,13 @@ from nexus_bounty import (
     BountyStatus,
     ClaimConflictError,
     ClaimStateError,
+    IdempotencyMismatchError,
     NexusClaimStore,
     NexusClient,
     NexusSettings,
 )
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.client.settings import ClaimShape
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.operations.services import known_bounty, target_of
 from nexus_bounty.reconcile import Reconciler
@@ -80,6 +83,31 @@ async def test_a_claim_that_grove_moved_holds_its_new_target_alone(to_its_end: b
         assert held == {"moved": OTHER, taken.claim_id: FIRST}
         with pytest.raises(ClaimConflictError):
             await claims.claim_or_renew(OTHER, CAROL, claim_id="refused", lease=HOUR)
+
+
+@virtual
+@pytest.mark.parametrize("to_its_end", [True, False])
+@pytest.mark.parametrize("shape", ["flat", "split"])
+async def test_a_lease_that_is_asked_for_again_after_grove_moved_it_locks_nothing(
+    shape: ClaimShape, to_its_end: bool
+) -> None:
+    """A split claim still says that it is the one; of a flat one Grove has dropped that."""
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
+    settings = NexusSettings(claim_shape=shape)
+    async with NexusClient(settings=settings, transport=mock.transport()) as client:
+        claims = NexusClaimStore(client, commit="conditional", clock=wall_clock)
+        take = partial(
+            claims.claim_or_renew, FIRST, BOB, claim_id="moved", lease=HOUR, idempotency_key="k"
+        )
+        await take()
+        await grove_moves(mock, "moved", to_its_end=to_its_end)
+        before = mock.read_file(PATHS.target_lock(FIRST))
+        if shape == "split":
+            assert (await take()).target_ref == OTHER
+        else:
+            with pytest.raises(IdempotencyMismatchError, match=OTHER):
+                await take()
+        assert mock.read_file(PATHS.target_lock(FIRST)) == before
 
 
 async def claimed_and_moved(world: World, *, to_its_end: bool = True) -> None:

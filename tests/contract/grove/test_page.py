@@ -80,6 +80,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         MOVED,
         "test_what_ends_a_bounty_leaves_the_lease_alone_that_grove_moved_away",
     ),
+    "repeated with its key after that": (
+        "tests.operations.test_repeated_claims",
+        "test_a_claim_is_found_after_grove_has_moved_its_lease_to_something_else",
+    ),
     "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
     # markers
     "swept away before its commit": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import Final
 
 import pytest
 
@@ -66,3 +67,32 @@ async def cancelled_while_waiting() -> int:
 def test_whoever_gives_up_waiting_leaves_the_others_in_their_order() -> None:
     """Nothing of its own was sent."""
     assert run(cancelled_while_waiting()) == 1
+
+
+TRANSITIONS: Final = [each for each in OPERATIONS if each.start is not None]
+
+
+async def repeated_by_a_process_that_cannot_look_again(operation: Operation) -> str:
+    """It has just seen the bounty, with the operation in its history."""
+    mock = MockNexus("0.10-hypothetical", clock=wall_clock)
+    if operation.start is not None:
+        await seed(mock, operation.start)
+    async with NexusClient("http://nexus", transport=mock.transport()) as client:
+        await operation.act(NexusBountyStore(client, commit="conditional", clock=wall_clock), KEY)
+    async with NexusClient("http://nexus", transport=mock.transport()) as client:
+        store = NexusBountyStore(client, commit="conditional", clock=wall_clock)
+        await store.get_bounty("b-1")
+        match = RequestMatch(path=DOCUMENT)
+        mock.inject(Fault(FaultKind.STATUS_BEFORE, match=match, status=403, times=None))
+        call = asyncio.ensure_future(operation.act(store, KEY))
+        await asyncio.wait([call])
+    return _verdict(call)
+
+
+@pytest.mark.parametrize("operation", TRANSITIONS, ids=lambda each: each.name)
+def test_what_is_known_to_have_landed_is_not_called_undone_where_it_cannot_be_read_again(
+    operation: Operation,
+) -> None:
+    """Only how the bounty stands now is not known."""
+    verdict = run(repeated_by_a_process_that_cannot_look_again(operation))
+    assert verdict in ("None", "unknown")
