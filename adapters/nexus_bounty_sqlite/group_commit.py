@@ -11,16 +11,14 @@ transaction of its own. So what runs here may run twice, and must touch nothing 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.outcomes import PreCommitError
+from nexus_bounty.waiting_calls import EndedCall, WaitingCall, tell
 from nexus_bounty_sqlite import failures
 from nexus_bounty_sqlite.connection_thread import ConnectionThread
 
@@ -31,35 +29,7 @@ MOST_IN_GROUP: Final = 64
 """How many transactions share a commit at most: others of the file wait for no more than these."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Turn:
-    """One caller's transaction, and where its caller waits."""
-
-    work: Work[Any]
-    future: asyncio.Future[Any]
-
-    @property
-    def is_wanted(self) -> bool:
-        return not self.future.cancelled()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """How a turn ended: with an error, or with what its work returned."""
-
-    turn: _Turn
-    result: Any = None
-    error: BaseException | None = None
-
-    def tell(self) -> None:
-        """Tell the caller, on its own event loop."""
-        future = self.turn.future
-        if future.done():  # cancelled, and nobody waits
-            return
-        if self.error is not None:
-            future.set_exception(self.error)
-        else:
-            future.set_result(self.result)
+_Turn = WaitingCall[Work[Any]]
 
 
 class GroupCommit:
@@ -88,12 +58,13 @@ class GroupCommit:
             PreCommitError: It was not committed and is rolled back; in the class of this port.
             CommitUnknownError: `COMMIT` failed in a way that does not say.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        turn = WaitingCall.of(work)
         with self._lock:
-            self._waiting.append(_Turn(work, future))
-        loop.call_soon(self._begin)  # when those who are ready now wait, too: a larger group
-        return await future
+            self._waiting.append(turn)
+        # when those who are ready now wait, too: a larger group
+        turn.future.get_loop().call_soon(self._begin)
+        result: T = await turn.future
+        return result
 
     def _begin(self) -> None:
         with self._lock:
@@ -123,10 +94,10 @@ class GroupCommit:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as failed:
             thread.drop()
-            _tell([self._refused(turn, failed) for turn in group])
+            tell([self._refused(turn, failed) for turn in group])
             return
         try:
-            ended = [_Ended(turn, turn.work(connection)) for turn in group]
+            ended = [EndedCall(turn, turn.work(connection)) for turn in group]
         except BaseException as failed:  # noqa: BLE001 - it is its caller's
             self._undo(thread, group, failed)
             return
@@ -136,7 +107,7 @@ class GroupCommit:
             undone = thread.roll_back()
             thread.drop()
             ended = [self._doubted(turn, failed, undone=undone) for turn in group]
-        _tell(ended)
+        tell(ended)
 
     def _undo(
         self, thread: ConnectionThread, group: Sequence[_Turn], failed: BaseException
@@ -149,31 +120,16 @@ class GroupCommit:
             for turn in group:
                 self._commit(thread, [turn])
         elif isinstance(failed, sqlite3.Error):
-            _tell([self._refused(group[0], failed)])
+            tell([self._refused(group[0], failed)])
         else:
-            _tell([_Ended(group[0], error=failed)])
+            tell([EndedCall(group[0], error=failed)])
 
-    def _refused(self, turn: _Turn, failed: sqlite3.Error) -> _Ended:
+    def _refused(self, turn: _Turn, failed: sqlite3.Error) -> EndedCall[Work[Any]]:
         error = failures.before_commit(failed, self._refusal, self._path)
         error.__cause__ = failed
-        return _Ended(turn, error=error)
+        return EndedCall(turn, error=error)
 
-    def _doubted(self, turn: _Turn, failed: Exception, *, undone: bool) -> _Ended:
+    def _doubted(self, turn: _Turn, failed: Exception, *, undone: bool) -> EndedCall[Work[Any]]:
         error = failures.at_commit(failed, self._refusal, undone=undone)
         error.__cause__ = failed
-        return _Ended(turn, error=error)
-
-
-def _tell(ended: Sequence[_Ended]) -> None:
-    """Wake each event loop once, for all of its callers."""
-    by_loop = defaultdict(list)
-    for each in ended:
-        by_loop[each.turn.future.get_loop()].append(each)
-    for loop, its in by_loop.items():
-        with suppress(RuntimeError):  # it is closed: whoever waited there is gone
-            loop.call_soon_threadsafe(_tell_here, its)
-
-
-def _tell_here(ended: Sequence[_Ended]) -> None:
-    for each in ended:
-        each.tell()
+        return EndedCall(turn, error=error)

@@ -80,6 +80,17 @@ Key = Annotated[
 Lease = Annotated[
     str, typer.Option("--lease", metavar="TIME", help="How long the claim lasts, such as 30m.")
 ]
+USUAL_LEASE: Final = "30m"
+ServerKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        envvar="NEXUS_API_KEY",
+        help="The key of that server.",
+        show_default=False,
+    ),
+]
 
 
 def duration(field: str, text: str) -> timedelta:

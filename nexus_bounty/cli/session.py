@@ -26,9 +26,11 @@ from nexus_bounty.cli.options import (
 )
 from nexus_bounty.cli.output import Reply, is_watched, safe, stderr
 from nexus_bounty.idempotency import new_key
+from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.validation import check_key
 
 if TYPE_CHECKING:
+    from nexus_bounty.models import Bounty
     from nexus_bounty.nexus.bounties.store import NexusBountyStore
     from nexus_bounty.nexus.client import NexusClient
     from nexus_bounty.nexus.client.pace import Turns
@@ -161,6 +163,22 @@ class Session:
         from nexus_bounty.nexus.bounties.store import NexusBountyStore
 
         return NexusBountyStore(self.client, commit=self._commit)
+
+    async def standing(self, bounty_id: str) -> Bounty:
+        """The bounty as it stands in the store.
+
+        Raises:
+            BountyNotFoundError: There is none (pre-commit).
+            NexusError: It could not be read.
+        """
+        found = await self.store.get_bounty(bounty_id)
+        if found is None:
+            raise BountyNotFoundError(
+                f"there is no bounty {bounty_id!r} in zone {self.client.settings.zone_id!r}",
+                bounty_id=bounty_id,
+                evidence=Evidence(proof=Proof.DOCUMENT),
+            )
+        return found
 
     @cached_property
     def claims(self) -> ClaimStore:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nexus_bounty.cli.inputs import (
+    USUAL_LEASE,
     Agent,
     AgentName,
     BountyId,
@@ -28,15 +29,13 @@ EXAMPLES = (
     "claim BOUNTY --agent bob --lease 2h",
 )
 
-_LEASE = "30m"
-
 
 async def claim(
     session: Session,
     *,
     bounty_id: BountyId,
     agent_id: Agent,
-    lease: Lease = _LEASE,
+    lease: Lease = USUAL_LEASE,
     allow_own: Annotated[
         bool, typer.Option("--allow-own", help="Let creators claim what they pay for themselves.")
     ] = False,

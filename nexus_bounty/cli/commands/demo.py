@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nexus_bounty.cli.inputs import ServerKey
 from nexus_bounty.cli.options import OutputOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stdout
 from nexus_bounty.cli.session import Session
@@ -53,16 +54,7 @@ async def demo(
             show_default=False,
         ),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            metavar="KEY",
-            envvar="NEXUS_API_KEY",
-            help="The key of that server.",
-            show_default=False,
-        ),
-    ] = None,
+    api_key: ServerKey = None,
 ) -> Reply:
     """Run the whole life of a bounty, with a lost answer and a crash on the way."""
     settings = nexus_settings(session.config, url=nexus, api_key=api_key)

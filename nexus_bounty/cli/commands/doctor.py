@@ -15,6 +15,7 @@ from rich.text import Text
 
 from nexus_bounty.cli.commands.layout import told as laid_out
 from nexus_bounty.cli.exits import ExitCode
+from nexus_bounty.cli.inputs import ServerKey
 from nexus_bounty.cli.options import LedgerOptions, nexus_settings
 from nexus_bounty.cli.output import Reply, facts, lines, safe, stderr
 from nexus_bounty.cli.session import Session
@@ -56,16 +57,7 @@ async def doctor(
             help="The Nexus server. Default: http://127.0.0.1:2026.",
         ),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            metavar="KEY",
-            envvar="NEXUS_API_KEY",
-            help="The key of that server.",
-            show_default=False,
-        ),
-    ] = None,
+    api_key: ServerKey = None,
 ) -> Reply:
     """Find out by trying how commits are safe on a server.
 

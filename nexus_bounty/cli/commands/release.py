@@ -10,8 +10,6 @@ from nexus_bounty.cli.session import Session
 PLACE = ("Bounties", 6)
 EXAMPLES = ("release BOUNTY --agent bob",)
 
-_LEASE = "30m"
-
 
 async def release(
     session: Session, *, bounty_id: BountyId, agent_id: Agent, key: Key = None

@@ -9,7 +9,6 @@ from nexus_bounty.cli.output import LazyText, Reply, facts
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
 from nexus_bounty.models import Bounty, BountyCriteria
-from nexus_bounty.outcomes import BountyNotFoundError, Evidence, Proof
 from nexus_bounty.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -25,13 +24,7 @@ EXAMPLES = (
 
 async def show(session: Session, *, bounty_id: BountyId) -> Reply:
     """Show one bounty as it stands."""
-    bounty = await session.store.get_bounty(bounty_id)
-    if bounty is None:
-        raise BountyNotFoundError(
-            f"there is no bounty {bounty_id!r} in zone {session.client.settings.zone_id!r}",
-            bounty_id=bounty_id,
-            evidence=Evidence(proof=Proof.DOCUMENT),
-        )
+    bounty = await session.standing(bounty_id)
     return Reply(bounty, LazyText(lambda: _portrait(bounty)))
 
 

@@ -18,7 +18,7 @@ from nexus_bounty.models import Bounty, Wire
 from nexus_bounty.operations.paying import payout_of
 from nexus_bounty.operations.services import Services
 from nexus_bounty.operations.vouching import contradiction
-from nexus_bounty.outcomes import BountyNotFoundError, Evidence, PreCommitError, Proof
+from nexus_bounty.outcomes import PreCommitError
 from nexus_bounty.statuses import STATUSES, Credits
 
 PLACE = ("When something went wrong", 8)
@@ -86,14 +86,7 @@ async def _asked_for(session: Session, bounty_id: str | None) -> AsyncIterator[B
         async for bounty in session.store.walk_bounties():
             yield bounty
         return
-    found = await session.store.get_bounty(bounty_id)
-    if found is None:
-        raise BountyNotFoundError(
-            f"there is no bounty {bounty_id!r}",
-            bounty_id=bounty_id,
-            evidence=Evidence(proof=Proof.DOCUMENT),
-        )
-    yield found
+    yield await session.standing(bounty_id)
 
 
 async def _signed(

@@ -41,9 +41,6 @@ class ConditionalCommit(CommitsByProvenWrite):
         self.locks: Locks = FileLocks(client)
         self.leftovers: Leftovers = NoLeftovers()
 
-    async def ready(self, deadline: Deadline) -> None:
-        """Nothing is to be made sure of."""
-
     def _write(
         self,
         intent: Intent,

@@ -174,6 +174,9 @@ class ProvenWrite(ABC):
 class CommitsByProvenWrite(ABC):
     """The commits of a strategy whose commits are proven writes."""
 
+    async def ready(self, deadline: Deadline) -> None:  # noqa: B027 - of those that need nothing
+        """Nothing is to be made sure of."""
+
     def commit(
         self, intent: Intent, deadline: Deadline, trail: Trail, *, in_doubt: bool
     ) -> Awaitable[CommitResult]:

@@ -44,9 +44,6 @@ class RenameCommit(CommitsByProvenWrite):
         self.locks = RenameLocks(client, self._slots, following)
         self.leftovers: Leftovers = SlotSweep(client, self._slots, self.reads, self.locks)
 
-    async def ready(self, deadline: Deadline) -> None:
-        """Nothing is to be made sure of."""
-
     def _write(
         self,
         intent: Intent,

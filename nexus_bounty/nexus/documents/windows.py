@@ -16,6 +16,8 @@ from nexus_bounty.partition import Partition, encode_segment
 _DOCUMENT = ".json"
 _LAST_GENERATION = "%@:"
 """After every generation: `:` follows the digits."""
+_LAST_INSIDE = "/\U0010ffff"
+"""After every file in a directory of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,21 @@ def of_documents(directory: str, partition: Partition) -> Window:
 
 def of_markers(directory: str, partition: Partition) -> Window:
     """Where the markers in `directory` of bounties with ids in `partition` are."""
-    last = _last(partition)
-    if last is None:
-        return Window(_after(directory, partition), None, (), partition)
-    names = (f"{each}{_LAST_GENERATION}" for each in (last, *_beginnings(partition)))
-    return Window(_after(directory, partition), f"{directory}/{max(names)}", (), partition)
+    return _ending_with(directory, partition, _LAST_GENERATION)
 
 
 def of_targets(directory: str, targets: Partition) -> Window:
     """Where the directories of those `targets` are, of which each has markers of its own."""
-    last = _last(targets)
+    return _ending_with(directory, targets, _LAST_INSIDE)
+
+
+def _ending_with(directory: str, partition: Partition, ending: str) -> Window:
+    """Where names of the `partition` are, none of which has an ending that is after this one."""
+    last = _last(partition)
     if last is None:
-        return Window(_after(directory, targets), None, (), targets)
-    names = (f"{each}/\U0010ffff" for each in (last, *_beginnings(targets)))
-    return Window(_after(directory, targets), f"{directory}/{max(names)}", (), targets)
+        return Window(_after(directory, partition), None, (), partition)
+    names = (f"{each}{ending}" for each in (last, *_beginnings(partition)))
+    return Window(_after(directory, partition), f"{directory}/{max(names)}", (), partition)
 
 
 def _after(directory: str, partition: Partition) -> str:
