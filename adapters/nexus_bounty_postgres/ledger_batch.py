@@ -112,8 +112,10 @@ class LedgerBatch(LedgerTables):
             and self._operations.keys() <= self._written.begun.keys()
         )
         if is_proven:
-            scope = [self._all(part) for part in ("accounts", "reservations", "works")]
-            seen = [marker, wait, *scope, self._clock()]
+            known = [each.reservation_id for each in self._foreseen]
+            absent = self._reservations.keys() - known - self._written.new.keys()
+            scope = [self._all("accounts"), self._all("works"), known, sorted(absent)]
+            seen = [marker, wait, self._clock(), *scope]
             write_as_foreseen(self._written, self._foreseen, seen, script)
         return is_proven
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from nexus_bounty.ledger import JournalEntry
+from nexus_bounty.ledger import MINT, JournalEntry
 from nexus_bounty.ports import JournaledOperation, Reservation
 from nexus_bounty_postgres.script import Script
 
@@ -44,7 +44,7 @@ def write(changes: LedgerChanges, script: Script) -> None:
             _rows(_operation, changes.begun.values()),
             _rows(_operation, changes.continued.values()),
             _rows(_entry, changes.entries),
-            _rows(_change, _lowest(changes.entries).items()),
+            _rows(_change, _course(changes.entries)[1].items()),
         )
         script.add("SELECT nexus_bounty.close_step(%s, %s, %s, %s, %s, %s)", *parts)
 
@@ -54,20 +54,23 @@ def write_as_foreseen(
 ) -> None:
     """Add the statement that writes `changes` if there is what was foreseen, and nothing else.
 
-    `seen` is the marker, how long to wait, accounts, reservations and works, and the time.
+    `seen` is the marker, how long to wait, the time, accounts, works, and the reservations that are
+    to be there and those that are not.
     """
+    sums, lowest = _course(changes.entries)
     parts = (
         _rows(_reservation, foreseen),
         _rows(_reservation, changes.new.values()),
         _rows(_reservation, changes.changed.values()),
         _rows(_operation, changes.begun.values()),
         _rows(_entry, changes.entries),
-        _rows(_change, _lowest(changes.entries).items()),
+        _rows(_change, sorted(sums.items())),
+        _rows(_change, _below(sums, lowest)),
     )
     script.add(_AS_FORESEEN, *seen, *parts)
 
 
-_AS_FORESEEN: Final = "SELECT nexus_bounty.step(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_AS_FORESEEN: Final = f"SELECT nexus_bounty.step({', '.join(['%s'] * 14)})"
 
 
 def _rows(row: Callable[[T], dict[str, Any]], things: Iterable[T]) -> str | None:
@@ -80,11 +83,11 @@ def _change(of_account: tuple[str, int]) -> dict[str, Any]:
     return {"name": name, "change": change}
 
 
-def _lowest(entries: Iterable[JournalEntry]) -> dict[str, int]:
-    """How far the entries take each account down on their way; zero if never below its start.
+def _course(entries: Iterable[JournalEntry]) -> tuple[dict[str, int], dict[str, int]]:
+    """How far the entries take each account, and how far down on their way; zero if never below.
 
-    All accounts are in it: they are locked by it before the entries are numbered, so that those of
-    one account are numbered in the order in which they count.
+    All accounts are in both: they are locked by them before the entries are numbered, so that those
+    of one account are numbered in the order in which they count.
     """
     sums: dict[str, int] = {}
     lowest: dict[str, int] = {}
@@ -92,7 +95,19 @@ def _lowest(entries: Iterable[JournalEntry]) -> dict[str, int]:
         for name, change in entry.postings:
             sums[name] = sums.get(name, 0) + change
             lowest[name] = min(lowest.get(name, 0), sums[name])
-    return lowest
+    return sums, lowest
+
+
+def _below(sums: dict[str, int], lowest: dict[str, int]) -> list[tuple[str, int]]:
+    """How far below its end each account was, where the end says less than that.
+
+    Of all accounts but the mint the table itself keeps the end above zero.
+    """
+    return [
+        (name, low - sums[name])
+        for name, low in lowest.items()
+        if low < min(0, sums[name]) or (name == MINT and low < 0)
+    ]
 
 
 def _entry(entry: JournalEntry) -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """Steps that read nothing first: what they believed to be there is compared before they write."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from nexus_bounty.ledger import LedgerScope
+from nexus_bounty.ledger import MINT, LedgerScope, rules
+from nexus_bounty.models import utc_now
 from nexus_bounty.outcomes import (
     AssignedError,
     IdempotencyMismatchError,
     InsufficientCreditsError,
     PaymentError,
 )
-from nexus_bounty.ports import Assignment, JournaledOperation, ReservationStatus
+from nexus_bounty.ports import Assignment, JournaledOperation, ReservationStatus, Transfer
 from nexus_bounty.transactions import Announced
+from nexus_bounty.validation import MOST_AMOUNT
 from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.connections import Connections
+from nexus_bounty_postgres.ledger_batch import LedgerBatch
 from nexus_bounty_postgres.resolution import is_committed
 from nexus_bounty_postgres.script import Script
 
@@ -27,6 +31,17 @@ TO_CAROL = Assignment(payee="carol", work="cid", key="s")
 def _operation(key: str) -> JournaledOperation:
     return JournaledOperation(
         key=key, zone_id="z", kind="claim", bounty_id="b", fingerprint="f", decided_by=key
+    )
+
+
+def _transfer(name: str, source: str, target: str, amount: int) -> Transfer:
+    return Transfer(
+        transfer_id=name,
+        from_account=source,
+        to_account=target,
+        amount=amount,
+        memo="",
+        created_at=utc_now(),
     )
 
 
@@ -118,14 +133,16 @@ async def test_what_another_process_reserved_and_is_overdue_comes_back_first(
     assert status == ReservationStatus.EXPIRED
 
 
-@pytest.mark.parametrize("kind", ["operation", "transfer"])
+@pytest.mark.parametrize("kind", ["operation", "transfer", "reservation"])
 async def test_a_record_that_is_only_looked_at_is_read(kind, one, other):
     """Also where another call of the same transaction could have been foreseen."""
     await other.transfer("t", from_account="alice", to_account="bob", amount=1)
     await other.begin_operation(_operation("t"))
+    await other.reserve("t", account="alice", amount=5)
     scope, look = {
         "operation": (LedgerScope(operations=(("z", "t"),)), lambda b: b.operation("z", "t")),
         "transfer": (LedgerScope(transfers=("t",)), lambda b: b.transfer("t")),
+        "reservation": (LedgerScope(reservations=("t",)), lambda b: b.reservation("t")),
     }[kind]
     new = _operation("new")
     write: Announced[LedgerScope, Any, None] = Announced(
@@ -144,6 +161,73 @@ async def test_credits_that_are_not_there_are_not_foreseen(account, has, one):
     with pytest.raises(InsufficientCreditsError, match=f"has {has} available, 91 required"):
         await one.reserve("x", account=account, amount=91)
     assert (await one.reserve("y", account="alice", amount=90)).status == "held"
+
+
+@pytest.mark.parametrize("further", [(), ("top_up",)])
+async def test_credits_that_others_have_spent_are_not_spent_again(further, one, other):
+    """Though more come in the same transaction: at no entry is there less than nothing."""
+    await other.transfer("t", from_account="alice", to_account="bob", amount=90)
+
+    def pay(book: Any) -> Any:
+        return rules.transfer(book, utc_now(), _transfer("u", "alice", "bob", 5))
+
+    def earn(book: Any) -> Any:
+        return rules.transfer(book, utc_now(), _transfer("v", MINT, "alice", 9))
+
+    scope = LedgerScope(transfers=("u", "v"), accounts=("alice", "bob", MINT))
+    works = [Announced(scope, each, foreseeable=True) for each in (pay, *[earn for _ in further])]
+    told = one._database._transactions.commit(works)
+    assert isinstance(told[0].error, InsufficientCreditsError)
+    assert (await one.balance("alice")).available == 9 * len(further)
+
+
+async def test_no_more_credits_are_issued_than_can_be_counted(one):
+    """Nothing but a top-up takes the mint below zero, and it is asked how far."""
+    with pytest.raises(PaymentError, match="would exceed"):
+        await one.top_up("u", account="alice", amount=MOST_AMOUNT)
+    await one.top_up("u", account="alice", amount=MOST_AMOUNT - 100)
+
+
+@pytest.mark.parametrize("waits_for", ["alice", "new"])
+async def test_two_who_are_the_first_to_pay_somebody_are_one_after_the_other(
+    waits_for, one, postgres_url
+):
+    """The account is made once, and has what both have paid, whichever row the second waits for."""
+    payer = "alice" if waits_for == "alice" else "bob"
+    await one.top_up("u", account="bob", amount=1)
+    with psycopg.connect(postgres_url) as first:
+        first.execute(
+            "INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)"
+            " VALUES ('transfer', 'first', %s, 'new', 1, now(), '')",
+            [payer],
+        )
+        paying = asyncio.create_task(
+            one.transfer("second", from_account="alice", to_account="new", amount=1)
+        )
+        await asyncio.sleep(0.3)
+        assert not paying.done()
+        first.commit()
+    await paying
+    assert (await one.balance("new")).available == 2
+
+
+async def test_an_entry_of_another_program_moves_credits_in_the_transaction_of_a_step_too(
+    one, postgres_url, monkeypatch
+):
+    """A step has moved its own; that is said for no more than its own."""
+    closing = LedgerBatch.closing_as_foreseen
+
+    def and_another(self: LedgerBatch, script: Script, *words: str) -> bool:
+        is_proven = closing(self, script, *words)
+        script.add(
+            "INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)"
+            " VALUES ('transfer', 'another', 'alice', 'dave', 2, now(), '')"
+        )
+        return is_proven
+
+    monkeypatch.setattr(LedgerBatch, "closing_as_foreseen", and_another)
+    await one.transfer("u", from_account="alice", to_account="bob", amount=1)
+    assert [(await one.balance(name)).available for name in ("alice", "bob", "dave")] == [87, 1, 2]
 
 
 def test_who_comes_with_a_marker_that_was_asked_for_is_refused(postgres_url):

@@ -102,14 +102,13 @@ _OPENING: Final = f"""
             'transfers', transfers, 'operations', operations);
     END $$
 """  # noqa: S608 - made of what stands here
-_CLOSING: Final = f"""
-    CREATE FUNCTION nexus_bounty.close_step(
-        added json, changed json, begun json, continued json, posted json, lowest json
-    ) RETURNS void {_PLANNED} AS $$
-    DECLARE
-        known bigint;
-        short boolean;
-    BEGIN
+ENTRIES: Final = """
+            INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)
+            SELECT * FROM json_to_recordset(posted) AS each (
+                kind text, source_id text, debit text, credit text, amount bigint,
+                at timestamptz, memo text);
+"""
+RECORDS: Final = """
         IF added IS NOT NULL THEN
             INSERT INTO nexus_bounty.reservations
                 (reservation_id, account, amount, status, reference, captured_to, expires_at,
@@ -134,7 +133,17 @@ _CLOSING: Final = f"""
                 zone_id text, key text, began_at timestamptz, ended_at timestamptz,
                 document text);
         END IF;
-        IF continued IS NOT NULL THEN
+"""
+"""New and changed records, and operations that begin, as `json` or `NULL` each."""
+_CLOSING: Final = f"""
+    CREATE FUNCTION nexus_bounty.close_step(
+        added json, changed json, begun json, continued json, posted json, lowest json
+    ) RETURNS void {_PLANNED} AS $$
+    DECLARE
+        known bigint;
+        short boolean;
+    BEGIN
+{RECORDS}        IF continued IS NOT NULL THEN
             UPDATE nexus_bounty.operations AS old
             SET began_at = each.began_at, ended_at = each.ended_at, document = each.document
             FROM json_to_recordset(continued) AS each (
@@ -159,11 +168,7 @@ _CLOSING: Final = f"""
                 SELECT name FROM json_to_recordset(lowest) AS each (name text)
                 ORDER BY name COLLATE "C" ON CONFLICT DO NOTHING;
             END IF;
-            INSERT INTO nexus_bounty.entries (kind, source_id, debit, credit, amount, at, memo)
-            SELECT * FROM json_to_recordset(posted) AS each (
-                kind text, source_id text, debit text, credit text, amount bigint,
-                at timestamptz, memo text);
-        END IF;
+{ENTRIES}        END IF;
     END $$
 """  # noqa: S608 - made of what stands here
 
