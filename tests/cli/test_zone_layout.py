@@ -55,6 +55,19 @@ def test_a_zone_is_laid_out_anew_once_and_the_reconciler_moves_what_is_there(
     assert len([path for path in mock.files if path.startswith(CANCELLED)]) == 2
 
 
+def test_a_zone_that_is_made_flat_keeps_the_markers_of_hours(shell: Shell, mock: MockNexus) -> None:
+    """The reconciler writes the others beside them, and no delete is ever under way."""
+    shell("top-up", "alice", 10)
+    shell.json("layout", "dated")
+    cancelled(shell, "b-1")
+    assert shell.json("layout", "flat")["changed"]
+    for _ in range(3):
+        shell("reconcile", "--grace", "0s")
+        marked = [path for path in mock.files if path.startswith(CANCELLED)]
+        assert sorted("@" in path for path in marked) == [False, True]
+    assert shell.json("list", "--status", "cancelled")["total"] == 1
+
+
 def test_a_layout_that_there_is_not_is_refused(shell: Shell, mock: MockNexus) -> None:
     """Before anything is sent."""
     assert shell("layout", "weekly").code == 2
