@@ -187,6 +187,11 @@ class _Doubts:
         with self._lock:
             return self._since.pop(_identity(operation), None)
 
+    def of_operations(self) -> list[tuple[str, str, str]]:
+        with self._lock:
+            known = [*self._since]
+        return [(name, at, key) for layer, name, at, key in known if layer == "operations"]
+
 
 _doubts: Final = _Doubts()
 
@@ -234,6 +239,11 @@ def _within(what: Around) -> Iterator[None]:
         yield
     finally:
         around.set(before)
+
+
+def in_doubt() -> list[tuple[str, str, str]]:
+    """Name, bounty and key of the operations of this process that are in doubt, oldest first."""
+    return _doubts.of_operations()
 
 
 def found_out(

@@ -13,7 +13,7 @@ from random import Random, SystemRandom
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
-from nexus_bounty.operations import cancel, claim, create, expire, release, settle
+from nexus_bounty.operations import cancel, claim, create, expire, explaining, release, settle
 from nexus_bounty.operations.journal import journal_of
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import Services
@@ -236,3 +236,15 @@ class BountyOperations:
             NexusError: The bounties could not be listed.
         """
         return await expire.expire_due(self.services, now)
+
+    async def look_up_doubts(self) -> int:
+        """Learn what other processes have found out of what is in doubt here; of how many.
+
+        A repeat or a reconciler elsewhere has closed it in the journal, and observers here are not
+        told before this, which is called now and then, once a minute say. Only of operations that
+        somebody here is told of; with a ledger that keeps no journal, of none.
+
+        Raises:
+            PreCommitError, CommitUnknownError: The journal could not be read.
+        """
+        return await explaining.look_up_doubts(self.services)

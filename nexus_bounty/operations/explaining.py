@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -147,6 +148,22 @@ async def close_doubt(
     """
     await services.journal.end_operation(entry.zone_id, entry.key, outcome, f"found out by {by}")
     tracking.found_out(entry.kind, entry.bounty_id, entry.key, outcome, services.observers)
+
+
+async def look_up_doubts(services: Services) -> int:
+    """Tell of what others have found out, see `BountyOperations.look_up_doubts`."""
+    ended = 0
+    for name, bounty_id, key in tracking.in_doubt():
+        entry = await services.journal.find_operation(services.store.zone_id, key)
+        if entry is None or (entry.kind, entry.bounty_id) != (name, bounty_id):
+            continue  # it is of another zone
+        if entry.outcome in _DEFINITE:
+            tracking.found_out(name, bounty_id, key, entry.outcome, services.observers)
+            ended += 1
+    return ended
+
+
+_DEFINITE: Final = (Outcome.COMMITTED, Outcome.POST_COMMIT, Outcome.PRE_COMMIT)
 
 
 async def explanation_of(

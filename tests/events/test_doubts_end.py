@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from nexus_bounty import CommitUnknownError, OutcomeError, events
-from nexus_bounty.events import DoubtCause
+from nexus_bounty import CommitUnknownError, Outcome, OutcomeError, events
+from nexus_bounty.events import DoubtCause, tracking
 from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
@@ -181,6 +181,55 @@ async def test_whoever_explains_an_operation_for_good_ends_its_doubt() -> None:
     assert [(each.cause, each.seconds and each.seconds >= 100) for each in resolved] == [
         (DoubtCause.ASKED, True)
     ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@virtual
+async def test_what_another_process_has_found_out_ends_a_doubt_once_it_is_looked_up(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the journal, which they share; what is in doubt still stays so."""
+    world, heard = await a_world(), Doubts()
+    await operation_trials.prepare(world, case)
+    silence_after_write(world, DOCUMENT)
+    async with world.process(impatient=True) as process:
+        with events.register(heard):
+            await tried(case.act(process.operations))
+            world.mock.clear_faults()
+            assert await process.operations.look_up_doubts() == 0
+            assert heard.open == {("operations", BOUNTY_ID, KEY)}
+        await asyncio.sleep(2 * HOUR.total_seconds())
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(tracking, "_doubts", tracking._Doubts())
+            await world.reconcile()
+        with events.register(heard):
+            assert await process.operations.look_up_doubts() == 1
+            assert await process.operations.look_up_doubts() == 0
+    assert heard.open == set()
+    ended = heard.the(events.DoubtResolved)
+    became = Outcome.PRE_COMMIT if case.name == "create" else Outcome.COMMITTED  # it is given up
+    assert (ended.cause, ended.outcome) == (DoubtCause.ASKED, became)
+    assert ended.seconds
+    assert ended.seconds > HOUR.total_seconds()
+
+
+@virtual
+async def test_a_journal_that_does_not_answer_ends_no_doubt() -> None:
+    world, heard = await a_world(), Doubts()
+    case = case_of("cancel")
+    await operation_trials.prepare(world, case)
+    silence_after_write(world, DOCUMENT)
+    async with world.process(impatient=True) as process:
+        with events.register(heard):
+            await tried(case.act(process.operations))
+            process.credits.find_operation = _lost  # type: ignore[attr-defined]
+            with pytest.raises(CommitUnknownError):
+                await process.operations.look_up_doubts()
+    assert len(heard.open) == 1
+
+
+async def _lost(*_parts: object) -> None:
+    raise CommitUnknownError("the answer was lost")
 
 
 async def _renewed(process: Process) -> object:
