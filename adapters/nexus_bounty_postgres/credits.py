@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
+from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits, RememberingLedger
 from nexus_bounty.outcomes import PaymentError
 from nexus_bounty.ports import Durability
 from nexus_bounty_postgres.durability import durability
@@ -17,7 +17,7 @@ from nexus_bounty_postgres.on_server import OnServer
 from nexus_bounty_postgres.recount import recount
 
 
-class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger):
+class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger, RememberingLedger):
     """A `CreditsService` that keeps its double-entry ledger in one database; see `OnServer`."""
 
     refusal = PaymentError

@@ -49,7 +49,7 @@ class _Found(msgspec.Struct):
 
 
 class LedgerBatch(LedgerTables):
-    """A `Book` and a `JournalBook` of what was announced.
+    """A `Book`, a `JournalBook` and a `RangeBook` of what was announced.
 
     Reservations and operations are locked by their rows, in their order. Works are locked by name,
     since another reservation may be the first to be paid for one. Balances are locked last, see
@@ -244,6 +244,17 @@ class LedgerBatch(LedgerTables):
         ).rowcount
         self._written.at_once += dropped
         return dropped
+
+    def save_range_memory(self, zone_id: str, name: str, memory: str) -> None:
+        """Remember that, in place of what was."""
+        self._connection.execute(
+            """
+            INSERT INTO nexus_bounty.range_memories (zone_id, name, memory) VALUES (%s, %s, %s)
+            ON CONFLICT (zone_id, name) DO UPDATE SET memory = excluded.memory
+            """,
+            [zone_id, name, memory],
+        )
+        self._written.at_once += 1
 
     def _change(self, reservation: Reservation) -> None:
         self._written.steps += 1

@@ -35,7 +35,7 @@ class UnsettledError(Exception):
 
 
 class LedgerTables:
-    """The reading half of a `Book` and of a `JournalBook`.
+    """The reading half of a `Book`, of a `JournalBook` and of a `RangeBook`.
 
     Entries are numbered when they are written, not when they are committed. A page of the whole
     journal in which numbers are missing may therefore still change: it is an `UnsettledError`
@@ -193,6 +193,12 @@ class LedgerTables:
             limit,
         )
         return [operation_of(document) for (document,) in rows]
+
+    def range_memory(self, zone_id: str, name: str) -> str | None:
+        """What is remembered of a range, or `None`."""
+        query = "SELECT memory FROM nexus_bounty.range_memories WHERE zone_id = %s AND name = %s"
+        rows = self._rows(query, zone_id, name)
+        return str(rows[0][0]) if rows else None
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         rows: list[Any] = self._connection.execute(query.encode(), values).fetchall()

@@ -19,6 +19,9 @@ from nexus_bounty_procrastinate.ranges import Range
 REMEMBERED: Final = 512
 """How many reconcilers a worker keeps: a new one spares no more than the row of its range says."""
 
+_NOTE: Final = "reconciled after "
+"""With the beginning of a range the name of the note in its zone."""
+
 logger = logger_of(__name__)
 
 
@@ -67,7 +70,7 @@ class Reconcilers:
             return proven
         store = self._zones[found.zone_id].services.store
         try:
-            memory = await noted(store, sweeps, found.partition.lo)
+            memory = await noted(store, sweeps, _NOTE + found.partition.lo)
         except NexusError as error:
             logger.info("what a run has seen is known to this process alone: %s", error)
             return earlier if proven is not None else None
@@ -83,12 +86,12 @@ class Reconcilers:
         if found.memory is None or not await self._is_borne_out(found):
             return None
         store = self._zones[found.zone_id].services.store
-        return await noted(store, found.memory.between_walks().sweeps, at)
+        return await noted(store, found.memory.between_walks().sweeps, _NOTE + at)
 
     async def _is_borne_out(self, found: Range) -> bool:
         store = self._zones[found.zone_id].services.store
         return found.memory is not None and await is_borne_out(
-            store, found.memory, found.partition.lo
+            store, found.memory, _NOTE + found.partition.lo
         )
 
     def _made(self, found: Range) -> Reconciler:

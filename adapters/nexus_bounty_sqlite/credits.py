@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits
+from nexus_bounty.ledger import Audit, JournaledLedger, LedgerCredits, RememberingLedger
 from nexus_bounty.ledger.audit import audit
 from nexus_bounty.outcomes import PaymentError
 from nexus_bounty_sqlite.in_file import InFile
 from nexus_bounty_sqlite.ledger_book import SqliteBook
 
 
-class SqliteCredits(InFile[Any], LedgerCredits, JournaledLedger):
+class SqliteCredits(InFile[Any], LedgerCredits, JournaledLedger, RememberingLedger):
     """A `CreditsService` that keeps its double-entry ledger in one file; see `InFile`."""
 
     refusal = PaymentError

@@ -1,4 +1,4 @@
-"""The table of operations as the `JournalBook` that its rules work on."""
+"""The tables of operations, and of what is remembered of ranges, as their rules work on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nexus_bounty_sqlite.times import to_text
 
 
 class SqliteOperations:
-    """A `JournalBook` on a connection with an open transaction."""
+    """A `JournalBook` and a `RangeBook` on a connection with an open transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -81,6 +81,19 @@ class SqliteOperations:
             (zone_id, to_text(before)),
         )
         return done.rowcount
+
+    def range_memory(self, zone_id: str, name: str) -> str | None:
+        """What is remembered of a range, or `None`."""
+        query = "SELECT memory FROM range_memories WHERE zone_id = ? AND name = ?"
+        rows = self._rows(query, zone_id, name)
+        return str(rows[0][0]) if rows else None
+
+    def save_range_memory(self, zone_id: str, name: str, memory: str) -> None:
+        """Remember that, in place of what was."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO range_memories (zone_id, name, memory) VALUES (?, ?, ?)",
+            (zone_id, name, memory),
+        )
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         # Read to the end: a statement left half-read keeps its transaction open past ROLLBACK.

@@ -182,10 +182,22 @@ _FEWER_PAGES: Final = (
     "DROP INDEX entries_by_source",
 )
 
+_RANGE_MEMORIES: Final = (
+    """
+    CREATE TABLE range_memories (
+        zone_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        memory TEXT NOT NULL,
+        PRIMARY KEY (zone_id, name)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
 VERSIONS: Final[Mapping[int, Sequence[str]]] = {
     1: (*_LEDGER, *_CLAIMS),
     2: (*_ASSIGNMENTS, *_IDENTITY, *_OPERATIONS),
     3: _FEWER_PAGES,
+    4: _RANGE_MEMORIES,
 }
 """What each version of the schema adds to the one before."""
 SCHEMA_VERSION: Final = max(VERSIONS)

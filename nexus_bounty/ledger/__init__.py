@@ -19,6 +19,7 @@ from nexus_bounty.ledger.book import Book, LedgerScope
 from nexus_bounty.ledger.copying import LedgerCopy, copy_ledger
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
 from nexus_bounty.ledger.operations import JournalBook, JournaledLedger
+from nexus_bounty.ledger.range_memories import RangeBook, RememberingLedger
 from nexus_bounty.ledger.service import LedgerCredits
 from nexus_bounty.ledger.totals import Sums, sums_of
 
@@ -35,6 +36,8 @@ __all__ = [
     "LedgerCopy",
     "LedgerCredits",
     "LedgerScope",
+    "RangeBook",
+    "RememberingLedger",
     "Sums",
     "copy_ledger",
     "escrow_of",

@@ -20,6 +20,7 @@ from nexus_bounty.ledger import (
     JournalEntry,
     LedgerCredits,
     LedgerScope,
+    RememberingLedger,
     Sums,
     sums_of,
 )
@@ -37,7 +38,7 @@ from nexus_bounty.transactions import Clock, InMemory
 _MOVES = (EntryKind.TRANSFER, EntryKind.TOP_UP)
 
 
-class MemoryCredits(InMemory[Any], LedgerCredits, JournaledLedger):
+class MemoryCredits(InMemory[Any], LedgerCredits, JournaledLedger, RememberingLedger):
     """A `CreditsService` in this process, for one event loop at a time.
 
     Args:
@@ -61,6 +62,7 @@ class MemoryBook:
         self._expiring: dict[str, datetime] = {}
         self._works: dict[str, tuple[str, ...]] = {}
         self._operations: dict[tuple[str, str], JournaledOperation] = {}
+        self._range_memories: dict[tuple[str, str], str] = {}
         if start is not None:
             vars(self).update({name: copy(part) for name, part in vars(start).items()})
 
@@ -182,6 +184,14 @@ class MemoryBook:
     def save_operation(self, operation: JournaledOperation) -> None:
         """Write an operation, new or changed."""
         self._operations[operation.zone_id, operation.key] = operation
+
+    def range_memory(self, zone_id: str, name: str) -> str | None:
+        """What is remembered of a range, or `None`."""
+        return self._range_memories.get((zone_id, name))
+
+    def save_range_memory(self, zone_id: str, name: str, memory: str) -> None:
+        """Remember that, in place of what was."""
+        self._range_memories[zone_id, name] = memory
 
     def operations_in_doubt(
         self, zone_id: str, after: str, limit: int

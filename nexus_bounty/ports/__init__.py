@@ -27,7 +27,7 @@ from nexus_bounty.ports.claims import ClaimStore
 from nexus_bounty.ports.contributions import ContributionStore
 from nexus_bounty.ports.credits import Balance, CreditsService, Transfer
 from nexus_bounty.ports.durability import Durability, TellsDurability
-from nexus_bounty.ports.journal import JournaledOperation, OperationJournal
+from nexus_bounty.ports.journal import JournaledOperation, OperationJournal, RemembersRanges
 from nexus_bounty.ports.reservations import (
     Assignment,
     EscrowTerms,
@@ -56,6 +56,7 @@ __all__ = [
     "LooksFirst",
     "OperationJournal",
     "RecordsAhead",
+    "RemembersRanges",
     "Reservation",
     "ReservationStatus",
     "SharesNames",

@@ -105,3 +105,29 @@ class OperationJournal(Protocol):
             PreCommitError, CommitUnknownError: The journal could not be written.
         """
         ...
+
+
+@runtime_checkable
+class RemembersRanges(Protocol):
+    """A journal whose database also keeps what reconcilers remember of ranges, for those to come.
+
+    It is lost, or an earlier one, where the database is put back from a backup: whoever goes by it
+    sees whether it is of this time.
+    """
+
+    async def find_range_memory(self, zone_id: str, name: str) -> str | None:
+        """What was kept last under `name` for a zone; `None` if nothing was.
+
+        Raises:
+            PreCommitError, CommitUnknownError: It could not be read.
+        """
+        ...
+
+    async def keep_range_memory(self, zone_id: str, name: str, memory: str) -> None:
+        """Keep `memory` under `name` for a zone, in place of the one before.
+
+        Raises:
+            PreCommitError: It could not be kept.
+            CommitUnknownError: It may have been kept.
+        """
+        ...

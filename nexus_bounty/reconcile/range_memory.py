@@ -9,7 +9,6 @@ one, or none, and then everything is looked at, as by a process that has never s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,8 +16,6 @@ from nexus_bounty.idempotency import new_key
 from nexus_bounty.models import Wire
 from nexus_bounty.ports import BountyStore, KeepsNotes
 from nexus_bounty.reconcile.sweep_state import SweepMemory
-
-_NAME: Final = "reconciled after "
 
 
 class RangeMemory(Wire, frozen=True, kw_only=True):
@@ -38,19 +35,17 @@ class RangeMemory(Wire, frozen=True, kw_only=True):
         return replace(self, sweeps=sweeps)
 
 
-async def is_borne_out(store: BountyStore, memory: RangeMemory, lo: str) -> bool:
-    """Whether the zone is the one of which `memory` is, for the range that begins after `lo`.
+async def is_borne_out(store: BountyStore, memory: RangeMemory, name: str) -> bool:
+    """Whether the zone is the one of which `memory` is, by the note of that name.
 
     Raises:
         NexusError: It could not be read (another store raises an error of its own).
     """
-    return isinstance(store, KeepsNotes) and await store.find_note(_NAME + lo) == memory.token
+    return isinstance(store, KeepsNotes) and await store.find_note(name) == memory.token
 
 
-async def noted(
-    store: BountyStore, sweeps: Mapping[str, SweepMemory], lo: str
-) -> RangeMemory | None:
-    """A memory of `sweeps` that the zone bears out; `None` where it spares nothing.
+async def noted(store: object, sweeps: Mapping[str, SweepMemory], name: str) -> RangeMemory | None:
+    """A memory of `sweeps` that a note of the zone bears out; `None` where it spares nothing.
 
     Raises:
         NexusError: It may not be noted (another store raises an error of its own).
@@ -58,5 +53,5 @@ async def noted(
     if not isinstance(store, KeepsNotes) or all(each.spares_nothing for each in sweeps.values()):
         return None
     memory = RangeMemory(token=new_key(), sweeps=sweeps)
-    await store.leave_note(_NAME + lo, memory.token)
+    await store.leave_note(name, memory.token)
     return memory

@@ -25,6 +25,7 @@ from nexus_bounty.reconcile.doubts import OpenOperations
 from nexus_bounty.reconcile.drafts import StuckDrafts
 from nexus_bounty.reconcile.escrow import MissingEscrow
 from nexus_bounty.reconcile.markers import IndexMarkers
+from nexus_bounty.reconcile.range_keeper import Beginning, RangeKeeper
 from nexus_bounty.reconcile.report import Finding, Health, ReconcileReport, SweepReport
 from nexus_bounty.reconcile.reservations import OrphanReservations
 from nexus_bounty.reconcile.rewards import MissingRewards
@@ -145,6 +146,8 @@ class Reconciler:
         self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
         self._step = asyncio.Lock()
         self.go_on_from(cursor or {})
+        begins_as_told = dry_run or bool(cursor)
+        self._keeper = None if begins_as_told else RangeKeeper.of(self._services, partition)
         self._zone_seen_to: datetime | None = None
         self.health = Health()
 
@@ -232,15 +235,29 @@ class Reconciler:
     ) -> None:
         """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
 
-        Each run looks at `history` of what is long past, see `run_once`.
+        Each run looks at `history` of what is long past, see `run_once`. What it remembers of that
+        is kept where the journal is, if that can be, so that another process begins where this one
+        has got; not by one that changes nothing, or was given a cursor.
         """
         usual = every.total_seconds()
         back_off = RetryPolicy(base=usual, cap=max(at_most.total_seconds(), usual))
         while True:
+            if self._keeper is not None:
+                await self._begin_as(await self._keeper.look())
             report = await self.run_once(history=history)
+            if self._keeper is not None:
+                await self._keeper.keep(self.cursor, self.memory)
             if on_report is not None:
                 on_report(report)
             await asyncio.sleep(back_off.longest_pause(1 + self.health.failed_in_a_row))
+
+    async def _begin_as(self, told: Beginning | None) -> None:
+        if told is None:
+            return
+        async with self._turn:
+            self._states = {sweep.name: SweepState() for sweep in self._sweeps}
+            if told.cursor.keys() <= self._states.keys():  # else it is of another release
+                self.go_on_from(told.cursor, told.memory)
 
     @asynccontextmanager
     async def at_rest(self) -> AsyncIterator[None]:

@@ -1946,7 +1946,9 @@ class SyncReconciler(Face[Reconciler]):
     ) -> None:
         """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
 
-        Each run looks at `history` of what is long past, see `run_once`.
+        Each run looks at `history` of what is long past, see `run_once`. What it remembers of that
+        is kept where the journal is, if that can be, so that another process begins where this one
+        has got; not by one that changes nothing, or was given a cursor.
         """
         return self._run(
             self.wrapped.run_forever, every, at_most=at_most, on_report=on_report, history=history

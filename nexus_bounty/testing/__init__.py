@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nexus_bounty.testing.contributions_suite import ContributionStoreContract
     from nexus_bounty.testing.credits_suite import CreditsServiceContract
     from nexus_bounty.testing.every_fault import parametrize_faults, steps_of
+    from nexus_bounty.testing.range_memories_suite import RangeMemoriesContract
     from nexus_bounty.testing.steps import LedgerFault, StepFaults
 
 SUITES = (
@@ -35,6 +36,7 @@ SUITES = (
     "claims_suite",
     "contributions_suite",
     "credits_suite",
+    "range_memories_suite",
 )
 
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in SUITES))
@@ -46,6 +48,7 @@ __all__ = [
     "CreditsServiceContract",
     "LedgerFault",
     "ManualClock",
+    "RangeMemoriesContract",
     "StepFaults",
     "make_agent",
     "make_bounty",
@@ -63,6 +66,7 @@ _MODULES = {
     "CreditsServiceContract": "credits_suite",
     "LedgerFault": "steps",
     "ManualClock": "clock",
+    "RangeMemoriesContract": "range_memories_suite",
     "StepFaults": "steps",
     "make_agent": "builders",
     "make_bounty": "builders",

@@ -7,6 +7,7 @@ from nexus_bounty.testing import (
     ClaimStoreContract,
     ContributionStoreContract,
     CreditsServiceContract,
+    RangeMemoriesContract,
 )
 
 
@@ -16,6 +17,12 @@ class TestMemoryCredits(CreditsServiceContract):
         async with MemoryCredits(clock=clock) as service:
             yield service
             assert (await service.verify()).ok
+
+
+class TestMemoryRangeMemories(RangeMemoriesContract):
+    @pytest.fixture
+    async def journal(self):
+        return MemoryCredits()
 
 
 class TestMemoryClaims(ClaimStoreContract):

@@ -16,7 +16,7 @@ _CLEAN = """
     SET session_replication_role = replica;
     TRUNCATE nexus_bounty.accounts, nexus_bounty.entries, nexus_bounty.reservations,
         nexus_bounty.operations, nexus_bounty.claims, nexus_bounty.claim_keys,
-        nexus_bounty.commits RESTART IDENTITY;
+        nexus_bounty.commits, nexus_bounty.range_memories RESTART IDENTITY;
     INSERT INTO nexus_bounty.accounts (name) VALUES ('system:mint');
 """
 

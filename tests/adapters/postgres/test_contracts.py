@@ -2,7 +2,11 @@
 
 import pytest
 
-from nexus_bounty.testing import ClaimStoreContract, CreditsServiceContract
+from nexus_bounty.testing import (
+    ClaimStoreContract,
+    CreditsServiceContract,
+    RangeMemoriesContract,
+)
 from nexus_bounty_postgres import PostgresClaimStore, PostgresCredits
 
 
@@ -12,6 +16,13 @@ class TestPostgresCredits(CreditsServiceContract):
         async with PostgresCredits(postgres_url, clock=clock) as service:
             yield service
             assert (await service.verify()).ok
+
+
+class TestPostgresRangeMemories(RangeMemoriesContract):
+    @pytest.fixture
+    async def journal(self, postgres_url):
+        async with PostgresCredits(postgres_url) as service:
+            yield service
 
 
 class TestPostgresClaims(ClaimStoreContract):

@@ -5,6 +5,7 @@ import pytest
 from nexus_bounty.testing import (
     ClaimStoreContract,
     CreditsServiceContract,
+    RangeMemoriesContract,
 )
 from nexus_bounty_sqlite import SqliteClaimStore, SqliteCredits
 
@@ -15,6 +16,13 @@ class TestSqliteCredits(CreditsServiceContract):
         async with SqliteCredits(tmp_path / "ledger.db", clock=clock) as service:
             yield service
             assert (await service.verify()).ok
+
+
+class TestSqliteRangeMemories(RangeMemoriesContract):
+    @pytest.fixture
+    async def journal(self, tmp_path):
+        async with SqliteCredits(tmp_path / "ledger.db") as service:
+            yield service
 
 
 class TestSqliteClaims(ClaimStoreContract):
