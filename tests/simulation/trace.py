@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from nexus_bounty.mock.oracle import ReceivedRequest
@@ -15,31 +14,34 @@ class Trace:
     """Remembers what happened; it is put into words only when somebody reads it."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, str, Callable[[], str]]] = []
+        self._entries: list[tuple[float, str, str, tuple[Any, ...]]] = []
 
     def note(self, actor: str, what: str) -> None:
         """Something about an actor."""
-        self._add(actor, lambda: what)
+        self._add(actor, "{}", what)
 
     def hazard(self, actor: str, where: str, hazard: str) -> None:
         """Something goes wrong."""
-        self._add(actor, lambda: f"      !! {hazard} at {where}")
+        self._add(actor, "      !! {} at {}", hazard, where)
 
     def request(self, actor: str, operation: str, request: ReceivedRequest) -> None:
         """A request that reached the network; what became of it is seen when it is read."""
-        self._add(actor, lambda: f"{operation:<9} {request}")
+        self._add(actor, "{:<9} {}", operation, request)
 
     def ledger(self, actor: str, where: str, result: Any) -> None:
         """A call that the ledger carried out."""
         status = getattr(getattr(result, "status", None), "value", result)
-        self._add(actor, lambda: f"          {where} -> {status}")
+        self._add(actor, "          {} -> {}", where, status)
 
-    def _add(self, actor: str, say: Callable[[], str]) -> None:
-        self._entries.append((asyncio.get_running_loop().time(), actor, say))
+    def _add(self, actor: str, words: str, *what: Any) -> None:
+        self._entries.append((asyncio.get_running_loop().time(), actor, words, what))
 
     def lines(self) -> list[str]:
         """Everything, one line each: the simulated time in seconds, the actor, what happened."""
-        return [f"{at:10.3f}  {actor:<7} {_cut(say())}" for at, actor, say in self._entries]
+        return [
+            f"{at:10.3f}  {actor:<7} {_cut(words.format(*what))}"
+            for at, actor, words, what in self._entries
+        ]
 
 
 def _cut(text: str) -> str:
