@@ -22,6 +22,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.probe import Verdict
 from nexus_bounty.nexus.selection.strategy_selection import (
     MAX_AGE,
+    NotPinnedError,
     PinnedVerdict,
     choose,
     pinned_verdict,
@@ -235,6 +236,8 @@ class AutoCommit:
                 max_age=self._max_age,
                 clock=self._clock,
             )
+        except NotPinnedError as error:  # which the next operation may do
+            raise UnsupportedServerError(error.message, evidence=error.evidence) from error
         except UnsupportedServerError as error:
             self.verdict = None
             return error

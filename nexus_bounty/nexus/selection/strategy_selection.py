@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,17 @@ class PinnedVerdict(Wire, frozen=True, kw_only=True):
         return self.report.facts.quirks
 
 
+class NotPinnedError(UnsupportedServerError):
+    """What is safe here was found and could not be pinned: the next attempt may do it."""
+
+
+class _Pin(NamedTuple):
+    """What lies where a verdict is pinned, and the verdict that it is, if it is one that counts."""
+
+    file: File | None
+    verdict: PinnedVerdict | None
+
+
 async def pinned_verdict(
     client: NexusClient, zone: ZonePaths, deadline: Deadline
 ) -> PinnedVerdict | None:
@@ -67,8 +78,12 @@ async def pinned_verdict(
     Raises:
         NexusError: It could not be read.
     """
+    return (await _look_at_pin(client, zone, deadline)).verdict
+
+
+async def _look_at_pin(client: NexusClient, zone: ZonePaths, deadline: Deadline) -> _Pin:
     file = await client.read(zone.pinned_verdict, deadline=deadline)
-    return _understood(file, Signer.of(client.settings))
+    return _Pin(file, _understood(file, Signer.of(client.settings)))
 
 
 def _understood(file: File | None, signer: Signer) -> PinnedVerdict | None:
@@ -113,10 +128,11 @@ async def choose(
 
     Raises:
         UnsupportedServerError: What is wanted, or everything, is unsafe here (pre-commit).
+        NotPinnedError: It is safe, and others cannot see that it was chosen (pre-commit).
         NexusError: It could not be found out.
     """
-    file = await _pinned_file(client, zone, deadline)
-    pinned = _understood(file, Signer.of(client.settings))
+    pin = await _first_look_at_pin(client, zone, deadline)
+    pinned = pin.verdict
     # one of the future is from a clock that was wrong, and would close the zone until then
     fresh = pinned and abs(clock() - pinned.report.probed_at) <= _lasts(pinned, max_age)
     by_rename = Verdict.RENAME in (wanted, pinned.strategy if pinned else None)
@@ -135,24 +151,26 @@ async def choose(
     layout = pinned.layout if pinned else ZoneLayout.of_new_zone(client.settings, clock())
     found, refusal = _decide(report, pinned, wanted, layout)
     if found != pinned:
-        standing = await _pin_seen(client, zone, found, first=file is None)
+        standing = await _pin_seen(client, zone, found, pin)
         if standing is not None and standing != found:  # another was first, or laid it out anew
             found, refusal = _decide(report, standing, wanted, standing.layout)
-        refusal = refusal or _unseen(found, standing, report)
+        unseen = None if refusal else _unseen(found, standing, report)
+        if unseen:
+            raise NotPinnedError(unseen, evidence=_evidence(client, report))
     if refusal:
         raise UnsupportedServerError(refusal, evidence=_evidence(client, report))
     return found
 
 
-async def _pinned_file(client: NexusClient, zone: ZonePaths, deadline: Deadline) -> File | None:
-    """The file in which a verdict is pinned.
+async def _first_look_at_pin(client: NexusClient, zone: ZonePaths, deadline: Deadline) -> _Pin:
+    """What is pinned.
 
     Raises:
         UnsupportedServerError: It cannot be read, and nor can any other: the kernel is missing.
         NexusError: It could not be read.
     """
     try:
-        return await client.read(zone.pinned_verdict, deadline=deadline)
+        return await _look_at_pin(client, zone, deadline)
     except NexusError as error:
         if error.reason is Reason.SERVER_ERROR:
             report = await probe(client, look=Look.QUICK)
@@ -253,39 +271,41 @@ def _evidence(client: NexusClient, report: ProbeReport) -> Evidence:
 
 
 async def _pin_seen(
-    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
+    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, pin: _Pin
 ) -> PinnedVerdict | None:
-    """Pin what was found until a pin is seen, where others could find out something else."""
+    """Pin what was found until a pin is seen, where others could find out something else.
+
+    `pin` is what was there before.
+    """
     times = TIMES_TO_PIN if found.report.facts.preconditions_may_hold else 1
-    standing = None
     for _ in range(times):
-        standing = await _pin(client, zone, found, first=first)
-        if standing is not None:
+        pin = await _pin(client, zone, found, pin)
+        if pin.verdict is not None:
             break
-    return standing
+    return pin.verdict
 
 
-async def _pin(
-    client: NexusClient, zone: ZonePaths, found: PinnedVerdict, *, first: bool
-) -> PinnedVerdict | None:
+async def _pin(client: NexusClient, zone: ZonePaths, found: PinnedVerdict, before: _Pin) -> _Pin:
     """Pin what was found, for every program of the zone; what is pinned now, if anything is.
 
-    Where nothing was pinned, `first`, another program may pin what it found at the same time. Else
-    the zone may have been laid out anew while the server was probed.
+    A verdict that was there `before` may be of another layout by now, which stays. Where there was
+    none, or nothing that is one, another program may pin what it found at the same time: only what
+    was there is written over.
     """
     deadline = Deadline.after(PINNING_MAY_LAST)
     # where conditional writes are not stored there is only rename, so that none can clash
-    checked = first and found.report.facts.stores_conditional_writes
+    checked = found.report.facts.stores_conditional_writes
     try:
-        if not first and (standing := await pinned_verdict(client, zone, deadline)):
-            found = msgspec.structs.replace(found, layout=standing.layout)
-        await pin_anew(client, zone, found, checked=checked, deadline=deadline)
+        if before.verdict is not None:
+            before = await _look_at_pin(client, zone, deadline)
+        if before.verdict is not None:
+            found = msgspec.structs.replace(found, layout=before.verdict.layout)
+            await pin_anew(client, zone, found, deadline=deadline)
+            return before._replace(verdict=found)
+        await pin_anew(client, zone, found, over=before.file, checked=checked, deadline=deadline)
     except NexusError as error:
         logger.info("the verdict of the probe was not pinned: %s", error)
-    else:
-        if not first:
-            return found
-    return await pinned_verdict(client, zone, client.deadline())
+    return await _look_at_pin(client, zone, client.deadline())
 
 
 def _unseen(
@@ -313,10 +333,11 @@ async def pin_anew(
     zone: ZonePaths,
     found: PinnedVerdict,
     *,
+    over: File | None = None,
     checked: bool = False,
     deadline: Deadline | None = None,
 ) -> None:
-    """Write and sign the pin of a zone; `checked` only if there is none.
+    """Write and sign the pin of a zone; `checked` only if what is there is as it was in `over`.
 
     Raises:
         NexusError: It was not acknowledged.
@@ -325,7 +346,12 @@ async def pin_anew(
     mac = Signer.of(client.settings).mac(*_signed_part(path, msgspec.to_builtins(found)))
     content = msgspec.json.encode(msgspec.structs.replace(found, mac=mac))
     await client.write(
-        path, content, if_none_match=checked, idempotent=not checked, deadline=deadline
+        path,
+        content,
+        if_match=over.etag if checked and over else None,
+        if_none_match=checked and over is None,
+        idempotent=not checked,
+        deadline=deadline,
     )
 
 

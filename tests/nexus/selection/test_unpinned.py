@@ -21,6 +21,7 @@ from nexus_bounty import (
     Verdict,
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
+from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_agent, make_bounty
@@ -214,3 +215,77 @@ async def test_a_first_pin_that_is_lost_once_is_written_again() -> None:
         await follower.for_writing(other.deadline())
     assert usual.verdict is not None
     assert usual.verdict == follower.verdict
+
+
+class Before:
+    """Does something right before the first write of a pin arrives."""
+
+    def __init__(self, mock: MockNexus, what: Callable[[], object]) -> None:
+        self._what: Callable[[], object] | None = what
+        mock.faults_from(self)
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        """No fault, whatever is asked."""
+        if self._what and request.method == "write" and request.path == ZONE.pinned_verdict:
+            what, self._what = self._what, None
+            what()
+        return None
+
+
+async def pin_of_another(wanted: Verdict) -> bytes:
+    """What another program pins on such a server, that insists on a strategy."""
+    mock = MockNexus(ATOMIC)
+    async with client_of(mock) as client:
+        await AutoCommit(client, wanted=wanted).for_writing(client.deadline())
+    pinned = mock.read_file(ZONE.pinned_verdict)
+    assert pinned is not None
+    return pinned
+
+
+@pytest.mark.parametrize("server", [*MEASURED, ATOMIC])
+async def test_a_file_that_is_no_pin_and_came_while_the_server_was_looked_at_closes_nothing(
+    server: str,
+) -> None:
+    """It is written over, as one that was there before."""
+    mock = MockNexus(server)
+    Before(mock, lambda: mock.core.table.write(ZONE.pinned_verdict, b"{"))
+    async with client_of(mock) as client, client_of(mock) as other:
+        usual = AutoCommit(client)
+        await usual.for_writing(client.deadline())
+        follower = AutoCommit(other)
+        await follower.for_writing(other.deadline())
+    assert usual.verdict is not None
+    assert usual.verdict.strategy is (Verdict.CONDITIONAL if server == ATOMIC else Verdict.RENAME)
+    assert follower.verdict is not None
+    assert usual.verdict.strategy is follower.verdict.strategy
+
+
+@pytest.mark.parametrize("before", [None, b"{"], ids=["none was pinned", "none understood"])
+async def test_a_pin_that_came_while_the_server_was_looked_at_is_not_written_over(
+    before: bytes | None,
+) -> None:
+    """Nor where it took the place of what nobody understands: only that would have been."""
+    mock = MockNexus(ATOMIC)
+    pinned = await pin_of_another(Verdict.RENAME)
+    if before is not None:
+        mock.core.table.write(ZONE.pinned_verdict, before)
+    Before(mock, lambda: mock.core.table.write(ZONE.pinned_verdict, pinned))
+    async with client_of(mock) as client:
+        with pytest.raises(UnsupportedServerError, match="was committed with rename"):
+            await AutoCommit(client).for_writing(client.deadline())
+    assert mock.read_file(ZONE.pinned_verdict) == pinned
+
+
+async def test_what_could_not_be_pinned_is_tried_again_by_the_next_operation() -> None:
+    """As the refusal says: nothing but a disturbance stood in its way."""
+    mock = MockNexus(ATOMIC)
+    match = RequestMatch("write", path=ZONE.pinned_verdict)
+    mock.inject(Fault(FaultKind.DROP_BEFORE, match=match, times=None))
+    async with client_of(mock) as client:
+        usual = AutoCommit(client, clock=ManualClock())
+        with pytest.raises(UnsupportedServerError, match="Try again"):
+            await usual.for_writing(client.deadline())
+        mock.clear_faults()
+        await usual.for_writing(client.deadline())
+    assert usual.verdict is not None
+    assert usual.verdict.strategy is Verdict.CONDITIONAL
