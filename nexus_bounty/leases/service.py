@@ -103,8 +103,15 @@ class LeasedClaims(CopyableClaims):
         scope = ClaimScope(claims=(claim_id,))
         return await self._read("get", Announced(scope, partial(_claim, claim_id=claim_id)))
 
-    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    async def get_many(
+        self,
+        claim_ids: Sequence[str],
+        *,
+        unreadable: dict[str, str] | None = None,  # noqa: ARG002 - the protocol's
+    ) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; a document may name what cannot be one.
+
+        There is nothing here that cannot be understood: `unreadable` stays as it is.
 
         Raises:
             CommitUnknownError: The claims could not be read.
@@ -259,9 +266,15 @@ class LeasedClaims(CopyableClaims):
         return [claim for claim in claims if claim.holds(moment)]
 
     async def walk_active_claims(
-        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+        self,
+        now: datetime | None = None,
+        *,
+        targets: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,  # noqa: ARG002 - the protocol's
     ) -> AsyncIterator[Claim]:
         """Every claim that holds one of the `targets` at `now`, by its id, a page at a time.
+
+        `unreadable` stays as it is, as in `get_many`.
 
         Raises:
             CommitUnknownError: The claims could not be read.

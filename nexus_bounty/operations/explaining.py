@@ -51,12 +51,14 @@ async def clues_to(services: Services, key: str) -> Clues:
 
     Raises:
         NexusError: The claim could not be read.
+        UnreadableDocumentError: It cannot be understood, and nothing else tells of the key.
         CommitUnknownError: The journal could not be read.
     """
-    return Clues(
-        entry=await services.journal.find_operation(services.store.zone_id, key),
-        claim=await services.claims.get(derived_id("claim", key)),
-    )
+    entry = await services.journal.find_operation(services.store.zone_id, key)
+    lease = derived_id("claim", key)
+    if entry is None:
+        return Clues(entry, await services.claims.get(lease))
+    return Clues(entry, (await services.claims.get_many([lease])).get(lease))  # as far as it goes
 
 
 async def explained(services: Services, key: str, bounty_id: str | None) -> Explanation:

@@ -51,15 +51,20 @@ class ClaimStore(Protocol):
         ...
 
     async def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`.
+        """The claim as it stands, or `None`; one that cannot be understood is an error.
 
         Raises:
             NexusError: It could not be read (another store raises an error of its own).
         """
         ...
 
-    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    async def get_many(
+        self, claim_ids: Sequence[str], *, unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
@@ -169,15 +174,23 @@ class ClaimStore(Protocol):
     ) -> list[Claim]:
         """The claims that hold their target at `now`.
 
+        Of one target, what cannot be understood is an error; of all, it is left out.
+
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
         ...
 
     def walk_active_claims(
-        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+        self,
+        now: datetime | None = None,
+        *,
+        targets: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> AsyncIterator[Claim]:
         """Every claim that holds one of the `targets` at `now`, in no order, a page at a time.
+
+        `unreadable` gets what is wrong with those that cannot be understood, as in `get_many`.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).

@@ -10,11 +10,12 @@ from typing import Final
 from nexus_bounty.idempotency import derived_id
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import AgentIdentity, Bounty, BountyQuery, Claim
+from nexus_bounty.nexus.documents import UnreadableDocumentError
 from nexus_bounty.operations.lease_ends import give_up_lease
 from nexus_bounty.operations.services import Services, committed, target_of
 from nexus_bounty.outcomes import BountyStateError
 from nexus_bounty.ports import InZone
-from nexus_bounty.reconcile.sweep import Problem, Scope, in_pages
+from nexus_bounty.reconcile.sweep import LEFT_AS_IT_IS, Problem, Scope, in_pages
 from nexus_bounty.statuses import STATUSES, Claimer, Repair
 
 _PREFIX = target_of("")
@@ -24,18 +25,24 @@ _CHANGED = "nothing: somebody has seen to it meanwhile"
 
 
 class OrphanClaims:
-    """Active leases on bounties whose document does not give them to their holder."""
+    """Active leases on bounties whose document does not give them to their holder.
+
+    Those that cannot be understood are named, and left alone: they may be alive.
+    """
 
     name = "orphan claims"
 
     async def find(self, scope: Scope) -> AsyncIterator[Problem]:
         """Every active lease that its bounty's document rules out."""
-        async for page in in_pages(_leases(scope), scope.page):
+        unreadable: dict[str, str] = {}
+        async for page in in_pages(_leases(scope, unreadable), scope.page):
             bounties = await scope.services.store.get_bounties([_about(claim) for claim in page])
             for claim in page:
                 bounty = bounties.get(_about(claim))
                 if bounty and not _belongs(claim, bounty):
                     yield _problem(scope.services, claim, bounty)
+        for claim_id, why in unreadable.items():
+            yield Problem(claim_id, f"cannot be understood: {why}", reason=LEFT_AS_IT_IS)
 
 
 class AbandonedBounties:
@@ -44,6 +51,7 @@ class AbandonedBounties:
     That no record of a lease is found proves nothing where claimers may keep theirs elsewhere. It
     is believed of claims that lie in the zone for all to see, and of what our own operations
     claimed; and only while the reconciler itself holds the lease, which nobody else then does.
+    A record that cannot be understood is one: its claimer may be at work.
     """
 
     name = "abandoned bounties"
@@ -55,12 +63,17 @@ class AbandonedBounties:
         async for page in in_pages(
             services.store.walk_bounties(claimed, partition=scope.partition), scope.page
         ):
+            unreadable: dict[str, str] = {}
             claims = await services.claims.get_many(
-                [each.claim_id for each in page if each.claim_id]
+                [each.claim_id for each in page if each.claim_id], unreadable=unreadable
             )
             for bounty in page:
                 claim = claims.get(bounty.claim_id or "")
                 if bounty.deadline <= scope.now:
+                    continue
+                if why := unreadable.get(bounty.claim_id or ""):
+                    why = f"{bounty.claim_id}: {why}"
+                    yield _with_a_lease_that_cannot_be_understood(bounty, why)
                     continue
                 if claim is None or claim.target_ref != target_of(bounty.bounty_id):
                     if problem := await _without_lease(services, bounty):
@@ -77,10 +90,12 @@ async def _without_lease(services: Services, bounty: Bounty) -> Problem | None:
     """What is wrong with a claimed bounty of whose lease there is no record, if that is so."""
     if not await _would_be_recorded(services, bounty):
         return None
-    if await services.claims.active_claims(target_of(bounty.bounty_id)):
-        return None  # its claimer renews another one, or somebody else is about to claim it
-    holder = bounty.claimed_by.agent_id if bounty.claimed_by else None
-    what = f"is claimed by {holder!r}, of whose lease there is no record"
+    try:
+        if await services.claims.active_claims(target_of(bounty.bounty_id)):
+            return None  # its claimer renews another one, or somebody else is about to claim it
+    except UnreadableDocumentError as error:
+        return _with_a_lease_that_cannot_be_understood(bounty, str(error))
+    what = f"is claimed by {_holder_of(bounty)}, of whose lease there is no record"
     return Problem(
         bounty.bounty_id,
         what,
@@ -88,6 +103,15 @@ async def _without_lease(services: Services, bounty: Bounty) -> Problem | None:
         touched=bounty.updated_at,
         about=bounty,
     )
+
+
+def _with_a_lease_that_cannot_be_understood(bounty: Bounty, why: str) -> Problem:
+    what = f"is claimed by {_holder_of(bounty)}, whose lease cannot be understood: {why}"
+    return Problem(bounty.bounty_id, what, reason=LEFT_AS_IT_IS)
+
+
+def _holder_of(bounty: Bounty) -> str:
+    return repr(bounty.claimed_by.agent_id if bounty.claimed_by else None)
 
 
 async def _would_be_recorded(services: Services, bounty: Bounty) -> bool:
@@ -130,9 +154,11 @@ async def _released(services: Services, bounty: Bounty, holder: AgentIdentity) -
     return "released for others to claim"
 
 
-async def _leases(scope: Scope) -> AsyncIterator[Claim]:
-    """The active leases on bounties."""
-    async for claim in scope.services.claims.walk_active_claims(targets=scope.targets):
+async def _leases(scope: Scope, unreadable: dict[str, str]) -> AsyncIterator[Claim]:
+    """The active leases on bounties; `unreadable` gets what is wrong with others."""
+    async for claim in scope.services.claims.walk_active_claims(
+        targets=scope.targets, unreadable=unreadable
+    ):
         if claim.target_ref.startswith(_PREFIX):
             yield claim
 

@@ -9,11 +9,10 @@ from typing import Final
 
 from nexus_bounty.models import BountyStatus, IndexFault, IndexPage
 from nexus_bounty.operations.services import Services
-from nexus_bounty.reconcile.sweep import UNTRUSTED, Problem, Scope
+from nexus_bounty.reconcile.sweep import LEFT_AS_IT_IS, UNTRUSTED, Problem, Scope
 from nexus_bounty.reconcile.sweep_state import SweepState
 
 DOCUMENTS_READ_EVERY: Final = timedelta(days=1)
-_LEFT_AS_IT_IS = "another program wrote it, or somebody by hand; a person has to decide"
 
 
 class IndexMarkers:
@@ -65,7 +64,7 @@ async def _wrong(services: Services, page: IndexPage) -> AsyncIterator[Problem]:
     async for problem in _disagreeing(services, faults):
         yield problem
     for name, why in page.unreadable.items():
-        yield Problem(name, f"cannot be understood: {why}", reason=_LEFT_AS_IT_IS)
+        yield Problem(name, f"cannot be understood: {why}", reason=LEFT_AS_IT_IS)
     for name, why in page.untrusted.items():
         yield Problem(name, "is not to be trusted", reason=UNTRUSTED.format(why))
 

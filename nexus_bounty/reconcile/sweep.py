@@ -21,6 +21,8 @@ Repair = Callable[[], Awaitable[str]]
 
 UNTRUSTED: Final = "{}: compare it with the ledger, then sign it or restore it"
 """Why a bounty is left alone on whose word nothing may be done."""
+LEFT_AS_IT_IS: Final = "another program wrote it, or somebody by hand; a person has to decide"
+"""Why what cannot be understood is left alone."""
 AT_ONCE: Final = 16
 """How many looks at the ledger may be under way together."""
 PAGE: Final = 500

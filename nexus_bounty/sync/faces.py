@@ -153,20 +153,25 @@ class SyncClaimStore(Face[ClaimStore]):
         )
 
     def get(self, claim_id: str) -> Claim | None:
-        """The claim as it stands, or `None`.
+        """The claim as it stands, or `None`; one that cannot be understood is an error.
 
         Raises:
             NexusError: It could not be read (another store raises an error of its own).
         """
         return self._run(self.wrapped.get, claim_id)
 
-    def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    def get_many(
+        self, claim_ids: Sequence[str], *, unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
-        return self._run(self.wrapped.get_many, claim_ids)
+        return self._run(self.wrapped.get_many, claim_ids, unreadable=unreadable)
 
     def heartbeat(
         self,
@@ -279,20 +284,30 @@ class SyncClaimStore(Face[ClaimStore]):
     ) -> list[Claim]:
         """The claims that hold their target at `now`.
 
+        Of one target, what cannot be understood is an error; of all, it is left out.
+
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
     def walk_active_claims(
-        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+        self,
+        now: datetime | None = None,
+        *,
+        targets: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> Iterator[Claim]:
         """Every claim that holds one of the `targets` at `now`, in no order, a page at a time.
+
+        `unreadable` gets what is wrong with those that cannot be understood, as in `get_many`.
 
         Raises:
             NexusError: They could not be read (another store raises an error of its own).
         """
-        return self._iterate(self.wrapped.walk_active_claims, now, targets=targets)
+        return self._iterate(
+            self.wrapped.walk_active_claims, now, targets=targets, unreadable=unreadable
+        )
 
 
 class SyncContributionStore(Face[ContributionStore]):
@@ -1411,13 +1426,18 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         """
         return self._run(self.wrapped.get, claim_id)
 
-    def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    def get_many(
+        self, claim_ids: Sequence[str], *, unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read.
         """
-        return self._run(self.wrapped.get_many, claim_ids)
+        return self._run(self.wrapped.get_many, claim_ids, unreadable=unreadable)
 
     def list_claims(
         self, query: ClaimQuery | None = None, *, unreadable: dict[str, str] | None = None
@@ -1541,21 +1561,35 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
     ) -> list[Claim]:
         """The claims that hold their target at `now`, oldest first.
 
+        Those of all targets are listed without what cannot be understood: `walk_active_claims`
+        tells of it.
+
         Raises:
             InvalidInputError: `target_ref` cannot be; nothing was sent.
             NexusError: They could not be read.
+            UnreadableDocumentError: The lock of `target_ref`, or the claim that it names, cannot
+                be understood: that target may be held.
         """
         return self._run(self.wrapped.active_claims, target_ref, now)
 
     def walk_active_claims(
-        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+        self,
+        now: datetime | None = None,
+        *,
+        targets: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> Iterator[Claim]:
         """Every claim that holds one of the `targets` at `now`, in no order, a batch at a time.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read any further.
         """
-        return self._iterate(self.wrapped.walk_active_claims, now, targets=targets)
+        return self._iterate(
+            self.wrapped.walk_active_claims, now, targets=targets, unreadable=unreadable
+        )
 
     def collect_leftovers(self) -> list[str]:
         """Remove what commits left behind and no request can need any more; returns the paths.

@@ -43,20 +43,29 @@ class ClaimListing:
         self._no_idle_marker_at: datetime | None = None
         """When a walk through all markers began that met none without an active claim."""
 
-    async def by_ids(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
-        """Those of the claims that exist, by their ids; read in bulk."""
+    async def by_ids(
+        self, claim_ids: Sequence[str], unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
+        """Those of the claims that exist, by their ids; read in bulk.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids.
+        """
         asked = {self._zone.claim(each): each for each in claim_ids if is_name(each)}
-        found = await self._read(list(asked))
+        found = await self._read(list(asked), unreadable)
         return {asked[path]: claim for path, claim in found.items()}
 
     async def marked(
-        self, targets: Partition, names_since: float | None = None
+        self,
+        targets: Partition,
+        names_since: float | None = None,
+        unreadable: dict[str, str] | None = None,
     ) -> AsyncIterator[Claim]:
         """The claims on the targets with a marker in the index of active ones, ended or not.
 
         One that another program moved to another target is found by its marker there, not by the
         one that it left. Of a server that lists all names it goes by those that somebody listed at
-        `names_since` or later, see `SharedNames`.
+        `names_since` or later, see `SharedNames`. `unreadable` gets what is wrong with those that
+        cannot be understood, by their ids.
         """
         ask = self._ask(names_since)
         settings = self._client.settings
@@ -65,7 +74,8 @@ class ClaimListing:
         began, met_idle_ones = self._clock() - _age(names_since), not targets.is_everything
         async for found in chunks(ask, window.after, size, within, window.until):
             markers = {path for path in window.of_targets(found) if self._is_marker(path)}
-            claims = await self.by_ids([paths.marked_id(path) for path in sorted(markers)])
+            marked = [paths.marked_id(path) for path in sorted(markers)]
+            claims = await self.by_ids(marked, unreadable)
             active = [each for each in claims.values() if each.status is ClaimStatus.ACTIVE]
             met_idle_ones |= len(active) < len(markers)
             for claim in claims.values():

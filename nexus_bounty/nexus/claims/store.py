@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
 from nexus_bounty.events.tracking import level_triggered
@@ -34,7 +35,7 @@ from nexus_bounty.nexus.documents.claim_shapes import changed_claim, claim_tombs
 from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed, Intent, Locks
 from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.documents.records import listed, to_claim
+from nexus_bounty.nexus.documents.records import to_claim
 from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
@@ -428,19 +429,25 @@ class NexusClaimStore:
             UnreadableDocumentError: What is stored is not a claim.
         """
         check_id("claim_id", claim_id)
-        path = self._zone.claim(claim_id)
-        deadline = self._client.deadline()
-        strategy = await self._choice.for_reading(deadline)
-        document = await strategy.reads.read(path, deadline)
-        return None if document is None else listed(document, to_claim)
+        return await self._read(claim_id, self._client.deadline())
 
-    async def get_many(self, claim_ids: Sequence[str]) -> dict[str, Claim]:
+    async def _read(self, claim_id: str, deadline: Deadline) -> Claim | None:
+        strategy = await self._choice.for_reading(deadline)
+        document = await strategy.reads.read(self._zone.claim(claim_id), deadline)
+        return None if document is None or is_tombstone(document) else to_claim(document)
+
+    async def get_many(
+        self, claim_ids: Sequence[str], *, unreadable: dict[str, str] | None = None
+    ) -> dict[str, Claim]:
         """Those of the claims that exist, by their ids; read in bulk.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read.
         """
-        return await self._listing.by_ids(claim_ids)
+        return await self._listing.by_ids(claim_ids, unreadable)
 
     async def list_claims(
         self, query: ClaimQuery | None = None, *, unreadable: dict[str, str] | None = None
@@ -698,9 +705,14 @@ class NexusClaimStore:
     ) -> list[Claim]:
         """The claims that hold their target at `now`, oldest first.
 
+        Those of all targets are listed without what cannot be understood: `walk_active_claims`
+        tells of it.
+
         Raises:
             InvalidInputError: `target_ref` cannot be; nothing was sent.
             NexusError: They could not be read.
+            UnreadableDocumentError: The lock of `target_ref`, or the claim that it names, cannot
+                be understood: that target may be held.
         """
         moment = now or self._clock()
         if target_ref is not None:
@@ -709,28 +721,33 @@ class NexusClaimStore:
         return sorted(held, key=lambda claim: (claim.created_at, claim.claim_id))
 
     async def walk_active_claims(
-        self, now: datetime | None = None, *, targets: Partition = EVERYTHING
+        self,
+        now: datetime | None = None,
+        *,
+        targets: Partition = EVERYTHING,
+        unreadable: dict[str, str] | None = None,
     ) -> AsyncIterator[Claim]:
         """Every claim that holds one of the `targets` at `now`, in no order, a batch at a time.
+
+        `unreadable` gets what is wrong with those that cannot be understood, by their ids: they
+        may be alive.
 
         Raises:
             NexusError: They could not be read any further.
         """
         moment = now or self._clock()
-        async for claim in self._listing.marked(targets, self._names_since):
+        async for claim in self._listing.marked(targets, self._names_since, unreadable):
             if claim.holds(moment):
                 yield claim
 
     async def _named_by(self, target_ref: str) -> list[Claim]:
         """The claims that the lock of `target_ref` may name, as far as they are on that target."""
         check_text("target_ref", target_ref)
-        async with self._writer.operation(
-            "active_claims", "read", target_ref, {}, None
-        ) as operation:
-            strategy = await self._choice.for_reading(operation.deadline)
-            lock = await self._lock(strategy.locks, target_ref).read(operation)
-            documents, _ = await self._holders(operation, lock)
-        claims = (listed(each, to_claim) for each in documents)
+        deadline = self._client.deadline()
+        strategy = await self._choice.for_reading(deadline)
+        lock = await self._lock(strategy.locks, target_ref).state(deadline)
+        ids = (lock.claim_id, lock.or_claim_id) if lock else ()
+        claims = [await self._read(each, deadline) for each in ids if each is not None]
         return [each for each in claims if each and each.target_ref == target_ref]
 
     async def collect_leftovers(self) -> list[str]:

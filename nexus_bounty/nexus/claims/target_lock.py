@@ -21,6 +21,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
+from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents import BelievedFile, UnreadableDocumentError
@@ -56,16 +57,25 @@ class TargetLock:
         self._base64 = encoding == "base64"
         self.path = path
 
-    async def read(self, operation: Operation) -> LockState | None:
+    async def state(self, deadline: Deadline) -> LockState | None:
         """Which claim the lock names now; `None` if it was never taken.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: It could not be understood.
+        """
+        file = await self._locks.read(self.path, deadline)
+        return None if file is None else _understood(file)
+
+    async def read(self, operation: Operation) -> LockState | None:
+        """The same, for an operation that has not committed anything.
 
         Raises:
             PreCommitError: It could not be read, or not be understood; its evidence names it.
             CommitUnknownError: The same, but an earlier attempt may be under way.
         """
         try:
-            file = await self._locks.read(self.path, operation.deadline)
-            return None if file is None else _understood(file)
+            return await self.state(operation.deadline)
         except (NexusError, UnreadableDocumentError) as error:
             raise operation.stopped_by(error, "read the target lock") from error
 

@@ -226,6 +226,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "tests.operations.test_repeated_claims",
         "test_a_claim_is_found_after_grove_has_moved_its_lease_to_something_else",
     ),
+    "A lease that cannot be understood": (
+        "tests.reconcile.test_unreadable_leases",
+        "test_the_reconciler_names_it_and_reopens_only_the_other_one",
+    ),
     "A claim keeps its context": (SUITE, "ClaimStoreContract.test_a_claim_keeps_its_context"),
     # markers
     "swept away before its commit": (

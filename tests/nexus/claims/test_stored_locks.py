@@ -28,7 +28,7 @@ from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.commit.conditional import ConditionalCommit
 from nexus_bounty.nexus.commit.rename import RenameCommit
 from nexus_bounty.nexus.commit.single_writer import SingleWriter
-from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents import UnreadableDocumentError, paths
 from nexus_bounty.nexus.documents.claim_shapes import new_claim
 from nexus_bounty.nexus.documents.commits import CommitStrategy
 from nexus_bounty.nexus.documents.paths import ZonePaths
@@ -352,7 +352,7 @@ async def test_a_lock_that_names_no_claim_is_taken_from_nobody(
         error = await refused(claims)
         assert LOCK in error.message
         assert "write the id of the one that holds the target" in error.message
-        with pytest.raises(PreCommitError, match="write the id"):
+        with pytest.raises(UnreadableDocumentError, match="write the id"):
             await claims.active_claims(TARGET)
         assert zone.mock.read_file(LOCK) == content
         assert zone.claims == set()
