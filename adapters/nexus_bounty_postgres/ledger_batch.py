@@ -68,7 +68,7 @@ class LedgerBatch(LedgerTables):
         self._known = known or KnownReservations()
         self._scopes: list[LedgerScope] = []
         self._foreseeable = True
-        self._foreseen: list[Reservation] = []
+        self._foreseen: dict[str, Reservation] = {}
         self._unread_balance = 0
         self._opening = 0
         self._balances: dict[str, int] = {}
@@ -96,7 +96,7 @@ class LedgerBatch(LedgerTables):
         """
         self._connection = Unread()
         self._reservations = {name: self._known.get(name) for name in self._all("reservations")}
-        self._foreseen = [each for each in self._reservations.values() if each is not None]
+        self._foreseen = {name: each for name, each in self._reservations.items() if each}
         self._transfers = dict.fromkeys(self._all("transfers"))
         self._operations = dict.fromkeys(self._all("operations"))
         self._unread_balance, self._balances = MOST_AMOUNT, {MINT: 0}
@@ -112,8 +112,8 @@ class LedgerBatch(LedgerTables):
             and self._operations.keys() <= self._written.begun.keys()
         )
         if is_proven:
-            known = [each.reservation_id for each in self._foreseen]
-            absent = self._reservations.keys() - known - self._written.new.keys()
+            known = list(self._foreseen)
+            absent = self._reservations.keys() - self._foreseen.keys() - self._written.new.keys()
             scope = [self._all("accounts"), self._all("works"), known, sorted(absent)]
             seen = [marker, wait, self._clock(), *scope]
             write_as_foreseen(self._written, self._foreseen, seen, script)

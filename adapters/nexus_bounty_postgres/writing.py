@@ -50,7 +50,7 @@ def write(changes: LedgerChanges, script: Script) -> None:
 
 
 def write_as_foreseen(
-    changes: LedgerChanges, foreseen: Sequence[Reservation], seen: Sequence[Any], script: Script
+    changes: LedgerChanges, foreseen: dict[str, Reservation], seen: Sequence[Any], script: Script
 ) -> None:
     """Add the statement that writes `changes` if there is what was foreseen, and nothing else.
 
@@ -58,10 +58,13 @@ def write_as_foreseen(
     to be there and those that are not.
     """
     sums, lowest = _course(changes.entries)
+    # what is changed is compared then; where something else is, all are locked before, in order
+    is_more = foreseen.keys() > changes.changed.keys()
+    changed = [(foreseen[name], changes.changed[name]) for name in sorted(changes.changed)]
     parts = (
-        _rows(_reservation, foreseen),
+        _rows(_reservation, foreseen.values() if is_more else ()),
         _rows(_reservation, changes.new.values()),
-        _rows(_reservation, changes.changed.values()),
+        _rows(_change_of, changed),
         _rows(_operation, changes.begun.values()),
         _rows(_entry, changes.entries),
         _rows(_change, sorted(sums.items())),
@@ -136,6 +139,18 @@ def _reservation(reservation: Reservation) -> dict[str, Any]:
         "payee": to and to.payee,
         "work": to and to.work,
         "settlement_key": to and to.key,
+    }
+
+
+def _change_of(both: tuple[Reservation, Reservation]) -> dict[str, Any]:
+    old, new = both
+    to = new.assignment
+    return _reservation(old) | {
+        "to_status": new.status,
+        "to_captured_to": new.captured_to,
+        "to_payee": to and to.payee,
+        "to_work": to and to.work,
+        "to_key": to and to.key,
     }
 
 

@@ -100,6 +100,24 @@ async def test_what_others_have_done_to_a_reservation_is_seen(name, one, other):
     assert (await one.balance("bob")).available == 0
 
 
+async def test_what_is_only_told_is_compared_too(one, other):
+    """Where another call of the same transaction writes something."""
+    await other.void("r")
+    told = LedgerScope(reservations=("r",))
+    paid = LedgerScope(transfers=("u",), accounts=("alice", "bob"))
+
+    def pay(book: Any) -> Any:
+        return rules.transfer(book, utc_now(), _transfer("u", "alice", "bob", 5))
+
+    works: list[Any] = [
+        Announced(told, lambda book: book.reservation("r"), foreseeable=True),
+        Announced(paid, pay, foreseeable=True),
+    ]
+    seen, _ = one._database._transactions.commit(works)
+    assert seen.status == ReservationStatus.VOIDED
+    assert (await one.balance("bob")).available == 5
+
+
 async def test_one_work_is_paid_once_though_another_process_knows_of_it(one, other):
     """The one who assigns has never seen the other's reservation."""
     await other.reserve("x", account="alice", amount=5)

@@ -108,7 +108,7 @@ ENTRIES: Final = """
                 kind text, source_id text, debit text, credit text, amount bigint,
                 at timestamptz, memo text);
 """
-RECORDS: Final = """
+ADDED: Final = """
         IF added IS NOT NULL THEN
             INSERT INTO nexus_bounty.reservations
                 (reservation_id, account, amount, status, reference, captured_to, expires_at,
@@ -118,15 +118,8 @@ RECORDS: Final = """
                 captured_to text, expires_at timestamptz, created_at timestamptz, payee text,
                 work text, settlement_key text);
         END IF;
-        IF changed IS NOT NULL THEN
-            UPDATE nexus_bounty.reservations AS old
-            SET status = each.status, captured_to = each.captured_to, payee = each.payee,
-                work = each.work, settlement_key = each.settlement_key
-            FROM json_to_recordset(changed) AS each (
-                reservation_id text, status text, captured_to text, payee text, work text,
-                settlement_key text)
-            WHERE old.reservation_id = each.reservation_id;
-        END IF;
+"""
+BEGUN: Final = """
         IF begun IS NOT NULL THEN
             INSERT INTO nexus_bounty.operations (zone_id, key, began_at, ended_at, document)
             SELECT * FROM json_to_recordset(begun) AS each (
@@ -134,7 +127,6 @@ RECORDS: Final = """
                 document text);
         END IF;
 """
-"""New and changed records, and operations that begin, as `json` or `NULL` each."""
 _CLOSING: Final = f"""
     CREATE FUNCTION nexus_bounty.close_step(
         added json, changed json, begun json, continued json, posted json, lowest json
@@ -143,7 +135,16 @@ _CLOSING: Final = f"""
         known bigint;
         short boolean;
     BEGIN
-{RECORDS}        IF continued IS NOT NULL THEN
+{ADDED}        IF changed IS NOT NULL THEN
+            UPDATE nexus_bounty.reservations AS old
+            SET status = each.status, captured_to = each.captured_to, payee = each.payee,
+                work = each.work, settlement_key = each.settlement_key
+            FROM json_to_recordset(changed) AS each (
+                reservation_id text, status text, captured_to text, payee text, work text,
+                settlement_key text)
+            WHERE old.reservation_id = each.reservation_id;
+        END IF;
+{BEGUN}        IF continued IS NOT NULL THEN
             UPDATE nexus_bounty.operations AS old
             SET began_at = each.began_at, ended_at = each.ended_at, document = each.document
             FROM json_to_recordset(continued) AS each (

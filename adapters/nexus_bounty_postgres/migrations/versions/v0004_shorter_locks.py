@@ -2,7 +2,8 @@
 
 Everybody who pays into one account waits for its row, until whoever has it has committed. What was
 locked first, compared, written down and then changed by a trigger is now changed at once, right
-before the entries are numbered, with nothing after it but these. The trigger goes on to change the
+before the entries are numbered, with nothing after it but these. So are reservations, which are
+compared by the statement that changes them. The trigger goes on to change the
 balances for every other program; a step tells it that they are changed already.
 """
 
@@ -12,12 +13,31 @@ from typing import Final
 
 from alembic import op
 
-from nexus_bounty_postgres.migrations.versions.v0002_steps_on_the_server import ENTRIES, RECORDS
+from nexus_bounty_postgres.migrations.versions.v0002_steps_on_the_server import (
+    ADDED,
+    BEGUN,
+    ENTRIES,
+)
 
 revision = "0004"
 down_revision = "0003"
 
 _OTHERWISE: Final = "there is something else than was foreseen"
+_FORESEEN: Final = """
+    reservation_id text, account text, amount bigint, status text, reference text,
+    captured_to text, expires_at timestamptz, created_at timestamptz, payee text,
+    work text, settlement_key text
+"""
+_SAME: Final = """
+    found.reservation_id = each.reservation_id AND found.account = each.account
+    AND found.amount = each.amount AND found.status = each.status
+    AND found.reference = each.reference AND found.created_at = each.created_at
+    AND found.captured_to IS NOT DISTINCT FROM each.captured_to
+    AND found.expires_at IS NOT DISTINCT FROM each.expires_at
+    AND found.payee IS NOT DISTINCT FROM each.payee
+    AND found.work IS NOT DISTINCT FROM each.work
+    AND found.settlement_key IS NOT DISTINCT FROM each.settlement_key
+"""
 _STEP: Final = f"""
     CREATE FUNCTION nexus_bounty.step(
         marker text, wait text, now timestamptz, accounts text[], works text[], known text[],
@@ -46,22 +66,25 @@ _STEP: Final = f"""
         END IF;
         IF step.foreseen IS NOT NULL THEN
             SELECT count(*) INTO same FROM (
-                SELECT FROM json_to_recordset(step.foreseen) AS each (
-                    reservation_id text, account text, amount bigint, status text, reference text,
-                    captured_to text, expires_at timestamptz, created_at timestamptz, payee text,
-                    work text, settlement_key text)
+                SELECT FROM json_to_recordset(step.foreseen) AS each ({_FORESEEN})
                 JOIN nexus_bounty.reservations AS found
-                ON found.reservation_id = each.reservation_id AND found.account = each.account
-                    AND found.amount = each.amount AND found.status = each.status
-                    AND found.reference = each.reference AND found.created_at = each.created_at
-                    AND found.captured_to IS NOT DISTINCT FROM each.captured_to
-                    AND found.expires_at IS NOT DISTINCT FROM each.expires_at
-                    AND found.payee IS NOT DISTINCT FROM each.payee
-                    AND found.work IS NOT DISTINCT FROM each.work
-                    AND found.settlement_key IS NOT DISTINCT FROM each.settlement_key
+                ON {_SAME}
                 FOR UPDATE OF found
             ) AS known;
-            IF same < cardinality(step.known) THEN
+            IF same < json_array_length(step.foreseen) THEN
+                RAISE serialization_failure USING MESSAGE = '{_OTHERWISE}';
+            END IF;
+        END IF;
+        IF step.changed IS NOT NULL THEN
+            UPDATE nexus_bounty.reservations AS found
+            SET status = each.to_status, captured_to = each.to_captured_to,
+                payee = each.to_payee, work = each.to_work, settlement_key = each.to_key
+            FROM json_to_recordset(step.changed) AS each (
+                {_FORESEEN}, to_status text, to_captured_to text, to_payee text, to_work text,
+                to_key text)
+            WHERE {_SAME};
+            GET DIAGNOSTICS same = ROW_COUNT;
+            IF same < json_array_length(step.changed) THEN
                 RAISE serialization_failure USING MESSAGE = '{_OTHERWISE}';
             END IF;
         END IF;
@@ -79,7 +102,7 @@ _STEP: Final = f"""
         ) THEN
             RAISE serialization_failure USING MESSAGE = '{_OTHERWISE}';
         END IF;
-{RECORDS}        IF step.posted IS NOT NULL THEN
+{ADDED}{BEGUN}        IF step.posted IS NOT NULL THEN
             UPDATE nexus_bounty.accounts SET balance = balance + each.change
             FROM json_to_recordset(step.moved) AS each (name text, change bigint)
             WHERE accounts.name = each.name;
