@@ -285,8 +285,8 @@ BINDINGS: Final = (
     _binding(
         "the lease of another call is given back",
         "operations.claim",
-        '    if held.claim_id != derived_id("claim", key):\n        return  # another',
-        '    if held.claim_id != derived_id("claim", key):\n        pass  # another',
+        "    if held.claim_id != _id_of(key):\n        return  # another",
+        "    if held.claim_id != _id_of(key):\n        pass  # another",
         "operations/test_claim.py",
     ),
 )
