@@ -109,7 +109,7 @@ def drawn(random: Random) -> Scenario:
         server=server,
         etag=random.choice((*ETAGS, "content")) if server == ATOMIC else "content",
         thorough=random.random() < 0.06,
-        probes=random.random() < 0.1,
+        probes=random.random() < 0.2,
     )
 
 
