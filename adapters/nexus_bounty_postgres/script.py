@@ -86,7 +86,7 @@ def _encoding(connection: Connection[Any]) -> str:
 
 
 def _literal(value: Any, escaping: Any, encoding: str) -> str:
-    """The value as the server reads it; libpq quotes it, ten times as fast as the driver does."""
+    """The value as the server reads it; libpq quotes what has to be, which most has not."""
     if value is None:
         return "NULL"
     if isinstance(value, int):
@@ -94,10 +94,14 @@ def _literal(value: Any, escaping: Any, encoding: str) -> str:
     text = _array(value) if isinstance(value, list) else _text(value)
     if "\0" in text:
         raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-    return bytes(escaping.escape_literal(text.encode(encoding))).decode(encoding)
+    if "'" in text or "\\" in text:
+        return bytes(escaping.escape_literal(text.encode(encoding))).decode(encoding)
+    return f"'{text}'"
 
 
 def _array(values: list[Any]) -> str:
+    if not values:
+        return "{}"
     return "{" + ",".join("NULL" if each is None else _quoted(_text(each)) for each in values) + "}"
 
 
