@@ -284,9 +284,9 @@ BINDINGS: Final = (
     # leases, which the document's word that one was given back keeps safe besides
     _binding(
         "the lease of another call is given back",
-        "operations.claim",
-        "    if held.claim_id != _id_of(key):\n        return  # another",
-        "    if held.claim_id != _id_of(key):\n        pass  # another",
+        "operations.lease_taking",
+        "    if held.claim_id != lease_id(key):\n        return  # another",
+        "    if held.claim_id != lease_id(key):\n        pass  # another",
         "operations/test_claim.py",
     ),
 )

@@ -343,10 +343,10 @@ MUTANTS: Final = (
     Mutant(
         "claim: the lease is given back on any error",
         _CLAIM,
-        "    except PreCommitError as refusal:\n        await _let_go(",
+        "    except PreCommitError as refusal:\n        await give_lease_back(",
         "    except Exception as refusal:\n"
         "        await end_lease(services, held.claim_id)\n"
-        "        await _let_go(",
+        "        await give_lease_back(",
     ),
     Mutant(
         "claim: the lease is given back whatever the document says",
