@@ -135,24 +135,29 @@ async def choose(
     pinned = pin.verdict
     # one of the future is from a clock that was wrong, and would close the zone until then
     fresh = pinned and abs(clock() - pinned.report.probed_at) <= _lasts(pinned, max_age)
-    by_rename = Verdict.RENAME in (wanted, pinned.strategy if pinned else None)
-    alone = Verdict.SINGLE_WRITER in (wanted, pinned.strategy if pinned else None)
+    before = pinned.strategy if pinned else None
+    rename_too = not {wanted, before}.isdisjoint((Verdict.RENAME, Verdict.SINGLE_WRITER))
     if (
         pinned
         and fresh
-        and _says_enough(pinned.report, rename_too=by_rename or alone)
+        and _says_enough(pinned.report, rename_too=rename_too)
         and await _is_the_same_server(client, pinned, deadline)
     ):
         report = pinned.report
     else:
         logger.info("finding out how commits are safe on %s …", client.settings.url)
-        report = await probe(client, look=Look.QUICK, rename_too=by_rename or alone)
+        report = await probe(client, look=Look.QUICK, rename_too=rename_too)
         report = msgspec.structs.replace(report, probed_at=clock())
     layout = pinned.layout if pinned else ZoneLayout.of_new_zone(client.settings, clock())
     found, refusal = _decide(report, pinned, wanted, layout)
     if found != pinned:
         standing = await _pin_seen(client, zone, found, pin)
         if standing is not None and standing != found:  # another was first, or laid it out anew
+            has_looked = rename_too or _says_enough(report, rename_too=True)
+            if standing.strategy is Verdict.RENAME and not has_looked:
+                return await choose(
+                    client, zone, deadline, wanted=wanted, max_age=max_age, clock=clock
+                )
             found, refusal = _decide(report, standing, wanted, standing.layout)
         unseen = None if refusal else _unseen(found, standing, report)
         if unseen:
