@@ -1,4 +1,6 @@
-"""What each status of a bounty means: one row for each, and nobody else decides by a status.
+"""What each status of a bounty means, one row for each; others ask the table.
+
+Other modules name a status only where they are about that one.
 
     draft ──► open ◄──► claimed ──► pending_settlement ──► completed ──► settled
       │        │           │  └────────────────────────────────▲

@@ -48,7 +48,7 @@ class SqliteOperations:
     def operations_in_doubt(
         self, zone_id: str, after: str, limit: int
     ) -> list[tuple[str, JournaledOperation]]:
-        """Open operations behind the place `after`, the oldest first, each with its place."""
+        """Open operations after the place `after`, the oldest first, each with its place."""
         rows = self._rows(
             """
             SELECT began_at || ' ' || key AS place, document FROM operations

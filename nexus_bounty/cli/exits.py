@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     OK = 0
     """It is done."""
     ERROR = 1
-    """Something else went wrong, such as a read, or writing its answer; nothing was changed.
+    """Something else went wrong, such as a read, or writing what was read; nothing was changed.
 
     `reconcile`: it could not look everywhere.
     """

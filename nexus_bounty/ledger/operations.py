@@ -45,7 +45,7 @@ class JournalBook(Protocol):
     def operations_in_doubt(
         self, zone_id: str, after: str, limit: int
     ) -> list[tuple[str, JournaledOperation]]:
-        """Open operations behind the place `after`, the oldest first, each with its place."""
+        """Open operations after the place `after`, the oldest first, each with its place."""
         ...
 
     def operations_after(self, zone_id: str, key: str, limit: int) -> list[JournaledOperation]:

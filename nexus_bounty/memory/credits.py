@@ -196,7 +196,7 @@ class MemoryBook:
     def operations_in_doubt(
         self, zone_id: str, after: str, limit: int
     ) -> list[tuple[str, JournaledOperation]]:
-        """Open operations behind the place `after`, the oldest first, each with its place."""
+        """Open operations after the place `after`, the oldest first, each with its place."""
         found = (
             (place_of(each.began_at, each.key), each)
             for each in self._operations.values()

@@ -328,9 +328,9 @@ class _Etags:
             return {}
         first = min(candidates)
         if self._page is None or not self._page.cover(first):
-            behind, deadline = first[:-1], self._client.deadline()
+            after, deadline = first[:-1], self._client.deadline()
             strategy = await self._choice.for_reading(deadline)
-            self._page = await strategy.reads.etags(self._directory, behind, deadline)
+            self._page = await strategy.reads.etags(self._directory, after, deadline)
         by_path = self._page.by_path if self._page else {}
         found = {path: by_path[path] for path in candidates if path in by_path}
         self._is_sparse = len(found) < len(candidates) / 2
