@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from nexus_bounty.events.careful_logger import CarefulLogger
 from nexus_bounty.events.stream import around, logger
 from nexus_bounty.events.types import (
     CleanUpEnded,
@@ -39,10 +40,10 @@ from nexus_bounty.events.types import (
 from nexus_bounty.outcomes import Outcome, Proof
 
 
-def logger_of(name: str) -> logging.Logger:
+def logger_of(name: str) -> CarefulLogger:
     """The logger of a part of this library: its records say in which operation they were made."""
-    found = logging.getLogger(name)
-    found.addFilter(_attributed)
+    found = CarefulLogger(name)
+    found.logger.addFilter(_attributed)
     return found
 
 
@@ -64,9 +65,9 @@ def _attribution(operation: OperationInfo | None) -> dict[str, str | None]:
     }
 
 
-logger_of(logger.name).addHandler(logging.NullHandler())
+logger_of(logger.name).logger.addHandler(logging.NullHandler())
 
-debugging: Final = logger.isEnabledFor
+debugging: Final = logger.logger.isEnabledFor
 """Whether the log takes a level; asking costs next to nothing, and less than building an event."""
 
 Line = tuple[int, str]

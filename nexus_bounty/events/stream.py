@@ -6,13 +6,13 @@ store that the event comes from, or to an operation around it: each once, in the
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
 from contextvars import Context, ContextVar, copy_context
 from types import BuiltinMethodType, MethodType, MethodWrapperType
 from typing import Concatenate, Final, ParamSpec, Self
 
+from nexus_bounty.events.careful_logger import MISHAPS, CarefulLogger
 from nexus_bounty.events.types import Event, OperationInfo
 
 P = ParamSpec("P")
@@ -24,7 +24,7 @@ An observer with an attribute `wants`, a collection of event types, is told of t
 """
 Observers = tuple[Observer, ...]
 
-logger: Final = logging.getLogger("nexus_bounty")
+logger: Final = CarefulLogger("nexus_bounty")
 
 
 class Around:
@@ -123,7 +123,7 @@ class _Stream:
             kind.heard = kind in wanted
         Event.heard = bool(wanted)
 
-    def excuse(self, observer: Observer, error: Exception) -> None:
+    def excuse(self, observer: Observer, error: BaseException) -> None:
         """Log that an observer failed, the first time that it does."""
         with self._lock:
             faulty = _distinct((*self._faulty, observer))
@@ -180,7 +180,7 @@ def _tell(observers: Iterable[Observer], event: Event) -> None:
     for observer in observers:
         try:
             observer(event)
-        except Exception as error:  # noqa: BLE001 - an observer never breaks what it observes
+        except MISHAPS as error:
             _stream.excuse(observer, error)
 
 

@@ -71,9 +71,10 @@ class Tracked(Around):
     def __enter__(self) -> Self:
         """Begin."""
         self._before = around.get()
-        around.set(self)
         if OperationBegan.heard:
-            publish((), OperationBegan)
+            with _within(self):
+                publish((), OperationBegan)
+        around.set(self)
         return self
 
     def __exit__(
@@ -83,6 +84,12 @@ class Tracked(Around):
         trace: TracebackType | None,
     ) -> None:
         """End."""
+        try:
+            self._conclude(error)
+        finally:  # no token: this may be another context, of whoever closes a generator
+            around.set(self._before)
+
+    def _conclude(self, error: BaseException | None) -> None:
         outcome, proof = self._ended(error)
         before = self._before
         if isinstance(error, PostCommitError):
@@ -94,7 +101,6 @@ class Tracked(Around):
         self._mind_doubts(outcome, proof, error)
         if OperationEnded.heard:
             self._tell(outcome, proof, error)
-        around.set(before)  # no token: this may be another context, of whoever closes a generator
 
     def count_request(self) -> None:
         """One more was sent, by it and so by those around it."""
