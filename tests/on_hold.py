@@ -20,6 +20,8 @@ from nexus_bounty.memory.credits import MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.ports import reference_of
 from nexus_bounty.testing.builders import make_bounty_in
+from nexus_bounty_console.picture import colour_class
+from nexus_bounty_console.render import MAY_EXPIRE
 
 NOW = datetime.now(UTC)
 ON_HOLD = BountyStatus("on_hold")
@@ -33,6 +35,8 @@ async def main() -> None:
         listed = await store.list_bounties(BountyQuery(status=ON_HOLD))
         assert [each.bounty_id for each in listed] == [waiting.bounty_id]
         assert str(status_text(ON_HOLD).style) == "magenta"
+        assert colour_class(ON_HOLD) == "colour-magenta"
+        assert ON_HOLD in MAY_EXPIRE, "the console never shows that it is late"
         assert all(each.healthy for each in await store.list_index_statuses())
         ledger = MemoryCredits()
         await ledger.top_up("funds", account=waiting.creator.agent_id, amount=waiting.amount)

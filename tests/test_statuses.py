@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -153,6 +154,33 @@ def test_a_status_is_named_only_where_its_name_is_the_point():
     }
 
 
+def test_no_template_and_no_style_knows_a_status():
+    """They ask the table, through what draws them."""
+    named = {
+        path.relative_to(ROOT).as_posix(): found
+        for kind in ("*.html", "*.css")
+        for room in ROOMS
+        for path in (ROOT / room).rglob(kind)
+        if (found := _BY_VALUE.findall(path.read_text("utf-8")))
+    }
+    assert not named
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'each.status.value in ("open", "claimed")',
+        "board.by_status['completed']",
+        '<a href="/?status=pending_settlement&amp;status=x">',
+        ".chip.status-open { --c: var(--green); }",
+        "--s-claimed: #fff;",
+    ],
+)
+def test_a_line_that_knows_a_status_is_noticed(line: str):
+    """The look at templates and styles is not blind."""
+    assert _BY_VALUE.search(line)
+
+
 def test_a_new_status_takes_four_places():
     """Who knows most statuses by name has to learn of a new one; the table spares the others."""
     most = len(S) / 2
@@ -179,12 +207,17 @@ def test_a_status_that_only_models_and_table_know_is_at_home_everywhere(tmp_path
     story = Path(__file__).with_name("on_hold.py")
     ended = subprocess.run(
         [sys.executable, str(story)],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'adapters'}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+_VALUES = "|".join(each.value for each in S)
+_BY_VALUE = re.compile(rf"""["']({_VALUES})["']|\b(?:status|s)[-=]({_VALUES})\b""")
+"""How a template or a style would name a status."""
 
 
 def _place(path: Path) -> str:

@@ -90,6 +90,10 @@ class Board:
         """How many bounties are in each status."""
         return Counter(each.status.value for each in self.bounties)
 
+    def number_of(self, statuses: Iterable[BountyStatus]) -> int:
+        """How many bounties are in any of some statuses."""
+        return sum(self.by_status[each.value] for each in statuses)
+
     @cached_property
     def by_id(self) -> Mapping[str, Bounty]:
         """Each bounty by its id."""

@@ -14,9 +14,10 @@ from itertools import pairwise
 from typing import Final
 
 from nexus_bounty.lifecycle import TERMINAL
-from nexus_bounty.models import Claim, ClaimStatus
+from nexus_bounty.models import BountyStatus, Claim, ClaimStatus
 from nexus_bounty.outcomes import Outcome
 from nexus_bounty.ports import JournaledOperation, ReservationStatus
+from nexus_bounty.statuses import STATUSES
 from nexus_bounty_console.lives import BountyLife, DocumentWrite
 
 LEFT: Final = 16
@@ -222,7 +223,13 @@ def _status(
 ) -> _Span:
     shown = status.replace("_", " ")
     title = f"{shown} from {_time(begins)}: {meaning}"
-    return _Span(begins, max(ends, begins), f"status-{status}", shown, title, open_end)
+    kind = colour_class(BountyStatus.foreign(status))
+    return _Span(begins, max(ends, begins), kind, shown, title, open_end)
+
+
+def colour_class(status: BountyStatus) -> str:
+    """The class that gives what is drawn the colour of a status."""
+    return f"colour-{STATUSES[status].colour.replace(' ', '-')}"
 
 
 def _money(life: BountyLife, now: datetime) -> list[_Span]:

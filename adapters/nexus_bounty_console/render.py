@@ -13,15 +13,21 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import BountyCriteria, BountyStatus
-from nexus_bounty.statuses import STATUSES
+from nexus_bounty.statuses import STATUSES, Claimer, Repair
 from nexus_bounty_console.desk import ConsoleDesk
 from nexus_bounty_console.jobs import JobKind
-from nexus_bounty_console.picture import lasting
+from nexus_bounty_console.picture import colour_class, lasting
 from nexus_bounty_console.treasury import bounty_of
 from nexus_bounty_console.words import trouble, unexpected
 
 THEME: Final = "nexus_bounty_theme"
+BEING_PAID: Final = tuple(
+    each for each in BountyStatus if STATUSES[each].claimer is Claimer.BEING_PAID
+)
+MAY_EXPIRE: Final = tuple(swept_for(Repair.EXPIRE))
+"""In these a bounty is late once its deadline has passed."""
 
 _THEMES: Final = ("light", "dark")
 _DIRECTIONS: Final = {"maximize": "at least", "minimize": "at most"}
@@ -46,16 +52,19 @@ class Renderer:
         )
         self._environment.globals.update(
             about=about,
+            being_paid=BEING_PAID,
             bounty_of=bounty_of,
             desk=desk,
             kinds=JobKind,
             link_to=link_to,
+            may_expire=MAY_EXPIRE,
             statuses=list(BountyStatus),
             trouble_of=lambda error: trouble(error) or unexpected(error),
             wanted=wanted,
         )
         self._environment.filters.update(
             ago=self._ago,
+            colour=colour_class,
             credits=lambda amount: f"{amount:,}",
             lasting=lasting,
             meaning=lambda status: STATUSES[status].means,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from nexus_bounty import CommitUnknownError
 from nexus_bounty.mock import Fault, FaultKind
 from nexus_bounty.models import AgentIdentity
+from nexus_bounty.statuses import FOREIGN, STATUSES
 from nexus_bounty_console.snapshots import PATIENCE
 from tests.adapters.console.stage import BOB, QUICK, Browser, Stage, a_stage, text_of
 
@@ -45,6 +47,44 @@ async def test_bounties_are_shown_by_status_with_their_numbers(
     claimed = await browser.see("/?status=claimed")
     assert "Title of b-2" in claimed
     assert "Title of b-1" not in claimed
+
+
+async def test_the_tile_of_what_is_being_paid_counts_it_and_leads_to_it(
+    stage: Stage, browser: Browser
+) -> None:
+    await stage.posted("b-1")
+    await stage.stuck_settlement("b-2", title="Title of b-2")
+    source = await browser.source("/")
+    tile = source[source.index('href="/?status=') :]
+    tile = tile[: tile.index("</a>")]
+    assert "<b>1</b><span>being paid</span>" in tile
+    there = tile.removeprefix('href="').partition('"')[0].replace("&amp;", "&")
+    found = await browser.see(there)
+    assert "Title of b-2" in found
+    assert "b-1" not in found
+
+
+async def test_a_bounty_past_its_deadline_is_late_until_it_has_ended(
+    stage: Stage, browser: Browser
+) -> None:
+    for each in ("b-1", "b-2"):
+        await stage.posted(each)
+    await stage.operations.cancel("b-2")
+    late = re.compile(r'data-name="Deadline"><span title="[^"]*" class="warn">')
+    assert not late.search(await browser.source("/"))
+    stage.clock.forward(days=8)
+    assert len(late.findall(await browser.source("/"))) == 1
+
+
+@pytest.mark.parametrize("colour", sorted({each.colour for each in (*STATUSES.values(), FOREIGN)}))
+async def test_each_colour_of_the_table_of_statuses_has_one_here(
+    browser: Browser, colour: str
+) -> None:
+    """Whatever a status is: chips and bars are drawn in it."""
+    style = await browser.source("/static/console.css")
+    name = colour.replace(" ", "-")
+    assert f".colour-{name} {{ --c: var(--c-{name}); }}" in style
+    assert f"--c-{name}: light-dark(" in style
 
 
 async def test_a_search_needs_all_of_its_words_in_any_text_of_a_bounty(
@@ -113,7 +153,7 @@ async def test_a_life_is_drawn_with_its_money_claims_and_doubts(
     await stage.operations.settle("b-1", "cid-b-1", actor="alice")
     source = await browser.source("/bounties/b-1")
     drawing = source[source.index("<svg viewBox") : source.rindex("</svg>")]
-    for part in ("status-open", "status-claimed", "status-settled", "held", "paid", "done"):
+    for part in ("colour-green", "colour-cyan", "colour-bold-green", "held", "paid", "done"):
         assert f'class="bar {part}' in drawing, part
     assert "1,234 to bob" in drawing
     assert drawing.count('class="mark write"') == 5

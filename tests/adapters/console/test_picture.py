@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_bounty.models import utc_now
+from nexus_bounty.models import BountyStatus, utc_now
+from nexus_bounty.statuses import STATUSES
 from nexus_bounty_console.lives import BountyLife
 from nexus_bounty_console.picture import LEFT, Picture, Scale, draw, lasting
 from tests.adapters.console.stage import BOB, Stage
+
+LIFE = tuple(
+    BountyStatus(each) for each in ("draft", "open", "claimed", "pending_settlement", "settled")
+)
 
 
 async def picture_of(stage: Stage, bounty_id: str) -> Picture:
@@ -41,12 +46,8 @@ async def test_a_settlement_of_a_moment_after_a_claim_of_days_is_seen(stage: Sta
     await stage.operations.settle("b-1", "cid-b-1")
     lanes = {lane.name: lane for lane in (await picture_of(stage, "b-1")).lanes}
     shown = [(bar.kind, bar.width) for bar in lanes["Document"].bars]
-    assert [kind.removeprefix("status-") for kind, _ in shown] == [
-        "draft",
-        "open",
-        "claimed",
-        "pending_settlement",
-        "settled",
+    assert [kind.removeprefix("colour-") for kind, _ in shown] == [
+        STATUSES[each].colour.replace(" ", "-") for each in LIFE
     ]
     assert all(width >= 29 for _, width in shown)
     assert [bar.kind for bar in lanes["Money"].bars] == ["held", "paid"]
