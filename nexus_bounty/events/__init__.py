@@ -18,7 +18,8 @@ what happens outside of any, such as a read.
 
 Observers are called at once, in the thread and task in which it happens: they must be quick and
 must not wait. What they raise is logged once and breaks nothing. An observer with an attribute
-`wants`, or made by `only`, is told of some types alone; what nobody wants is not even built.
+`wants`, or made by `only`, is told of some types alone; what nobody wants is not even built. One
+that wants anything else is refused with a `TypeError` where it is registered or given.
 
 One observer is there from the start: it writes the log, see `nexus_bounty.events.log`;
 `default_log.unregister()` silences it.

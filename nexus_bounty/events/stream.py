@@ -7,7 +7,8 @@ store that the event comes from, or to an operation around it: each once, in the
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextvars import Context, ContextVar, copy_context
 from types import BuiltinMethodType, MethodType, MethodWrapperType
 from typing import Concatenate, Final, ParamSpec, Self
@@ -20,7 +21,8 @@ P = ParamSpec("P")
 Observer = Callable[[Event], None]
 """Is called with every event, at once: it must be quick, and must not wait for anything.
 
-An observer with an attribute `wants`, a collection of event types, is told of these alone.
+An observer with an attribute `wants`, an event type or a collection of them, is told of these
+alone.
 """
 Observers = tuple[Observer, ...]
 
@@ -93,7 +95,7 @@ class _Stream:
     """The observers of this process. Whoever reads sees the old or the new ones, never half."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `wants` is of the program, and may register others
         self._registrations: tuple[Registration, ...] = ()
         self._wanted_by_given: frozenset[type[Event]] = frozenset()
         self._faulty: Observers = ()
@@ -141,7 +143,11 @@ def register(observer: Observer) -> Registration:
     """Tell `observer` of all that happens in this process, from any thread and in any.
 
     It is called in the thread and task in which the event happens.
+
+    Raises:
+        TypeError: It cannot be called, or wants what is no event type; it is not registered.
     """
+    _check(observer)
     registration = Registration(observer)
     _stream.add(registration)
     return registration
@@ -151,8 +157,13 @@ def given(observers: Iterable[Observer]) -> Observers:
     """The observers that a client, a store or the operations were given, ready to be told.
 
     From the first on, whatever is wanted by any of them is looked into in the whole process.
+
+    Raises:
+        TypeError: One cannot be called, or wants what is no event type; none is told of anything.
     """
     kept = tuple(observers)
+    for each in kept:
+        _check(each)
     if kept:
         _stream.expect(kept)
     return kept
@@ -218,9 +229,38 @@ def _identity(observer: Observer) -> object:
 _METHODS: Final = (MethodType, BuiltinMethodType, MethodWrapperType)
 
 
+def _check(observer: Observer) -> None:
+    """Refuse what could not be told of anything, before it is among those who are.
+
+    Raises:
+        TypeError: It cannot be called, or wants what is no event type.
+    """
+    if not callable(observer):
+        raise TypeError(f"an observer is called with events, which {observer!r} cannot be")
+    wanted = _wanted(observer)
+    if wanted is None:
+        return
+    if not isinstance(wanted, AbstractSet | Sequence | Mapping):
+        raise TypeError(f"{observer!r} wants {wanted!r}: it must be event types")
+    for each in wanted:
+        if each not in Event.__subclasses__():
+            raise TypeError(f"{observer!r} wants {each!r}, which is no type of event that is told")
+
+
+def _wanted(observer: Observer) -> Collection[object] | None:
+    """The types of which it is told alone; `None` for all."""
+    wanted = getattr(observer, "wants", None)
+    return (wanted,) if isinstance(wanted, type) else wanted
+
+
 def _wants(observer: Observer, kind: object) -> bool:
-    wanted: Collection[object] | None = getattr(observer, "wants", None)
-    return wanted is None or kind in wanted
+    """Whether it is told of these; where that cannot be found out any more, it is."""
+    try:
+        wanted = _wanted(observer)
+        return wanted is None or kind in wanted
+    except MISHAPS as error:
+        _stream.excuse(observer, error)
+        return True
 
 
 def _wanted_by(observers: Observers) -> frozenset[type[Event]]:

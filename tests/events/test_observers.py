@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -242,3 +243,90 @@ def _operations(store: Any, observers: list[events.Observer]) -> BountyOperation
         contributions=MemoryContributionStore([]),
         observers=observers,
     )
+
+
+class Wanting:
+    """An observer that wants what it is told to want; what raises is raised by the question."""
+
+    def __init__(self, *answers: object) -> None:
+        self.heard = Heard()
+        self.answers = list(answers)
+
+    @property
+    def wants(self) -> object:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def __call__(self, event: events.Event) -> None:
+        self.heard(event)
+
+
+NO_OBSERVERS = {
+    "a stand-in": Mock(),
+    "a stand-in for everything": MagicMock(),
+    "a number": Wanting(5),
+    "a name": Wanting("OperationEnded"),
+    "names": Wanting(["OperationEnded"]),
+    "another type": Wanting((int,)),
+    "all, by their base": Wanting(events.Event),
+    "what fails": Wanting(TypeError("no configuration")),
+    "what cannot be called": "print",
+}
+
+
+@pytest.mark.parametrize("observer", NO_OBSERVERS.values(), ids=NO_OBSERVERS)
+@virtual
+async def test_what_can_be_told_of_nothing_is_refused_and_leaves_no_trace(observer: Any) -> None:
+    """What goes on in the process is neither broken by it nor told to it."""
+    before = stream._stream.observers, stream._stream._wanted_by_given
+    async with a_store(a_mock()) as store:
+        for refuse in (
+            lambda: events.register(observer),
+            lambda: NexusBountyStore(store._client, observers=[Heard(), observer]),
+        ):
+            with pytest.raises(TypeError) as refused:
+                refuse()
+            assert str(refused.value)
+        assert (stream._stream.observers, stream._stream._wanted_by_given) == before
+        with events.register(Heard()):
+            await store.create_bounty(make_bounty())
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        events.OperationEnded,
+        [events.OperationEnded],
+        {events.OperationEnded},
+        {events.OperationEnded: "by a handler"},
+        {events.OperationEnded: "by a handler"}.keys(),
+    ],
+    ids=lambda wants: type(wants).__name__,
+)
+@virtual
+async def test_an_observer_wants_one_type_or_a_collection_of_them(wants: object) -> None:
+    observer = Wanting(wants)
+    async with a_store(a_mock()) as store:
+        with events.register(observer):
+            await store.create_bounty(make_bounty())
+    assert {type(each) for each in observer.heard} == {events.OperationEnded}
+
+
+@pytest.mark.parametrize("later", [RuntimeError("gone"), 5], ids=["raises", "is nonsense"])
+@virtual
+async def test_an_observer_that_no_longer_says_what_it_wants_is_told_and_complained_of_once(
+    later: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where others come and go meanwhile; it can be unregistered as any other."""
+    observer = Wanting((events.OperationEnded,), later)
+    async with a_store(a_mock()) as store:
+        with events.register(observer):
+            with events.register(Heard()):
+                await store.create_bounty(make_bounty())
+            assert observer.heard.the(events.OperationEnded)
+        observer.heard.clear()
+        await store.cancel_bounty("b-1")
+    assert observer.heard == []
+    assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
