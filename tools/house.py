@@ -13,13 +13,16 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 import httpx
+
+T = TypeVar("T")
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "nexus_bounty"
@@ -39,11 +42,12 @@ _COMMITS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request, and the frames of ours that were on the stack when the transport got it."""
+    """One request, and by which frames of ours it came from the caller to the transport."""
 
     target: str
     """Its method, and the path that it writes."""
     frames: tuple[str, ...]
+    """Those of a task follow those that made the task; empty if that was not for the caller."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,31 @@ class Watching(httpx.AsyncBaseTransport):
     caller: str = ""
     """The qualified name of the function from which frames are counted; none if empty."""
     sent: list[Sent] = field(default_factory=list)
+    _made_by: WeakKeyDictionary[asyncio.Task[Any], tuple[str, ...]] = field(
+        default_factory=WeakKeyDictionary
+    )
+    """Of each task that was made for the caller, the frames that made it."""
+
+    def count_from(self, caller: str) -> None:
+        """Note from now on by which frames requests come from this function."""
+        self.caller = caller
+        asyncio.get_running_loop().set_task_factory(self._make_task)
+
+    def stop(self) -> None:
+        """Note nothing any more."""
+        self.caller = ""
+        asyncio.get_running_loop().set_task_factory(None)
+
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        steps: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        **options: Any,
+    ) -> asyncio.Task[T]:
+        made_by = self._stack()
+        task = asyncio.Task(steps, loop=loop, **options)
+        self._made_by[task] = made_by
+        return task
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Note the stack, and send."""
@@ -65,7 +94,10 @@ class Watching(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
     def _stack(self) -> tuple[str, ...]:
-        """Our frames from the caller to here, outermost first; empty if it is not on the stack."""
+        """Our frames from the caller to here, outermost first; empty if it did not lead here.
+
+        A stack ends where its task begins: it goes on with the one that made the task.
+        """
         names: list[str] = []
         frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no other way
         while frame is not None:
@@ -74,7 +106,9 @@ class Watching(httpx.AsyncBaseTransport):
             if names and names[-1] == self.caller:
                 return tuple(reversed(names))
             frame = frame.f_back
-        return ()
+        task = asyncio.current_task()
+        made_by = self._made_by.get(task, ()) if task else ()
+        return (*made_by, *reversed(names)) if made_by else ()
 
 
 def _is_ours(frame: FrameType) -> bool:
@@ -84,24 +118,39 @@ def _is_ours(frame: FrameType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many frames of ours a call passes to the transport: for its commit, and at most."""
+    """How many frames of ours a call passes to the transport: for its commit, and at most.
+
+    The deepest is that of any request which the call leads to, those of tasks included: of what
+    goes ahead of the commit, beside it, or after it.
+    """
 
     commit: int
     deepest: int
     stack: tuple[str, ...]
     """The frames of the commit."""
+    deepest_stack: tuple[str, ...]
+    deepest_target: str
+    unattributed: int
+    """How many requests came from tasks that were there before the call: they are not counted."""
 
     @classmethod
     def of(cls, sent: list[Sent]) -> Depth:
         """The depth by all that was `sent`."""
-        frames = [each.frames for each in sent if each.frames]
+        deepest = max(sent, key=lambda each: len(each.frames))
         commit = next(
             each.frames
             for pattern in _COMMITS
             for each in sent
             if each.frames and pattern.search(each.target)
         )
-        return cls(len(commit), max(map(len, frames)), commit)
+        return cls(
+            len(commit),
+            len(deepest.frames),
+            commit,
+            deepest.frames,
+            deepest.target,
+            sum(not each.frames for each in sent),
+        )
 
 
 async def measure_store_claim(personality: str = ATOMIC, commit: Any = "auto") -> Depth:
@@ -115,9 +164,9 @@ async def measure_store_claim(personality: str = ATOMIC, commit: Any = "auto") -
     async with NexusClient("http://nexus", transport=watching) as client:
         store = NexusBountyStore(client, commit=commit)
         bounty = await store.create_bounty(make_bounty())
-        watching.caller = "NexusBountyStore.claim_bounty"
+        watching.count_from("NexusBountyStore.claim_bounty")
         await store.claim_bounty(bounty.bounty_id, AgentIdentity(agent_id="bob"), "c-1")
-        watching.caller = ""
+    watching.stop()
     return Depth.of(watching.sent)
 
 
@@ -141,9 +190,9 @@ async def measure_operation_claim(personality: str = ATOMIC, commit: Any = "auto
             contributions=MemoryContributionStore(),
         )
         await operations.create(bounty)
-        watching.caller = "BountyOperations.claim"
+        watching.count_from("BountyOperations.claim")
         await operations.claim(bounty.bounty_id, AgentIdentity(agent_id="bob"))
-        watching.caller = ""
+    watching.stop()
     return Depth.of(watching.sent)
 
 
@@ -182,17 +231,51 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1 - documented
 
 
-def etag_carriers() -> list[str]:
-    """The classes of which a field holds an etag; a narrower type of one is no other."""
-    found = {
-        node.name: (name, {ast.unparse(base) for base in node.bases})
-        for name, tree in _modules(ETAG_NAMES)
+@dataclass(frozen=True, slots=True)
+class EtagTypes:
+    """The types that hand an etag on, between the wire and whoever compares it.
+
+    What merely has one of these in a field is not looked for, nor is an etag that is handed on as
+    plain text.
+    """
+
+    carriers: list[str]
+    """The classes of which a field holds an etag."""
+    narrower: list[str]
+    """Their subclasses, which hand on the same field and add to it what else is known."""
+    aliases: list[str]
+    """Names of mappings to etags: no classes, and so no carriers."""
+
+
+def measure_etag_types() -> EtagTypes:
+    """In all of the sources."""
+    classes = [
+        (f"{module}:{node.name}", node)
+        for module, tree in _modules()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and _carries_etags(node)
-    }
-    return sorted(
-        f"{module}:{name}" for name, (module, bases) in found.items() if not bases & found.keys()
-    )
+        if isinstance(node, ast.ClassDef)
+    ]
+    names = {node.name for _, node in classes if _carries_etags(node)}
+    while more := {node.name for _, node in classes if _bases(node) & names} - names:
+        names |= more  # subclasses, and theirs
+    narrower = {place for place, node in classes if _bases(node) & names}
+    carriers = {place for place, node in classes if _carries_etags(node)} - narrower
+    return EtagTypes(sorted(carriers), sorted(narrower), sorted(_etag_aliases()))
+
+
+def _bases(node: ast.ClassDef) -> set[str]:
+    return {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+
+
+def _etag_aliases() -> Iterator[str]:
+    for name, tree in _modules(ETAG_NAMES):
+        for node in tree.body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            of_text = isinstance(node.value, ast.Subscript) and "str" in ast.unparse(node.value)
+            if of_text and "etag" in ast.unparse(target).lower():
+                yield f"{name}:{ast.unparse(target)}"
 
 
 def _carries_etags(node: ast.ClassDef) -> bool:
@@ -245,20 +328,31 @@ DEPTHS: Final[dict[str, Callable[[], Awaitable[Depth]]]] = {
 async def _measured() -> dict[str, Any]:
     return {
         "frames": {name: asdict(await measure()) for name, measure in DEPTHS.items()},
-        "etag_carriers": etag_carriers(),
+        "etag_types": asdict(measure_etag_types()),
         "functions": asdict(measure_functions()),
         "long_modules": long_modules(),
     }
 
 
+_ETAG_TYPES: Final = {
+    "carriers": "carriers of an etag (types that hand one on by a field of their own)",
+    "narrower": "subclasses of carriers (they share that field)",
+    "aliases": "aliases of mappings to etags",
+}
+
+
 def _say(measures: dict[str, Any]) -> None:
     print("frames of ours to the transport")
     for name, depth in measures["frames"].items():
-        print(f"  {name:32} commit {depth['commit']:2}, deepest {depth['deepest']:2}")
+        print(
+            f"  {name:32} commit {depth['commit']:2}, any request of it {depth['deepest']:2}"
+            f" ({depth['deepest_target']})"
+        )
     for frame in measures["frames"]["operations.claim"]["stack"]:
         print(f"    {frame}")
-    carriers = measures["etag_carriers"]
-    print(f"carriers of an etag: {len(carriers)}", *carriers, sep="\n  ")
+    for kind, said in _ETAG_TYPES.items():
+        types = measures["etag_types"][kind]
+        print(f"{said}: {len(types)}", *types, sep="\n  ")
     lengths = measures["functions"]
     print(
         f"functions: {lengths['functions']}, lines median {lengths['median']:g}, "
