@@ -60,7 +60,7 @@ class EscrowWatch:
             except Exception as error:  # noqa: BLE001 - whoever watches must not stop what is watched
                 self._held = None
                 logger.warning("the escrow could not be counted: %s", error)
-            await asyncio.sleep(every.total_seconds())
+            await asyncio.sleep(every.total_seconds())  # no back-off: one look, at a set pace
 
     def _amount(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [] if self._held is None else [Observation(self._held[0])]

@@ -15,19 +15,19 @@ transaction was committed; if it was free, that transaction can never be committ
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
+import sys
 from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
 
 from nexus_bounty.idempotency import new_key
+from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.connections import Connections
 from nexus_bounty_postgres.script import Script
 
 RESOLVE_WITHIN: Final = timedelta(seconds=10)
-_PAUSE: Final = 0.05  # seconds
+_ASKING: Final = RetryPolicy(attempts=sys.maxsize, base=0.05, cap=0.5)  # for as long as it may
 _PATIENCE: Final = "500"  # milliseconds
 _IN_PROGRESS: Final = "in progress"
 _END_WHOEVER_SENT: Final = """
@@ -49,16 +49,27 @@ def is_committed(
 
     After `False` it can no longer be. Without an id it may not have begun yet.
     """
-    until = time.monotonic() + within.total_seconds()
-    while True:
-        with suppress(psycopg.Error), connections.use() as connection:
+
+    def look() -> bool:
+        with connections.use() as connection:
             if xid is None:
                 return not _takes_marker(connection, marker)
-            if _has_ended(connection, xid):
-                return _has_marker(connection, marker)
-        if time.monotonic() > until:
-            return None
-        time.sleep(_PAUSE)
+            if not _has_ended(connection, xid):
+                raise _InProgressError
+            return _has_marker(connection, marker)
+
+    try:
+        return _ASKING.persist_blocking(look, _may_be_told_later, within.total_seconds())
+    except (psycopg.Error, _InProgressError):
+        return None
+
+
+class _InProgressError(Exception):
+    """The transaction could still be committed."""
+
+
+def _may_be_told_later(error: Exception) -> bool:
+    return isinstance(error, psycopg.Error | _InProgressError)
 
 
 def _has_ended(connection: psycopg.Connection[Any], xid: str) -> bool:

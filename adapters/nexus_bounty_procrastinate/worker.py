@@ -204,7 +204,7 @@ class RangeWorker:
             if asked:
                 self._closed_until.pop(found.zone_id, None)
             return self._every
-        pause = self._back_off.longest_pause(2 + found.failed_in_a_row)
+        pause = self._back_off.pause(2 + found.failed_in_a_row, self._every.total_seconds())
         if 2 * len(report.errors) > asked:  # one that went by what is known proves nothing
             self._closed_until[found.zone_id] = monotonic() + pause
         return timedelta(seconds=pause)

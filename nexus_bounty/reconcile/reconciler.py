@@ -233,8 +233,10 @@ class Reconciler:
         on_report: Callable[[ReconcileReport], None] | None = None,
         history: int | None = HISTORY_A_RUN,
     ) -> None:
-        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
+        """Run until cancelled: `every` so often, and while runs fail ever more rarely.
 
+        The pause after a run that failed is drawn from `every` up to a bound that doubles with each
+        such run, to `at_most`: so those that failed with one server do not all come back at once.
         Each run looks at `history` of what is long past, see `run_once`. What it remembers of that
         is kept where the journal is, if that can be, so that another process begins where this one
         has got; not by one that changes nothing, or was given a cursor.
@@ -249,7 +251,7 @@ class Reconciler:
                 await self._keeper.keep(self.cursor, self.memory)
             if on_report is not None:
                 on_report(report)
-            await asyncio.sleep(back_off.longest_pause(1 + self.health.failed_in_a_row))
+            await asyncio.sleep(back_off.pause(1 + self.health.failed_in_a_row, usual))
 
     async def _begin_as(self, told: Beginning | None) -> None:
         if told is None:

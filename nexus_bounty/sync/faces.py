@@ -1978,8 +1978,10 @@ class SyncReconciler(Face[Reconciler]):
         on_report: Callable[[ReconcileReport], None] | None = None,
         history: int | None = HISTORY_A_RUN,
     ) -> None:
-        """Run until cancelled: `every` so often, backing off up to `at_most` while runs fail.
+        """Run until cancelled: `every` so often, and while runs fail ever more rarely.
 
+        The pause after a run that failed is drawn from `every` up to a bound that doubles with each
+        such run, to `at_most`: so those that failed with one server do not all come back at once.
         Each run looks at `history` of what is long past, see `run_once`. What it remembers of that
         is kept where the journal is, if that can be, so that another process begins where this one
         has got; not by one that changes nothing, or was given a cursor.

@@ -227,7 +227,7 @@ class ZoneLease:
     async def _keep_renewing(self) -> None:
         pause = self._lasts.total_seconds() / 6
         while self.remaining:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # no back-off: a lease is renewed at its own pace
             try:
                 await self._renew(self._number, Deadline.after(pause))
                 while len(self._renewed) > _RENEWALS_KEPT:

@@ -283,10 +283,13 @@ async def _pin_seen(
     `pin` is what was there before.
     """
     times = TIMES_TO_PIN if found.report.facts.preconditions_may_hold else 1
-    for _ in range(times):
-        pin = await _pin(client, zone, found, pin)
-        if pin.verdict is not None:
+    why, deadline, attempt = "the pin was not seen", client.deadline(), 1
+    pin = await _pin(client, zone, found, pin)
+    while pin.verdict is None and attempt < times:
+        if not await client.retries.rest(attempt, deadline, why=why):
             break
+        attempt += 1
+        pin = await _pin(client, zone, found, pin)
     return pin.verdict
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -240,6 +241,21 @@ def test_nothing_is_concluded_before_the_backend_has_ended(postgres_url):
         with pytest.raises(psycopg.OperationalError):
             slow.commit()
     connections.close()
+
+
+def test_a_server_that_does_not_answer_is_asked_ever_more_rarely_and_not_for_ever():
+    """Nobody says what became of it then."""
+    looks, within = [], timedelta(seconds=1.5)
+
+    class Gone:
+        def use(self) -> Any:
+            looks.append(time.monotonic())
+            raise psycopg.OperationalError
+
+    begun = time.monotonic()
+    assert is_committed(cast("Connections", Gone()), "1", "m", within) is None
+    assert time.monotonic() - begun < within.total_seconds() + 0.5
+    assert 3 <= len(looks) <= 20
 
 
 @pytest.mark.thorough

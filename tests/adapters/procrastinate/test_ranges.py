@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import psycopg
@@ -22,6 +24,7 @@ from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.schema import prepare
 from nexus_bounty_procrastinate.worker import RangeWorker
 from tests.reconcile.test_scale import Zone, a_zone
+from tests.support.clients import LongestPause
 
 ZONE, HOUR, NOW = "z", timedelta(hours=1), timedelta()
 _SUMS = """
@@ -166,6 +169,7 @@ async def test_while_nexus_is_down_its_zone_waits_longer_each_time(
         a_zone(60, personality=personality) as zone,
         a_worker(jobs_url, zone, page=2, every=second) as worker,
     ):
+        worker._back_off = replace(worker._back_off, random=LongestPause())
         await go_through_all(worker, jobs_url)
         zone.mock.inject(Fault(FaultKind.REFUSE, times=None))
         await asyncio.sleep(1.1)
@@ -207,30 +211,41 @@ async def test_a_range_that_knows_nearly_all_that_it_needs_sees_that_nexus_is_do
         assert ZONE in worker._closed_until
 
 
-def test_a_run_that_asked_for_nothing_does_not_say_that_nexus_is_up() -> None:
-    """Another range may have seen meanwhile that it is down."""
-    worker = RangeWorker("postgresql://nowhere", {})
-    found = Range(
+def a_range(failed_in_a_row: int = 0) -> Range:
+    return Range(
         zone_id=ZONE,
         partition=EVERYTHING,
         cursor={},
         memory=None,
-        failed_in_a_row=0,
+        failed_in_a_row=failed_in_a_row,
         may_have_grown=False,
     )
+
+
+def a_run(**of_its_sweep: Any) -> ReconcileReport:
+    at, sweep = population.PAST, SweepReport(sweep="stuck drafts", **of_its_sweep)
+    return ReconcileReport(started_at=at, finished_at=at, dry_run=False, sweeps=[sweep])
+
+
+def test_a_run_that_asked_for_nothing_does_not_say_that_nexus_is_up() -> None:
+    """Another range may have seen meanwhile that it is down."""
+    worker = RangeWorker("postgresql://nowhere", {})
     for requests, is_closed in ((0, True), (1, False)):
         worker._closed_until[ZONE] = 1.0
-        at, sweep = population.PAST, SweepReport(sweep="stuck drafts", requests=requests)
-        report = ReconcileReport(started_at=at, finished_at=at, dry_run=False, sweeps=[sweep])
-        worker._pause(found, report)
+        worker._pause(a_range(), a_run(requests=requests))
         assert (ZONE in worker._closed_until) is is_closed
 
 
-def test_the_pause_doubles_with_each_failure_up_to_a_bound() -> None:
-    """From how often a range is gone through."""
+def test_a_pause_has_jitter_up_to_twice_as_long_with_each_failure_up_to_a_bound() -> None:
+    """Never shorter than how often a range is gone through."""
     worker = RangeWorker("postgresql://nowhere", {}, every=timedelta(minutes=1))
-    pauses = [worker._back_off.longest_pause(2 + failures) for failures in range(6)]
-    assert pauses == [120, 240, 480, 900, 900, 900]
+    worker._back_off = replace(worker._back_off, random=Random(11))
+    for failures, longest in enumerate((120, 240, 480, 900, 900, 900)):
+        found, run = a_range(failures), a_run(error="NexusError: gone")
+        pauses = {worker._pause(found, run).total_seconds() for _ in range(50)}
+        assert len(pauses) > 20
+        assert 60 <= min(pauses) < longest * 0.6
+        assert longest * 0.9 < max(pauses) <= longest
 
 
 async def until_delayed(zone: Zone) -> None:

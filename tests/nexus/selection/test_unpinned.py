@@ -19,14 +19,17 @@ from nexus_bounty import (
     NexusClient,
     UnsupportedServerError,
     Verdict,
+    events,
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
 from nexus_bounty.nexus.documents.paths import ZonePaths
+from nexus_bounty.nexus.selection.strategy_selection import TIMES_TO_PIN
 from nexus_bounty.testing.builders import make_agent, make_bounty
 from nexus_bounty.testing.clock import ManualClock
-from tests.support.clients import client_of
+from tests.events.support import Heard
+from tests.support.clients import client_of, quick
 from tests.support.racing import MEASURED
 
 ZONE = ZonePaths("default")
@@ -215,6 +218,22 @@ async def test_a_first_pin_that_is_lost_once_is_written_again() -> None:
         await follower.for_writing(other.deadline())
     assert usual.verdict is not None
     assert usual.verdict == follower.verdict
+
+
+async def test_a_pin_that_is_not_seen_is_written_again_after_a_pause() -> None:
+    """A server that is in trouble is not asked three times at once."""
+    mock, heard = MockNexus(ATOMIC), Heard()
+    match = RequestMatch("write", path=ZONE.pinned_verdict)
+    mock.inject(Fault(FaultKind.DROP_BEFORE, match=match, times=None))
+    transport = mock.transport()
+    async with NexusClient(
+        "http://nexus", settings=quick(), transport=transport, observers=[heard]
+    ) as client:
+        with pytest.raises(UnsupportedServerError):
+            await AutoCommit(client).for_writing(client.deadline())
+    rests = [each for each in heard.of(events.Retried) if each.why == "the pin was not seen"]
+    assert [each.attempt for each in rests] == list(range(1, TIMES_TO_PIN))
+    assert all(each.pause > 0 for each in rests)
 
 
 class Before:
