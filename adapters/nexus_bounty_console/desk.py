@@ -16,7 +16,7 @@ from nexus_bounty.nexus.bounties.store import NexusBountyStore
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.probe import ProbeReport, probe
 from nexus_bounty.operations import BountyOperations
-from nexus_bounty.operations.explaining import clues_to, explained, found_out
+from nexus_bounty.operations.explaining import clues_to, explained, made_definite
 from nexus_bounty.operations.steps import OperationKind
 from nexus_bounty.operations.verdicts import Explanation
 from nexus_bounty.outcomes import InvalidInputError
@@ -153,13 +153,15 @@ class ConsoleDesk:
         """Make it definite what became of an operation: it happened, or never will.
 
         Raises:
-            As `found_out`.
+            As `made_definite`.
         """
         services = self.operations.services
         asked = operation, bounty_id, key, who or ANYBODY
         logger.warning("%s of %s [key %s] is to be found out for good, for %s", *asked)
         clues = await clues_to(services, key)
-        explanation = await found_out(services, clues, key, bounty_id, operation, by="the console")
+        explanation = await made_definite(
+            services, clues, key, bounty_id, operation, by="the console"
+        )
         await self.look_again()
         return explanation
 

@@ -12,7 +12,7 @@ from nexus_bounty.mock.files import FileEntry, FileTable, TableState
 from nexus_bounty.mock.locks import LockTable
 from nexus_bounty.mock.oracle import Oracle, ReceivedRequest
 from nexus_bounty.mock.pay import pay_of
-from nexus_bounty.mock.personality import EtagKind, Personality, Preconditions, blake3_hex
+from nexus_bounty.mock.personality import EtagSource, Personality, Preconditions, blake3_hex
 from nexus_bounty.mock.rate_limit import RateLimit
 
 
@@ -34,7 +34,7 @@ class Behaviour:
     """
 
     preconditions: Preconditions
-    etag: EtagKind
+    etag: EtagSource
     race_window: float
     rename_delay: float
     torn_reads: bool
@@ -162,7 +162,7 @@ class NexusCore:
 
 def _etags(core: NexusCore) -> Callable[[str, bytes], str]:
     digest = core.personality.digest
-    kinds: dict[EtagKind, Callable[[str, bytes], str]] = {
+    kinds: dict[EtagSource, Callable[[str, bytes], str]] = {
         "content": lambda _path, content: digest(content),
         "version": lambda _path, _content: core.next_version_etag(),
         "path": lambda path, _content: path.lstrip("/"),

@@ -16,7 +16,7 @@ from nexus_bounty.mock.intake import parse_request
 from nexus_bounty.mock.late import LateQueue
 from nexus_bounty.mock.oracle import Applied, Log, Oracle, ReceivedRequest
 from nexus_bounty.mock.personality import (
-    EtagKind,
+    EtagSource,
     Personality,
     Preconditions,
     find_personality,
@@ -71,7 +71,7 @@ class MockNexus:
         seed: int = 0,
         atomic: bool | None = None,
         api_key: str | None = None,
-        etag: EtagKind | None = None,
+        etag: EtagSource | None = None,
         faults: FaultSource | Iterable[Fault] = (),
         race_window: float = 0.0,
         rename_delay: float | None = None,

@@ -19,7 +19,7 @@ from nexus_bounty.mock.files import FileEntry
 from nexus_bounty.mock.paths import kernel_path, normalise
 from nexus_bounty.mock.problems import Problem
 
-EtagKind = Literal["content", "version", "path"]
+EtagSource = Literal["content", "version", "path"]
 """`content` hashes the bytes; `version` is new with every write; `path` never changes."""
 
 
@@ -68,7 +68,7 @@ class Personality:
     imitates: str
     """The release that was measured."""
     digest: Callable[[bytes], str]
-    etag: EtagKind = "content"
+    etag: EtagSource = "content"
     etag_key: str = "etag"
     stale_etags: bool = False
     """Whether `read` and `sys_stat` go on showing the etag that a file had when first asked for."""

@@ -79,7 +79,7 @@ async def explained(services: Services, key: str, bounty_id: str | None) -> Expl
     return replace(explanation, bounty_id=bounty_id)  # nothing shows that it was there
 
 
-async def found_out(
+async def made_definite(
     services: Services,
     clues: Clues,
     key: str,

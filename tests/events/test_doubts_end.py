@@ -14,7 +14,7 @@ from nexus_bounty.events import DoubtCause, tracking
 from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
-from nexus_bounty.operations.explaining import clues_to, found_out
+from nexus_bounty.operations.explaining import clues_to, made_definite
 from nexus_bounty.operations.steps import OperationKind
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import run
@@ -171,7 +171,7 @@ async def test_whoever_explains_an_operation_for_good_ends_its_doubt() -> None:
             world.mock.clear_faults()
             await asyncio.sleep(100)
             clues = await clues_to(services, KEY)
-            await found_out(services, clues, KEY, BOUNTY_ID, OperationKind.CANCEL, "a test")
+            await made_definite(services, clues, KEY, BOUNTY_ID, OperationKind.CANCEL, "a test")
     assert heard.open == set()
     resolved = [
         each

@@ -13,7 +13,7 @@ from nexus_bounty.cli.output import Reply, facts, lines, progress, safe
 from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.session import Session
 from nexus_bounty.idempotency import derived_id
-from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of, found_out
+from nexus_bounty.operations.explaining import Clues, clues_to, explanation_of, made_definite
 from nexus_bounty.operations.steps import OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import (
     Explanation,
@@ -76,7 +76,7 @@ async def explain(
                 "no trace of this key was found: say with --bounty and --operation what it was "
                 "used for, so that it can be fenced off"
             )
-        explanation = await found_out(services, clues, key, where, operation, by="explain")
+        explanation = await made_definite(services, clues, key, where, operation, by="explain")
     else:
         explanation = await explanation_of(services, key, where, operation, clues)
     return Reply(explanation, _told(explanation))

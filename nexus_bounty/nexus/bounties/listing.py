@@ -128,7 +128,7 @@ class BountyListing:
         `unreadable` gets what is wrong with those that cannot be understood, by their ids.
         """
         check_query(query)
-        etags = _Etags(self._choice, self._client, self._zone.bounties, self._snapshots)
+        etags = _EtagsOfWalk(self._choice, self._client, self._zone.bounties, self._snapshots)
         seen: set[str] = set()  # a bounty may have several markers
         async for candidates in self._candidates(query, partition, names_since):
             unseen = [path for path in candidates if path not in seen]
@@ -265,7 +265,7 @@ class BountyListing:
         return await strategy.reads.page(self._zone.bounties, after, deadline)
 
     async def _current(
-        self, candidates: Sequence[str], etags: _Etags, unreadable: Unreadable
+        self, candidates: Sequence[str], etags: _EtagsOfWalk, unreadable: Unreadable
     ) -> dict[str, Bounty]:
         """The bounties at these paths; those that have not changed are not read again."""
         tags = await etags.of(candidates)
@@ -300,7 +300,7 @@ class BountyListing:
         return found
 
 
-class _Etags:
+class _EtagsOfWalk:
     """Shows, in the course of one walk, which documents may be taken as they were last seen.
 
     It asks the server for etags where most of a chunk is known and not much else is on the page

@@ -8,7 +8,7 @@ import pytest
 
 from nexus_bounty import NexusBountyStore, NexusClient, NexusSettings
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.mock.personality import EtagKind
+from nexus_bounty.mock.personality import EtagSource
 from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.testing.bounties_suite import BountyStoreContract
 
@@ -18,7 +18,7 @@ class Server(NamedTuple):
 
     personality: str
     encoding: StorageEncoding
-    etag: EtagKind = "content"
+    etag: EtagSource = "content"
 
     def __str__(self) -> str:
         return "-".join(self)

@@ -13,7 +13,7 @@ import pytest
 
 from nexus_bounty import Bounty, BountyQuery, BountyStatus, NexusBountyStore
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.mock.personality import EtagKind
+from nexus_bounty.mock.personality import EtagSource
 from nexus_bounty.nexus.documents.cache import DATES_RENEWED_AFTER
 from nexus_bounty.testing import ManualClock
 from nexus_bounty.testing.builders import CREATED, make_agent, make_bounty
@@ -260,7 +260,7 @@ async def some(random: Random, store: NexusBountyStore, status: BountyStatus) ->
     return random.sample(found, min(len(found), random.randrange(3)))
 
 
-def nodes(personality: str, etag: EtagKind, clock: ManualClock) -> tuple[MockNexus, MockNexus]:
+def nodes(personality: str, etag: EtagSource, clock: ManualClock) -> tuple[MockNexus, MockNexus]:
     """Through what is written, and through what is read: one server, where that can be.
 
     Where reads show the etag of what was overwritten, and it is no hash, no if_match can be met:
@@ -275,7 +275,7 @@ def nodes(personality: str, etag: EtagKind, clock: ManualClock) -> tuple[MockNex
     return written, server
 
 
-async def compare(personality: str, etag: EtagKind, remembered: int, rounds: int) -> None:
+async def compare(personality: str, etag: EtagSource, remembered: int, rounds: int) -> None:
     """Let others change things, and hold a store that remembers against one that does not."""
     random = Random(f"{personality}{etag}{remembered}")
     memory = {"remembered_documents": remembered, "remembered_dates": remembered}
