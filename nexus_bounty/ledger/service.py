@@ -230,14 +230,17 @@ class LedgerCredits(Transactional[Book]):
         return await self._move("top_up", transfer_id, MINT, account, amount, "")
 
     async def identity(self) -> str:
-        """Which ledger this is; read once, since it never changes.
+        """Which ledger this is; once credits were issued, it never changes.
 
         Raises:
             CommitUnknownError: The ledger cannot be read.
         """
-        if self._identity is None:
-            self._identity = await self._read("identity", lambda book: book.identity())
-        return self._identity
+        if self._identity is not None:
+            return self._identity
+        identity, is_final = await self._read("identity", _identity_of)
+        if is_final:
+            self._identity = identity
+        return identity
 
     async def balance(self, account: str) -> Balance:
         """What the account has; an account never heard of has nothing.
@@ -415,6 +418,11 @@ class LedgerCredits(Transactional[Book]):
             message = f"overdue reservations could not be given back: {exc.message}"
             raise CommitUnknownError(message, operation=operation, evidence=exc.evidence) from exc
         return await self._read(operation, work if scope is None else Announced(scope, work))
+
+
+def _identity_of(book: Book) -> tuple[str, bool]:
+    """Which ledger this is, and whether it stays so: an empty one may become another's copy."""
+    return book.identity(), book.balance(MINT) != 0
 
 
 def _of(reservation_id: str, payee: str | None = None) -> LedgerScope:

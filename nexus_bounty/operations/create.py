@@ -196,6 +196,8 @@ async def _create(
     try:
         if bounty.status is BountyStatus.DRAFT:
             reservation = await _reserve(services, bounty, draft)
+            # the ledger may have become the copy of another since the draft was written
+            check_same_ledger(bounty, await ledger_at_hand(services))
         opening = services.store.fund_bounty(
             bounty.bounty_id,
             attempt.reservation_id,
