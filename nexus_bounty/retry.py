@@ -59,6 +59,8 @@ class RetryPolicy:
         Returns `False`, at once, if the pause would outlast the deadline.
         """
         pause = self.pause(attempt, retry_after)
+        if retry_after:
+            deadline.excuse(retry_after)
         if pause >= deadline.remaining:
             return False
         publish(self.observers, Retried, why, attempt, pause)
@@ -126,14 +128,19 @@ class RetryPolicy:
             return call()
 
         ends = time.monotonic() + seconds
-        terms = _Terms(self, worth_it, lambda: ends - time.monotonic())
+        terms = _Terms(self, worth_it, lambda _: ends - time.monotonic())
         return Retrying(sleep=time.sleep, **terms.as_arguments())(attempt)
 
     def retrying(self, worth_it: WorthIt, deadline: Deadline | None = None) -> AsyncRetrying:
         """Tenacity's object for one persistence; its `statistics` count attempts and waits."""
         from tenacity import AsyncRetrying
 
-        terms = _Terms(self, worth_it, lambda: deadline.remaining if deadline else math.inf)
+        def remaining(asked: float) -> float:
+            if deadline and asked:
+                deadline.excuse(asked)
+            return deadline.remaining if deadline else math.inf
+
+        terms = _Terms(self, worth_it, remaining)
         return AsyncRetrying(sleep=asyncio.sleep, **terms.as_arguments())
 
 
@@ -143,7 +150,8 @@ class _Terms:
 
     policy: RetryPolicy
     worth_it: WorthIt
-    remaining: Callable[[], float]
+    remaining: Callable[[float], float]
+    """The time that is left, from how long the server has just asked to be left alone."""
 
     def as_arguments(self) -> dict[str, Any]:
         return {
@@ -159,18 +167,22 @@ class _Terms:
         return isinstance(error, Exception) and self.worth_it(error)
 
     def wait(self, state: RetryCallState) -> float:
-        asked: float | None = getattr(_error_of(state), "retry_after", None)
-        return self.policy.pause(state.attempt_number, asked)
+        return self.policy.pause(state.attempt_number, _asked_by(state))
 
     def is_over(self, state: RetryCallState) -> bool:
         """Whether that was the last attempt, or the pause would outlast the time."""
         last = state.attempt_number >= self.policy.attempts
-        return last or state.upcoming_sleep >= self.remaining()
+        return last or state.upcoming_sleep >= self.remaining(_asked_by(state))
 
     def tell(self, state: RetryCallState) -> None:
         why = _reason_of(_error_of(state))
         pause = state.upcoming_sleep
         publish(self.policy.observers, Retried, why, state.attempt_number, pause)
+
+
+def _asked_by(state: RetryCallState) -> float:
+    """For how long the server has asked to be left alone, in seconds."""
+    return getattr(_error_of(state), "retry_after", None) or 0.0
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

@@ -56,7 +56,8 @@ class NexusSettings(BaseModel):
     """The deadline of one whole operation, every retry, read-back and fence included.
 
     It runs from the operation's first request on: waiting for a connection that is free, while
-    many operations are under way, does not count.
+    many operations are under way, does not count. Nor does, up to twice as long, what the server
+    asks to be left alone for (`Retry-After`): a limit of requests a minute asks for a minute.
     """
 
     queue_timeout: float = Field(default=300.0, gt=0)
