@@ -10,6 +10,7 @@ Amounts are integers in the smallest unit of credit. Times are aware and in UTC.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -32,6 +33,18 @@ def utc_now() -> datetime:
 def always_written(value: T) -> T:
     """A default that is written out all the same, because other readers need it there."""
     return msgspec.field(default_factory=lambda: value)
+
+
+def composed(name: str) -> str:
+    """`name` in its composed form (NFC), as accounts are: an accent can be stored in two ways."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_wanted(wanted: str | None, agent_id: str | None) -> bool:
+    """Whether an agent is the one that is asked for, however accents are stored in either id."""
+    if wanted is None or wanted == agent_id:
+        return True
+    return agent_id is not None and composed(wanted) == composed(agent_id)
 
 
 class BountyStatus(StrEnum):
@@ -277,8 +290,8 @@ class BountyQuery(Wire, frozen=True, kw_only=True):
         claimer = bounty.claimed_by.agent_id if bounty.claimed_by else None
         return (
             (self.statuses is None or bounty.status in self.statuses)
-            and self.creator_agent_id in (None, bounty.creator.agent_id)
-            and self.claimed_by_agent_id in (None, claimer)
+            and is_wanted(self.creator_agent_id, bounty.creator.agent_id)
+            and is_wanted(self.claimed_by_agent_id, claimer)
             and self.zone_id in (None, bounty.zone_id)
         )
 
@@ -328,7 +341,7 @@ class RewardQuery(Wire, frozen=True, kw_only=True):
         """Whether `reward` passes every filter of this query."""
         return (
             self.reward_type in (None, reward.reward_type)
-            and self.recipient_agent_id in (None, reward.recipient.agent_id)
+            and is_wanted(self.recipient_agent_id, reward.recipient.agent_id)
             and self.bounty_id in (None, reward.bounty_id)
             and self.contribution_cid in (None, reward.contribution_cid)
         )
@@ -394,7 +407,7 @@ class ClaimQuery(Wire, frozen=True, kw_only=True):
         """Whether `claim` passes every filter of this query."""
         return (
             (self.statuses is None or claim.status in self.statuses)
-            and self.agent_id in (None, claim.agent.agent_id)
+            and is_wanted(self.agent_id, claim.agent.agent_id)
             and self.target_ref in (None, claim.target_ref)
         )
 

@@ -18,11 +18,13 @@ from nexus_bounty import (
     BountyQuery,
     BountyStatus,
     Claim,
+    ClaimQuery,
     ClaimStatus,
     IndexStatus,
     NexusBountyStore,
     NexusClient,
     NexusSettings,
+    RewardQuery,
     RewardType,
     reward_id,
 )
@@ -297,3 +299,27 @@ def test_an_agent_is_told_by_its_id_alone_but_kept_whole():
         "runtime": "r",
         "role": "x",
     }
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"), [("jos\u00e9", "jose\u0301"), ("jose\u0301", "jos\u00e9")]
+)
+def test_queries_find_an_agent_however_its_accents_are_stored(stored: str, asked: str) -> None:
+    """In the document or in the query; nobody else is found."""
+    agent, now = make_agent(stored), datetime(2026, 1, 1, tzinfo=UTC)
+    bounty = make_bounty(creator=agent, claimed_by=agent)
+    reward = msgspec.structs.replace(make_reward(), recipient=agent)
+    claim = Claim(
+        claim_id="c",
+        target_ref="t",
+        agent=agent,
+        intent_summary="",
+        heartbeat_at=now,
+        lease_expires_at=now,
+    )
+    for name, found in ((asked, True), (stored, True), ("jose", False)):
+        assert BountyQuery(creator_agent_id=name).matches(bounty) is found
+        assert BountyQuery(claimed_by_agent_id=name).matches(bounty) is found
+        assert RewardQuery(recipient_agent_id=name).matches(reward) is found
+        assert ClaimQuery(agent_id=name).matches(claim) is found
+    assert not BountyQuery(claimed_by_agent_id=asked).matches(make_bounty())

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 from nexus_bounty.lifecycle import TERMINAL
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, composed, is_wanted
 from nexus_bounty.nexus.bounties.store import NexusBountyStore
 
 T = TypeVar("T")
@@ -105,14 +105,14 @@ class Board:
 
     def found(self, search: Search) -> list[Bounty]:
         """The bounties that fit, newest first."""
-        words = search.words.casefold().split()
+        words = _folded(search.words).split()
         pairs = zip(self.bounties, self._texts, strict=True) if words else ()
         among = [each for each, text in pairs if all(word in text for word in words)]
         return [
             each
             for each in (among if words else self.bounties)
             if (not search.status or each.status.value in search.status)
-            and search.creator in (None, each.creator.agent_id)
+            and is_wanted(search.creator, each.creator.agent_id)
         ]
 
     def changed_since(self, before: Board) -> set[str]:
@@ -165,4 +165,9 @@ def _newest_first(bounties: Iterable[Bounty]) -> list[Bounty]:
 def _text_of(bounty: Bounty) -> str:
     claimer = bounty.claimed_by.agent_id if bounty.claimed_by else ""
     parts = bounty.bounty_id, bounty.title, bounty.creator.agent_id, claimer, bounty.description
-    return "\n".join(parts).casefold()
+    return _folded("\n".join(parts))
+
+
+def _folded(text: str) -> str:
+    """`text` as it is searched: neither case nor the way in which accents are stored counts."""
+    return composed(text).casefold()

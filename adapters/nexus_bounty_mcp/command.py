@@ -19,7 +19,7 @@ from nexus_bounty.cli.secret_file import read_secrets
 from nexus_bounty.cli.service.health import ServiceHealth, health_served
 from nexus_bounty.cli.service.stopping import Ending, until_stopped
 from nexus_bounty.cli.session import Session
-from nexus_bounty.models import AgentIdentity
+from nexus_bounty.models import AgentIdentity, composed
 from nexus_bounty.outcomes import PlainError
 
 if TYPE_CHECKING:
@@ -161,11 +161,11 @@ def _callers(agent: str | None, tokens: Path | None, *, http: bool) -> Callers:
     if not http:
         if agent is None:
             raise UsageProblem("on stdio, --agent or NEXUS_BOUNTY_AGENT says who is served")
-        return OneCaller(AgentIdentity(agent_id=agent))
+        return OneCaller(AgentIdentity(agent_id=composed(agent)))
     if tokens is None:
         raise UsageProblem("--http needs --tokens: by its token an agent is known")
     named = _tokens(tokens)
-    agents = {token: AgentIdentity(agent_id=agent_id) for agent_id, token in named.items()}
+    agents = {token: AgentIdentity(agent_id=composed(each)) for each, token in named.items()}
     if len(agents) < len(named):
         raise UsageProblem(f"{tokens} gives two agents the same token")
     return TokenCallers(agents)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, Field
 
-from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus
+from nexus_bounty.models import BountyCriteria, BountyQuery, BountyStatus, is_wanted
 from nexus_bounty_mcp.answers import BountyPage, OutcomeReport, refused
 from nexus_bounty_mcp.desk import MOST_OF_A_PAGE, Call, Desk
 from nexus_bounty_mcp.tools import CHANGES, ENDS, READS, Ctx
@@ -173,7 +173,7 @@ class GroveTools:
     ) -> OutcomeReport | None:
         """What to say to a caller that takes itself, or the zone, for another."""
         mine = call.agent.agent_id
-        if agent is not None and agent.agentId not in (None, mine):
+        if agent is not None and not is_wanted(agent.agentId, mine):
             why = f"You are {mine}, and cannot act as {agent.agentId}."
             return refused(call.operation, why, "Leave agent out.")
         if zone_id not in (None, self._zone_id):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -13,7 +12,7 @@ import msgspec
 import typer
 
 from nexus_bounty.cli.exits import UsageProblem
-from nexus_bounty.models import AgentIdentity, Contribution
+from nexus_bounty.models import AgentIdentity, Contribution, composed, is_wanted
 
 if TYPE_CHECKING:
     from nexus_bounty.memory import MemoryContributionStore
@@ -196,13 +195,11 @@ def agent(agent_id: str, **given: str | None) -> AgentIdentity:
     Grove's variables are about the agent that `GROVE_AGENT_ID` names, if it names one.
     """
     found = {name: os.environ.get(variable) for name, variable in _GROVE.items()}
-    if os.environ.get("GROVE_AGENT_ID") not in (None, "", agent_id):
+    if not is_wanted(os.environ.get("GROVE_AGENT_ID") or None, agent_id):
         found = {}
     known = found | {name: value for name, value in given.items() if value is not None}
     return AgentIdentity(
-        agent_id=unicodedata.normalize(
-            "NFC", agent_id
-        ),  # as accounts are, whatever a keyboard makes
+        agent_id=composed(agent_id),  # as accounts are, whatever a keyboard makes
         **{name: value or None for name, value in known.items()},
     )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 
+from nexus_bounty.models import composed
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.validation import check_text
 
@@ -60,7 +60,7 @@ def check_user(field: str, value: str) -> str:
         InvalidInputError: It is no name, or nobody's, or looks like another (pre-commit, local
             check).
     """
-    name = unicodedata.normalize("NFC", check_name(field, value))
+    name = composed(check_name(field, value))
     if name.startswith(SYSTEM_PREFIX):
         raise InvalidInputError(field, value, f"must not start with {SYSTEM_PREFIX!r}")
     if name != name.strip():

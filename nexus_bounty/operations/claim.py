@@ -15,7 +15,7 @@ import msgspec
 from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.lifecycle import holder_of
-from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim
+from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim, composed
 from nexus_bounty.operations.claim_replay import CLAIM, claim_result, replayed
 from nexus_bounty.operations.escrow import check_ledger
 from nexus_bounty.operations.lease_ends import end_lease, is_held_by
@@ -220,7 +220,8 @@ def _objection(
         return f"is {bounty.status.value}{f' by {holder!r}' if holder else ''}"
     if bounty.deadline <= services.clock():
         return f"is past its deadline {bounty.deadline.isoformat()}"
-    if bounty.creator.agent_id == agent.agent_id and not services.allow_self_claims:
+    is_own = composed(bounty.creator.agent_id) == composed(agent.agent_id)
+    if is_own and not services.allow_self_claims:
         return f"was created by {agent.agent_id!r}, who cannot be paid from it"
     return None
 

@@ -12,6 +12,7 @@ whomever it likes, and nothing is refused here.
 
 from __future__ import annotations
 
+from nexus_bounty.models import is_wanted
 from nexus_bounty.outcomes import Evidence, NotAllowedError, Observation, Proof
 
 ONLY_BY = {
@@ -37,7 +38,7 @@ def check_actor(actor: str | None, operation: str, whose: str, bounty_id: str) -
     Raises:
         NotAllowedError: The actor may not; nothing was written (pre-commit).
     """
-    if actor is None or operation not in ONLY_BY or actor == whose:
+    if actor is None or operation not in ONLY_BY or is_wanted(actor, whose):
         return
     part = ONLY_BY[operation]
     seen = Observation(action="check", target=bounty_id, answer=f"its {part} is {whose!r}")

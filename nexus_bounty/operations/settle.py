@@ -16,6 +16,7 @@ from nexus_bounty.models import (
     Bounty,
     BountyStatus,
     Contribution,
+    composed,
 )
 from nexus_bounty.operations.escrow import (
     check_ledger,
@@ -240,7 +241,7 @@ def _lacking(bounty: Bounty, cid: str, contribution: Contribution | None) -> str
     if contribution.cid != cid:
         return f"what was found is another one, {contribution.cid!r}"
     claimer, author = bounty.claimed_by, contribution.agent
-    if claimer is not None and author is not None and author.agent_id != claimer.agent_id:
+    if claimer and author and composed(author.agent_id) != composed(claimer.agent_id):
         return f"it is by {author.agent_id!r}, not by its claimer {claimer.agent_id!r}"
     unmet = criteria.unmet(bounty.criteria, contribution)
     return f"it lacks {', '.join(unmet)}" if unmet else None

@@ -76,3 +76,25 @@ def test_mine_without_an_agent_is_refused(shell: Shell) -> None:
     ended = shell("list", "--mine")
     assert ended.code == 2
     assert "--agent" in ended.said
+
+
+def test_an_id_is_the_same_however_its_accents_are_stored(shell: Shell) -> None:
+    """By option or by variable; posting, listing and acting are by one agent."""
+    composed, decomposed = "jos\u00e9", "jose\u0301"
+    shell.json("top-up", decomposed, 100)
+    mine = shell.json(*POST, "--creator", decomposed)["bounty"]
+    assert mine["creator"]["agentId"] == composed
+    for name in (composed, decomposed):
+        assert shell.json("list", "--creator", name)["total"] == 1
+        assert shell.json("list", "--mine", "--agent", name, "--creator", composed)["total"] == 1
+        shell.setenv("GROVE_AGENT_ID", name)
+        assert shell.json("list", "--mine")["total"] == 1
+    worker = "rene\u0301e"
+    shell.setenv("GROVE_AGENT_ID", worker)
+    shell.setenv("GROVE_AGENT_MODEL", "m-1")
+    claimed = shell.json("claim", mine["bountyId"], "--agent", "ren\u00e9e")["bounty"]
+    assert claimed["claimedBy"] == {"agentId": "ren\u00e9e", "model": "m-1"}
+    assert shell.json("list", "--claimer", worker)["total"] == 1
+    shell.json("renew", mine["bountyId"], "--agent", worker)
+    shell.json("release", mine["bountyId"], "--agent", worker)
+    shell.json("cancel", mine["bountyId"], "--agent", decomposed)

@@ -7,15 +7,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from nexus_bounty import (
+    AgentIdentity,
     BountyStateError,
     BountyStatus,
     ClaimConflictError,
     InvalidInputError,
     NotAllowedError,
 )
+from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.testing.virtual_time import EPOCH
@@ -150,3 +153,32 @@ async def test_a_deadline_at_the_end_of_time_leaves_room_for_a_lease() -> None:
         assert taken.claim is not None
         assert (await operations.renew(BOUNTY_ID, BOB, lease=HOUR)).claim is not None
         assert await outcome(operations.settle(BOUNTY_ID, CID)) == "committed"
+
+
+@virtual
+async def test_nobody_claims_their_own_bounty_by_storing_accents_in_another_way() -> None:
+    """What another program posted may have them decomposed; the account is the same."""
+    world = await a_world()
+    async with world.process() as process:
+        offer = msgspec.structs.replace(a_bounty(), creator=AgentIdentity(agent_id="jose\u0301"))
+        await process.operations.services.store.create_bounty(offer)
+        own = with_other(process.operations, credits=None)
+        error = await refusal(own.claim(BOUNTY_ID, AgentIdentity(agent_id="jos\u00e9")))
+        assert isinstance(error, BountyStateError)
+        assert "cannot be paid from it" in error.message
+
+
+@virtual
+async def test_work_is_its_authors_however_the_accents_of_the_id_are_stored() -> None:
+    """What the contribution says of its author, another program wrote."""
+    world = await a_world()
+    async with world.process() as process:
+        work = await process.operations.services.contributions.get(CID)
+        assert work is not None
+        author = AgentIdentity(agent_id="jose\u0301")
+        works = MemoryContributionStore([msgspec.structs.replace(work, agent=author)])
+        operations = with_other(process.operations, contributions=works)
+        await posted(operations)
+        await operations.claim(BOUNTY_ID, AgentIdentity(agent_id="jos\u00e9"))
+        settled = await operations.settle(BOUNTY_ID, CID)
+        assert settled.credits_with == "jos\u00e9"

@@ -14,7 +14,7 @@ from nexus_bounty.cli.output import Reply, lines, progress, safe
 from nexus_bounty.cli.renderables import Column, Listing
 from nexus_bounty.cli.results import status_text
 from nexus_bounty.cli.session import Session
-from nexus_bounty.models import Bounty, BountyQuery, BountyStatus
+from nexus_bounty.models import Bounty, BountyQuery, BountyStatus, is_wanted
 
 PLACE = ("Bounties", 2)
 _NAMED = 20
@@ -81,7 +81,7 @@ async def show_list(
 def _mine(agent_id: str | None, creator: str | None) -> str:
     if agent_id is None:
         raise UsageProblem("--mine needs an agent: give --agent, or NEXUS_BOUNTY_AGENT")
-    if creator not in (None, agent_id):
+    if not is_wanted(creator, agent_id):
         raise UsageProblem(f"--mine means {agent_id!r}, and --creator somebody else")
     return agent_id
 

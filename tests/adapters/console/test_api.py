@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nexus_bounty import Bounty
+from nexus_bounty import AgentIdentity, Bounty
 from nexus_bounty.mock import Fault, FaultKind
 from tests.adapters.console.stage import BOB, Browser, Stage
 
@@ -25,6 +25,19 @@ async def test_bounties_are_listed_by_groves_parameters(stage: Stage, browser: B
         answer = (await browser.client.get(f"/api/bounties{query}")).json()
         assert [each["bountyId"] for each in answer["bounties"]] == ids, query
     assert msgspec.convert(answer["bounties"][0], Bounty).bounty_id == "b-1"
+
+
+async def test_an_agent_is_found_however_its_accents_are_stored(
+    stage: Stage, browser: Browser
+) -> None:
+    jose = AgentIdentity(agent_id="jos\u00e9")
+    await stage.operations.services.credits.top_up("t", account=jose.agent_id, amount=100)
+    await stage.posted("b-1", creator=jose)
+    await stage.posted("b-2")
+    for asked in ("q", "creatorAgentId"):
+        for name in ("jose%CC%81", "jos%C3%A9"):
+            answer = (await browser.client.get(f"/api/bounties?{asked}={name}")).json()
+            assert [each["bountyId"] for each in answer["bounties"]] == ["b-1"]
 
 
 async def test_one_bounty_is_its_document_and_none_is_groves_error(

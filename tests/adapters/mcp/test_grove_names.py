@@ -57,6 +57,18 @@ async def test_whatever_else_is_claimed_is_leased() -> None:
         assert (refused["outcome"], refused["error"]) == ("did_not_happen", "ClaimConflictError")
 
 
+async def test_an_id_is_the_same_however_its_accents_are_stored() -> None:
+    """In what a caller says of itself, and whose bounties it asks for."""
+    async with an_office() as office:
+        await office.credits.top_up("t", account="jos\u00e9", amount=1)
+        jose = await office.agent("jos\u00e9", grove_names=True)
+        offer = {"title": "Sort it", "amount": 1, "criteria": CRITERIA}
+        made = await jose("grove_bounty_create", **offer, agent={"agentId": "jose\u0301"})
+        assert made["outcome"] == "committed"
+        listed = await jose("grove_bounty_list", creatorAgentId="jose\u0301")
+        assert [each["bountyId"] for each in listed["bounties"]] == [made["bounty"]["bountyId"]]
+
+
 async def test_who_somebody_says_to_be_does_not_make_it_so() -> None:
     """Nor is there another zone to be had by naming it."""
     async with an_office() as office:

@@ -366,3 +366,19 @@ def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     assert "pip install 'nexus-bounty[mcp]'" in ended.stderr
     assert ended.returncode == 1
     assert "mcp" in run("--help", env={"PYTHONPATH": path}).stdout
+
+
+def test_the_agent_that_is_served_is_named_as_its_account_is(tmp_path: Path) -> None:
+    """However a keyboard stores the accents of its id."""
+    from nexus_bounty_mcp import command  # only here: the SDK takes a second to import
+    from nexus_bounty_mcp.callers import OneCaller, TokenCallers
+
+    file = tmp_path / "secret"
+    file.write_text('{"jose\u0301": "jose-0123456789abcdef"}')
+    file.chmod(0o600)
+    alone = command._callers("jose\u0301", None, http=False)
+    known = command._callers(None, file, http=True)
+    assert isinstance(alone, OneCaller)
+    assert isinstance(known, TokenCallers)
+    assert alone._agent.agent_id == "jos\u00e9"
+    assert [each.agent_id for _, each in known._agents] == ["jos\u00e9"]
