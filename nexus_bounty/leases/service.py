@@ -239,6 +239,8 @@ class LeasedClaims(CopyableClaims):
     async def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
+        Nothing remembers them then: their ids can be used again, and so can the keys.
+
         Raises:
             InvalidInputError: `retention` is too short for repeats to be known (pre-commit).
         """

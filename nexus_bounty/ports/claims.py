@@ -162,6 +162,7 @@ class ClaimStore(Protocol):
     async def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
+        Nothing remembers them then: their ids can be used again, and so can the keys.
         A retention shorter than a repeat may come after is refused.
 
         Raises:

@@ -272,6 +272,7 @@ class SyncClaimStore(Face[ClaimStore]):
     def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
+        Nothing remembers them then: their ids can be used again, and so can the keys.
         A retention shorter than a repeat may come after is refused.
 
         Raises:
@@ -1547,6 +1548,7 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
     def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
+        Nothing remembers them then: their ids can be used again, and so can the keys.
         Their files go `tombstone_retention` after the last write of them, at the earliest; so none
         goes where listings tell no dates, as on 0.9.26.
 

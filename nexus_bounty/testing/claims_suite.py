@@ -225,7 +225,7 @@ class ClaimStoreContract(ClaimKeeping):
     async def test_the_id_of_an_ended_claim_is_not_used_again(
         self, claims: ClaimStore, clock: ManualClock
     ) -> None:
-        """An id stands for one claim, whether it was released or ran out."""
+        """An id stands for one claim, be it released or run out, until that is cleaned away."""
         await self.claim(claims)
         clock.advance(HOUR + TICK)
         with pytest.raises(ClaimStateError):

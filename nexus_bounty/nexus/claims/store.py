@@ -346,7 +346,7 @@ class NexusClaimStore:
                 raise _fenced_off(operation)
             return True
         claim = self._writer.view(operation, document, to_claim)
-        if claim.claim_id == request.claim_id:  # an id stands for one claim: refuse it
+        if claim.claim_id == request.claim_id:  # one that is kept has its id: refuse it
             rules.taken(request, None, claim, self._clock())
         if claim.status is ClaimStatus.ACTIVE and claim.target_ref == request.target_ref:
             return await self._expire(claim) is not None
@@ -689,6 +689,7 @@ class NexusClaimStore:
     async def clean_completed(self, retention: timedelta) -> int:
         """Delete the claims that have ended, `retention` after their last heartbeat; how many.
 
+        Nothing remembers them then: their ids can be used again, and so can the keys.
         Their files go `tombstone_retention` after the last write of them, at the earliest; so none
         goes where listings tell no dates, as on 0.9.26.
 

@@ -3,9 +3,10 @@
 It is only ever moved from one claim id to the next, exclusively, as the commit strategy does it,
 and never deleted: a delete cannot be conditional, and one that arrives late would free a target
 that is held. Naming a claim that has ended is as good as being free, and so is being empty, which
-is how newer Groves give it back. Because no claim id is used twice, no other content returns to an
-earlier one. A move that is based on an emptied lock and lands late does no harm: whoever finds the
-lock naming a claim that was not written by then fences that claim off.
+is how newer Groves give it back. A claim id is used again, if ever, once its claim was cleaned
+away, long after every request about it: so no other content returns to an earlier one while a move
+that is based on that may be under way. A move that is based on an emptied lock and lands late does
+no harm: whoever finds the lock naming a claim that was not written by then fences that claim off.
 
 Winning the lock commits nothing by itself: the claim's document does. So a write of unclear
 outcome needs no fence here, only another look.

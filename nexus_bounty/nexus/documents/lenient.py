@@ -13,12 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from nexus_bounty.events.log import logger_of
-from nexus_bounty.models import BountyStatus, Wire, times_of
+from nexus_bounty.models import BountyStatus, ClaimStatus, Wire, times_of
 from nexus_bounty.nexus.documents.javascript_dates import parse_date
 
 _WHOLE: Final = ("amount", "revision")
 _TEXT: Final = ("description", "intentSummary")
 _KNOWN: Final = frozenset(BountyStatus)
+_PHASES: Final = frozenset(ClaimStatus)
 
 logger = logger_of("nexus_bounty.nexus")
 
@@ -40,6 +41,17 @@ def known_status(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], BountySta
         return value, None
     rest = {key: item for key, item in value.items() if key != "status"}
     return rest, BountyStatus.foreign(status)
+
+
+def known_phase(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`value`, as an active claim if its phase is another program's.
+
+    What that means nobody here knows. So it holds its target, until its lease has run out.
+    """
+    phase = value.get("status")
+    if not isinstance(phase, str) or not phase or phase in _PHASES:
+        return value
+    return {**value, "status": ClaimStatus.ACTIVE}
 
 
 def _time_keys(kind: type[Wire]) -> list[str]:

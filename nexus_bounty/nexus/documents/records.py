@@ -23,7 +23,7 @@ from nexus_bounty.models import (
 from nexus_bounty.nexus.documents import paths
 from nexus_bounty.nexus.documents.claim_shapes import flattened
 from nexus_bounty.nexus.documents.document import Document, UnreadableDocumentError, is_tombstone
-from nexus_bounty.nexus.documents.lenient import known_status, understood
+from nexus_bounty.nexus.documents.lenient import known_phase, known_status, understood
 from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import MOST_AMOUNT, MOST_NAME_BYTES, is_name
 
@@ -83,12 +83,12 @@ def to_reward_as_it_stands(document: Document) -> RewardRecord:
 
 
 def to_claim(document: Document) -> Claim:
-    """The claim that `document` is.
+    """The claim that `document` is; one in a phase of another program counts as active.
 
     Raises:
         UnreadableDocumentError: It is not one.
     """
-    claim = _view(document, Claim, flattened(document.value))
+    claim = _view(document, Claim, known_phase(flattened(document.value)))
     _check_names(document.path, claim.claim_id, claim.target_ref, claim.agent.agent_id)
     return claim
 

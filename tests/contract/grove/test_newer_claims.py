@@ -22,6 +22,7 @@ from nexus_bounty import (
     NexusClaimStore,
     NexusClient,
     NexusSettings,
+    PreCommitError,
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.client.settings import ClaimShape
@@ -144,6 +145,49 @@ async def test_a_lease_of_grove_that_has_run_out_frees_its_target(name: str) -> 
         assert (ended["status"]["phase"], ended["status"]["revision"]) == ("expired", 2)
         assert ended["spec"] == newer.SPEC
         assert reader.read_lock(zone.mock.read_file(LOCK) or b"") == "c-1"
+
+
+@pytest.mark.parametrize("shape", ["flat", "split"])
+@pytest.mark.parametrize("phase", ["pending", "terminating", "Active"])
+@on_every_strategy
+async def test_a_phase_that_we_do_not_know_holds_its_target_for_as_long_as_its_lease(
+    name: str, phase: str, shape: str
+) -> None:
+    """Nothing is written to it until that is over; then it is ended as any other is."""
+    content = newer.claim(status={"phase": phase})
+    if shape == "flat":
+        content = newer.stored(newer.read_claim(newer.claim()) | {"status": phase})
+    async with shared(STRATEGIES[name]) as zone:
+        await zone.holds(content)
+        with pytest.raises(ClaimConflictError) as refused:
+            await zone.take(BOB)
+        assert refused.value.held_until == NOON + HALF_AN_HOUR
+        assert [each.claim_id for each in await zone.claims.active_claims(TARGET)] == ["gc-1"]
+        assert zone.mock.read_file(PATH) == content
+        zone.clock.advance(HALF_AN_HOUR + timedelta(seconds=1))
+        assert await zone.claims.active_claims() == []
+        assert (await zone.take(BOB)).agent == BOB
+        assert newer.read_claim(zone.mock.read_file(PATH) or b"")["status"] == "expired"
+
+
+async def test_a_claim_in_a_phase_that_we_do_not_know_is_kept() -> None:
+    """It is none that has ended; what its own agent does to it leaves the phase as it is."""
+    async with shared() as zone:
+        await zone.holds(newer.claim(status={"phase": "pending"}))
+        assert await zone.claims.clean_completed(timedelta(days=1)) == 0
+        await zone.claims.heartbeat("gc-1", lease=HALF_AN_HOUR * 2)
+        status = zone.document()["status"]
+        assert (status["phase"], status["leaseExpiresAt"]) == ("pending", "2026-01-01T13:00:00Z")
+
+
+@pytest.mark.parametrize("phase", ["", None, 7])
+async def test_what_is_no_phase_at_all_cannot_be_understood(phase: object) -> None:
+    """So that its target is taken from nobody."""
+    async with shared() as zone:
+        await zone.holds(newer.claim(status={"phase": phase}))
+        zone.clock.advance(HALF_AN_HOUR * 2)
+        with pytest.raises(PreCommitError, match=PATH):
+            await zone.take(BOB)
 
 
 @pytest.mark.parametrize("phase", ["released", "completed", "expired"])

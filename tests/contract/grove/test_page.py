@@ -182,6 +182,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_what_cannot_be_understood_is_left_out_counted_and_named",
     ),
     # claims
+    "A claim in a phase that we do not know": (
+        CLAIMS,
+        "test_a_phase_that_we_do_not_know_holds_its_target_for_as_long_as_its_lease",
+    ),
     "A lease of either is respected": (
         CLAIMS,
         "test_a_live_lease_of_grove_is_respected_and_the_refusal_says_whose_it_is",
@@ -361,9 +365,13 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "test_mine_are_those_that_the_agent_has_posted",
     ),
     # stricter
-    "An id stands for one claim": (
+    "one that has ended is not claimed again": (
         SUITE,
         "ClaimStoreContract.test_the_id_of_an_ended_claim_is_not_used_again",
+    ),
+    "until that is cleaned away": (
+        "tests.nexus.claims.test_retention",
+        "test_once_a_claim_is_cleaned_away_its_id_can_be_another_ones",
     ),
     "A bounty that nobody has claimed": (
         "tests.operations.test_settle",

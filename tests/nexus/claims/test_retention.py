@@ -11,6 +11,7 @@ import pytest
 from nexus_bounty import (
     ClaimConflictError,
     ClaimNotFoundError,
+    IdempotencyMismatchError,
     NexusClaimStore,
     NexusClient,
     NexusSettings,
@@ -149,3 +150,19 @@ async def test_the_marker_of_a_claim_that_cannot_be_understood_stays(release: st
         await claims._client.write(DOCUMENT, b"{}")
         world.clock.advance(9 * DAY)
         assert ZonePaths("default").active_claim("t", "c-1") not in await claims.collect_leftovers()
+
+
+@releases
+async def test_once_a_claim_is_cleaned_away_its_id_can_be_another_ones(release: str) -> None:
+    """On whatever target, with whatever key; until then it is refused."""
+    world = Claims(release)
+    async with world.process() as claims:
+        await claims.claim_or_renew("t", BOB, claim_id="c-1", lease=DAY, idempotency_key="k")
+        await claims.release("c-1")
+        with pytest.raises(IdempotencyMismatchError):
+            await claims.claim_or_renew("u", EVE, claim_id="c-1", lease=DAY)
+        world.clock.advance(3 * DAY)
+        assert await claims.clean_completed(2 * DAY) == 1
+        made = await claims.claim_or_renew("u", EVE, claim_id="c-1", lease=DAY, idempotency_key="k")
+        assert await claims.get("c-1") == made
+        assert await claims.active_claims() == [made]
