@@ -81,6 +81,10 @@ _AFTER_A_READ: Final = {
     Reason.BAD_URL: "Check --url, which must start with http:// or https://.",
     Reason.AUTHENTICATION: "Give the server's key in NEXUS_API_KEY.",
     Reason.PERMISSION: "Use a key that may read this zone, or check --zone.",
+    Reason.SERVER_ERROR: (
+        "Nothing was changed; try again. If it stays so, `nexus-bounty doctor` says what the "
+        "server lacks, such as a kernel to read with."
+    ),
     Reason.NO_SUCH_ROUTE: "Check --url: what answers there does not look like Nexus.",
 }
 

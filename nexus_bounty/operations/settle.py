@@ -270,10 +270,12 @@ def _is_begun(bounty: Bounty, cid: str) -> bool:
 
 
 def _check_contribution(bounty: Bounty, cid: str) -> None:
-    """Refuse to settle what was completed with another contribution."""
+    """Refuse to settle what was completed with another contribution, or with nobody knows which."""
     if _is_decided_elsewhere(bounty) and bounty.fulfilled_by_cid != cid:
+        named = bounty.fulfilled_by_cid
+        work = f"with {named!r}" if named is not None else "and does not say with which work"
         raise BountyStateError(
-            f"bounty {bounty.bounty_id!r} was completed with {bounty.fulfilled_by_cid!r}",
+            f"bounty {bounty.bounty_id!r} was completed {work}",
             current_status=bounty.status.value,
             evidence=Evidence(proof=Proof.DOCUMENT),
         )

@@ -239,6 +239,19 @@ def test_a_server_without_a_kernel_is_refused_before_money_moves(
     assert not mock.files
 
 
+@pytest.mark.parametrize("mock", [MockNexus("0.9.20-without-kernel")], ids=["no kernel"])
+@pytest.mark.parametrize("command", [("list",), ("show", "b-1"), ("history", "b-1")])
+def test_who_reads_from_a_server_without_a_kernel_is_told_what_finds_that_out(
+    shell: Shell, command: tuple[str, ...]
+) -> None:
+    """The server itself speaks of an internal error; an answer that asks `doctor` names it."""
+    shell.setenv("NEXUS_BOUNTY_COMMIT", "auto")
+    refused = shell(*command)
+    assert refused.code == 1
+    assert "`nexus-bounty doctor` says what the server lacks, such as a kernel" in refused.said
+    assert "its kernel is missing" in shell("doctor").said
+
+
 def test_a_person_is_told_what_takes_long(shell: Shell, life: Life) -> None:
     """On stderr, and only if somebody is looking."""
     shell.setenv("FORCE_COLOR", "1")

@@ -52,6 +52,8 @@ class Transition:
 
     def refusal(self, bounty: Bounty, history: History) -> str | None:
         """Why `bounty`, after its `history`, does not allow this transition; `None` if it does."""
+        if bounty.status not in self.sources and bounty.status is self.target:
+            return f"it is {bounty.status.value} already{_for_which_work(self, bounty)}"
         if bounty.status not in self.sources:
             return f"a bounty that is {bounty.status.value} cannot become {self.target.value}"
         claimer = STATUSES[bounty.status].claimer
@@ -67,6 +69,14 @@ class Transition:
         if spent and claimer is Claimer.NONE:
             return f"{self.once!r} was given back"
         return None
+
+
+def _for_which_work(asked: Transition, bounty: Bounty) -> str:
+    if asked.cid is None:
+        return ""
+    if bounty.fulfilled_by_cid is None:
+        return ", and does not say with which contribution"
+    return f", with contribution {bounty.fulfilled_by_cid!r}"
 
 
 def fund(reservation_id: str) -> Transition:

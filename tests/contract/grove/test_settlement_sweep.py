@@ -134,3 +134,28 @@ async def test_whom_grove_let_do_the_work_is_paid_though_we_had_begun_to_pay_ano
     assert (await paid(world), await paid(world, CAROL)) == (0, PRICE)
     assert await reconciled(world) == []
     assert not await broken(world)
+
+
+@pytest.mark.parametrize(
+    ("status", "work", "said"),
+    [
+        ("completed", None, "was completed and does not say with which work"),
+        ("completed", "other", "was completed with 'other'"),
+        ("pending_settlement", None, "already, and does not say with which contribution"),
+        ("pending_settlement", "other", "already, with contribution 'other'"),
+    ],
+)
+@virtual
+async def test_the_refusal_of_other_work_says_which_the_bounty_names(
+    status: str, work: str | None, said: str
+) -> None:
+    """Or that it names none."""
+    world = await a_world()
+    async with world.process() as process:
+        await claimed(process.operations)
+    await grove_writes(world, status, **({} if work is None else {"fulfilledByCid": work}))
+    async with world.process(seed=2) as process:
+        error = await refusal(process.operations.settle(BOUNTY_ID, CID))
+        assert isinstance(error, BountyStateError)
+        assert said in error.message
+        assert "None" not in error.message
