@@ -227,11 +227,11 @@ class IndexAudit:
                 found.untrusted[bounty.bounty_id] = bounty.untrusted
             if bounty and bounty.status.is_known and isinstance(document, Document):
                 bounty_id = paths.document_id(document.path)
-                generation, at = document.history.marker_seq, bounty.updated_at
-                marker = self._index.places.of(bounty.status, bounty_id, generation, at)
-                ended[marker] = self._index.places.elsewhere(marker, at)
-                twins = self._order.twins([marker], bounty.created_at)
-                for each in (marker, *(twins if document.history.seq else ())):
+                markers = self._index.needed(bounty, document)
+                for marker in markers:
+                    ended[marker] = self._index.places.elsewhere(marker, bounty.updated_at)
+                twins = self._order.twins(markers[:1], bounty.created_at)
+                for each in (*markers, *(twins if document.history.seq else ())):
                     needed[each] = IndexFault(
                         bounty_id=bounty_id, status=bounty.status, marker=each, missing=True
                     )

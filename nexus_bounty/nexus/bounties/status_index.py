@@ -7,7 +7,8 @@ late:
 
 - A status that a bounty can go back to can be entered twice (`claimed → open` releases). A
   re-entry has a marker of its own generation, named after the sequence number of its write, which
-  no late delete of an older one can hit. The plain marker is written besides, for the peer.
+  no late delete of an older one can hit. The plain marker is written besides, for the peer, which
+  finds a bounty by no other: a late delete takes it, and it is written again, see `MarkerWatch`.
 - The status that it goes back from can be entered twice, too. Its marker is kept on the way back
   and removed only when the bounty leaves both for good, so that no delete of it is ever under way
   while it may be needed, and a listing of `open` before `claimed` sees a bounty that moves
@@ -38,7 +39,7 @@ from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.pages import chunks
-from nexus_bounty.nexus.documents import paths
+from nexus_bounty.nexus.documents import Document, paths
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.partition import Partition
 from nexus_bounty.statuses import STATUSES
@@ -172,6 +173,15 @@ class StatusIndex:
         plain = [of(each, bounty_id, None, at) for each in announced_with(status)]
         again = [] if generation is None else [of(status, bounty_id, generation, at)]
         return [*plain, *again, *self._order.twins(again or plain, bounty.created_at)]
+
+    def needed(self, bounty: Bounty, document: Document) -> tuple[str, ...]:
+        """The markers that a bounty needs as it is now: that of its generation, the plain one.
+
+        Of a re-entry the peer knows no other than that.
+        """
+        bounty_id, at = paths.document_id(document.path), bounty.updated_at
+        generations = dict.fromkeys([document.history.marker_seq, None])
+        return tuple(self.places.of(bounty.status, bounty_id, each, at) for each in generations)
 
     def announced(self, bounty: Bounty, markers: Sequence[str]) -> None:
         """Remember which of the `markers` that were written are ahead of what `bounty` is now."""

@@ -1,7 +1,8 @@
 """Files that commits leave behind, removed in batches, off the critical path.
 
-Only what nothing can make needed again is left here, so that it does no harm whenever it is
-removed, and none if it never is: the reconciler finds what a process that died still owed.
+Only what nothing can make needed again is left here, or what somebody looks at again once it is
+removed, so that it does no harm whenever that is, and none if it never is: the reconciler finds
+what a process that died still owed. What this process writes again is no longer to be removed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ class CleanUp(DeferredWork[None]):
     def add(self, paths: Iterable[str]) -> None:
         """Remove `paths` soon; what cannot be removed is told of and left to the reconciler."""
         self.put(dict.fromkeys(paths))
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Leave `paths` alone, which are about to be written again; what is under way stays so."""
+        for path in paths:
+            self._owed.pop(path, None)
 
     async def _do(self, batch: Mapping[str, None], deadline: Deadline) -> None:
         failed, why = await self._removed(list(batch), deadline)

@@ -29,7 +29,7 @@ from nexus_bounty.events.stream import given
 from nexus_bounty.nexus.client import classification, etags, wire
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
 from nexus_bounty.nexus.client.cleanup import CleanUp
-from nexus_bounty.nexus.client.deferred import DeferredWork
+from nexus_bounty.nexus.client.deferred import CLOSING_TIMEOUT, DeferredWork
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.files import Etags, File, Page, Paths
 from nexus_bounty.nexus.client.pace import Turns
@@ -111,7 +111,7 @@ class NexusClient:
             batch=self.settings.bulk_size,
             timeout=self.settings.operation_timeout,
         )
-        self._later: list[ref[DeferredWork[Any]]] = [ref(self.cleanup), ref(self.riding)]
+        self._later: list[ref[DeferredWork[Any]]] = []
 
     def __repr__(self) -> str:
         """The URL; it holds no credentials."""
@@ -156,17 +156,23 @@ class NexusClient:
         await self._rpc.close()
 
     async def flush(self) -> None:
-        """Do now what stores leave for later: remove stale markers, look at others again."""
-        await asyncio.gather(*(each.flush() for each in self._still_owing()))
+        """Do now what stores leave for later: remove stale markers, then look at others again."""
+        deadline = Deadline.after(CLOSING_TIMEOUT)
+        for owing in (self._owing_itself, self._still_owing):
+            await asyncio.gather(*(each.flush(deadline.remaining) for each in owing()))
 
     def closes_after(self, work: DeferredWork[Any]) -> None:
         """Do what `work` owes by then before the connections are closed."""
         self._later = [each for each in self._later if each() is not None]
         self._later.append(ref(work))
 
+    def _owing_itself(self) -> list[DeferredWork[Any]]:
+        return [each for each in (self.cleanup, self.riding) if each.owed]
+
     def _still_owing(self) -> list[DeferredWork[Any]]:
         """What has work left; its own task keeps it alive until then."""
-        return [work for each in self._later if (work := each()) is not None and work.owed]
+        others = [work for each in self._later if (work := each()) is not None and work.owed]
+        return [*self._owing_itself(), *others]
 
     def deadline(self) -> Deadline:
         """The deadline of a new operation; its time runs from its first request on."""
@@ -252,6 +258,7 @@ class NexusClient:
         Raises:
             NexusError: The server did not acknowledge it; the verdict says what that proves.
         """
+        self.cleanup.forget([path])
         params: dict[str, Any] = {"path": path, "content": wire.encode_bytes(content)}
         if if_match is not None:
             params["if_match"] = if_match
@@ -316,6 +323,7 @@ class NexusClient:
 
     async def _write_all(self, files: Mapping[str, bytes], deadline: Deadline) -> EtagsByPath:
         stored: dict[str, str | None] = {}
+        self.cleanup.forget(files)
         for batch in self._batches(list(files)):
             if len(batch) > 1 and (told := await self._written_in_bulk(files, batch, deadline)):
                 stored |= told
@@ -585,6 +593,7 @@ class NexusClient:
         riding = self.riding.with_room_for(room, besides=batch)
         sent = {path: files[path] for path in batch}
         sent |= {path: owed.item.content for path, owed in riding.items()}
+        self.cleanup.forget(sent)  # of what rides, too
         pairs = [[path, wire.encode_bytes(content)] for path, content in sent.items()]
         try:
             with self.riding.under_way(riding):

@@ -26,10 +26,14 @@ MOST_CONTENT: Final = 64_000
 
 @dataclass(frozen=True, slots=True)
 class Rider:
-    """What a file is to hold, by the write of that number: the higher one is the newer."""
+    """What a file is to hold, by the write of that number: the higher one is the newer.
+
+    One `after` another file is written once that one is, or with it.
+    """
 
     content: bytes
     seq: int = 0
+    after: str | None = None
 
 
 class RidingWrites(DeferredWork[Rider]):
@@ -56,9 +60,9 @@ class RidingWrites(DeferredWork[Rider]):
         """Whether the file at `path` is still to be written."""
         return path in self._owed
 
-    def add_markers(self, paths: Iterable[str]) -> None:
-        """Write empty files soon."""
-        self.put(dict.fromkeys(paths, Rider(b"")))
+    def add_markers(self, paths: Iterable[str], after: str | None = None) -> None:
+        """Write empty files soon, and not before the file at `after`, if that is to be written."""
+        self.put(dict.fromkeys(paths, Rider(b"", after=after)))
 
     def add(self, path: str, content: bytes, seq: int) -> None:
         """Write a file soon, unless what is to be written there is newer."""
@@ -70,13 +74,22 @@ class RidingWrites(DeferredWork[Rider]):
         """At most so many of the files, the oldest first, to be written `besides` others."""
         riding: dict[str, Owed[Rider]] = {}
         room = MOST_CONTENT
-        for path, owed in self._free().items():
+        for path, owed in super()._free().items():
             size = len(owed.item.content)
             fits = len(riding) < files and size <= room and path not in besides
-            if fits and self._rides(owed):
+            if fits and self._rides(owed) and self._in_turn(owed, riding):
                 riding[path] = owed
                 room -= size
         return riding
+
+    def _free(self) -> dict[str, Owed[Rider]]:
+        free = super()._free()
+        return {path: owed for path, owed in free.items() if self._in_turn(owed, free)}
+
+    def _in_turn(self, owed: Owed[Rider], batch: Mapping[str, Owed[Rider]]) -> bool:
+        """Whether the file that it comes after is written, or will be with `batch`."""
+        first = owed.item.after
+        return first is None or first not in self._owed or first in batch
 
     def _rides(self, owed: Owed[Rider]) -> bool:
         """Whether it is not to wait for others any longer."""

@@ -240,6 +240,18 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "tests.nexus.bounties.test_swept_ahead",
         "test_what_was_swept_away_ahead_of_its_commit_is_listed_a_moment_after",
     ),
+    "marked again with its file": (
+        "tests.nexus.bounties.test_swept_ahead",
+        "test_what_is_swept_away_after_an_operation_has_returned_is_listed_a_moment_after",
+    ),
+    "takes nothing from a bounty that was given back": (
+        "tests.nexus.bounties.test_peers_marker",
+        "test_what_a_claim_leaves_behind_takes_no_marker_that_is_needed_again",
+    ),
+    "a delete arrives later than anybody looks": (
+        "tests.nexus.bounties.test_peers_marker",
+        "test_a_delete_that_arrives_long_after_is_made_good_by_the_reconciler",
+    ),
     "did not get is passed over": (
         SHARED,
         "test_grove_passes_over_the_marker_of_a_lease_that_we_did_not_get",

@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from nexus_bounty import BountyQuery, BountyStatus, NexusBountyStore, NexusClient, NexusSettings
+from nexus_bounty import (
+    BountyOperations,
+    BountyQuery,
+    BountyStatus,
+    NexusBountyStore,
+    NexusClaimStore,
+    NexusClient,
+    NexusSettings,
+)
+from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.mock.personality import PERSONALITIES, Release
+from nexus_bounty.models import Contribution
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.support.store_trials import BOUNTY_ID, WORKER, a_bounty
@@ -95,6 +106,9 @@ class Sweeping(httpx.AsyncBaseTransport):
     def begin(self) -> None:
         self._at_first = self._status()
 
+    def sweep_as_the_file_says(self) -> None:
+        self.sweep(self._status())
+
     def _status(self) -> str:
         status: str = msgspec.json.decode(self.mock.read_file(DOCUMENT) or b"{}")["status"]
         return status
@@ -143,3 +157,49 @@ async def test_what_was_swept_away_ahead_of_its_commit_is_listed_a_moment_after(
         assert await listed(mock, case.in_status) == []
         await asyncio.sleep(A_MOMENT)
         assert await listed(mock, case.in_status) == [BOUNTY_ID]
+
+
+async def lived(operations: BountyOperations, *, is_claimed: bool, settles: bool) -> BountyStatus:
+    """A bounty that ends, with time between the steps."""
+    await operations.create(a_bounty(S.OPEN))
+    await asyncio.sleep(A_MOMENT)
+    if is_claimed:
+        await operations.claim(BOUNTY_ID, WORKER)
+        await asyncio.sleep(A_MOMENT)
+    if settles:
+        return (await operations.settle(BOUNTY_ID, "cid-1")).bounty.status
+    return (await operations.cancel(BOUNTY_ID)).bounty.status
+
+
+LIVES = {
+    "claimed and settled": partial(lived, is_claimed=True, settles=True),
+    "claimed and cancelled": partial(lived, is_claimed=True, settles=False),
+    "cancelled": partial(lived, is_claimed=False, settles=False),
+}
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["", "following at once"])
+@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("personality", SERVERS)
+@virtual
+async def test_what_is_swept_away_after_an_operation_has_returned_is_listed_a_moment_after(
+    personality: str, life: str, at_once: bool
+) -> None:
+    """Until its file has followed: other batches, such as of its lease, take no marker along."""
+    for after in (0, 0.02, 0.1, 0.3, 0.49, 0.51, 1):
+        mock = MockNexus(personality, rename_delay=0, clock=wall_clock)
+        transport = Sweeping(mock)
+        settings = NexusSettings(follow_at_once=at_once)
+        async with NexusClient("http://nexus", settings=settings, transport=transport) as client:
+            operations = BountyOperations(
+                NexusBountyStore(client, clock=wall_clock),
+                credits=None,
+                claims=NexusClaimStore(client, clock=wall_clock),
+                contributions=MemoryContributionStore([Contribution(cid="cid-1", agent=WORKER)]),
+                clock=wall_clock,
+            )
+            status = await LIVES[life](operations)
+            await asyncio.sleep(after)
+            transport.sweep_as_the_file_says()
+            await asyncio.sleep(A_MOMENT)
+            assert await listed(mock, status) == [BOUNTY_ID], after

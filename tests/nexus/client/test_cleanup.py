@@ -73,6 +73,39 @@ def test_what_is_left_later_waits_its_own_time() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("written", [PATHS[:1], PATHS], ids=["alone", "in a batch"])
+def test_what_is_written_again_is_not_removed(written: list[str]) -> None:
+    """It is needed by now, whatever was said of it before."""
+
+    async def scenario() -> None:
+        mock = MockNexus()
+        async with await filled(mock, cleanup_delay=0.5) as client:
+            client.cleanup.add(PATHS)
+            if written == PATHS:
+                await client.write_many(dict.fromkeys(written, b""))
+            else:
+                await client.write(written[0], b"")
+            await asyncio.sleep(1)
+            assert list(mock.files) == written
+
+    run(scenario())
+
+
+def test_what_rides_with_a_batch_is_not_removed() -> None:
+    """It is written as well."""
+
+    async def scenario() -> None:
+        mock = MockNexus()
+        async with await filled(mock, cleanup_delay=0.5) as client:
+            client.cleanup.add(PATHS)
+            client.riding.add_markers(PATHS[:1])
+            await client.write_many({"/d/a": b"", "/d/b": b""})
+            await asyncio.sleep(1)
+            assert set(mock.files) == {PATHS[0], "/d/a", "/d/b"}
+
+    run(scenario())
+
+
 def test_a_full_batch_does_not_wait() -> None:
     """Memory stays bounded however long the delay."""
 

@@ -82,6 +82,45 @@ async def test_what_is_put_again_while_it_rides_is_written_again() -> None:
 
 
 @virtual
+async def test_what_comes_after_a_file_waits_for_it() -> None:
+    """Whatever batch is sent meanwhile; then both are written with one request, in that order."""
+    mock = MockNexus()
+    async with a_client(mock) as client:
+        client.riding.add("/d/file", b"1", seq=1)
+        client.riding.add_markers(RIDERS[:1], after="/d/file")
+        await client.write_many(BATCH)
+        assert set(mock.files) == set(BATCH)
+        await asyncio.sleep(2 * DELAY)
+        assert [change.path for change in mock.log[len(BATCH) :]] == ["/d/file", RIDERS[0]]
+        assert mock.request_count == 2
+
+
+@virtual
+async def test_what_comes_after_a_file_that_is_being_written_waits_until_it_is() -> None:
+    """Its own request could arrive first."""
+    mock = MockNexus()
+    async with a_client(mock) as client:
+        client.riding.add("/d/file", b"1", seq=1)
+        with client.riding.under_way(["/d/file"]):
+            client.riding.add_markers(RIDERS, after="/d/file")
+            await client.write_many(BATCH)
+            await asyncio.sleep(2 * DELAY)
+            assert set(mock.files) == set(BATCH)
+        await asyncio.sleep(2 * DELAY)
+        assert set(mock.files) == {*BATCH, "/d/file", *RIDERS}
+
+
+@virtual
+async def test_what_comes_after_a_file_that_is_not_to_be_written_does_not_wait() -> None:
+    """It has been written by then."""
+    mock = MockNexus()
+    async with a_client(mock) as client:
+        client.riding.add_markers(RIDERS, after="/d/file")
+        await client.write_many(BATCH)
+        assert set(mock.files) == {*BATCH, *RIDERS}
+
+
+@virtual
 async def test_a_batch_keeps_its_own_content_of_what_is_to_ride() -> None:
     """Who sends it is told what was stored of it."""
     mock = MockNexus()
