@@ -6,16 +6,16 @@ Both are periodic: each tick is done by one of the workers, whichever are there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from typing import Final
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
+import psycopg
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Status
-from procrastinate.utils import utcnow
 
-from nexus_bounty_procrastinate.ranges import Ranges
+from nexus_bounty_procrastinate.ranges import Ranges, lock_of
 
 QUEUE: Final = "nexus-bounty"
 TICK: Final = "* * * * * */2"
@@ -24,6 +24,10 @@ DEAD_AFTER: Final = timedelta(seconds=10)
 """After how long a silence its jobs are taken again."""
 AGAIN_AFTER: Final = timedelta(hours=1)
 """How long a range may be with a job that nobody hears of, before another is deferred for it."""
+AT_ONCE: Final = 100
+"""How many ranges one transaction defers jobs for: what a planner that dies had begun with."""
+_AT_ONCE_AGAIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""When a job is due that is taken again: by the clock of a worker it might be due next month."""
 
 GoThrough = Callable[[str, str], Awaitable[None]]
 """Goes through the range of a zone that begins after an id."""
@@ -62,30 +66,47 @@ class Jobs:
     async def plan(self) -> None:
         """Defer a job for each range that is due.
 
+        A range is marked in the transaction that defers its job. So a planner that ends in between
+        leaves no range that is marked and has none.
+
         Raises:
             ConnectorException: The database did not do it.
+            psycopg.Error: Likewise.
         """
         await self.ranges.begin(self._zone_ids)
-        for zone_id, lo in await self.ranges.due(self._zone_ids, again_after=AGAIN_AFTER):
-            await self.defer(zone_id, lo)
+        planned = AT_ONCE
+        while planned == AT_ONCE:
+            async with self.ranges.transaction(self._dead_after) as connection:
+                due = await self.ranges.due(
+                    self._zone_ids, again_after=AGAIN_AFTER, most=AT_ONCE, connection=connection
+                )
+                for zone_id, lo in due:
+                    await self.defer(zone_id, lo, connection)
+            planned = len(due)
 
-    async def defer(self, zone_id: str, lo: str) -> None:
+    async def defer(
+        self, zone_id: str, lo: str, connection: psycopg.AsyncConnection[Any] | None = None
+    ) -> None:
         """Defer a job for one range, unless one waits already; two never run at once.
 
+        In the transaction that `connection` is in, if it is given.
+
         Raises:
             ConnectorException: The database did not do it.
         """
-        lock = f"nexus-bounty:{zone_id}:{lo}"
+        lock = lock_of(zone_id, lo)
+        job = self._range.configure(lock=lock, queueing_lock=lock, connection=connection)
         with suppress(AlreadyEnqueued):
-            job = self._range.configure(lock=lock, queueing_lock=lock)
-            await job.defer_async(zone_id=zone_id, lo=lo)
+            async with connection.transaction() if connection else nullcontext():
+                await job.defer_async(zone_id=zone_id, lo=lo)
 
     async def retry_abandoned(self) -> None:
-        """Take the jobs again whose workers have died.
+        """Take the jobs again whose workers have died, and free ranges whose jobs are lost.
 
         Raises:
             ConnectorException: The database did not do it.
         """
+        await self.ranges.free_without_job(self._zone_ids)
         silent = self._dead_after.total_seconds()
         manager = self.app.job_manager
         for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=silent):
@@ -95,7 +116,7 @@ class Jobs:
     async def _take_again(self, job_id: int) -> None:
         manager = self.app.job_manager
         try:
-            await manager.retry_job_by_id_async(job_id, retry_at=utcnow())
+            await manager.retry_job_by_id_async(job_id, retry_at=_AT_ONCE_AGAIN)
         except UniqueViolation:  # another job waits for the same range, and for this one to end
             await manager.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
 

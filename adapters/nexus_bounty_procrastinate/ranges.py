@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
+import psycopg
 from procrastinate import PsycopgConnector
 
 from nexus_bounty.partition import Partition
@@ -34,6 +37,11 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     may_have_grown: bool
 
 
+def lock_of(zone_id: str, lo: str) -> str:
+    """The lock that all jobs of a range have."""
+    return _LOCK + f"{zone_id}:{lo}"
+
+
 class Ranges:
     """The table of ranges, for all workers on one database."""
 
@@ -48,18 +56,52 @@ class Ranges:
         """
         await self._run(_BEGIN, zones=list(zone_ids))
 
+    @asynccontextmanager
+    async def transaction(self, silent: timedelta) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection in a transaction, which ends without effect after a silence so long.
+
+        Else what a host has locked that is cut off would be locked for hours.
+
+        Raises:
+            psycopg.Error: The database did not do it.
+        """
+        async with self._connector.pool.connection() as connection, connection.transaction():
+            bound = f"{math.ceil(silent.total_seconds()) or 1}s"
+            await connection.execute(_SILENT, {"bound": bound})
+            yield connection
+
     async def due(
-        self, zone_ids: Sequence[str], *, again_after: timedelta
+        self,
+        zone_ids: Sequence[str],
+        *,
+        again_after: timedelta,
+        most: int | None = None,
+        connection: psycopg.AsyncConnection[Any] | None = None,
     ) -> list[tuple[str, str]]:
         """The zones and beginnings of the ranges that are due, each told to one caller.
 
-        One that nobody has gone through `again_after` that is due again.
+        At most `most`, if given; in the transaction that `connection` is in, if given. One that
+        nobody has gone through `again_after` that is due again.
 
         Raises:
             ConnectorException: The database did not do it.
         """
-        rows = await self._all(_DUE, zones=list(zone_ids), again=again_after)
+        values = {"zones": list(zone_ids), "again": again_after, "most": most}
+        if connection is None:
+            rows = await self._all(_DUE, **values)
+        else:
+            rows = await self._connector.execute_query_all_async_with_connection(
+                connection, _DUE, **values
+            )
         return [(row["zone_id"], row["lo"]) for row in rows]
+
+    async def free_without_job(self, zone_ids: Sequence[str]) -> None:
+        """Let ranges be due again that are with a job, and have none: it failed, or is lost.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(_FREE, zones=list(zone_ids), lock=_LOCK)
 
     async def get(self, zone_id: str, lo: str, *, split_every: timedelta) -> Range | None:
         """The range that begins after `lo`, if there is one and it is due.
@@ -170,19 +212,33 @@ def _memory(value: object) -> RangeMemory | None:
         return None
 
 
+_LOCK: Final = "nexus-bounty:"
+_SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(bound)s, true)"
 _BEGIN: Final = """
     INSERT INTO nexus_bounty_ranges (zone_id, lo)
-    SELECT zone_id, '' FROM unnest(%(zones)s::text[]) AS zone_id
+    SELECT zone.id, '' FROM unnest(%(zones)s::text[]) AS zone (id)
+    WHERE NOT EXISTS (
+        SELECT FROM nexus_bounty_ranges WHERE zone_id = zone.id AND lo = ''
+    )
     ON CONFLICT DO NOTHING
 """
+"""Of a row that is there it has to be seen first: a conflict waits for whoever changes the row."""
 _DUE: Final = """
     UPDATE nexus_bounty_ranges SET deferred_until = now() + %(again)s::interval
     WHERE (zone_id, lo) IN (
         SELECT zone_id, lo FROM nexus_bounty_ranges
         WHERE zone_id = ANY(%(zones)s::text[]) AND due_at <= now() AND deferred_until <= now()
+        LIMIT %(most)s
         FOR UPDATE SKIP LOCKED
     )
     RETURNING zone_id, lo
+"""
+_FREE: Final = """
+    UPDATE nexus_bounty_ranges AS range SET deferred_until = '-infinity'
+    WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until > now() AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs AS job
+        WHERE job.status IN ('todo', 'doing') AND job.lock = %(lock)s || zone_id || ':' || lo
+    )
 """
 _GET: Final = """
     SELECT hi, cursor, memory, failed_in_a_row,

@@ -1,0 +1,140 @@
+"""Whoever plans marks no range without deferring its job; what is lost is made good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from nexus_bounty_procrastinate import jobs
+from nexus_bounty_procrastinate.worker import RangeWorker
+from tests.adapters.procrastinate.test_ranges import HOUR, NOW, ZONE, a_worker
+from tests.reconcile.test_scale import a_zone
+
+RANGES = 7
+_DIVIDE = """
+    INSERT INTO nexus_bounty_ranges (zone_id, lo, hi)
+    SELECT %s, CASE n WHEN 1 THEN '' ELSE 'b' || n END, 'b' || n + 1
+    FROM generate_series(1, %s) AS n
+"""
+_MARKED = "SELECT count(*) FROM nexus_bounty_ranges WHERE deferred_until > now()"
+_WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+
+
+async def number(url: str, query: str) -> int:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        found = await (await connection.execute(query.encode())).fetchone()
+        return int(found[0]) if found else 0
+
+
+@asynccontextmanager
+async def a_divided_zone(url: str, **how: Any) -> AsyncIterator[RangeWorker]:
+    async with a_zone(0) as zone, a_worker(url, zone, **how) as worker:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM nexus_bounty_ranges")
+            await connection.execute(_DIVIDE, (ZONE, RANGES))
+        yield worker
+
+
+async def stopped_in_the_middle(
+    worker: RangeWorker, monkeypatch: pytest.MonkeyPatch
+) -> asyncio.Task[None]:
+    """Someone who plans, and is in the middle of it."""
+    defer, reached = worker.jobs.defer, asyncio.Event()
+    left = [None] * 2
+
+    async def stopping(*what: Any) -> None:
+        if not left:
+            reached.set()
+            await asyncio.Event().wait()
+        left.pop()
+        await defer(*what)
+
+    monkeypatch.setattr(worker.jobs, "defer", stopping)
+    planning = asyncio.create_task(worker.jobs.plan())
+    await reached.wait()
+    monkeypatch.setattr(worker.jobs, "defer", defer)
+    return planning
+
+
+@pytest.mark.parametrize("at_once", [1, 2, RANGES, 100])
+async def test_all_that_is_due_is_planned_however_much_at_once(
+    jobs_url: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By several at the same time, too: each range has one job."""
+    monkeypatch.setattr(jobs, "AT_ONCE", at_once)
+    async with a_divided_zone(jobs_url) as worker:
+        await asyncio.gather(*(worker.jobs.plan() for _ in range(3)))
+        assert await number(jobs_url, _WAITING) == RANGES
+        assert await number(jobs_url, _MARKED) == RANGES
+
+
+@pytest.mark.parametrize("at_once", [3, 100])
+async def test_a_planner_that_is_stopped_leaves_no_range_without_a_job(
+    jobs_url: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one defers them at once."""
+    monkeypatch.setattr(jobs, "AT_ONCE", at_once)
+    async with a_divided_zone(jobs_url) as worker:
+        planning = await stopped_in_the_middle(worker, monkeypatch)
+        planning.cancel()
+        await asyncio.wait({planning})
+        assert await number(jobs_url, _MARKED) == await number(jobs_url, _WAITING)
+        await worker.jobs.plan()
+        assert await number(jobs_url, _WAITING) == RANGES
+
+
+async def test_a_planner_that_is_cut_off_bars_its_ranges_for_no_longer_than_it_is_awaited(
+    jobs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells the server that it is gone: the transaction ends of the silence."""
+    async with a_divided_zone(jobs_url, dead_after=timedelta(seconds=1)) as worker:
+        planning = await stopped_in_the_middle(worker, monkeypatch)
+        await worker.jobs.plan()
+        assert await number(jobs_url, _WAITING) == 0
+        await asyncio.sleep(1.5)
+        await worker.jobs.plan()
+        assert await number(jobs_url, _WAITING) == RANGES
+        planning.cancel()
+        await asyncio.wait({planning})
+
+
+async def test_a_range_whose_job_waits_already_takes_none_of_the_others_with_it(
+    jobs_url: str,
+) -> None:
+    """Somebody deferred it and did not mark it, such as an earlier release."""
+    async with a_divided_zone(jobs_url) as worker:
+        await worker.jobs.defer(ZONE, "b3")
+        await worker.jobs.plan()
+        assert await number(jobs_url, _WAITING) == RANGES
+        assert await number(jobs_url, _MARKED) == RANGES
+
+
+async def test_a_range_whose_job_is_lost_is_due_again(jobs_url: str) -> None:
+    """It failed, and nobody could write down why; those that have a job are left to it."""
+    async with a_divided_zone(jobs_url) as worker:
+        await worker.jobs.plan()
+        async with await psycopg.AsyncConnection.connect(jobs_url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM procrastinate_jobs WHERE args->>'lo' = 'b3'")
+        await worker.jobs.retry_abandoned()
+        assert await worker.jobs.ranges.due([ZONE], again_after=HOUR) == [(ZONE, "b3")]
+
+
+async def test_a_job_that_is_taken_again_is_due_whatever_the_clock_of_its_worker_says(
+    jobs_url: str,
+) -> None:
+    """By one that is ahead it would be due then, and its range with it."""
+    async with a_zone(0) as zone, a_worker(jobs_url, zone, dead_after=NOW) as worker:
+        manager = worker.jobs.app.job_manager
+        await worker.jobs.defer(ZONE, "")
+        dead = await manager.register_worker()
+        assert await manager.fetch_job(queues=None, worker_id=dead) is not None
+        await worker.jobs.retry_abandoned()
+        (job,) = await manager.list_jobs_async()
+        assert job.scheduled_at is not None
+        assert job.scheduled_at < datetime.now(UTC) - timedelta(days=365)
