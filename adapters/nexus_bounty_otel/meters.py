@@ -193,7 +193,7 @@ class Doubts:
     """The operations of this process that are in doubt, and since when."""
 
     def __init__(self) -> None:
-        self._since: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._since: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
 
     def begin(self, event: events.OutcomeUnknown) -> None:
         """It is not known what became of an operation."""
@@ -217,8 +217,8 @@ class Doubts:
         return now - min([*self._since.values()], default=now)
 
 
-def _identity(operation: OperationInfo) -> tuple[str, str, str]:
-    return operation.layer, operation.bounty_id, operation.key
+def _identity(operation: OperationInfo) -> tuple[str, str, str, str]:
+    return operation.zone_id, operation.layer, operation.bounty_id, operation.key
 
 
 def _name(event: events.Event) -> str:

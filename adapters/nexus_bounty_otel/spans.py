@@ -50,6 +50,7 @@ class Spans:
             f"{_PREFIX}.layer": operation.layer,
             f"{_PREFIX}.key": operation.key,
             f"{_PREFIX}.bounty_id": operation.bounty_id,
+            f"{_PREFIX}.zone_id": operation.zone_id,
         }
         parent = self._around(operation.parent)
         context = set_span_in_context(parent) if parent else None

@@ -33,7 +33,7 @@ from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
 
 MOST_DOUBTS: Final = 10_000
 
-Identity = tuple[Layer, str, str, str]
+Identity = tuple[str, Layer, str, str, str]
 
 _numbers = count(1)
 _UNTRACKED: Final = nullcontext()
@@ -193,10 +193,10 @@ class _Doubts:
         with self._lock:
             return self._since.pop(_identity(operation), None)
 
-    def of_operations(self) -> list[tuple[str, str, str]]:
+    def of_operations(self, zone_id: str) -> list[tuple[str, str, str]]:
         with self._lock:
             known = [*self._since]
-        return [(name, at, key) for layer, name, at, key in known if layer == "operations"]
+        return [each[2:] for each in known if each[:2] == (zone_id, "operations")]
 
 
 _doubts: Final = _Doubts()
@@ -209,6 +209,7 @@ def tracked(
     key: str,
     observers: Observers = (),
     *,
+    zone_id: str,
     decided_by: str = "",
 ) -> AbstractContextManager[object]:
     """An operation from its call to its end: all that happens meanwhile is attributed to it.
@@ -219,7 +220,7 @@ def tracked(
         return _UNTRACKED
     now = around.get()
     parent = now.operation if now else None
-    operation = OperationInfo(next(_numbers), layer, name, key, bounty_id, parent)
+    operation = OperationInfo(next(_numbers), layer, name, key, bounty_id, zone_id, parent)
     return Tracked(operation, joined(observers), decided_by)
 
 
@@ -247,21 +248,36 @@ def _within(what: Around) -> Iterator[None]:
         around.set(before)
 
 
-def in_doubt() -> list[tuple[str, str, str]]:
-    """Name, bounty and key of the operations of this process that are in doubt, oldest first."""
-    return _doubts.of_operations()
+def in_doubt(zone_id: str) -> list[tuple[str, str, str]]:
+    """Name, bounty and key of the operations in a zone that are in doubt here, oldest first."""
+    return _doubts.of_operations(zone_id)
 
 
 def found_out(
-    name: str, bounty_id: str, key: str, outcome: Outcome, observers: Observers = ()
-) -> None:
-    """What became of an operation was found out by somebody else: its doubt ends."""
+    name: str,
+    bounty_id: str,
+    key: str,
+    outcome: Outcome,
+    observers: Observers = (),
+    *,
+    zone_id: str,
+    if_in_doubt: bool = False,
+) -> bool:
+    """What became of an operation was found out by somebody else: its doubt ends.
+
+    Returns whether that is told: always where somebody listens, or only `if_in_doubt` still, so
+    that of those who find it out at the same time one tells of it.
+    """
     if not DoubtResolved.heard:
-        return
-    operation = OperationInfo(next(_numbers), "operations", name, key, bounty_id)
-    seconds = _seconds(_doubts.end(operation), asyncio.get_running_loop().time())
+        return False
+    operation = OperationInfo(next(_numbers), "operations", name, key, bounty_id, zone_id)
+    since = _doubts.end(operation)
+    if since is None and if_in_doubt:
+        return False
+    seconds = _seconds(since, asyncio.get_running_loop().time())
     with _within(Around(operation, joined(observers))):
         publish((), DoubtResolved, DoubtCause.ASKED, outcome, None, seconds)
+    return True
 
 
 def current() -> Tracked | None:
@@ -344,4 +360,4 @@ def count_request() -> None:
 def _identity(operation: OperationInfo) -> Identity:
     """What a repeat has in common with it; of a step also who asks what became of it."""
     name = operation.name if operation.layer == "operations" else ""
-    return operation.layer, name, operation.bounty_id, operation.key
+    return operation.zone_id, operation.layer, name, operation.bounty_id, operation.key

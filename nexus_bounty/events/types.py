@@ -32,6 +32,7 @@ class OperationInfo(msgspec.Struct, frozen=True):
         name: What was called, such as `claim` or `claim_bounty`.
         key: Its idempotency key.
         bounty_id: The bounty (or other record) that it is about.
+        zone_id: The zone that it is in; the same bounty and key in another zone are another one.
         parent: The operation that it is a step of, if it is one.
     """
 
@@ -40,6 +41,7 @@ class OperationInfo(msgspec.Struct, frozen=True):
     name: str
     key: str
     bounty_id: str
+    zone_id: str
     parent: OperationInfo | None = None
 
     def __iter__(self) -> Iterator[OperationInfo]:
@@ -106,10 +108,13 @@ class OperationEnded(Event, frozen=True):
 class OutcomeUnknown(Event, frozen=True):
     """An operation is about to end, and nobody knows whether it is committed: a doubt begins.
 
-    It ends with the `DoubtResolved` of the same layer, bounty and key. Only what the program called
-    is ever in doubt, and can be asked about: its steps are done anew with it, or owed. So there is
-    no doubt of what is done by looking at how things stand, whatever became of the last time: the
-    repairs of a reconciler, the end of stale leases, a renewal.
+    It ends with the `DoubtResolved` of the same zone, layer, bounty and key. Only what the program
+    called is ever in doubt, and can be asked about: its steps are done anew with it, or owed. So
+    there is no doubt of what is done by looking at how things stand, whatever became of the last
+    time: the repairs of a reconciler, the end of stale leases, a renewal.
+
+    What was called on a store is in no journal: a repeat or its `resolve_operation` ends that, and
+    no reconciler does. Ten thousand are known in a process; of those before no end is told.
 
     Attributes:
         error: The type of what was raised: `CommitUnknownError`, or what stopped it meanwhile.

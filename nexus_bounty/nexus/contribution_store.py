@@ -86,7 +86,8 @@ class NexusContributionStore:
         """
         check_work(work)
         cid = work.cid
-        with tracked("store", "put_contribution", cid, cid, self._client.observers):
+        zone_id, told = self._zone.zone_id, self._client.observers
+        with tracked("store", "put_contribution", cid, cid, told, zone_id=zone_id):
             try:
                 return await self._put(work, self._client.deadline())
             except OutcomeError as error:

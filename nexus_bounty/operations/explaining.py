@@ -14,8 +14,9 @@ from nexus_bounty.operations.drafts import Try
 from nexus_bounty.operations.services import Services, target_of
 from nexus_bounty.operations.steps import COMMIT_STEPS, OperationKind, operation_key, traces
 from nexus_bounty.operations.verdicts import Explanation, judged, operation_of, steps_found
-from nexus_bounty.outcomes import InvalidInputError, Outcome
+from nexus_bounty.outcomes import InvalidInputError, Outcome, OutcomeError
 from nexus_bounty.ports import BountyStore, JournaledOperation, Reservation
+from nexus_bounty.together import together
 from nexus_bounty.validation import check_key
 
 
@@ -106,7 +107,7 @@ async def made_definite(
         if entry is not None:
             await close_doubt(services, entry, outcome, by)
         else:
-            tracking.found_out(operation, bounty_id, key, outcome, services.observers)
+            _tell(services, operation, bounty_id, key, outcome)
     return explanation
 
 
@@ -149,22 +150,61 @@ async def close_doubt(
         PreCommitError, CommitUnknownError: The journal could not be written.
     """
     await services.journal.end_operation(entry.zone_id, entry.key, outcome, f"found out by {by}")
-    tracking.found_out(entry.kind, entry.bounty_id, entry.key, outcome, services.observers)
+    _tell(services, entry.kind, entry.bounty_id, entry.key, outcome)
 
 
 async def look_up_doubts(services: Services) -> int:
     """Tell of what others have found out, see `BountyOperations.look_up_doubts`."""
-    ended = 0
-    for name, bounty_id, key in tracking.in_doubt():
+    doubts, told, failures = tracking.in_doubt(services.store.zone_id), 0, list[OutcomeError]()
+    for first in range(0, len(doubts), LOOKED_UP_AT_ONCE):
+        page = doubts[first : first + LOOKED_UP_AT_ONCE]
+        found = await together(_looked_up(services, *doubt) for doubt in page)
+        failed = [each for each in found if isinstance(each, OutcomeError)]
+        told += found.count(True)
+        failures += failed
+        if len(failed) == len(page):
+            break  # it is not one entry that cannot be read: the journal does not answer
+    if failures:
+        raise failures[0]
+    return told
+
+
+async def _looked_up(
+    services: Services, name: str, bounty_id: str, key: str
+) -> bool | OutcomeError:
+    """Whether the journal said what became of it, which nobody had told meanwhile."""
+    try:
         entry = await services.journal.find_operation(services.store.zone_id, key)
-        if entry is None or (entry.kind, entry.bounty_id) != (name, bounty_id):
-            continue  # it is of another zone
-        if entry.outcome in _DEFINITE:
-            tracking.found_out(name, bounty_id, key, entry.outcome, services.observers)
-            ended += 1
-    return ended
+    except OutcomeError as error:
+        return error
+    if entry is None or (entry.kind, entry.bounty_id) != (name, bounty_id):
+        return False  # the ledger is another one
+    if entry.outcome not in _DEFINITE:
+        return False
+    return _tell(services, name, bounty_id, key, entry.outcome, if_in_doubt=True)
 
 
+def _tell(
+    services: Services,
+    name: str,
+    bounty_id: str,
+    key: str,
+    outcome: Outcome,
+    *,
+    if_in_doubt: bool = False,
+) -> bool:
+    return tracking.found_out(
+        name,
+        bounty_id,
+        key,
+        outcome,
+        services.observers,
+        zone_id=services.store.zone_id,
+        if_in_doubt=if_in_doubt,
+    )
+
+
+LOOKED_UP_AT_ONCE: Final = 10
 _DEFINITE: Final = (Outcome.COMMITTED, Outcome.POST_COMMIT, Outcome.PRE_COMMIT)
 
 

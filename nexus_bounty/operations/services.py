@@ -183,7 +183,8 @@ async def operation(
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)
-    with tracked("operations", *attempt, services.observers, decided_by=decided_by):
+    zone_id, told = services.store.zone_id, services.observers
+    with tracked("operations", *attempt, told, zone_id=zone_id, decided_by=decided_by):
         async with services.locks.of(attempt):
             try:
                 async with _written_down(services, plan, bounty_id, key, parameters) as earlier:

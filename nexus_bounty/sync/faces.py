@@ -1859,14 +1859,15 @@ class SyncBountyOperations(Face[BountyOperations]):
         return self._run(self.wrapped.expire_due, now)
 
     def look_up_doubts(self) -> int:
-        """Learn what other processes have found out of what is in doubt here; of how many.
+        """Tell observers which doubts of this process others have resolved; returns how many.
 
         A repeat or a reconciler elsewhere has closed it in the journal, and observers here are not
-        told before this, which is called now and then, once a minute say. Only of operations that
-        somebody here is told of; with a ledger that keeps no journal, of none.
+        told before this, which is called now and then, once a minute say. Only of operations in
+        this zone that somebody here is told of; with a ledger that keeps no journal, of none.
 
         Raises:
-            PreCommitError, CommitUnknownError: The journal could not be read.
+            PreCommitError, CommitUnknownError: The journal could not be read, of one of them at
+                least: what it says of others is told all the same.
         """
         return self._run(self.wrapped.look_up_doubts)
 

@@ -26,7 +26,8 @@ from tests.support.virtual import virtual
 from tests.support.world import BOB, BOUNTY_ID, GRACE, LedgerFault, Process, World, a_world
 
 HOUR = timedelta(hours=1)
-Doubt = tuple[str, str, str]
+THE_DOUBT = ("default", "operations", BOUNTY_ID, KEY)
+Doubt = tuple[str, str, str, str]
 
 
 class Doubts(Heard):
@@ -39,9 +40,10 @@ class Doubts(Heard):
 
     def __call__(self, event: events.Event) -> None:
         super().__call__(event)
-        if event.operation is None:
+        operation = event.operation
+        if operation is None:
             return
-        doubt = (event.operation.layer, event.operation.bounty_id, event.operation.key)
+        doubt = (operation.zone_id, operation.layer, operation.bounty_id, operation.key)
         if isinstance(event, events.OutcomeUnknown):
             self.begun.add(doubt)
             self.open.add(doubt)
@@ -118,7 +120,7 @@ def test_no_doubt_outlives_the_reconciler_wherever_an_operation_is_cut_off(case:
     trials = [run(cut_off(case, at, None))[0] for at in range(1, requests + 1)]
     trials += [run(cut_off(case, 0, LedgerFault("lost_always", at)))[0] for at in (1, 2)]
     assert [each.open for each in trials] == [set()] * len(trials)
-    assert {doubt for each in trials for doubt in each.begun} == {("operations", BOUNTY_ID, KEY)}
+    assert {doubt for each in trials for doubt in each.begun} == {THE_DOUBT}
 
 
 STRANDED = ("create", "claim", "release", "settle", "cancel_claimed")
@@ -197,7 +199,7 @@ async def test_what_another_process_has_found_out_ends_a_doubt_once_it_is_looked
             await tried(case.act(process.operations))
             world.mock.clear_faults()
             assert await process.operations.look_up_doubts() == 0
-            assert heard.open == {("operations", BOUNTY_ID, KEY)}
+            assert heard.open == {THE_DOUBT}
         await asyncio.sleep(2 * HOUR.total_seconds())
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(tracking, "_doubts", tracking._Doubts())

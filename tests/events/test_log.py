@@ -21,7 +21,8 @@ from tests.support.virtual import virtual
 from tests.support.world import ALICE, BOUNTY_ID, World, a_bounty
 
 OPEN = make_bounty(creator=ALICE)
-EXTRAS = ("operation", "idempotency_key", "bounty_id", "step", "outcome", "proof")
+EXTRAS = ("operation", "idempotency_key", "bounty_id", "step", "outcome", "proof", "zone_id")
+ZONE = "default"
 
 
 def extras(record: logging.LogRecord) -> tuple[str | None, ...]:
@@ -41,7 +42,15 @@ async def test_a_lost_answer_that_was_resolved_is_said_at_info(
     assert (record.levelno, record.name) == (logging.INFO, "nexus_bounty")
     assert "an answer was lost" in record.getMessage()
     assert "it is committed" in record.getMessage()
-    assert extras(record) == ("create_bounty", "k-1", BOUNTY_ID, None, "committed", "in_history")
+    assert extras(record) == (
+        "create_bounty",
+        "k-1",
+        BOUNTY_ID,
+        None,
+        "committed",
+        "in_history",
+        ZONE,
+    )
 
 
 @virtual
@@ -56,7 +65,7 @@ async def test_a_fence_that_landed_is_said_at_info(caplog: pytest.LogCaptureFixt
     assert fenced.levelno == resolved.levelno == logging.INFO
     assert "fenced off" in fenced.getMessage()
     assert "did not happen and can no longer happen" in resolved.getMessage()
-    of_both = ("create_bounty", "k-1", BOUNTY_ID, None, "pre_commit", "fenced")
+    of_both = ("create_bounty", "k-1", BOUNTY_ID, None, "pre_commit", "fenced", ZONE)
     assert extras(fenced) == extras(resolved) == of_both
 
 
@@ -78,7 +87,7 @@ async def test_an_unknown_outcome_is_said_once_as_a_warning_with_the_key_to_repe
         world.mock.clear_faults()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert extras(record) == ("cancel", "k-1", BOUNTY_ID, None, "unknown", "none")
+    assert extras(record) == ("cancel", "k-1", BOUNTY_ID, None, "unknown", "none", ZONE)
     assert "repeat it with the same key" in record.getMessage()
 
 
@@ -114,13 +123,15 @@ async def test_every_logger_says_in_which_operation_its_records_are_made(
 ) -> None:
     """Whatever they say besides stands as it is."""
     logger = log.logger_of(name)
-    create = tracked("operations", "create", BOUNTY_ID, "k-1")
-    with create, tracked("store", "create_bounty", BOUNTY_ID, "k-1:draft"):
+    with (
+        tracked("operations", "create", BOUNTY_ID, "k-1", zone_id=ZONE),
+        tracked("store", "create_bounty", BOUNTY_ID, "k-1:draft", zone_id=ZONE),
+    ):
         logger.warning("slow", extra={"proof": "mine"})
     logger.warning("outside of any")
     inside, outside = caplog.records
-    assert extras(inside) == ("create", "k-1", BOUNTY_ID, "create_bounty", None, "mine")
-    assert extras(outside) == (None,) * 6
+    assert extras(inside) == ("create", "k-1", BOUNTY_ID, "create_bounty", None, "mine", ZONE)
+    assert extras(outside) == (None,) * 7
 
 
 def test_modules_log_by_loggers_that_say_so() -> None:
@@ -145,7 +156,7 @@ async def test_what_the_journal_could_not_note_says_of_which_operation(
         await process.operations.create(a_bounty(), idempotency_key="k-1")
     (record,) = caplog.records
     assert record.name == "nexus_bounty.operations"
-    assert extras(record) == ("create", "k-1", BOUNTY_ID, None, None, None)
+    assert extras(record) == ("create", "k-1", BOUNTY_ID, None, None, None, ZONE)
 
 
 async def _lost(*_parts: object) -> None:

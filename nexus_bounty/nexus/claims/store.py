@@ -91,7 +91,7 @@ class NexusClaimStore:
         self._clock = clock
         self._zone = ZonePaths(zone_id)
         self._choice = strategy_choice(commit, client, zone_id)
-        self._writer = DocumentWriter(client, self._choice, clock, given(observers))
+        self._writer = DocumentWriter(client, zone_id, self._choice, clock, given(observers))
         self._listing = ClaimListing(client, self._zone, self._choice, clock)
         self._memory = DocumentMemory(
             client.settings.remembered_documents, lasts=REMEMBERED_FOR, clock=clock

@@ -86,6 +86,7 @@ class DocumentWriter:
 
     Args:
         client: Where the documents are.
+        zone_id: The zone that they are in.
         choice: Knows how they are committed.
         clock: The current time, aware.
         observers: Told of its operations, as are those of the client.
@@ -94,11 +95,13 @@ class DocumentWriter:
     def __init__(
         self,
         client: NexusClient,
+        zone_id: str,
         choice: StrategyChoice,
         clock: Callable[[], datetime] = utc_now,
         observers: Observers = (),
     ) -> None:
         self._client = client
+        self._zone_id = zone_id
         self._observers = (*client.observers, *observers)
         self._choice = choice
         self.clock = clock
@@ -137,7 +140,7 @@ class DocumentWriter:
         if key is not None:
             check_key(key)
         identity = record_id, key or new_key(self._client.random)
-        with tracked("store", name, *identity, self._observers):
+        with tracked("store", name, *identity, self._observers, zone_id=self._zone_id):
             async with self._locks.of(identity):
                 yield self.planned(name, kind, record_id, parameters, identity[1])
 

@@ -148,7 +148,7 @@ def test_doubts_do_not_take_more_and_more_memory() -> None:
     """The oldest are forgotten."""
     doubts = Doubts()
     for number in range(MOST_DOUBTS + 5):
-        info = events.OperationInfo(number, "store", "claim_bounty", str(number), "b")
+        info = events.OperationInfo(number, "store", "claim_bounty", str(number), "b", "z")
         doubts.begin(events.OutcomeUnknown(info, "CommitUnknownError"))
     assert doubts.count() == MOST_DOUBTS
 

@@ -59,6 +59,7 @@ async def test_requests_lie_in_steps_and_steps_in_operations(
         "nexus_bounty.layer": "operations",
         "nexus_bounty.key": "k",
         "nexus_bounty.bounty_id": "b-1",
+        "nexus_bounty.zone_id": "test",
         "nexus_bounty.requests": 4,  # the first sees what the key that was given has done before
         "nexus_bounty.outcome": "committed",
         "nexus_bounty.proof": "acknowledged",
@@ -119,7 +120,7 @@ def test_spans_of_operations_that_never_end_are_ended_in_the_end(
     """So that a program that loses tasks does not lose memory."""
     spans = Spans(provider.get_tracer("a test"))
     for number in range(MOST_OPEN + 5):
-        info = events.OperationInfo(number, "store", "claim_bounty", "k", "b")
+        info = events.OperationInfo(number, "store", "claim_bounty", "k", "b", "z")
         spans.handlers[events.OperationBegan](events.OperationBegan(info))
     assert len(exporter.get_finished_spans()) == 5
 
