@@ -200,6 +200,9 @@ class FenceWritten(Event, frozen=True):
 class FenceLanded(Event, frozen=True):
     """A fence is in the document: what it keeps out did not happen and can no longer happen.
 
+    It is told by whoever has told of its `FenceWritten`, and by nobody who comes upon it later: not
+    at all, then, where that call has not seen what became of it.
+
     Attributes:
         path: The document that it is in.
     """

@@ -286,6 +286,57 @@ async def test_a_call_that_gives_up_tells_of_its_fence_before_and_after_it_is_in
     assert (resolved.outcome, resolved.proof) == (Outcome.PRE_COMMIT, Proof.FENCED)
 
 
+@pytest.mark.parametrize("strategy", ["conditional", "rename"])
+@virtual
+async def test_a_fence_that_a_repeat_comes_upon_landed_once(strategy: str) -> None:
+    """The repeat goes by what it remembers, and so meets a conflict first."""
+    heard, mock = Heard(), a_mock()
+    async with a_store(mock, IMPATIENT) as quick:
+        commit = RenameCommit(quick._client) if strategy == "rename" else "conditional"
+        store = NexusBountyStore(quick._client, commit=commit)
+        await store.create_bounty(OPEN)
+        a_rename = Fault(FaultKind.DROP_BEFORE, match=RequestMatch("rename"))
+        mock.inject(a_rename if strategy == "rename" else commit_of(FaultKind.DROP_BEFORE))
+        with events.register(heard):
+            for _ in range(2):
+                with pytest.raises(PreCommitError) as refused:
+                    await store.claim_bounty(BOUNTY_ID, BOB, "c-1", idempotency_key="k-1")
+                assert refused.value.evidence.proof is Proof.FENCED
+    written, landed = heard.the(events.FenceWritten), heard.the(events.FenceLanded)
+    assert written.operation == landed.operation
+    assert written.path == landed.path
+
+
+@virtual
+async def test_a_fence_whose_answer_was_lost_is_told_to_have_landed_once_it_is_seen() -> None:
+    heard, mock = Heard(), a_mock()
+    mock.inject(commit_of(FaultKind.DROP_BEFORE), commit_of(FaultKind.DROP_AFTER))
+    async with a_store(mock, IMPATIENT, observers=[heard]) as store:
+        with pytest.raises(PreCommitError):
+            await store.create_bounty(OPEN)
+    assert heard.the(events.FenceWritten).operation == heard.the(events.FenceLanded).operation
+
+
+@virtual
+async def test_a_fence_that_its_call_has_not_seen_is_told_by_nobody_to_have_landed() -> None:
+    """What became of the operation is: by the repeat that comes upon the fence."""
+    heard, mock = Heard(), a_mock()
+    mock.inject(
+        commit_of(FaultKind.DROP_BEFORE),
+        commit_of(FaultKind.DROP_AFTER),
+        Fault(FaultKind.DROP_BEFORE, match=RequestMatch("read"), times=None),
+    )
+    async with a_store(mock, IMPATIENT, observers=[heard]) as store:
+        with pytest.raises(CommitUnknownError):
+            await store.create_bounty(OPEN, idempotency_key="k-1")
+        mock.clear_faults()
+        with pytest.raises(PreCommitError):
+            await store.create_bounty(OPEN, idempotency_key="k-1")
+    assert heard.the(events.FenceWritten)
+    assert heard.of(events.FenceLanded) == []
+    assert heard.the(events.DoubtResolved).outcome is Outcome.PRE_COMMIT
+
+
 @virtual
 async def test_an_unknown_outcome_begins_a_doubt_that_a_repeat_ends() -> None:
     heard, mock = Heard(), a_mock()

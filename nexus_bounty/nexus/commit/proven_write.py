@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
-from nexus_bounty.events import FenceWritten
+from nexus_bounty.events import FenceLanded, FenceWritten
 from nexus_bounty.events.stream import publish
 from nexus_bounty.events.tracking import lost_answer
 from nexus_bounty.nexus import documents
@@ -84,6 +84,8 @@ class ProvenWrite(ABC):
         attempt = 1
         while True:
             if result := await self._send() or await self._look():
+                if self.as_fence and isinstance(result, Aborted) and result.proof is Proof.FENCED:
+                    publish((), FenceLanded, self.intent.path)
                 if follows := self._follows():
                     await follows
                 return result

@@ -16,8 +16,7 @@ from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
-from nexus_bounty.events import FenceLanded
-from nexus_bounty.events.stream import Observers, publish
+from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
 from nexus_bounty.idempotency import (
     History,
@@ -406,7 +405,7 @@ class DocumentWriter:
                 try:
                     async with self._attempt(operation) as commit:
                         intent = intent.announced()
-                        result = self._concluded(operation, await commit(intent), path)
+                        result = self._concluded(operation, await commit(intent))
                 except CommitUnknownError:
                     memory.forget(path)  # a repeat that went by it would learn nothing new
                     raise
@@ -460,7 +459,7 @@ class DocumentWriter:
             CommitUnknownError: Neither could be proven.
         """
         async with self._attempt(operation) as commit:
-            return self._concluded(operation, await commit(intent.announced()), intent.path)
+            return self._concluded(operation, await commit(intent.announced()))
 
     @asynccontextmanager
     async def _attempt(self, operation: Operation) -> AsyncIterator[Commit]:
@@ -503,14 +502,10 @@ class DocumentWriter:
             proved(result.proof)
         else:
             self._attempts.discard(operation.identity)
-            _tell_of_fence(result, intent.path)
         return result
 
     def _concluded(
-        self,
-        operation: Operation,
-        result: Committed | Superseded | Aborted | Unknown,
-        path: str,
+        self, operation: Operation, result: Committed | Superseded | Aborted | Unknown
     ) -> Committed | Superseded:
         if isinstance(result, Unknown):
             raise operation.unknown(result.why)
@@ -522,7 +517,6 @@ class DocumentWriter:
             superseded()
         if isinstance(result, Aborted):
             self._attempts.discard(operation.identity)
-            _tell_of_fence(result, path)
             raise operation.error(PreCommitError, result.proof, _WHY_ABORTED[result.proof])
         if not self.recall(operation, result.document.history):  # may stand for something else
             self._attempts.discard(operation.identity)
@@ -563,8 +557,3 @@ def _there(
     if document is None or is_tombstone(document):
         raise operation.error(missing, Proof.DOCUMENT, f"there is no {operation.record_id!r}")
     return document
-
-
-def _tell_of_fence(result: Aborted, path: str) -> None:
-    if result.proof is Proof.FENCED:
-        publish((), FenceLanded, path)
