@@ -79,7 +79,10 @@ class Registration:
         self.observer = observer
 
     def unregister(self) -> None:
-        """Tell the observer nothing any more; again is a no-op."""
+        """Tell the observer of nothing that happens from now on; again is a no-op.
+
+        An event that is just being told, to another observer or in another thread, may reach it.
+        """
         _stream.remove(self)
 
     def __enter__(self) -> Self:
@@ -142,7 +145,8 @@ _stream: Final = _Stream()
 def register(observer: Observer) -> Registration:
     """Tell `observer` of all that happens in this process, from any thread and in any.
 
-    It is called in the thread and task in which the event happens.
+    It is called in the thread and task in which the event happens, from the next event on: of what
+    is under way it hears the end, and not the beginning.
 
     Raises:
         TypeError: It cannot be called, or wants what is no event type; it is not registered.

@@ -156,6 +156,8 @@ class RequestSent(Event, frozen=True):
 class RequestEnded(Event, frozen=True):
     """A request was answered, or there will be no answer; one for each `RequestSent`.
 
+    An observer that was registered in between hears of the end alone.
+
     Attributes:
         method: As of `RequestSent`.
         path: Likewise.

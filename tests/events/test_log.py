@@ -136,12 +136,14 @@ async def test_every_logger_says_in_which_operation_its_records_are_made(
 
 def test_modules_log_by_loggers_that_say_so() -> None:
     """Only what configures handlers takes a plain one."""
+    here = Path(nexus_bounty.__file__).parents[1]
     plain = {
         path.name
-        for path in Path(nexus_bounty.__file__).parent.rglob("*.py")
+        for package in ("nexus_bounty", "adapters")
+        for path in (here / package).rglob("*.py")
         if "logging.getLogger(" in path.read_text("utf-8")
     }
-    assert plain == {"careful_logger.py", "output.py", "logs.py"}
+    assert plain == {"careful_logger.py", "output.py", "logs.py", "connections.py"}
 
 
 @virtual

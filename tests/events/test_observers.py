@@ -164,6 +164,26 @@ async def test_an_observer_that_is_registered_twice_is_told_until_both_are_ended
 
 
 @virtual
+async def test_who_is_told_of_an_event_is_settled_when_it_happens() -> None:
+    """One that another unregisters is still told of that; one that it registers, of the next."""
+    early, late = Heard(), Heard()
+    come: list[events.Registration] = []
+
+    def change(_event: events.Event) -> None:
+        gone.unregister()
+        come.append(events.register(late))
+
+    async with a_store(a_mock()) as store:
+        with events.register(events.only(change, events.RequestSent)):
+            gone = events.register(early)
+            await store.get_bounty("b-1")
+        for each in come:
+            each.unregister()
+    assert [type(each) for each in early] == [events.RequestSent]
+    assert [type(each) for each in late] == [events.RequestEnded]
+
+
+@virtual
 async def test_an_observer_that_wants_some_types_is_told_of_these_alone() -> None:
     heard = Heard()
     with events.register(events.only(heard, events.OperationEnded, events.RequestSent)):
