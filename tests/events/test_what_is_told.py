@@ -291,9 +291,9 @@ async def test_a_call_that_gives_up_tells_of_its_fence_before_and_after_it_is_in
 async def test_a_fence_that_a_repeat_comes_upon_landed_once(strategy: str) -> None:
     """The repeat goes by what it remembers, and so meets a conflict first."""
     heard, mock = Heard(), a_mock()
-    async with a_store(mock, IMPATIENT) as quick:
-        commit = RenameCommit(quick._client) if strategy == "rename" else "conditional"
-        store = NexusBountyStore(quick._client, commit=commit)
+    async with a_store(mock, IMPATIENT) as store:
+        if strategy == "rename":
+            store = NexusBountyStore(store._client, commit=RenameCommit(store._client))
         await store.create_bounty(OPEN)
         a_rename = Fault(FaultKind.DROP_BEFORE, match=RequestMatch("rename"))
         mock.inject(a_rename if strategy == "rename" else commit_of(FaultKind.DROP_BEFORE))
