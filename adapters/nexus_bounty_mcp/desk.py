@@ -125,7 +125,12 @@ class Desk:
                 created_at=now,
                 updated_at=now,
             )
-            return await self.operations.create(bounty, relative_deadline=True, idempotency_key=key)
+            return await self.operations.create(
+                bounty,
+                relative_deadline=True,
+                actor=call.agent.agent_id,
+                idempotency_key=key,
+            )
 
         return await self._do(call, act)
 
@@ -134,7 +139,11 @@ class Desk:
 
         async def act(key: str) -> OperationResult:
             return await self.operations.claim(
-                bounty_id, call.agent, lease=lease, idempotency_key=key
+                bounty_id,
+                call.agent,
+                lease=lease,
+                actor=call.agent.agent_id,
+                idempotency_key=key,
             )
 
         return await self._do(call, act, lambda bounty: not _holds(bounty, call.agent))
@@ -154,7 +163,9 @@ class Desk:
         """Give a bounty of the caller's back."""
 
         async def act(key: str) -> OperationResult:
-            return await self.operations.release(bounty_id, call.agent, idempotency_key=key)
+            return await self.operations.release(
+                bounty_id, call.agent, actor=call.agent.agent_id, idempotency_key=key
+            )
 
         return await self._do(call, act, lambda bounty: _holds(bounty, call.agent))
 

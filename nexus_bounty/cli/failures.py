@@ -24,7 +24,6 @@ from nexus_bounty.outcomes import (
     PlainError,
     PostCommitError,
     Proof,
-    UnsupportedServerError,
 )
 
 if TYPE_CHECKING:
@@ -161,14 +160,12 @@ def interrupted(attempt: Attempt | None) -> Failure:
 
 
 def _as_far_as_known(error: OutcomeError, attempt: Attempt | None) -> OutcomeError:
-    """The error, unless it speaks of this command only, and an earlier one may have used its key.
+    """The error, unless a ledger that could not be reached speaks of one call only.
 
-    Each command is a process of its own: it cannot remember what another one has sent.
+    An operation judges by itself whether an earlier command may have used its key.
     """
     never_sent = error.outcome is Outcome.PRE_COMMIT and error.evidence.proof is Proof.NEVER_SENT
-    if attempt is None or not attempt.may_be_one or not never_sent:
-        return error
-    if isinstance(error, UnsupportedServerError):
+    if attempt is None or attempt.operation != "top-up" or not attempt.may_be_one or not never_sent:
         return error
     unknown = CommitUnknownError(
         f"{error.message}, and whether an earlier command with this key did it is not known",

@@ -252,13 +252,16 @@ class Session:
         from nexus_bounty.nexus.contribution_store import NexusContributionStore
         from nexus_bounty.operations import BountyOperations
 
-        return BountyOperations(
+        operations = BountyOperations(
             self.store,
             credits=self.credits,
             claims=self.claims,
             contributions=contributions or NexusContributionStore(self.client),
             allow_self_claims=allow_self_claims,
         )
+        if self.attempt is not None and not self.attempt.may_be_one:
+            operations.services.unused.add(self.attempt.key)
+        return operations
 
     def begin(
         self,

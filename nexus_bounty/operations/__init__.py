@@ -53,9 +53,11 @@ class BountyOperations:
             `nexus_bounty.events`, and of what a reconciler of these operations finds.
 
     Every operation returns an `OperationResult` or raises an `OutcomeError` that speaks of the
-    whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A
-    `PreCommitError` says so of the calls made through this process; whoever takes over a key from
-    a process that died is told of that one's doubt where the ledger keeps a journal.
+    whole operation: repeat the call with its `idempotency_key` to find out, or to finish. A key
+    that is given may have been used by any process before: a `PreCommitError` is raised only where
+    the ledger's journal or the bounty's history rules out that an earlier call did it, else a
+    `PostCommitError` or a `CommitUnknownError`. Only one that is still under way in another process
+    is not known of where the ledger keeps no journal.
 
     Every operation takes an `actor`, the agent whom the program has authenticated, and is refused
     with a `NotAllowedError` before anything is written if that agent may not; see

@@ -34,7 +34,8 @@ async def cancel(
     """Withdraw a bounty and give its credits back; see `BountyOperations.cancel`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    async with operation(services, CANCEL, bounty_id, key, {}):
+    given = idempotency_key is not None
+    async with operation(services, CANCEL, bounty_id, key, {}, given=given, actor=actor):
         owed: list[str] = []
         bounty = await _cancelled(services, bounty_id, key, actor, owed)
         return await unwind(services, "cancel", bounty, key, owed)

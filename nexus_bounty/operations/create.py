@@ -77,7 +77,10 @@ async def create(
     key = services.key(idempotency_key)
     offer = _with_id(bounty, key)
     asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
-    async with operation(services, CREATE, offer.bounty_id, key, asked_for) as tried_before:
+    given = idempotency_key is not None
+    async with operation(
+        services, CREATE, offer.bounty_id, key, asked_for, given=given, actor=actor
+    ) as tried_before:
         if _has_no_credits(services):
             await _check_deadline(services, offer, derived_key(key, "open"))
             return await _post(services, offer, key, relative_deadline=relative_deadline)
@@ -85,7 +88,7 @@ async def create(
         first = Try(key, offer.bounty_id, zone_id=services.store.zone_id)
         offer = msgspec.structs.replace(offer, ledger_id=await ledger_at_hand(services))
         # a key that this ledger has never seen may have been used with another one
-        may_be_elsewhere = idempotency_key is not None and not tried_before
+        may_be_elsewhere = given and not tried_before
         store = looking_first(services.store) if may_be_elsewhere else services.store
         try:
             return await _create(

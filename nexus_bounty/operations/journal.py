@@ -45,36 +45,42 @@ def _has(credits: CreditsService, name: str) -> bool:  # noqa: A002 - same
         return False
 
 
-@asynccontextmanager
-async def journaled(
-    journal: OperationJournal, entry: JournaledOperation
-) -> AsyncIterator[JournaledOperation | None]:
-    """Have an operation written down while it runs; yields what its key stood for before.
-
-    One that is cancelled, or whose process dies, stays open: it is in doubt.
+async def begun(journal: OperationJournal, entry: JournaledOperation) -> JournaledOperation | None:
+    """Have an operation written down before it begins; returns what its key stood for before.
 
     Raises:
         IdempotencyMismatchError: The key stands for another operation; nothing was done.
-        PreCommitError: It could not be written down; nothing was done by this call.
+        PreCommitError: It could not be written down; nothing was done by this call, which says
+            nothing of an earlier one.
     """
-    earlier = await _begun(journal, entry)
     try:
-        yield earlier
+        return await journal.begin_operation(entry)
+    except (PreCommitError, IdempotencyMismatchError):
+        raise
+    except Exception as error:  # at worst an entry that a repeat or the reconciler closes
+        why = error.message if isinstance(error, OutcomeError) else str(error)
+        seen = error.evidence.observations if isinstance(error, OutcomeError) else ()
+        raise PreCommitError(
+            f"the operation could not be written down: {why}",
+            evidence=Evidence(proof=Proof.NEVER_SENT, observations=seen),
+        ) from error
+
+
+@asynccontextmanager
+async def closed_at_its_end(
+    journal: OperationJournal, entry: JournaledOperation
+) -> AsyncIterator[None]:
+    """Note the outcome of an operation that was written down.
+
+    One that is cancelled, or whose process dies, stays open: it is in doubt.
+    """
+    try:
+        yield
     except OutcomeError as error:
         await _noted(journal, entry, _outcome_of(error), str(error))
         raise
     else:
         await _noted(journal, entry, Outcome.COMMITTED, "")
-
-
-async def _begun(journal: OperationJournal, entry: JournaledOperation) -> JournaledOperation | None:
-    try:
-        return await journal.begin_operation(entry)
-    except CommitUnknownError as error:  # at worst an entry that a repeat or the reconciler closes
-        raise PreCommitError(
-            f"the operation could not be written down: {error.message}",
-            evidence=Evidence(proof=Proof.NEVER_SENT, observations=error.evidence.observations),
-        ) from error
 
 
 def _outcome_of(error: OutcomeError) -> Outcome | None:

@@ -13,11 +13,11 @@ from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
-from nexus_bounty.idempotency import derived_key, fingerprint, new_key
+from nexus_bounty.idempotency import History, derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
-from nexus_bounty.operations.journal import journaled
+from nexus_bounty.operations.journal import begun, closed_at_its_end
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
@@ -73,6 +73,7 @@ class Services:
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation.
         attempts: The operations that have happened, or may have, as far as this process knows.
+        unused: Keys that were made for calls to come: given or not, nobody has used them before.
         locks: Let operations with one key wait for each other.
     """
 
@@ -92,6 +93,7 @@ class Services:
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()
     attempts: BoundedSet = field(default_factory=BoundedSet)
+    unused: BoundedSet = field(default_factory=BoundedSet)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     @property
@@ -109,6 +111,12 @@ class Services:
                 "idempotency_key", given, f"must be at most {MOST_CALLER_KEY} characters"
             )
         return given
+
+    def is_first_use(self, key: str) -> bool:
+        """Whether a key was made for the call that begins now; it is used from then on."""
+        made = key in self.unused
+        self.unused.discard(key)
+        return made
 
 
 def ends_at(services: Services, bounty: Bounty) -> datetime:
@@ -173,21 +181,28 @@ async def operation(
     bounty_id: str,
     key: str,
     parameters: Mapping[str, Any] | None = None,
+    *,
+    given: bool = False,
+    actor: str | None = None,
 ) -> AsyncIterator[bool]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
     Yields whether an earlier call with the key may have happened, or may be under way, as far as
     it is known of here or in the journal. Calls with one key wait for each other. A refusal proves
     nothing about earlier attempts: where one may have landed, or may yet, its outcome is resolved,
-    and fenced if need be.
+    and fenced if need be. A key that was `given` may have been used before by anybody, also where
+    nothing is known of that: then the bounty's history is asked before anything is ruled out.
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)
     zone_id, told = services.store.zone_id, services.observers
     with tracked("operations", *attempt, told, zone_id=zone_id, decided_by=decided_by):
         async with services.locks.of(attempt):
+            may_be_repeat = given and not services.is_first_use(key)
             try:
-                async with _written_down(services, plan, bounty_id, key, parameters) as earlier:
+                entry = _entry_of(services, plan, bounty_id, key, parameters, actor)
+                earlier = await _written_down(services, plan, entry, may_be_repeat=may_be_repeat)
+                async with _closed_at_its_end(services, entry):
                     tried_before = attempt in services.attempts or _may_have_happened(earlier)
                     services.attempts.add(attempt)  # stays if this task is cancelled
                     try:
@@ -195,6 +210,8 @@ async def operation(
                     except PreCommitError as refusal:
                         if tried_before:
                             await _rule_out(services, plan, bounty_id, key, refusal)
+                        elif may_be_repeat and earlier is None and _speaks_of_itself(refusal):
+                            await _look_up(services, plan, bounty_id, key, refusal)
                         services.attempts.discard(attempt)
                         raise
             except OutcomeError as error:
@@ -202,31 +219,101 @@ async def operation(
                 raise
 
 
-def _written_down(
+def _entry_of(
     services: Services,
     plan: Plan,
     bounty_id: str,
     key: str,
     parameters: Mapping[str, Any] | None,
-) -> AbstractAsyncContextManager[JournaledOperation | None]:
-    """The journal's entry while the operation runs; none for what no repeat can meet again."""
+    actor: str | None,
+) -> JournaledOperation | None:
+    """What the journal is to say of an operation; nothing of what no repeat can meet again."""
     if parameters is None:
-        return nullcontext()
-    entry = JournaledOperation(
+        return None
+    return JournaledOperation(
         key=key,
         zone_id=services.store.zone_id,
         kind=plan.name,
         bounty_id=bounty_id,
         fingerprint=fingerprint(plan.name, parameters),
         decided_by=derived_key(key, plan.decided_by),
+        actor=actor,
         began_at=services.clock(),
     )
-    return journaled(services.journal, entry)
+
+
+async def _written_down(
+    services: Services, plan: Plan, entry: JournaledOperation | None, *, may_be_repeat: bool
+) -> JournaledOperation | None:
+    """What the journal says that the key stood for before this call, which it is told of.
+
+    Raises:
+        IdempotencyMismatchError: The key stands for another operation; nothing was done.
+        PreCommitError: It could not be written down, and no earlier call did it.
+        PostCommitError: It could not be written down, and an earlier call did it.
+        CommitUnknownError: It could not be written down, and an earlier call may have done it.
+    """
+    if entry is None:
+        return None
+    try:
+        return await begun(services.journal, entry)
+    except PreCommitError as refusal:
+        if not may_be_repeat:
+            raise
+        if not await _look_up(services, plan, entry.bounty_id, entry.key, refusal):
+            raise _not_known(refusal, "nothing tells of one so far") from refusal
+        raise
+
+
+def _closed_at_its_end(
+    services: Services, entry: JournaledOperation | None
+) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if entry is None else closed_at_its_end(services.journal, entry)
 
 
 def _may_have_happened(earlier: JournaledOperation | None) -> bool:
     """Whether an earlier call with the key, in whatever process, may have done it or may yet."""
     return earlier is not None and earlier.outcome is not Outcome.PRE_COMMIT
+
+
+def _speaks_of_itself(refusal: PreCommitError) -> bool:
+    """Whether it says only that this call did nothing: no history was looked at for the key."""
+    return refusal.evidence.proof in (Proof.NEVER_SENT, Proof.LOCAL_CHECK, Proof.NONE)
+
+
+async def _look_up(
+    services: Services, plan: Plan, bounty_id: str, key: str, refusal: PreCommitError
+) -> bool:
+    """Whether the bounty's history rules out that an earlier call with the key did it.
+
+    Nothing is written: a key that nobody has used before can still be used after this.
+
+    Raises:
+        PostCommitError: An earlier one did it.
+        CommitUnknownError: It could not be found out.
+    """
+    was_read = refusal.evidence.proof is not Proof.NEVER_SENT  # what is remembered is of this call
+    try:
+        history = await services.store.get_history(bounty_id, fresh=not was_read)
+    except Exception as failure:  # noqa: BLE001 - nothing was learnt, whatever it is
+        raise _not_known(refusal, str(failure)) from refusal
+    record = History(ops=history).find(derived_key(key, plan.decided_by))
+    if record is None:
+        return False
+    if not record.aborted:
+        seen = Evidence(proof=Proof.IN_HISTORY, observations=refusal.evidence.observations)
+        standing = await _as_it_stands(services, bounty_id)
+        raise _done_before(plan, refusal, standing, seen) from refusal
+    refusal.evidence = Evidence(proof=Proof.FENCED, observations=refusal.evidence.observations)
+    return True
+
+
+async def _as_it_stands(services: Services, bounty_id: str) -> Bounty | None:
+    """The bounty whose history was just read; `None` if it is not remembered nor readable."""
+    try:
+        return await services.store.get_bounty(bounty_id, fresh=False)
+    except Exception:  # noqa: BLE001 - what its history says stands
+        return None
 
 
 async def _rule_out(
@@ -242,18 +329,27 @@ async def _rule_out(
     try:
         earlier = await services.store.resolve_operation(bounty_id, step_key)
     except Exception as failure:  # noqa: BLE001 - nothing was learnt, whatever it is
-        raise CommitUnknownError(
-            f"{refusal.message}; and whether an earlier call with this key did it is not known: "
-            f"{failure}",
-            evidence=refusal.evidence,
-        ) from refusal
+        raise _not_known(refusal, str(failure)) from refusal
     if earlier.outcome is Outcome.COMMITTED:
-        raise PostCommitError(
-            f"an earlier call with this key did it; now {refusal.message}",
-            bounty=earlier.bounty,
-            pending=plan.owed_then,
-            evidence=earlier.evidence,
-        ) from refusal
+        raise _done_before(plan, refusal, earlier.bounty, earlier.evidence) from refusal
+
+
+def _done_before(
+    plan: Plan, refusal: PreCommitError, bounty: Bounty | None, evidence: Evidence
+) -> PostCommitError:
+    return PostCommitError(
+        f"an earlier call with this key did it; now {refusal.message}",
+        bounty=bounty,
+        pending=plan.owed_then,
+        evidence=evidence,
+    )
+
+
+def _not_known(refusal: PreCommitError, why: str) -> CommitUnknownError:
+    return CommitUnknownError(
+        f"{refusal.message}; and whether an earlier call with this key did it is not known: {why}",
+        evidence=Evidence(proof=Proof.NONE, observations=refusal.evidence.observations),
+    )
 
 
 async def taken_forward(

@@ -255,7 +255,10 @@ async def test_an_unknown_operation_stays_open_with_its_reason() -> None:
 @pytest.mark.parametrize("error", [CommitUnknownError, PreCommitError])
 @virtual
 async def test_what_cannot_be_written_down_is_not_done(error: type[Exception]) -> None:
-    """No request, no money, and a refusal that says so."""
+    """No money, nothing written, and with a key of its own a refusal that says so.
+
+    What is said of a key that was given is in `test_given_keys`.
+    """
     world = await a_world()
     async with world.process() as process:
         journal: Any = process.operations.services.journal
@@ -264,9 +267,13 @@ async def test_what_cannot_be_written_down_is_not_done(error: type[Exception]) -
             raise error("the disk is full")
 
         journal.begin_operation = down
-        refused = await refusal(process.operations.create(a_bounty(), idempotency_key=KEY))
+        given = await refusal(process.operations.create(a_bounty(), idempotency_key=KEY))
+        asked = len(world.mock.requests)
+        refused = await refusal(process.operations.create(a_bounty()))
+    assert isinstance(given, CommitUnknownError)
     assert isinstance(refused, PreCommitError)
-    assert len(world.mock.requests) == 0
+    assert len(world.mock.requests) == asked
+    assert not world.mock.log
     assert (await world.ledger.balance("alice")).reserved == 0
 
 
@@ -294,6 +301,7 @@ async def test_a_file_keeps_it_from_process_to_process(tmp_path: Path) -> None:
         bounty_id="b",
         fingerprint="f",
         decided_by="k:claim",
+        actor="alice",
         began_at=EPOCH,
     )
     for ledger in (SqliteCredits(tmp_path / "ledger.db"), MemoryCredits()):

@@ -54,6 +54,15 @@ async def test_a_settlement_of_a_moment_after_a_claim_of_days_is_seen(stage: Sta
     assert [bar.kind for bar in lanes["Operations and doubts"].bars] == ["done"] * 3
 
 
+async def test_who_asked_is_shown_where_the_program_said_it(stage: Stage) -> None:
+    await stage.posted("b-1")
+    await stage.operations.claim("b-1", BOB)
+    await stage.operations.cancel("b-1", actor="alice")
+    lanes = {lane.name: lane for lane in (await picture_of(stage, "b-1")).lanes}
+    titles = [bar.title for bar in lanes["Operations and doubts"].bars]
+    assert [title.partition(":")[0] for title in titles] == ["create", "claim", "cancel by alice"]
+
+
 async def test_what_goes_on_reaches_the_present_and_what_has_ended_does_not(
     stage: Stage,
 ) -> None:
