@@ -375,7 +375,7 @@ MUTANTS: Final = (
     Mutant(
         "claim: by its creator",
         _CLAIM,
-        "    if bounty.creator.agent_id == agent.agent_id and not services.allow_self_claims:",
+        "    if is_own and not services.allow_self_claims:",
         "    if False:",
     ),
     Mutant(
