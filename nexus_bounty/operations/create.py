@@ -12,11 +12,13 @@ used again, with whatever key, see `drafts`.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from nexus_bounty.idempotency import History, content_key, derived_id, derived_key
+from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.models import FROM_IDEMPOTENCY_KEY, Bounty, BountyStatus
 from nexus_bounty.operations.drafts import Try, as_cancelled, discard
 from nexus_bounty.operations.escrow import (
@@ -46,7 +48,9 @@ from nexus_bounty.outcomes import (
     DISCARDED,
     BountyStateError,
     CommitUnknownError,
+    IdempotencyMismatchError,
     InvalidInputError,
+    OtherOperation,
     Outcome,
     OutcomeError,
     PaymentError,
@@ -68,12 +72,31 @@ async def create(
 ) -> OperationResult:
     """Post a bounty with its credits in escrow; see `BountyOperations.create`."""
     check_bounty(bounty)
+    if idempotency_key is not None or not services.same_content_once:
+        return await _keyed(
+            services, bounty, idempotency_key, relative_deadline=relative_deadline, actor=actor
+        )
+    began = services.clock()
+    result = await _keyed(
+        services, bounty, _content_key(bounty), relative_deadline=True, actor=actor
+    )
+    if is_bounty_terminal(result.bounty.status):
+        await _check_posted_since(services, result, began)
+    return result
+
+
+async def _keyed(
+    services: Services,
+    bounty: Bounty,
+    idempotency_key: str | None,
+    *,
+    relative_deadline: bool,
+    actor: str | None,
+) -> OperationResult:
     if bounty.status is not BountyStatus.OPEN:
         raise InvalidInputError("status", bounty.status, "must be open: that is what create makes")
     check_payee("creator", bounty.creator)
     check_actor(actor, "create", bounty.creator.agent_id, bounty.bounty_id)
-    if idempotency_key is None and services.same_content_once:
-        idempotency_key, relative_deadline = _content_key(bounty), True
     key = services.key(idempotency_key)
     offer = _with_id(bounty, key)
     asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
@@ -136,6 +159,40 @@ async def _check_deadline(services: Services, offer: Bounty, first_step: str) ->
 
 def _has_no_credits(services: Services) -> bool:
     return isinstance(services.credits, WithoutCredits)
+
+
+async def _check_posted_since(services: Services, result: OperationResult, began: datetime) -> None:
+    """Refuse to pass off a bounty that has ended for one that was posted by this call.
+
+    Whether the caller wants to hear of that one, whose answer was lost, or another one of its kind,
+    the content does not say. So nothing is posted twice, and nobody waits for what is over.
+
+    Raises:
+        IdempotencyMismatchError: It was posted by an earlier call.
+        CommitUnknownError: Which call has posted it could not be found out.
+    """
+    bounty, key = result.bounty, result.idempotency_key
+    try:
+        history = await before_commit(
+            services.store.get_history(bounty.bounty_id), "which call has posted it"
+        )
+    except PreCommitError as failure:
+        unknown = CommitUnknownError(failure.message, evidence=failure.evidence)
+        raise unknown.about(CREATE.name, bounty.bounty_id, key) from failure
+    opened = History(ops=history).find(derived_key(key, "open"))
+    if opened is not None and opened.at >= began:
+        return
+    raise IdempotencyMismatchError(
+        f"the same was posted before, as {bounty.bounty_id!r}, which is {bounty.status.value}; "
+        "give a key to post it once more",
+        other=OtherOperation(
+            kind=CREATE.name,
+            idempotency_key=key,
+            record_id=bounty.bounty_id,
+            at=opened.at if opened else None,
+            outcome=Outcome.COMMITTED,
+        ),
+    ).about(CREATE.name, bounty.bounty_id, key)
 
 
 def _content_key(bounty: Bounty) -> str:

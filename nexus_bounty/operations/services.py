@@ -65,7 +65,8 @@ class Services:
         lease: How long a claim holds a bounty unless renewed.
         allow_self_claims: Whether creators may claim, and be paid from, their own bounties.
         allow_shared_work: Whether one contribution may pay several bounties.
-        same_content_once: Whether a create without a key is a repeat of one with equal content.
+        same_content_once: Whether a create without a key is a repeat of one with equal content,
+            which is refused once that has ended.
         longest_lease: What no lease may be longer than.
         lease_beyond_deadline: Whether a lease may last longer than its bounty.
         acceptance: How long after its deadline work on a claimed bounty can still be accepted.

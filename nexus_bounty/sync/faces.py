@@ -1651,6 +1651,7 @@ class SyncBountyOperations(Face[BountyOperations]):
         allow_shared_work: Whether one contribution may pay several bounties.
         same_content_once: Whether a create without a key, of what the same creator has posted
             before, is a repeat of that: the title, the amount and so on count, not the deadline.
+            Once that bounty has ended, it takes a key to post the same once more.
         longest_lease: What no lease may be longer than.
         lease_beyond_deadline: Whether a lease may last longer than its bounty; it is cut otherwise.
         acceptance: How long after its deadline a claimed bounty can still be settled; so long it
@@ -1725,6 +1726,8 @@ class SyncBountyOperations(Face[BountyOperations]):
         Raises:
             InvalidInputError: The bounty cannot be posted; nothing was sent (pre-commit).
             InsufficientCreditsError: The creator has too little; nothing is posted (pre-commit).
+            IdempotencyMismatchError: The key was used for something else; or none was given, with
+                `same_content_once`, and what the same creator posted before has ended.
             PreCommitError: It is not posted and can no longer be; no credits are held.
             CommitUnknownError: Repeat with the same key, or leave it to the reconciler.
         """

@@ -372,6 +372,10 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "tests.operations.test_without_credits",
         "test_equal_offers_without_keys_are_one_where_that_is_wished",
     ),
+    "the same is posted again with a key of its own": (
+        "tests.operations.test_same_content",
+        "test_what_has_ended_is_named_and_not_passed_off_as_posted",
+    ),
     "`nexus-bounty list --mine`": (
         "tests.cli.test_agents",
         "test_mine_are_those_that_the_agent_has_posted",
