@@ -118,3 +118,23 @@ async def test_what_became_of_its_claim_is_told_all_the_same(body: bytes) -> Non
         alone = replace(services, journal=MemoryJournal(clock=wall_clock))
         with pytest.raises(UnreadableDocumentError, match=PATHS.claim(OWN)):
             await explained(alone, KEY, None)
+
+
+@with_each_body
+@virtual
+async def test_one_on_an_open_bounty_is_named_for_nobody_can_claim_that(body: bytes) -> None:
+    """Another program took the lease, and has not moved the bounty on."""
+    world = await a_world()
+    async with world.process() as process:
+        await posted(process.operations)
+    async with NexusClient("http://nexus", transport=world.mock.transport()) as client:
+        await client.write(PATHS.claim("gc-1"), body)
+        await client.write(LOCK, b"gc-1")
+        await client.write(PATHS.active_claim(target_of(BOUNTY_ID), "gc-1"), b"")
+    async with world.process(seed=2) as process:
+        error = await refusal(process.operations.claim(BOUNTY_ID, BOB))
+        assert PATHS.claim("gc-1") in error.message
+    [found] = await findings(world)
+    assert (found.subject, found.repaired) == ("gc-1", None)
+    assert "cannot be understood" in found.problem
+    assert "a person has to decide" in (found.left or "")

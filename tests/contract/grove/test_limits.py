@@ -14,20 +14,23 @@ from nexus_bounty import (
     AgentIdentity,
     BountyStatus,
     InvalidInputError,
+    NexusBountyStore,
     NexusClaimStore,
     NexusClient,
     NexusSettings,
 )
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.client.settings import StorageEncoding
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_bounty_in
 from nexus_bounty.testing.clock import ManualClock
-from tests.contract.grove import newer
+from tests.contract.grove import newer, reader
 from tests.support.zone import Zone
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATHS = ZonePaths("shared")
 TARGET = "bounty:b-1"
+AGENT = AgentIdentity(agent_id="alice")
 LOCK = PATHS.target_lock(TARGET)
 
 
@@ -98,3 +101,32 @@ async def test_ids_that_grove_makes_are_refused_as_arguments(bounty_id: str) -> 
     async with Zone(storage_encoding="base64") as zone:
         with pytest.raises(InvalidInputError):
             await (await zone.store()).get_bounty(bounty_id)
+
+
+@pytest.mark.parametrize("ends", ["released", "completed"])
+async def test_what_is_raw_stays_so_whatever_is_set_and_grove_cannot_read_it(ends: str) -> None:
+    """Bounties and claims, until and after they have ended; what is new is as it is set."""
+    mock = MockNexus("0.10", etag="content", atomic=True)
+
+    def at(encoding: StorageEncoding) -> NexusClient:
+        settings = NexusSettings(storage_encoding=encoding, zone_id="shared", retry_base=0)
+        return NexusClient("http://nexus", settings=settings, transport=mock.transport())
+
+    async with at("raw") as client:
+        bounties = NexusBountyStore(client, commit="conditional")
+        claims = NexusClaimStore(client, commit="conditional")
+        await bounties.create_bounty(make_bounty_in(BountyStatus.OPEN))
+        await claims.claim_or_renew(TARGET, AGENT, claim_id="c-1", lease=timedelta(hours=1))
+    async with at("base64") as client:
+        bounties = NexusBountyStore(client, commit="conditional")
+        claims = NexusClaimStore(client, commit="conditional")
+        await bounties.cancel_bounty("b-1")
+        await (claims.release("c-1") if ends == "released" else claims.complete("c-1"))
+        await bounties.create_bounty(make_bounty_in(BountyStatus.OPEN, bounty_id="b-2"))
+    for path, status in ((PATHS.bounty("b-1"), "cancelled"), (PATHS.claim("c-1"), ends)):
+        content = mock.read_file(path) or b""
+        assert content.startswith(b"{")
+        assert json.loads(content)["status"] == status
+        with pytest.raises(ValueError, match="base64"):
+            reader.stored(content)
+    assert reader.read_bounty(mock.read_file(PATHS.bounty("b-2")) or b"")["status"] == "open"

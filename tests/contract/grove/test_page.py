@@ -109,6 +109,27 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         "tests.cli.test_agents",
         "test_the_variables_of_grove_say_who_acts",
     ),
+    # a zone that has documents
+    "before the first document": (
+        LIMITS,
+        "test_what_is_raw_stays_so_whatever_is_set_and_grove_cannot_read_it",
+    ),
+    "stays so through every transition": (
+        LIMITS,
+        "test_what_is_raw_stays_so_whatever_is_set_and_grove_cannot_read_it",
+    ),
+    "No command converts them": (
+        LIMITS,
+        "test_what_is_raw_stays_so_whatever_is_set_and_grove_cannot_read_it",
+    ),
+    "A zone with such documents cannot be shared": (
+        SHARED,
+        "test_one_document_in_raw_json_breaks_every_listing_of_grove",
+    ),
+    "that begins with `{`": (
+        LIMITS,
+        "test_what_is_raw_stays_so_whatever_is_set_and_grove_cannot_read_it",
+    ),
     # servers
     "Recorded from the older one's own code": (SERVERS, "test_each_cell_is_what_grove_does_there"),
     "is acknowledged all the same": (SERVERS, "test_each_cell_is_what_grove_does_there"),
