@@ -1,7 +1,8 @@
 """Where everything lives in a zone. The layout is shared with the peer (Grove).
 
 A segment is encoded `%` → `%25`, then `/` → `%2F`. Our status markers of a later generation end
-in `%@` and a number, which no encoded segment can contain, so that the peer passes over them.
+in `%@` and a number, which no encoded segment can contain, so that the peer passes over them: where
+it can tell a missing document from a failure, that is.
 
 Two places are in no layout of the peer's. A dated marker, in a directory that the peer does not
 know, has a name that begins with the time of creation, counted backwards: there the newest bounties

@@ -181,6 +181,29 @@ async def test_in_a_zone_that_was_dated_grove_lists_what_ended_twice_or_not_at_a
             await ids(grove, "cancelled")
 
 
+@pytest.mark.parametrize("release", ["0.9", "0.10"])
+async def test_what_has_gone_back_to_open_breaks_grove_s_listing_where_missing_is_an_error(
+    release: str,
+) -> None:
+    """The marker of its generation looks to Grove like the id of a bounty that is not there."""
+    server = MockNexus(release, clock=lambda: NOW)
+    settings = NexusSettings(zone_id=ZONE, storage_encoding="base64", follow_at_once=True)
+    async with NexusClient(
+        "http://nexus", settings=settings, transport=server.transport()
+    ) as client:
+        store = NexusBountyStore(client, clock=lambda: NOW)
+        await store.create_bounty(make_bounty())
+        await store.claim_bounty("b-1", BOB, "c-1")
+        await store.release_bounty("b-1", BOB)
+    async with shared(server) as zone:
+        assert await ids(zone.grove) == ["b-1"]
+        if release == "0.10":
+            with pytest.raises(GroveError, match="-32007"):
+                await ids(zone.grove, "open")
+        else:
+            assert await ids(zone.grove, "open") == ["b-1"]
+
+
 async def ids(grove: Grove, status: str | None = None) -> list[str]:
     found = await grove.listBounties({"status": status} if status else None)
     return sorted(each["bountyId"] for each in found)

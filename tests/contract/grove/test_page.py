@@ -138,6 +138,14 @@ HELD_BY: Final[dict[str, tuple[str, str]]] = {
         BOTH,
         "test_on_the_newest_release_grove_understands_no_stat_and_no_missing_file",
     ),
+    "its listings by status do not work there": (
+        BOTH,
+        "test_what_has_gone_back_to_open_breaks_grove_s_listing_where_missing_is_an_error",
+    ),
+    "which Grove takes for an id": (
+        BOTH,
+        "test_what_has_gone_back_to_open_breaks_grove_s_listing_where_missing_is_an_error",
+    ),
     "refuses nobody": (
         BOTH,
         "test_on_the_newest_release_the_condition_of_a_write_over_a_file_refuses_nobody",
