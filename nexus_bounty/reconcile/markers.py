@@ -71,10 +71,11 @@ async def _wrong(services: Services, page: IndexPage) -> AsyncIterator[Problem]:
 
 def _move(services: Services, faults: Sequence[IndexFault]) -> Problem:
     """Bounties that have ended, and are listed, but not where the zone is laid out to have them."""
+    gone = not any(each.missing for each in faults)  # only once the other one is seen
 
     async def repair() -> str:
         await services.store.repair_markers(faults)
-        return "moved"
+        return "moved" if gone else "marked as it is laid out now"
 
     number = len({each.bounty_id for each in faults})
     return Problem(f"{number} bounties", "have markers of the layout that the zone had", repair)

@@ -61,8 +61,10 @@ def test_a_zone_that_is_made_flat_keeps_the_markers_of_hours(shell: Shell, mock:
     shell.json("layout", "dated")
     cancelled(shell, "b-1")
     assert shell.json("layout", "flat")["changed"]
-    for _ in range(3):
-        shell("reconcile", "--grace", "0s")
+    for number in range(3):
+        said = shell("reconcile", "--grace", "0s").said
+        assert "moved" not in said
+        assert ("marked as it is laid out now" in said) is (number == 0)
         marked = [path for path in mock.files if path.startswith(CANCELLED)]
         assert sorted("@" in path for path in marked) == [False, True]
     assert shell.json("list", "--status", "cancelled")["total"] == 1

@@ -44,8 +44,9 @@ async def layout(
     """Say how the status markers of the zone lie, or lay them out anew, for all who write it.
 
     Other programs follow within minutes, and listings are complete at every moment. The markers
-    that are there are moved by the reconciler, which may be stopped at any point. To go back to
-    flat, stop the programs that write the zone meanwhile. A repeat changes nothing.
+    that are there are moved by the reconciler, which may be stopped at any point; those by the hour
+    stay, and get flat ones beside them. To go back to flat, stop the programs that write the zone
+    meanwhile. A repeat changes nothing.
     """
     client = session.client
     zone = client.settings.zone_id
@@ -59,7 +60,7 @@ async def layout(
         since=now.since if now else None,
         changed=changed,
     )
-    return Reply(data, lines(told(zone, now), _next(changed)))
+    return Reply(data, lines(told(zone, now), _next(now) if changed else None))
 
 
 def told(zone: str, now: ZoneLayout | None) -> RenderableType:
@@ -70,5 +71,6 @@ def told(zone: str, now: ZoneLayout | None) -> RenderableType:
     return safe(f"Zone {zone} is laid out {_MEANS[now.kind]}{since}")
 
 
-def _next(changed: bool) -> RenderableType | None:
-    return safe("Next: nexus-bounty reconcile, which moves what is there.") if changed else None
+def _next(now: ZoneLayout | None) -> RenderableType:
+    does = "moves what is there" if now and now.is_dated else "marks what ended flat, too"
+    return safe(f"Next: nexus-bounty reconcile, which {does}.")
