@@ -1,8 +1,8 @@
 """Claims moved to another place: every lease as it stands, and what each key was used for.
 
-What is there already is passed over, so that a copy can be repeated and carried on. Of a claim that
-both places have, the one with the higher revision stands: a place that went its own way since is
-not overwritten, but told of.
+What is there already is passed over, so that a copy can be repeated and carried on. A claim that
+both places have is replaced if it is active in the copy, and was neither changed nor renewed
+later there, nor for longer: a place that went its own way since is not overwritten, but told of.
 """
 
 from __future__ import annotations
@@ -160,11 +160,28 @@ def _take_over(book: ClaimBook, page: Sequence[Claim]) -> int:
     taken = 0
     for claim in page:
         known = book.claim(claim.claim_id)
-        is_older = known is None or known.revision < claim.revision
+        is_older = known is None or _became(known, claim)
         if is_older and not _is_held_by_another(book, claim):
             book.save(claim)
             taken += 1
     return taken
+
+
+def _became(known: Claim, claim: Claim) -> bool:
+    """Whether a claim may be what became of the one that is known, which then did not move on.
+
+    What has ended stays so, and no lease gets shorter. Revisions count what each place did; only
+    a renewal has a time.
+    """
+    keeps_promise = (
+        claim.status is not ClaimStatus.ACTIVE or known.lease_expires_at <= claim.lease_expires_at
+    )
+    return (
+        known.status is ClaimStatus.ACTIVE
+        and known.revision < claim.revision
+        and known.heartbeat_at <= claim.heartbeat_at
+        and keeps_promise
+    )
 
 
 def _is_held_by_another(book: ClaimBook, claim: Claim) -> bool:

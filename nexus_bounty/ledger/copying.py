@@ -3,7 +3,8 @@
 Bounties name their ledger, so that the copy is the same ledger for them. What is there already is
 passed over: a copy that was cut short is carried on by another, and what has been added to the
 source since comes after it. Nothing but the last copy may be worked on: two places with one
-identity would each spend the same credits.
+identity would each spend the same credits. A copy that has been worked on is not written to any
+more, and each step sees for itself that it undoes nothing there.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from nexus_bounty.ledger.ahead import Movement, is_assigned_otherwise
 from nexus_bounty.ledger.audit import Audit
 from nexus_bounty.ledger.book import Book, LedgerScope
 from nexus_bounty.ledger.entries import EntryKind, JournalEntry
-from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.models import Wire
 from nexus_bounty.outcomes import Evidence, Observation, PaymentError, Proof
 from nexus_bounty.ports import JournaledOperation, Reservation, ReservationStatus
@@ -28,13 +29,6 @@ _ENDED: Final = {
 }
 
 
-class Movement(Wire, frozen=True, kw_only=True):
-    """A journal entry, and the reservation that it belongs to as it stands, if it is one's."""
-
-    entry: JournalEntry
-    reservation: Reservation | None = None
-
-
 class LedgerCopy(Wire, frozen=True, kw_only=True):
     """What was copied, and whether the two are the same now.
 
@@ -44,6 +38,7 @@ class LedgerCopy(Wire, frozen=True, kw_only=True):
         copied: How many of them were not in the target before.
         operations: How many operations of the journal were written, new or changed.
         problems: What is not the same, or does not add up in the target.
+        went_on: Whether the target has been worked on by itself, and so is written to no more.
     """
 
     identity: str
@@ -51,6 +46,7 @@ class LedgerCopy(Wire, frozen=True, kw_only=True):
     copied: int
     operations: int
     problems: Sequence[str] = ()
+    went_on: bool = False
 
     @property
     def ok(self) -> bool:
@@ -67,10 +63,6 @@ class CopiedLedger(Protocol):
 
     async def expire_due(self) -> int:
         """Give back what is overdue."""
-        ...
-
-    async def sums(self) -> Sums:
-        """Its credits, added up."""
         ...
 
     async def verify(self) -> Audit:
@@ -97,8 +89,16 @@ class CopiedLedger(Protocol):
         """Record whom a held reservation is to be paid to."""
         ...
 
+    async def movements_ahead(self, page: Sequence[Movement]) -> list[str]:
+        """What of these movements of a copy is not here."""
+        ...
+
+    async def operations_ahead(self, page: Sequence[JournaledOperation]) -> list[str]:
+        """What of these operations of a copy is further there."""
+        ...
+
     async def take_over_operations(self, page: Sequence[JournaledOperation]) -> int:
-        """Write down what is missing or has changed."""
+        """Write down what is missing or less far."""
         ...
 
 
@@ -107,14 +107,40 @@ async def copy_ledger(
 ) -> LedgerCopy:
     """Copy all of `source` to `target`, and compare them; `step` is called for each page.
 
+    Nothing is written to a target that has gone on by itself.
+
     Raises:
-        PaymentError: The source is empty, or the target is another ledger, with movements of its
-            own (pre-commit).
+        PaymentError: The source is empty, or the target is another ledger, with movements or
+            operations of its own (pre-commit).
         CommitUnknownError: One of them did not answer; ask again.
     """
     identity = await source.identity()
     await source.expire_due()  # or it would do that by itself in the middle
+    ahead = await _ahead(source, target, identity)
     copied = operations = 0
+    if not ahead:
+        copied = await _copy_movements(source, target, step)
+        async for listed in source.operations():
+            operations += await target.take_over_operations(listed)
+            step()
+        ahead = await _ahead(source, target, identity)  # somebody may have begun meanwhile
+    entries, differences = await _differences(source, target)
+    return LedgerCopy(
+        identity=identity,
+        entries=entries,
+        copied=copied,
+        operations=operations,
+        problems=[*ahead, *differences],
+        went_on=bool(ahead),
+    )
+
+
+async def _copy_movements(
+    source: CopiedLedger, target: CopiedLedger, step: Callable[[], None]
+) -> int:
+    """How many movements were missing in the target."""
+    identity = await source.identity()
+    copied = 0
     is_empty = True
     async for page in source.movements():
         copied += await target.take_over(identity, page)
@@ -128,17 +154,30 @@ async def copy_ledger(
         )
     async for held in source.reservations(ReservationStatus.HELD):
         await target.take_over_assignment(held)
-    async for listed in source.operations():
-        operations += await target.take_over_operations(listed)
-        step()
-    entries, problems = await _differences(source, target)
-    return LedgerCopy(
-        identity=identity,
-        entries=entries,
-        copied=copied,
-        operations=operations,
-        problems=[*problems, *(await target.verify()).problems],
-    )
+    return copied
+
+
+async def _ahead(source: CopiedLedger, target: CopiedLedger, identity: str) -> list[str]:
+    """What a copy has that its source has not, of each kind no more than one page tells.
+
+    Raises:
+        PaymentError: The target is another ledger, with operations of its own (pre-commit).
+    """
+    own = await target.identity()
+    if own != identity:
+        async for _ in target.operations():
+            raise _not_empty(own, identity)
+        return []
+    told = []
+    async for moved in target.movements():
+        if found := await source.movements_ahead(moved):
+            told += found
+            break
+    async for listed in target.operations():
+        if found := await source.operations_ahead(listed):
+            told += found
+            break
+    return told
 
 
 async def _differences(source: CopiedLedger, target: CopiedLedger) -> tuple[int, list[str]]:
@@ -154,9 +193,11 @@ async def _differences(source: CopiedLedger, target: CopiedLedger) -> tuple[int,
     else:
         if await anext(theirs, []):
             problems.append("the target has movements that the source has not")
-    if await source.sums() != await target.sums():
+    # as they stand: to ask for the sums would give back what is overdue, at each place by itself
+    recounted, copy_recounted = await source.verify(), await target.verify()
+    if recounted.sums != copy_recounted.sums:
         problems.append("the sums differ")
-    return count, problems
+    return count, [*problems, *copy_recounted.problems]
 
 
 def _unnumbered(movement: Movement) -> Movement:
@@ -185,19 +226,29 @@ def take_over(book: Book, identity: str, page: Sequence[Movement]) -> int:
     if book.identity() != identity:
         _require_empty(book, identity)
         book.adopt_identity(identity)
-    missing = [each for each in page if not _is_there(book, each.entry)]
-    for each in missing:
-        _make(book, each)
-    return len(missing)
+    made = 0
+    for each in page:
+        if not _is_there(book, each.entry) and not _is_paid_otherwise(book, each):
+            _make(book, each)
+            made += 1
+    return made
 
 
 def take_over_assignment(book: Book, held: Reservation) -> None:
-    """Record whom a held reservation is to be paid to, if that has changed."""
+    """Record whom a held reservation is to be paid to, if nobody is on record."""
     found = book.reservation(held.reservation_id)
     if found is None or found.status is not ReservationStatus.HELD:
         return
-    if found.assignment != held.assignment:
+    if found.assignment is None and held.assignment is not None:
         book.assign_reservation(held)
+
+
+def _is_paid_otherwise(book: Book, movement: Movement) -> bool:
+    """Whether it ends a reservation that is to be paid to somebody else here."""
+    if movement.entry.kind not in _ENDED:
+        return False
+    ours = book.reservation(movement.entry.source_id)
+    return ours is not None and is_assigned_otherwise(ours, movement.reservation)
 
 
 def _make(book: Book, movement: Movement) -> None:
@@ -225,12 +276,15 @@ def _is_there(book: Book, entry: JournalEntry) -> bool:
 
 
 def _require_empty(book: Book, identity: str) -> None:
-    if not book.entries(limit=1):
-        return
-    own = book.identity()
+    if book.entries(limit=1):
+        raise _not_empty(book.identity(), identity)
+
+
+def _not_empty(own: str, identity: str) -> PaymentError:
     seen = Observation(action="read", target="the target", answer=own)
-    raise PaymentError(
-        f"the target is the ledger {own}, which has movements of its own; "
-        f"{identity} can only be copied to an empty place, or to a copy of itself",
+    return PaymentError(
+        f"the target is the ledger {own}, which has movements of its own, or operations; "
+        f"{identity} can only be copied to an empty place, or to a copy of itself: use a new "
+        "database, which no program uses yet",
         evidence=Evidence(proof=Proof.DOCUMENT, observations=(seen,)),
     )

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from nexus_bounty.ledger.ahead import HAPPENED, is_further, operations_ahead
 from nexus_bounty.ledger.book import LedgerScope
 from nexus_bounty.outcomes import (
     Evidence,
@@ -28,7 +29,6 @@ PAGE: Final = 200
 """How many open operations an iterator holds at a time."""
 _SAME: Final = ("kind", "bounty_id", "fingerprint")
 """What a repeat has in common with the operation that it repeats."""
-_HAPPENED: Final = (Outcome.COMMITTED, Outcome.POST_COMMIT)
 
 
 class JournalBook(Protocol):
@@ -121,14 +121,23 @@ class JournaledLedger(Transactional[JournalBook]):
     async def take_over_operations(self, page: Sequence[JournaledOperation]) -> int:
         """Write down operations of another place of this journal; returns how many had to be.
 
+        Those that are further here stay as they are.
+
         Raises:
             PreCommitError: They could not be written down.
             CommitUnknownError: They may have been written down.
         """
-        scope = LedgerScope(operations=tuple((each.zone_id, each.key) for each in page))
-        return await self._write(
-            "take_over", None, Announced(scope, partial(_take_over, page=page))
-        )
+        work = partial(_take_over, page=page)
+        return await self._write("take_over", None, Announced(_scope_of_page(page), work))
+
+    async def operations_ahead(self, page: Sequence[JournaledOperation]) -> list[str]:
+        """What is told of those operations of a copy that are further there than here.
+
+        Raises:
+            CommitUnknownError: The journal cannot be read.
+        """
+        work = partial(_ahead, page=page, now=self._clock())
+        return await self._read("compare", Announced(_scope_of_page(page), work))
 
     async def forget_operations(self, zone_id: str, before: datetime) -> int:
         """Drop operations that were closed before then; returns how many.
@@ -153,6 +162,10 @@ def _scope_of(zone_id: str, key: str) -> LedgerScope:
     return LedgerScope(operations=((zone_id, key),))
 
 
+def _scope_of_page(page: Sequence[JournaledOperation]) -> LedgerScope:
+    return LedgerScope(operations=tuple((each.zone_id, each.key) for each in page))
+
+
 def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation | None:
     standing = book.operation(wanted.zone_id, wanted.key)
     if standing is None or standing.outcome is Outcome.OTHER_OPERATION:
@@ -164,7 +177,7 @@ def _begin(book: JournalBook, wanted: JournaledOperation) -> JournaledOperation 
         book.save_operation(wanted)  # what never was, and never will be, has left its key free
         return standing
     again = msgspec.structs.replace(standing, calls=standing.calls + 1)
-    if standing.outcome not in _HAPPENED:
+    if standing.outcome not in HAPPENED:
         again = msgspec.structs.replace(again, outcome=None, ended_at=None)
     book.save_operation(again)
     return standing
@@ -183,7 +196,7 @@ def _end(
     now: datetime,
 ) -> None:
     standing = book.operation(zone_id, key)
-    if standing is None or standing.outcome in _HAPPENED:
+    if standing is None or standing.outcome in HAPPENED:
         return  # what happened once has happened
     ended = None if outcome is None else now
     book.save_operation(
@@ -196,10 +209,18 @@ def _next_page(book: JournalBook, zone_id: str, key: str) -> list[JournaledOpera
 
 
 def _take_over(book: JournalBook, page: Sequence[JournaledOperation]) -> int:
-    changed = [each for each in page if book.operation(each.zone_id, each.key) != each]
-    for each in changed:
-        book.save_operation(each)
-    return len(changed)
+    taken = 0
+    for each in page:
+        known = book.operation(each.zone_id, each.key)
+        if known is None or (known != each and not is_further(known, each)):
+            book.save_operation(each)
+            taken += 1
+    return taken
+
+
+def _ahead(book: JournalBook, page: Sequence[JournaledOperation], now: datetime) -> list[str]:
+    beside = [(each, book.operation(each.zone_id, each.key)) for each in page]
+    return operations_ahead(beside, now)
 
 
 def _page(book: JournalBook, zone_id: str, after: str) -> list[tuple[str, JournaledOperation]]:

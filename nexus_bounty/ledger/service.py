@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from nexus_bounty.ledger import copying, rules
+from nexus_bounty.ledger import ahead, copying, rules
 from nexus_bounty.ledger.accounts import MINT, check_account, check_name, check_note
+from nexus_bounty.ledger.ahead import Movement
 from nexus_bounty.ledger.audit import Audit, audit
 from nexus_bounty.ledger.book import Book, LedgerScope, both_accounts_of
-from nexus_bounty.ledger.copying import Movement
 from nexus_bounty.ledger.entries import JournalEntry
 from nexus_bounty.ledger.totals import Sums
 from nexus_bounty.outcomes import (
@@ -359,6 +359,8 @@ class LedgerCredits(Transactional[Book]):
     async def take_over(self, identity: str, page: Sequence[Movement]) -> int:
         """Make the movements of another place of this ledger here; returns how many were missing.
 
+        A reservation that is to be paid to somebody else here is left as it is.
+
         Raises:
             PaymentError: This is another ledger, with movements of its own (pre-commit).
             CommitUnknownError: The ledger did not say; ask again.
@@ -367,13 +369,24 @@ class LedgerCredits(Transactional[Book]):
         return await self._write("take_over", None, Announced(copying.scope_of(page), work))
 
     async def take_over_assignment(self, held: Reservation) -> None:
-        """Record whom a held reservation is to be paid to at another place of this ledger.
+        """Record whom a held reservation is to be paid to, as another place of this ledger has it.
+
+        Whoever is on record here stays so.
 
         Raises:
             CommitUnknownError: The ledger did not say; ask again.
         """
         work = partial(copying.take_over_assignment, held=held)
         await self._write("take_over", None, Announced(_of(held.reservation_id), work))
+
+    async def movements_ahead(self, page: Sequence[Movement]) -> list[str]:
+        """What is told of those movements of a copy that did not come from here.
+
+        Raises:
+            CommitUnknownError: The ledger could not be read.
+        """
+        work = partial(ahead.movements_ahead, page=page)
+        return await self._read("compare", Announced(copying.scope_of(page), work))
 
     async def _move(
         self, operation: str, transfer_id: str, source: str, target: str, amount: int, memo: str

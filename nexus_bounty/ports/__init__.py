@@ -27,7 +27,12 @@ from nexus_bounty.ports.claims import ClaimStore
 from nexus_bounty.ports.contributions import ContributionStore
 from nexus_bounty.ports.credits import Balance, CreditsService, Transfer
 from nexus_bounty.ports.durability import Durability, TellsDurability
-from nexus_bounty.ports.journal import JournaledOperation, OperationJournal, RemembersRanges
+from nexus_bounty.ports.journal import (
+    JOURNAL_KEPT,
+    JournaledOperation,
+    OperationJournal,
+    RemembersRanges,
+)
 from nexus_bounty.ports.reservations import (
     Assignment,
     EscrowTerms,
@@ -39,6 +44,7 @@ from nexus_bounty.ports.reservations import (
 )
 
 __all__ = [
+    "JOURNAL_KEPT",
     "Assignment",
     "Balance",
     "BountyStore",

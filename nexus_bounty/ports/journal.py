@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Protocol, runtime_checkable
+from datetime import datetime, timedelta
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
 from nexus_bounty.models import Wire, utc_now
 from nexus_bounty.outcomes import Outcome
+
+JOURNAL_KEPT: Final = timedelta(days=30)
+"""How long the journal names operations that have ended; then their keys are forgotten."""
 
 
 class JournaledOperation(Wire, frozen=True, kw_only=True):

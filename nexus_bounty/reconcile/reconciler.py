@@ -17,7 +17,7 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import Services
 from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.ports import LeavesFiles, cleaning_up, sharing_names
+from nexus_bounty.ports import JOURNAL_KEPT, LeavesFiles, cleaning_up, sharing_names
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
 from nexus_bounty.reconcile.counter import FindingCounter, Progress
 from nexus_bounty.reconcile.deadlines import PastDeadlines
@@ -69,9 +69,6 @@ MONEY_SWEEPS: Final[tuple[Sweep, ...]] = (
 
 LASTING: Final = (MissingRewards.name, IndexMarkers.name)
 """Those whose closed days say all that they remember: another process may go by them."""
-
-JOURNAL_KEPT: Final = timedelta(days=30)
-"""How long the journal names operations that have ended; then their keys are forgotten."""
 
 LEFTOVERS_EVERY: Final = timedelta(hours=1)
 """How often one of many runs looks for what commits left behind anywhere in the zone."""

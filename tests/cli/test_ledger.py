@@ -49,6 +49,8 @@ def test_a_copy_that_is_not_the_same_ends_with_nine(shell, file_url, postgres_ur
     assert shell("top-up", "bob", 5, "--credits", postgres_url).code == 0
     differs = shell(*copy)
     assert (differs.code, "movements" in differs.said) == (9, True)
+    assert "gone on by itself" in differs.said
+    assert shell(*copy, "--json").document["claims"] is None
 
 
 def test_a_source_that_is_empty_is_not_called_copied(shell, tmp_path):

@@ -77,6 +77,42 @@ async def test_a_lease_that_was_renewed_in_the_copy_is_left_as_it_is_and_told(so
     assert copied.problems == ["claim b differs", "claim b is active in the target"]
 
 
+AHEAD = {
+    "renewed": lambda claims: claims.heartbeat("b", lease=5 * HOUR),
+    "released": lambda claims: claims.release("b"),
+    "completed": lambda claims: claims.complete("b"),
+}
+
+
+@pytest.mark.parametrize("then", ["nothing", "released", "completed"])
+@pytest.mark.parametrize("act", AHEAD)
+async def test_what_became_of_a_claim_in_the_copy_stays_whatever_the_source_did(
+    source, target, clock, act, then
+):
+    """The old place has more revisions, but what they count was done before."""
+    await copy_claims(source, target)
+    for _ in range(3):
+        await source.heartbeat("b", lease=HOUR)
+    clock.advance(timedelta(minutes=1))
+    ahead = await AHEAD[act](target)
+    if then in ("released", "completed"):
+        await AHEAD[then](source)
+    copied = await copy_claims(source, target)
+    assert await target.get("b") == ahead
+    assert "claim b differs" in copied.problems
+
+
+async def test_a_lease_in_the_copy_never_gets_shorter(source, target, clock):
+    """Its agent counts on what it was told last, there."""
+    await copy_claims(source, target)
+    renewed = await target.heartbeat("b", lease=5 * HOUR)
+    clock.advance(timedelta(minutes=1))
+    for _ in range(3):
+        await source.heartbeat("b", lease=HOUR)
+    assert "claim b differs" in (await copy_claims(source, target)).problems
+    assert await target.get("b") == renewed
+
+
 async def test_a_target_that_another_holds_in_the_copy_is_not_given_to_two(source, target):
     """Whoever claimed it there keeps it, and the copy is not called the same."""
     await target.claim_or_renew("t1", BOB, claim_id="z", lease=HOUR)

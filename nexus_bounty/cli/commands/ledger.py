@@ -53,6 +53,7 @@ async def ledger(
 
     It may be repeated: what is there already is passed over. The copy is the same ledger to all
     bounties, so stop whatever uses the old place before the last copy, and never start it again.
+    A copy that has been used is not written to any more.
 
     Exit codes: 0 both are the same; 9 they are not.
     """
@@ -69,16 +70,21 @@ async def ledger(
     leases = [cast("CopyableClaims", session.opened_claims(url)) for url in (source, target)]
     with progress("Copying") as step:
         copied = await copy_ledger(old, new, step)
-        claims = await copy_claims(leases[0], leases[1], step)
-    same = copied.ok and not claims.problems
+        claims = None if copied.went_on else await copy_claims(leases[0], leases[1], step)
+    same = claims is not None and copied.ok and not claims.problems
     told = {**msgspec.to_builtins(copied), "claims": msgspec.to_builtins(claims)}
     return Reply(told, _told(copied, claims), ExitCode.OK if same else ExitCode.LEFT)
 
 
-def _told(copied: LedgerCopy, claims: ClaimsCopy) -> RenderableType:
-    problems = [*copied.problems, *claims.problems]
+def _told(copied: LedgerCopy, claims: ClaimsCopy | None) -> RenderableType:
+    problems = [*copied.problems, *(claims.problems if claims else ())]
     if not problems:
         said = Text.assemble(("✓ ", "bold green"), "Both places have the same ledger.")
+    elif copied.went_on:
+        said = Text(
+            "The copy has gone on by itself. If it is in use, go on with it, and copy there no "
+            "more; if not, copy to a new database."
+        )
     else:
         said = Text("The two are not the same: stop what writes to the old one, and copy again.")
     return lines(
@@ -87,7 +93,10 @@ def _told(copied: LedgerCopy, claims: ClaimsCopy) -> RenderableType:
             ("Ledger", copied.identity),
             ("Entries", f"{copied.entries}, {copied.copied} of them new"),
             ("Operations", f"{copied.operations} new or changed"),
-            ("Claims", f"{claims.claims}, {claims.copied} of them new or changed"),
+            (
+                "Claims",
+                f"{claims.claims}, {claims.copied} of them new or changed" if claims else None,
+            ),
             *(("Problem", safe(each)) for each in problems),
         ),
     )
