@@ -36,6 +36,11 @@ class ConnectionThread:
         """Have `job` run on this thread when those before it have ended; it must not raise."""
         self._pool.submit(job, self)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is open; for jobs only."""
+        return self._connection is not None
+
     def connection(self) -> sqlite3.Connection:
         """The open connection; for jobs only."""
         if self._connection is None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ class Database:
     """Two threads on one file, so that reading never waits for a commit to reach the disk.
 
     Args:
-        path: The file; made when it is not there.
+        path: The file; made by the first transaction if it is not there, and read as empty before.
         refusal: The error for what has certainly not been committed.
         busy_timeout: How long to wait for other processes.
         connect: How connections are made.
@@ -113,6 +113,8 @@ class Database:
 
 def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], path: str) -> T:
     try:
+        if not thread.is_open and _is_missing(path):
+            return _look_into_none(work)
         connection = thread.connection()
         connection.execute("BEGIN")
         result = work(connection)
@@ -124,6 +126,18 @@ def _look(thread: ConnectionThread, work: Callable[[sqlite3.Connection], T], pat
         thread.roll_back()
         raise
     return result
+
+
+def _is_missing(path: str) -> bool:
+    """Whether there is no file, although there could be one."""
+    return not os.path.lexists(path) and Path(path).parent.is_dir()
+
+
+def _look_into_none(work: Callable[[sqlite3.Connection], T]) -> T:
+    """Run `work` on what a new file would have: whoever only reads leaves none behind."""
+    with closing(connect(":memory:", 0)) as connection:
+        prepare(connection)
+        return work(connection)
 
 
 def _open(path: str, busy_seconds: float, connect: Connect) -> sqlite3.Connection:

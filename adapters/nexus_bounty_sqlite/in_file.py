@@ -25,7 +25,8 @@ class InFile(Transactional[BookT]):
     cancelled is either dropped before it begins or runs to its end, and the same id tells which.
 
     Args:
-        path: The file; made when it is not there.
+        path: The file; made when it is opened or written to. Reading leaves none behind where there
+            is none: it is like an empty one.
         clock: Says what has expired; aware.
         busy_timeout: How long to wait for other processes before giving up, which is pre-commit.
         connect: How connections are made.

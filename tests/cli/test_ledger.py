@@ -54,10 +54,33 @@ def test_a_copy_that_is_not_the_same_ends_with_nine(shell, file_url, postgres_ur
 
 
 def test_a_source_that_is_empty_is_not_called_copied(shell, tmp_path):
-    """Its URL was mistyped: a file that is not there is made, and is like any other empty one."""
+    """Its URL was mistyped: a file that is not there is like an empty one, and is not made."""
     copy = ("ledger", "copy", "--from", f"sqlite:///{tmp_path}/lodger.db")
     refused = shell(*copy, "--to", f"sqlite:///{tmp_path}/new.db")
     assert (refused.code, "see whether its URL is right" in refused.said) == (3, True)
+    assert not list(tmp_path.glob("*odger.db*")) + list(tmp_path.glob("new.db*"))
+
+
+READING = [
+    ("balance", "alice"),
+    ("audit",),
+    ("doubts",),
+    ("reconcile", "--dry-run"),
+    ("list",),
+    ("explain", "some-key"),
+    ("doctor",),
+    ("show", "b"),
+    ("history", "b"),
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_what_only_reads_makes_no_ledger(shell, tmp_path, words):
+    """A URL that was mistyped leaves nothing behind, whichever option has it."""
+    for name in ("NEXUS_BOUNTY_CREDITS", "NEXUS_BOUNTY_CLAIMS"):
+        shell.setenv(name, f"sqlite:///{tmp_path}/lodger.db")
+    assert shell(*words).code not in (1, 2)
+    assert not list(tmp_path.glob("lodger.db*"))
 
 
 def test_only_a_ledger_by_our_rules_can_be_copied(shell, file_url):
