@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 
 from nexus_bounty.events.log import logger_of
-from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import Reconciler
@@ -48,7 +47,7 @@ class Reconcilers:
         try:
             if memory is not None and not await self._is_borne_out(found):
                 memory = kept = None
-        except NexusError as error:
+        except Exception as error:  # noqa: BLE001 - the run itself says what is wrong
             logger.info("a range is gone through from nothing, its zone cannot be read: %s", error)
             return self._made(found)
         seen_last = memory.token if memory is not None else None
@@ -71,7 +70,7 @@ class Reconcilers:
         store = self._zones[found.zone_id].services.store
         try:
             memory = await noted(store, sweeps, _NOTE + found.partition.lo)
-        except NexusError as error:
+        except Exception as error:  # noqa: BLE001 - the run was well all the same
             logger.info("what a run has seen is known to this process alone: %s", error)
             return earlier if proven is not None else None
         self._keep(found, memory.token if memory is not None else None, reconciler)

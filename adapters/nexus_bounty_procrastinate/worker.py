@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -21,6 +22,8 @@ from nexus_bounty.operations import BountyOperations
 from nexus_bounty.partition import Partition, encode_segment
 from nexus_bounty.ports import BountyStore, sharing_names
 from nexus_bounty.reconcile import Reconciler, ReconcileReport
+from nexus_bounty.reconcile.counter import FindingCounter
+from nexus_bounty.reconcile.range_memory import RangeMemory
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, NAMES_AGE
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.conninfo import conninfo_of
@@ -34,6 +37,7 @@ PAGE: Final = 1_000
 SPLIT_EVERY: Final = timedelta(minutes=10)
 """How often it is seen whether a range has grown."""
 LONGEST_PAUSE: Final = timedelta(minutes=15)
+_LOOK: Final = "size of the range"
 
 
 class RangeWorker:
@@ -79,6 +83,7 @@ class RangeWorker:
         )
         self.health = {"ranges": 0, "found": 0, "repaired": 0, "failed": 0}
         self._closed_until: dict[str, float] = {}
+        self._closed = Counter[str]()
         self._reconcilers = Reconcilers(zones, grace)
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
@@ -130,7 +135,6 @@ class RangeWorker:
         """Do one job: go through a range, after what it holds too much of is split off.
 
         Raises:
-            NexusError: It could not be seen how much it holds.
             ConnectorException: The database did not answer.
         """
         ranges = self.jobs.ranges
@@ -145,28 +149,55 @@ class RangeWorker:
             return
         reconciler = None
         try:
-            found = await self._split(found)
-            reconciler = await self._reconcilers.of(found)
-            await self._run(found, reconciler)
-        except BaseException:
+            left = await self._split(found)
+            if left is not None:
+                found = left
+                reconciler = await self._reconcilers.of(found)
+                await self._run(found, reconciler)
+        except BaseException as error:
             cursor = reconciler.cursor if reconciler else None
-            await asyncio.shield(ranges.give_back(found, cursor=cursor))
+            due_in = self._every if isinstance(error, Exception) else timedelta()
+            await asyncio.shield(ranges.give_back(found, due_in=due_in, cursor=cursor))
             raise
 
-    async def _split(self, found: Range) -> Range:
-        """What is left of a range once it holds no more than it should."""
+    async def _split(self, found: Range) -> Range | None:
+        """What is left of a range once it holds no more than it should.
+
+        `None` if that could not be seen: this was its run, then, and it failed.
+        """
         if not found.may_have_grown:
             return found
-        names_since = asyncio.get_running_loop().time() - NAMES_AGE.total_seconds()
-        store = sharing_names(self._zones[found.zone_id].services.store, names_since)
-        at = await _end_of_page(store, found.partition, self._page)
+        services, began = self._zones[found.zone_id].services, monotonic()
+        started, counter = services.clock(), FindingCounter(_LOOK, 0, observers=services.observers)
+        try:
+            with counter.requests:
+                at, memory = await self._cut(found)
+        except Exception as failure:  # noqa: BLE001 - the range, or its zone, is tried again later
+            report = ReconcileReport(
+                started_at=started,
+                finished_at=services.clock(),
+                dry_run=False,
+                sweeps=[counter.report(failure)],
+            )
+            await self._ended(found, report, began)
+            return None
         if at is None:
             await self.jobs.ranges.was_split(found)
             return found
-        memory = await self._reconcilers.remembered_after(found, at)
         left = await self.jobs.ranges.split(found, at, memory)
         await self.jobs.plan()  # so that others begin with the rest
         return left
+
+    async def _cut(self, found: Range) -> tuple[str | None, RangeMemory | None]:
+        """Where to split a range, if it is to be, and what is remembered of what comes after.
+
+        Raises:
+            NexusError: It could not be seen (another store raises an error of its own).
+        """
+        names_since = asyncio.get_running_loop().time() - NAMES_AGE.total_seconds()
+        store = sharing_names(self._zones[found.zone_id].services.store, names_since)
+        at = await _end_of_page(store, found.partition, self._page)
+        return at, await self._reconcilers.remembered_after(found, at) if at else None
 
     async def _run(self, found: Range, reconciler: Reconciler) -> None:
         began = monotonic()
@@ -175,10 +206,23 @@ class RangeWorker:
             report = await reconciler.run_once(history=self._history)
         finally:
             self._at_work.discard(reconciler)
+        await self._ended(found, report, began, reconciler)
+
+    async def _ended(
+        self,
+        found: Range,
+        report: ReconcileReport,
+        began: float,
+        reconciler: Reconciler | None = None,
+    ) -> None:
+        """Write down and tell how a run went; without a reconciler it got nowhere."""
         again_in = self._pause(found, report)
         self._count(report)
-        memory = await self._reconcilers.remembered(found, reconciler)
-        await self.jobs.ranges.done(found, reconciler.cursor, memory, report, again_in)
+        cursor, memory = found.cursor, found.memory
+        if reconciler is not None:
+            memory = await self._reconcilers.remembered(found, reconciler)
+            cursor = reconciler.cursor
+        await self.jobs.ranges.done(found, cursor, memory, report, again_in)
         publish(
             self._zones[found.zone_id].services.observers,
             RangeEnded,
@@ -199,15 +243,27 @@ class RangeWorker:
 
     def _pause(self, found: Range, report: ReconcileReport) -> timedelta:
         """When to go through a range again; while the server is down, its whole zone waits."""
+        zone_id = found.zone_id
         asked = sum(bool(each.requests or each.error) for each in report.sweeps)
         if not report.errors:
             if asked:
-                self._closed_until.pop(found.zone_id, None)
+                self._closed_until.pop(zone_id, None)
+                self._closed.pop(zone_id, None)
             return self._every
-        pause = self._back_off.pause(2 + found.failed_in_a_row, self._every.total_seconds())
-        if 2 * len(report.errors) > asked:  # one that went by what is known proves nothing
-            self._closed_until[found.zone_id] = monotonic() + pause
+        closes = 2 * len(report.errors) > asked  # one that went by what is known proves nothing
+        in_a_row = found.failed_in_a_row
+        if closes:
+            in_a_row = max(in_a_row, self._closed_before(zone_id))
+        pause = self._back_off.pause(2 + in_a_row, self._every.total_seconds())
+        if closes:
+            self._closed_until[zone_id] = monotonic() + pause
         return timedelta(seconds=pause)
+
+    def _closed_before(self, zone_id: str) -> int:
+        """How often a zone was closed in a row before this time, of which several ranges tell."""
+        if self._closed_until.get(zone_id, 0.0) <= monotonic():
+            self._closed[zone_id] += 1
+        return max(self._closed[zone_id] - 1, 0)
 
 
 async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:

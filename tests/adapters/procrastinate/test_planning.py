@@ -32,12 +32,16 @@ async def number(url: str, query: str) -> int:
         return int(found[0]) if found else 0
 
 
+async def divide(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("DELETE FROM nexus_bounty_ranges")
+        await connection.execute(_DIVIDE, (ZONE, RANGES))
+
+
 @asynccontextmanager
 async def a_divided_zone(url: str, **how: Any) -> AsyncIterator[RangeWorker]:
     async with a_zone(0) as zone, a_worker(url, zone, **how) as worker:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute("DELETE FROM nexus_bounty_ranges")
-            await connection.execute(_DIVIDE, (ZONE, RANGES))
+        await divide(url)
         yield worker
 
 
