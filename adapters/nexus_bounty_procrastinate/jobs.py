@@ -41,6 +41,7 @@ class Jobs:
         zone_ids: The zones that are seen to.
         go_through: Does the work of one job.
         dead_after: After how long a silence of a worker its jobs are taken again.
+        longest: How long a range is left alone at most.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Jobs:
         go_through: GoThrough,
         *,
         dead_after: timedelta = DEAD_AFTER,
+        longest: timedelta = timedelta(minutes=15),
     ) -> None:
         self.app = App(connector=connector)
-        self.ranges = Ranges(connector)
+        self.ranges = Ranges(connector, longest)
         self._zone_ids = zone_ids
         self._dead_after = dead_after
         self._range = self.app.task(name="nexus_bounty.range", queue=QUEUE)(go_through)

@@ -43,10 +43,18 @@ def lock_of(zone_id: str, lo: str) -> str:
 
 
 class Ranges:
-    """The table of ranges, for all workers on one database."""
+    """The table of ranges, for all workers on one database.
 
-    def __init__(self, connector: PsycopgConnector) -> None:
+    Args:
+        connector: The database.
+        longest: How long a range is left alone at most.
+    """
+
+    def __init__(
+        self, connector: PsycopgConnector, longest: timedelta = timedelta(minutes=15)
+    ) -> None:
         self._connector = connector
+        self._longest = longest
 
     async def begin(self, zone_ids: Sequence[str]) -> None:
         """See to it that each zone has ranges: at first one, which is all of it.
@@ -86,7 +94,12 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        values = {"zones": list(zone_ids), "again": again_after, "most": most}
+        values = {
+            "zones": list(zone_ids),
+            "again": again_after,
+            "most": most,
+            "longest": self._longest,
+        }
         if connection is None:
             rows = await self._all(_DUE, **values)
         else:
@@ -109,7 +122,7 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        rows = await self._all(_GET, zone=zone_id, lo=lo, every=split_every)
+        rows = await self._all(_GET, zone=zone_id, lo=lo, every=split_every, longest=self._longest)
         for row in rows:
             return Range(
                 zone_id=zone_id,
@@ -227,12 +240,14 @@ _DUE: Final = """
     UPDATE nexus_bounty_ranges SET deferred_until = now() + %(again)s::interval
     WHERE (zone_id, lo) IN (
         SELECT zone_id, lo FROM nexus_bounty_ranges
-        WHERE zone_id = ANY(%(zones)s::text[]) AND due_at <= now() AND deferred_until <= now()
+        WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until <= now()
+        AND (due_at <= now() OR due_at > now() + interval '1 day' + %(longest)s::interval)
         LIMIT %(most)s
         FOR UPDATE SKIP LOCKED
     )
     RETURNING zone_id, lo
 """
+"""What is due in so far a future was put there by a clock of the database that was wrong."""
 _FREE: Final = """
     UPDATE nexus_bounty_ranges AS range SET deferred_until = '-infinity'
     WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until > now() AND NOT EXISTS (
@@ -242,8 +257,9 @@ _FREE: Final = """
 """
 _GET: Final = """
     SELECT hi, cursor, memory, failed_in_a_row,
-        split_at + %(every)s::interval <= now() AS may_have_grown
-    FROM nexus_bounty_ranges WHERE zone_id = %(zone)s AND lo = %(lo)s AND due_at <= now()
+        split_at + %(every)s::interval <= now() OR split_at > now() AS may_have_grown
+    FROM nexus_bounty_ranges WHERE zone_id = %(zone)s AND lo = %(lo)s
+    AND (due_at <= now() OR due_at > now() + interval '1 day' + %(longest)s::interval)
 """
 _SPLIT: Final = """
     WITH first AS (

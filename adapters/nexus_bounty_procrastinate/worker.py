@@ -88,7 +88,13 @@ class RangeWorker:
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
         connector = PsycopgConnector(conninfo=self._conninfo, kwargs={"prepare_threshold": None})
-        self.jobs = Jobs(connector, list(zones), self.go_through, dead_after=dead_after)
+        self.jobs = Jobs(
+            connector,
+            list(zones),
+            self.go_through,
+            dead_after=dead_after,
+            longest=max(LONGEST_PAUSE, every),
+        )
 
     async def run(self) -> None:
         """Work until cancelled; what is under way then is left to others, from where it has got.

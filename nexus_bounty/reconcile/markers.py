@@ -13,6 +13,8 @@ from nexus_bounty.reconcile.sweep import LEFT_AS_IT_IS, UNTRUSTED, Problem, Scop
 from nexus_bounty.reconcile.sweep_state import SweepState
 
 DOCUMENTS_READ_EVERY: Final = timedelta(days=1)
+_CLOCKS_DIFFER: Final = timedelta(minutes=-5)
+"""Whoever has read them later than that from now had a clock that was ahead."""
 
 
 class IndexMarkers:
@@ -51,7 +53,7 @@ def _begin(state: SweepState, first_open: date | None, now: datetime) -> None:
     """Begin an audit; it reads the documents if that was long ago, or is not enough."""
     read, is_well = state.read_documents_at, state.days.left is None
     state.days.begin(first_open)
-    is_due = read is None or now - read >= DOCUMENTS_READ_EVERY or not is_well
+    is_due = read is None or not _CLOCKS_DIFFER < now - read < DOCUMENTS_READ_EVERY or not is_well
     state.reads_documents = is_due or state.days.since is None
 
 

@@ -383,8 +383,9 @@ class Reconciler:
 
     def _sees_to_zone(self, now: datetime, *, whole: bool) -> bool:
         """Whether it is the turn of what belongs to the zone, and not to any of its bounties."""
-        is_due = self._zone_seen_to is None or now - self._zone_seen_to >= LEFTOVERS_EVERY
-        return self._partition.is_first and (whole or is_due)
+        seen = self._zone_seen_to
+        is_fresh = seen is not None and timedelta() <= now - seen < LEFTOVERS_EVERY
+        return self._partition.is_first and (whole or not is_fresh)
 
 
 async def _leftovers(services: Services) -> list[str]:

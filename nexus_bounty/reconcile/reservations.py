@@ -91,10 +91,10 @@ async def _forget_ended(scope: Scope) -> None:
 
 async def _forget_ended_since(scope: Scope, days: ClosedDays) -> None:
     """The same by the markers of what has ended: none that is known had before the last run."""
-    store, since = scope.services.store, days.since
+    store = scope.services.store
     days.begin(store.first_open_day(scope.now))
     for status in swept_for(Repair.END_ESCROW) if len(scope.state.known) else ():
-        async for page in store.walk_marked(status, since=since, partition=scope.partition):
+        async for page in store.walk_marked(status, since=days.since, partition=scope.partition):
             scope.state.known.drop(*page.ids)
     days.close()
 

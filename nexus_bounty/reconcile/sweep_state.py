@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from nexus_bounty.models import Wire
 
 MOST_KNOWN: Final = 2**18
 """Some 50 MB for a sweep, and only where there is that much to remember."""
+_A_DAY: Final = timedelta(days=1)
 
 
 class Known:
@@ -74,10 +75,16 @@ class ClosedDays:
     first_open: date | None = None
 
     def begin(self, first_open: date | None) -> None:
-        """Begin a walk; `first_open` is the first day that is still open, if there are days."""
+        """Begin a walk; `first_open` is the first day that is still open, if there are days.
+
+        Nobody can have seen a day well that is still open. Who says so had a clock that was ahead,
+        and what it remembers is given up; by a day the clocks of two hosts differ around midnight.
+        """
         self.first_open, self.left = first_open, None
-        if first_open is None:
+        if first_open is None or (self.since and self.since - first_open > _A_DAY):
             self.since = None
+        elif self.since is not None:
+            self.since = min(self.since, first_open)
 
     def found(self, day: date | None) -> None:
         """Note that something is not well on `day`; of what lies in no day it is not known when."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from nexus_bounty.outcomes import CommitUnknownError
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.reconcile import ReconcileReport
 from nexus_bounty.reconcile.range_keeper import KeptRange
+from nexus_bounty.reconcile.sweep_state import ClosedDays
 from tests.reconcile.test_closed_days import add, dated, ended
 from tests.reconcile.test_scale import PATHS, Zone, a_zone
 
@@ -291,3 +292,65 @@ async def test_two_processes_go_by_what_either_has_seen() -> None:
         here, there = zone.reconciler(), zone.reconciler()
         for each in (here, there, here, there):
             assert await runs(zone, 1, each) <= [usual + A_NEW_NOTE]
+
+
+# A clock that was ahead
+
+
+async def watched(zone: Zone, ahead: timedelta, reconciler: Reconciler | None = None) -> None:
+    """Three runs of a process, of a new one if not given, whose clock is so far ahead."""
+    process = reconciler or zone.reconciler()
+    process._services = replace(process._services, clock=lambda: datetime.now(UTC) + ahead)
+    await runs(zone, 3, process)
+
+
+@pytest.mark.parametrize("days", [2, 30, 400])
+@pytest.mark.parametrize("is_the_same", [True, False])
+async def test_what_a_clock_that_was_ahead_has_seen_is_not_believed(
+    days: int, is_the_same: bool
+) -> None:
+    """By the process itself once its clock is right, and by the next one."""
+    async with a_zone_with_a_past() as zone:
+        process = zone.reconciler()
+        await watched(zone, timedelta(days=days), process)
+        lost = lose_a_reward(zone)
+        await watched(zone, timedelta(), process if is_the_same else None)
+        assert has_reward(zone, lost)
+
+
+@pytest.mark.parametrize("is_the_same", [True, False])
+async def test_documents_that_were_read_in_the_future_are_read_again(is_the_same: bool) -> None:
+    """They tell which markers are missing."""
+    async with a_zone_with_a_past() as zone:
+        process = zone.reconciler()
+        ahead = timedelta(hours=20)  # no day is closed by then that is not by now
+        now = datetime.now(UTC).replace(hour=1)
+        process._services = replace(process._services, clock=lambda: now + ahead)
+        await runs(zone, 3, process)
+        marker = next(each for each in zone.mock.files if "/status/settled/" in each)
+        zone.mock.core.table.remove(marker)
+        other = process if is_the_same else zone.reconciler()
+        other._services = replace(other._services, clock=lambda: now)
+        await runs(zone, 2, other)
+        assert marker in zone.mock.files
+
+
+def test_clocks_that_differ_around_midnight_cost_no_look_at_everything() -> None:
+    """The day that is closed for one of them is looked at by the other, which is all."""
+    days = ClosedDays(since=date(2026, 5, 2))
+    days.begin(date(2026, 5, 1))
+    assert days.since == date(2026, 5, 1)
+    days.since = date(2026, 5, 3)
+    days.begin(date(2026, 5, 1))
+    assert days.since is None
+
+
+async def test_leftovers_are_looked_for_though_a_clock_was_set_back() -> None:
+    """It was in the future that it was done last."""
+    async with a_zone_with_a_past() as zone:
+        process = zone.reconciler()
+        await watched(zone, timedelta(days=30), process)
+        before = len(zone.mock.requests)
+        await watched(zone, timedelta(), process)
+        asked = [each.path or "" for each in zone.mock.requests[before:]]
+        assert any(each.endswith(LEFTOVERS) for each in asked)

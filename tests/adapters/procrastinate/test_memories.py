@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -250,3 +251,21 @@ async def test_a_note_of_a_range_is_named_after_where_it_begins() -> None:
         assert f"{NOTES}{encode_segment('reconciled after a/b%')}" in zone.mock.files
         assert await store.find_note("reconciled after a/b%") == "x"
         assert await store.find_note("reconciled after a") is None
+
+
+async def test_what_a_worker_has_seen_whose_clock_was_ahead_misleads_no_other(
+    jobs_url: str,
+) -> None:
+    """It took days for closed that are still open, or to come."""
+    async with a_zone_with_a_past() as zone, a_worker(jobs_url, zone) as worker:
+        services = zone.operations.services
+        zone.operations.services = replace(
+            services, clock=lambda: datetime.now(UTC) + timedelta(days=30)
+        )
+        await warm(worker, zone)
+        zone.operations.services = services
+        restart(worker, zone)
+        lost = lose_a_reward(zone)
+        for _ in range(3):
+            await requests(worker, zone)
+        assert has_reward(zone, lost)

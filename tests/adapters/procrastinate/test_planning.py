@@ -142,3 +142,19 @@ async def test_a_job_that_is_taken_again_is_due_whatever_the_clock_of_its_worker
         (job,) = await manager.list_jobs_async()
         assert job.scheduled_at is not None
         assert job.scheduled_at < datetime.now(UTC) - timedelta(days=365)
+
+
+@pytest.mark.parametrize("column", ["due_at", "split_at"])
+async def test_a_range_waits_for_no_time_that_a_wrong_clock_of_the_database_named(
+    jobs_url: str, column: str
+) -> None:
+    """It is due, and may have grown; what is a day ahead, another worker may have meant."""
+    async with a_divided_zone(jobs_url) as worker:
+        for ahead, is_due in (("30 days", True), ("20 hours", column == "split_at")):
+            change = f"UPDATE nexus_bounty_ranges SET {column} = now() + interval '{ahead}'"
+            async with await psycopg.AsyncConnection.connect(jobs_url, autocommit=True) as link:
+                await link.execute(change.encode())
+            found = await worker.jobs.ranges.get(ZONE, "b3", split_every=HOUR)
+            assert (found is not None and found.may_have_grown) is is_due
+            planned = await worker.jobs.ranges.due([ZONE], again_after=NOW)
+            assert len(planned) == (RANGES if is_due else 0)
