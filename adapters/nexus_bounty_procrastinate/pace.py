@@ -23,6 +23,8 @@ logger = logger_of("nexus_bounty.worker")
 
 LEASED_FOR: Final = 0.5
 """For how many seconds turns are leased at once: often enough to share, and seldom enough."""
+_TICK: Final = 1e-6
+"""No clock need be read more finely than this."""
 _PATIENT: Final = RetryPolicy(attempts=sys.maxsize, base=0.5, cap=2.0)
 
 Lease = Callable[[float], Awaitable[float]]
@@ -31,6 +33,10 @@ Lease = Callable[[float], Awaitable[float]]
 
 class FleetPace:
     """Says when a request may leave, evenly spaced among all who lease from the same place.
+
+    Each turn is used before the next one begins, or not at all. So in no second, whenever it
+    begins, more leave than the bound and one: the last moment of a turn, and the first of another.
+    When they arrive is the network's.
 
     Args:
         per_second: How many may leave in a second at most; the same wherever it is said.
@@ -46,22 +52,28 @@ class FleetPace:
         self._order = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Wait for the next turn, after all of this process who asked before."""
+        """Wait for the next turn, after all of this process who asked before.
+
+        A turn lasts until the next one. Who wakes up later than that has missed it, and takes
+        another: several that were late would else be used at once.
+        """
         now = asyncio.get_running_loop().time
         async with self._order:
-            self._drop_missed(now())
-            if not self._left:
-                begins_in = await self._lease(self._at_once * self._apart)
-                self._next, self._left = now() + begins_in, self._at_once
-            mine = self._next
+            while not self._is_on(now()):
+                if self._left:
+                    await asyncio.sleep(self._next - now())
+                else:
+                    begins_in = await self._lease(self._at_once * self._apart)
+                    self._next, self._left = now() + begins_in, self._at_once
             self._next += self._apart
             self._left -= 1
-        await asyncio.sleep(max(mine - now(), 0))
 
-    def _drop_missed(self, now: float) -> None:
-        while self._left and self._next + self._apart < now:
+    def _is_on(self, now: float) -> bool:
+        """Whether the next turn has begun, after those that were missed are dropped."""
+        while self._left and self._next + self._apart <= now:
             self._next += self._apart
             self._left -= 1
+        return self._left > 0 and self._next <= now + _TICK
 
 
 class LeasedTurns:

@@ -78,6 +78,25 @@ async def test_who_has_nothing_to_send_leaves_its_turns_to_the_others() -> None:
     assert max(Counter(int(at - began + 1e-6) for at in sent).values()) <= PER_SECOND
 
 
+async def test_turns_that_are_late_are_not_used_at_once() -> None:
+    """Whoever stood still has missed its own; in no second more leave than the bound and one."""
+    row, used = SharedRow(), list[float]()
+
+    async def use(pace: FleetPace) -> None:
+        await pace.turn()
+        used.append(asyncio.get_running_loop().time())
+
+    async def stand_still() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.3)
+            time.sleep(0.4)  # noqa: ASYNC251 - nothing else runs in this process meanwhile
+
+    paces = [FleetPace(PER_SECOND, row.lease) for _ in range(2)]
+    await asyncio.gather(stand_still(), *(use(pace) for pace in paces for _ in range(25)))
+    in_a_second = [sum(began <= at < began + 1 for at in used) for began in used]
+    assert max(in_a_second) <= PER_SECOND + 1
+
+
 async def test_turns_that_one_took_are_not_given_to_another(jobs_url: str) -> None:
     """By the clock of the database, whatever those of the workers say."""
     await prepare(jobs_url)
