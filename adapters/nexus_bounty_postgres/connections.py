@@ -27,7 +27,39 @@ _TURN: Final = 0.25
 
 # The error of the call says why there is no connection. Where nothing is said of logging, Python
 # would print each try of the pool besides.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+_pool_log: Final = logging.getLogger("psycopg.pool")
+_pool_log.addHandler(logging.NullHandler())
+
+
+class _OnceWhileAway(logging.Filter):
+    """Lets a pool of ours say once that it has no connection, until it has had one again.
+
+    It tries several times a second while a call waits. Pools of others say what they like.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, bool] = {}
+
+    def add(self, pool: str) -> None:
+        """Whatever `pool` says is said once from now on."""
+        self._said[pool] = False
+
+    def drop(self, pool: str) -> None:
+        """It is no pool of ours any more."""
+        self._said.pop(pool, None)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to say it."""
+        pool = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if record.levelno < logging.WARNING or not isinstance(pool, str) or pool not in self._said:
+            return True
+        was_said, self._said[pool] = self._said[pool], True
+        return not was_said
+
+
+_once: Final = _OnceWhileAway()
+_pool_log.addFilter(_once)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -100,6 +132,7 @@ class Connections:
             max_idle=60.0,
             num_workers=1,
         )
+        _once.add(self._pool.name)
 
     @contextmanager
     def use(self) -> Iterator[psycopg.Connection[Any]]:
@@ -130,6 +163,7 @@ class Connections:
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+        _once.drop(self._pool.name)
 
     def _remembering(self) -> type[psycopg.Connection[Any]]:
         """Connections that keep why one could not be opened: the pool tells that to nobody."""
@@ -141,10 +175,12 @@ class Connections:
             @classmethod
             def connect(cls, *words: Any, **settings: Any) -> Self:
                 try:
-                    return super().connect(*words, **settings)
+                    opened = super().connect(*words, **settings)
                 except psycopg.Error as exc:
                     outer._trouble = exc
                     raise
+                _once.add(outer._pool.name)
+                return opened
 
         return Opened
 
