@@ -196,7 +196,8 @@ async def test_operations_with_one_key_at_once_wait_for_each_other() -> None:
         await claimed(process.operations)
         pivot = RequestMatch(method="write", path=DOCUMENT)
         world.mock.inject(Fault(FaultKind.TIMEOUT_BEFORE, match=pivot))
-        look = RequestMatch(method="read", path=DOCUMENT, nth=2)
+        # the third: the first resolves the pivot, and the look at the claim's marker reads once
+        look = RequestMatch(method="read", path=DOCUMENT, nth=3)
         world.mock.inject(Fault(FaultKind.STATUS_BEFORE, match=look, status=403))
         act = process.operations.settle
         twins = [outcome(act(BOUNTY_ID, CID, idempotency_key=KEY)) for _ in range(2)]
