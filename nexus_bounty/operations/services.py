@@ -29,6 +29,7 @@ from nexus_bounty.outcomes import (
     PostCommitError,
     PreCommitError,
     Proof,
+    UntrustedDocumentError,
 )
 from nexus_bounty.ports import (
     BountyStore,
@@ -211,7 +212,7 @@ async def operation(
                     except PreCommitError as refusal:
                         if tried_before:
                             await _rule_out(services, plan, bounty_id, key, refusal)
-                        elif may_be_repeat and earlier is None and _speaks_of_itself(refusal):
+                        elif may_be_repeat and earlier is None and not _has_looked(refusal):
                             await _look_up(services, plan, bounty_id, key, refusal)
                         services.attempts.discard(attempt)
                         raise
@@ -277,9 +278,13 @@ def _may_have_happened(earlier: JournaledOperation | None) -> bool:
     return earlier is not None and earlier.outcome is not Outcome.PRE_COMMIT
 
 
-def _speaks_of_itself(refusal: PreCommitError) -> bool:
-    """Whether it says only that this call did nothing: no history was looked at for the key."""
-    return refusal.evidence.proof in (Proof.NEVER_SENT, Proof.LOCAL_CHECK, Proof.NONE)
+def _has_looked(refusal: PreCommitError) -> bool:
+    """Whether it goes by a history that can be trusted, and has looked there for the key.
+
+    The others say only that this call did nothing.
+    """
+    own = (Proof.NEVER_SENT, Proof.LOCAL_CHECK, Proof.NONE)
+    return not isinstance(refusal, UntrustedDocumentError) and refusal.evidence.proof not in own
 
 
 async def _look_up(
@@ -293,6 +298,8 @@ async def _look_up(
         PostCommitError: An earlier one did it.
         CommitUnknownError: It could not be found out.
     """
+    if isinstance(refusal, UntrustedDocumentError):
+        raise _not_known(refusal, "what its document says proves nothing") from refusal
     was_read = refusal.evidence.proof is not Proof.NEVER_SENT  # what is remembered is of this call
     try:
         history = await services.store.get_history(bounty_id, fresh=not was_read)

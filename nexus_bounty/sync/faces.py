@@ -579,7 +579,7 @@ class SyncNexusClient(Face[NexusClient]):
         return self.wrapped.sunset
 
     def flush(self) -> None:
-        """Do now what stores leave for later: remove stale markers, look at others again."""
+        """Do now what stores leave for later: remove stale markers, then look at others again."""
         return self._run(self.wrapped.flush)
 
     def closes_after(self, work: DeferredWork[Any]) -> None:

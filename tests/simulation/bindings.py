@@ -118,8 +118,7 @@ BINDINGS: Final = (
     _binding(
         "anybody's work will do",
         "operations.settle",
-        "    if claimer is not None and author is not None and author.agent_id != "
-        "claimer.agent_id:",
+        "    if claimer and author and composed(author.agent_id) != composed(claimer.agent_id):",
         "    if False:",
         _BOUND,
     ),
