@@ -17,16 +17,16 @@ from tests.support.postgres import new_database
 
 BOB = Assignment(payee="bob", work="w-bob", key="s-bob")
 CAROL = Assignment(payee="carol", work="w-carol", key="s-carol")
+IN_SHORT = [("sqlite", "postgres"), ("memory", "memory")]
+BESIDES = [("postgres", "sqlite"), ("sqlite", "sqlite")]
 WAYS = [
-    ("sqlite", "postgres"),
-    ("postgres", "sqlite"),
-    ("sqlite", "sqlite"),
-    ("memory", "memory"),
+    *(pytest.param(way, id="-to-".join(way)) for way in IN_SHORT),
+    *(pytest.param(way, id="-to-".join(way), marks=pytest.mark.thorough) for way in BESIDES),
 ]
 Act = Callable[[Any], Awaitable[Any]]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: "-to-".join(way))
+@pytest.fixture(params=WAYS)
 async def places(request, tmp_path, clock):
     """A ledger with credits held and operations under way, and an empty one."""
     async with AsyncExitStack() as stack:
