@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -90,7 +91,8 @@ class ScratchZone:
         self.zone_id = f"nexus-bounty-probe-{uuid.uuid4().hex}"
         self.root = f"/zones/{self.zone_id}"
         self.started = asyncio.get_running_loop().time()
-        self.deadline = Deadline.after(MOST_SECONDS)
+        # strict: it is put off here by what the server asks to wait, and not by retries as well
+        self.deadline = replace(Deadline.after(MOST_SECONDS), is_strict=True)
         self.blocked = False
         """Whether the server was seen to keep a rename waiting, and so may every other write."""
         self.waited = 0.0
