@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -14,30 +13,22 @@ import pytest
 from nexus_bounty import Reconciler
 from nexus_bounty.memory import MemoryJournal
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
-from nexus_bounty.models import RewardType, reward_id
 from nexus_bounty.outcomes import CommitUnknownError
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.reconcile import ReconcileReport
 from nexus_bounty.reconcile.range_keeper import KeptRange
 from nexus_bounty.reconcile.sweep_state import ClosedDays
-from tests.reconcile.test_closed_days import add, dated, ended
-from tests.reconcile.test_scale import PATHS, Zone, a_zone
+from tests.reconcile.past import (
+    LEFTOVERS,
+    NOTES,
+    a_zone_with_a_past,
+    has_reward,
+    lose_a_reward,
+)
+from tests.reconcile.test_scale import Zone, a_zone
 
-ENDED = 300
-NOTES = f"{PATHS.root}/indexes/bounties/notes/"
 A_NEW_NOTE = 1
-LEFTOVERS = ("staged", "commits", "contents")
-"""Where each process looks once an hour for what is not needed any more."""
 REFUSED_REWARDS = RequestMatch(path="*reward*", predicate=lambda each: "write" in each.method)
-
-
-@asynccontextmanager
-async def a_zone_with_a_past() -> AsyncIterator[Zone]:
-    """Bounties that ended long ago, in a zone that is laid out by date."""
-    async with a_zone(0, personality="0.7.0") as zone:
-        await dated(zone)
-        await add(zone, ended(ENDED))
-        yield zone
 
 
 async def runs(
@@ -63,20 +54,6 @@ async def runs(
     with suppress(asyncio.CancelledError):
         await task
     return costs
-
-
-def lose_a_reward(zone: Zone, which: int = 0) -> str:
-    """Take the reward of a bounty away that was settled long ago; which bounty it was."""
-    settled = [each.bounty for each in ended(ENDED) if each.rewarded][which]
-    found = reward_id(RewardType.BOUNTY_PAYOUT, settled.bounty_id, settled.fulfilled_by_cid or "")
-    zone.mock.core.table.remove(PATHS.reward(found))
-    return settled.bounty_id
-
-
-def has_reward(zone: Zone, bounty_id: str) -> bool:
-    return any(
-        f"{bounty_id}:" in path for path in zone.mock.files if path.startswith(PATHS.rewards)
-    )
 
 
 def notes(zone: Zone) -> list[str]:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from nexus_bounty_postgres import PostgresCredits
-from tests.reconcile.test_range_keeper import a_zone_with_a_past, runs
+from tests.reconcile.past import a_zone_with_a_past
+from tests.reconcile.test_range_keeper import runs
 from tests.reconcile.test_scale import Zone
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,29 +11,23 @@ import pytest
 
 from nexus_bounty import Reconciler
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
-from nexus_bounty.models import RewardType, reward_id
 from nexus_bounty.partition import encode_segment
 from nexus_bounty.ports import KeepsNotes
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.worker import RangeWorker
 from tests.adapters.procrastinate.test_ranges import ZONE, a_worker, table
-from tests.reconcile.test_closed_days import add, dated, ended, lacking_a_reward
-from tests.reconcile.test_scale import PATHS, Zone, a_zone
+from tests.reconcile.past import (
+    ENDED,
+    LEFTOVERS,
+    NOTES,
+    a_zone_with_a_past,
+    has_reward,
+    lose_a_reward,
+)
+from tests.reconcile.test_closed_days import lacking_a_reward
+from tests.reconcile.test_scale import Zone, a_zone
 
-ENDED = 300
-NOTES = f"{PATHS.root}/indexes/bounties/notes/"
 A_NEW_NOTE = 1
-LEFTOVERS = ("staged", "commits", "contents")
-"""Where each process looks once an hour for what is not needed any more."""
-
-
-@asynccontextmanager
-async def a_zone_with_a_past() -> AsyncIterator[Zone]:
-    """Bounties that ended long ago, in a zone that is laid out by date."""
-    async with a_zone(0, personality="0.7.0") as zone:
-        await dated(zone)
-        await add(zone, ended(ENDED))
-        yield zone
 
 
 def restart(worker: RangeWorker, zone: Zone) -> None:
@@ -67,20 +59,6 @@ def column(url: str, name: str) -> list[Any]:
     with psycopg.connect(url) as connection:
         query = f"SELECT {name} FROM nexus_bounty_ranges ORDER BY lo"
         return [row[0] for row in connection.execute(query.encode()).fetchall()]
-
-
-def lose_a_reward(zone: Zone, which: int = 0) -> str:
-    """Take the reward of a bounty away that was settled long ago; which bounty it was."""
-    settled = [each.bounty for each in ended(ENDED) if each.rewarded][which]
-    found = reward_id(RewardType.BOUNTY_PAYOUT, settled.bounty_id, settled.fulfilled_by_cid or "")
-    zone.mock.core.table.remove(PATHS.reward(found))
-    return settled.bounty_id
-
-
-def has_reward(zone: Zone, bounty_id: str) -> bool:
-    return any(
-        f"{bounty_id}:" in path for path in zone.mock.files if path.startswith(PATHS.rewards)
-    )
 
 
 async def test_a_worker_that_restarts_is_warm(jobs_url: str) -> None:
