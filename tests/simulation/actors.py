@@ -138,11 +138,34 @@ class Done:
     """How many requests had been received when its caller heard of it."""
     is_rivalled: bool = False
     """Whether a refusal does not speak for its key: another process used it, too."""
+    is_keyless: bool = False
+    """Whether its caller knows no key: it gives none, and has not heard yet which was made."""
+
+    @property
+    def given_key(self) -> str | None:
+        """What its caller asks with."""
+        return None if self.is_keyless else self.key
+
+    def heard(self, key: str | None) -> None:
+        """Its caller is told under which key it was done, and can ask again with that."""
+        if self.is_keyless and key is not None:
+            self.key, self.is_keyless = key, False
 
     @property
     def is_definite(self) -> bool:
         """Whether the caller knows what became of it."""
         return self.verdict in DEFINITE or self.operation in READING
+
+    @property
+    def can_be_cleared_up(self) -> bool:
+        """Whether the caller does not know what became of it, and has a key to ask again with."""
+        return not (self.is_definite or self.is_keyless or self.operation == "renew")
+
+    def again(self, process: str) -> Done:
+        """The same asked for once more, with its key if its caller knows one."""
+        return Done(
+            self.actor, process, self.operation, self.key, self.cid, is_keyless=self.is_keyless
+        )
 
     def __str__(self) -> str:
         return f"{self.actor} {self.operation} [{self.key}]: {self.verdict}"
@@ -154,6 +177,7 @@ async def perform(process: Process, agent: str, done: Done) -> None:
         result = await _begin(process, agent, done)
     except OutcomeError as error:
         done.verdict, done.error = error.outcome.value, error
+        done.heard(error.idempotency_key)
     except asyncio.CancelledError:
         raise
     except NexusError as error:
@@ -164,6 +188,7 @@ async def perform(process: Process, agent: str, done: Done) -> None:
     else:
         done.verdict = "read" if done.operation in READING else "committed"
         done.result = result if isinstance(result, OperationResult) else None
+        done.heard(done.result.idempotency_key if done.result else None)
 
 
 def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:
@@ -180,7 +205,7 @@ def _begin(process: Process, agent: str, done: Done) -> Awaitable[object]:
 
 
 def _begin_on_a_bounty(process: Process, agent: str, done: Done) -> Awaitable[object]:
-    operations, key = process.operations, done.key
+    operations, key = process.operations, done.given_key
     who = AgentIdentity(agent_id=agent.removesuffix("2"))
     match done.operation:
         case "create":

@@ -22,7 +22,7 @@ from nexus_bounty.ledger.accounts import MINT
 from nexus_bounty.memory import MemoryContributionStore
 from nexus_bounty.mock import MockNexus
 from tests.simulation import oracles, scenario
-from tests.simulation.actors import READING, Done, perform
+from tests.simulation.actors import Done, perform
 from tests.simulation.decisions import QUIET, Decisions, Mood
 from tests.simulation.forgeries import MADE_UP, OF_DOCUMENTS, OTHERS, forge
 from tests.simulation.oracles import DECIDED_BY, DOCUMENT, Truth
@@ -97,8 +97,8 @@ class HostileSimulation(Simulation):
     async def _repeat(self) -> None:
         last = {done.key: done for done in self.done}
         for done in last.values():
-            if not done.is_definite and done.operation not in (*READING, "renew"):
-                again = Done(done.actor, "heir", done.operation, done.key, done.cid)
+            if done.can_be_cleared_up:
+                again = done.again("heir")
                 self.done.append(again)
                 await perform(self._process("heir"), done.actor, again)
                 self._told(again)

@@ -308,6 +308,12 @@ MUTANTS: Final = (
         'raise PaymentError("could not pay")',
     ),
     Mutant(
+        "settle: what cannot be said once it is paid is called a failure",
+        _PAYING,
+        "        raise still_owed(settled or bounty, pending, error) from error",
+        "        raise error",
+    ),
+    Mutant(
         "cancel: credits given back first",
         _CANCEL,
         "    step = services.store.cancel_bounty(",
@@ -320,6 +326,12 @@ MUTANTS: Final = (
         _CANCEL,
         "        reservation = await give_back(services, bounty)",
         "        reservation = None",
+    ),
+    Mutant(
+        "cancel: a failure after its commit is called a failure",
+        _CANCEL,
+        "        raise still_owed(bounty, [VOID, RELEASE_LEASE, *owed], error) from error",
+        "        raise",
     ),
     Mutant(
         "expire: before the deadline",

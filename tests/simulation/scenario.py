@@ -60,6 +60,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Find out how to commit by trying, as every process does that is not told."""
     thorough: bool = False
     """Reconcile even when nothing seems to need it, to see that it harms nothing."""
+    keyless: bool = False
+    """Nobody gives a key: each call makes its own, and its caller hears of it at its end."""
     stranger: str = ""
     """Whether somebody forges documents, and whether the zone is signed; nobody if empty."""
 
@@ -103,13 +105,17 @@ def drawn(random: Random) -> Scenario:
     if random.random() < 0.2:
         actors.append(_twin(random, actors[0]))
     server = random.choice((*SERVERS[:1] * 4, *SERVERS))
+    etag = random.choice((*ETAGS, "content")) if server == ATOMIC else "content"
+    thorough = random.random() < 0.06
+    oddity = random.random()
     return Scenario(
         start=start,
         actors=tuple(actors),
         server=server,
-        etag=random.choice((*ETAGS, "content")) if server == ATOMIC else "content",
-        thorough=random.random() < 0.06,
-        probes=random.random() < 0.2,
+        etag=etag,
+        thorough=thorough,
+        probes=oddity < 0.2,
+        keyless=oddity > 0.9,
     )
 
 

@@ -61,6 +61,8 @@ def _smaller_scenarios(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, actors=(*actors[:at], simpler, *actors[at + 1 :]))
     if scenario.thorough:
         yield replace(scenario, thorough=False)
+    if scenario.keyless:
+        yield replace(scenario, keyless=False)
     if scenario.server != ATOMIC:
         yield replace(scenario, server=ATOMIC)
     if scenario.etag != "content":

@@ -30,7 +30,7 @@ from nexus_bounty.reconcile import Reconciler
 from nexus_bounty.reconcile.reconciler import SWEEPS
 from nexus_bounty.testing.virtual_time import wall_clock
 from tests.simulation import oracles, scenario, starts
-from tests.simulation.actors import READING, Done, Process, Surroundings, perform
+from tests.simulation.actors import Done, Process, Surroundings, perform
 from tests.simulation.decisions import QUIET, Decisions, Mood
 from tests.simulation.history import INFO, History
 from tests.simulation.linearizability import State, is_linearizable
@@ -205,10 +205,12 @@ class Simulation:
         for number, step in enumerate(who.does):
             name, _, argument = step.partition(" ")
             if name != "again":
-                key = f"{who.keys or who.name}-{number}-{name}"
-                done = Done(who.name, who.home, name, key, argument or CID)
+                keyless = self.scenario.keyless
+                whose = who.name if keyless else who.keys or who.name
+                key = f"{whose}-{number}-{name}"
+                done = Done(who.name, who.home, name, key, argument or CID, is_keyless=keyless)
             elif done is not None:
-                done = Done(who.name, who.home, done.operation, done.key, done.cid)
+                done = done.again(who.home)
             if done is not None:
                 await self._do(actor, done)
         actor.operation = None
@@ -358,7 +360,7 @@ class Simulation:
     async def _repeat(self) -> None:
         last = {done.key: done for done in self.done}
         for done in last.values():
-            if not done.is_definite and done.operation not in (*READING, "renew"):
+            if done.can_be_cleared_up:
                 await self._repeat_one(done)
         await self._late_arrive("in the end")
         if await self.at_rest.wrong():
@@ -367,7 +369,7 @@ class Simulation:
     async def _repeat_one(self, done: Done) -> None:
         crashed = done.process in self.history.gone
         process = self._process("heir") if crashed else self._processes[done.process]
-        again = Done(done.actor, process.name, done.operation, done.key, done.cid)
+        again = done.again(process.name)
         self.done.append(again)
         self.trace.note("-", f"once more: {done.operation} [{done.key}], which was {done.verdict}")
         await perform(process, done.actor, again)

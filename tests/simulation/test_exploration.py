@@ -19,7 +19,7 @@ from tests.simulation.cli import main
 from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, Ran, parts
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.mutation import Hunted, MutantError, compiled, hunt_all, mutated
-from tests.simulation.scenario import SERVERS, Schedule
+from tests.simulation.scenario import SERVERS, Actor, Scenario, Schedule
 from tests.simulation.scoreboard import CANDIDATES, score
 from tests.simulation.shrink import kind_of, shrink
 from tests.simulation.simulation import Result, replay, run_seed
@@ -116,6 +116,24 @@ def test_a_drawn_schedule_is_replayed_choice_by_choice() -> None:
         schedule, result = run_seed(seed)
         copy = Schedule(scenario=schedule.scenario, choices=schedule.choices, seed=seed)
         assert replay(copy).text == result.text
+
+
+def test_who_gives_no_key_asks_again_with_the_one_it_was_told() -> None:
+    """And an operation that says no more than that it failed would show there: no key is looked up.
+
+    A caller who has heard nothing asks for something new.
+    """
+    bob = Actor(name="bob", does=("settle", "again"))
+    what = Scenario(start="claimed", actors=(bob,), keyless=True)
+    told = replay(Schedule(scenario=what, choices={"bob.5.fault": "ledger-refused"}))
+    unheard = replay(Schedule(scenario=what, choices={"bob.5.fault": "cancel-before"}))
+    assert [each.verdict for each in told.operations] == ["post_commit", "committed"]
+    assert [each.verdict for each in unheard.operations] == ["cancelled", "committed"]
+    asked, again = (each.key for each in told.operations)
+    assert asked == again != "bob-0-settle"
+    asked, anew = (each.key for each in unheard.operations)
+    assert asked == "bob-0-settle" != anew
+    assert told.violations == unheard.violations == []
 
 
 def test_a_planted_violation_is_found_and_made_small() -> None:
