@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Final
 
 from tests.simulation.mutants import Mutant
-from tests.simulation.mutation import Hunted, MutantError
+from tests.simulation.mutation import Hunted, MutantError, check_runs
 
 ROOT: Final = Path(__file__).parents[2]
 TEST_FAILED: Final = 1
@@ -295,7 +295,7 @@ def hunt(binding: Binding) -> Hunted:
     """Run the tests of a binding without it.
 
     Raises:
-        MutantError: They did not run.
+        MutantError: They did not run, or show only that the mutant is written wrongly.
     """
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
     ended = subprocess.run(
@@ -309,6 +309,8 @@ def hunt(binding: Binding) -> Hunted:
     if ended.returncode not in (0, TEST_FAILED):
         raise MutantError(f"{binding.mutant.name}: {ended.stdout[-500:]}{ended.stderr[-500:]}")
     failed = [each for each in ended.stdout.splitlines() if each.startswith("FAILED ")]
+    for each in failed:
+        check_runs(binding.mutant, each)
     killed_by = failed[0].removeprefix("FAILED ").partition(" - ")[0] if failed else None
     return Hunted(binding.mutant, killed_by, 1)
 

@@ -357,7 +357,7 @@ MUTANTS: Final = (
         _CLAIM,
         "    except PreCommitError as refusal:\n        await give_lease_back(",
         "    except Exception as refusal:\n"
-        "        await end_lease(services, held.claim_id)\n"
+        "        await end_lease(services, bounty.bounty_id, held.claim_id)\n"
         "        await give_lease_back(",
     ),
     Mutant(

@@ -32,6 +32,8 @@ SCHEDULES: Final = 8000
 """How many schedules a mutant may survive before it is called a survivor."""
 SECONDS: Final = 20
 """A mutant that computes for so long on one schedule stands still, and is found out, too."""
+CANNOT_RUN: Final = (TypeError, AttributeError, NameError)
+"""What a mutant ends in that is written wrongly: that would show, and its fault would not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,21 @@ def plant(mutant: Mutant) -> None:
 
 
 def hunt(mutant: Mutant, ignored: frozenset[str] = frozenset()) -> Hunted:
-    """Look for a schedule in which the mutant shows; `ignored` kinds of violations do not count."""
+    """Look for a schedule in which the mutant shows; `ignored` kinds of violations do not count.
+
+    Raises:
+        MutantError: It cannot be planted, or it shows only that it is written wrongly.
+    """
     plant(mutant)
     importlib.import_module(mutant.module)
     logging.disable(logging.CRITICAL)
+    found = _hunted(mutant, ignored)
+    if found.killed_by is not None:
+        check_runs(mutant, found.killed_by)
+    return found
+
+
+def _hunted(mutant: Mutant, ignored: frozenset[str]) -> Hunted:
     number = 0
     schedule = None
     try:
@@ -150,6 +163,16 @@ def hunt(mutant: Mutant, ignored: frozenset[str] = frozenset()) -> Hunted:
     except Exception as error:  # noqa: BLE001 - it cannot even do what no fault disturbs
         return Hunted(mutant, f"{type(error).__name__} in a calm run: {error}", number)
     return Hunted(mutant, None, number)
+
+
+def check_runs(mutant: Mutant, shown_by: str) -> None:
+    """See that it is the fault that shows.
+
+    Raises:
+        MutantError: The mutant is written wrongly, and that shows.
+    """
+    if any(each.__name__ in shown_by for each in CANNOT_RUN):
+        raise MutantError(f"mutant {mutant.name!r} cannot even run: {shown_by}")
 
 
 def _hunting() -> Iterator[tuple[Schedule, list[str]]]:

@@ -18,7 +18,7 @@ from tests.simulation import coverage, kept, report, work
 from tests.simulation.cli import main
 from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, Ran, parts
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.mutation import Hunted, MutantError, compiled, hunt_all, mutated
+from tests.simulation.mutation import Hunted, MutantError, check_runs, compiled, hunt_all, mutated
 from tests.simulation.scenario import SERVERS, Actor, Scenario, Schedule
 from tests.simulation.scoreboard import CANDIDATES, score
 from tests.simulation.shrink import kind_of, shrink
@@ -190,6 +190,14 @@ def test_a_mutant_that_names_what_is_not_there_is_an_error(tmp_path: Path) -> No
     path.write_text("def pay():\n    return len('paid')\n")
     with pytest.raises(MutantError, match="asyncio"):
         compiled(Mutant("odd", "nexus_bounty.lifecycle", "len('paid')", "asyncio.sleep(0)"), path)
+
+
+@pytest.mark.parametrize("kind", ["claim escaped as TypeError", "NameError in a calm run: x"])
+def test_a_mutant_that_cannot_run_is_an_error(kind: str) -> None:
+    """It leaves a parameter out, say, and would be killed by that."""
+    with pytest.raises(MutantError, match="cannot even run"):
+        check_runs(Mutant("odd", "nexus_bounty.lifecycle", "", ""), kind)
+    check_runs(Mutant("odd", "nexus_bounty.lifecycle", "", ""), "not linearizable")
 
 
 @pytest.mark.thorough
