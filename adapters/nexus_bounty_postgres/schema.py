@@ -14,7 +14,7 @@ import psycopg
 
 SCHEMA: Final = "nexus_bounty"
 VERSION_TABLE: Final = "schema_version"
-VERSION: Final = "0005"
+VERSION: Final = "0006"
 """The migration that this release works with."""
 _LOCK: Final = 0x4E58424C  # "NXBL"
 _WHERE: Final = Path(__file__).parent / "migrations"

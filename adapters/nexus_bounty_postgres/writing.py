@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from nexus_bounty.ledger import MINT, JournalEntry
+from nexus_bounty.ledger.accounts import holder_of
 from nexus_bounty.ports import JournaledOperation, Reservation
 from nexus_bounty_postgres.script import Script
 
@@ -90,7 +91,8 @@ def _course(entries: Iterable[JournalEntry]) -> tuple[dict[str, int], dict[str, 
     """How far the entries take each account, and how far down on their way; zero if never below.
 
     All accounts are in both: they are locked by them before the entries are numbered, so that those
-    of one account are numbered in the order in which they count.
+    of one account are numbered in the order in which they count. Whoever's escrow is moved is, too:
+    one history has the entries of both, and what leaves the one may touch the other's row nowhere.
     """
     sums: dict[str, int] = {}
     lowest: dict[str, int] = {}
@@ -98,6 +100,9 @@ def _course(entries: Iterable[JournalEntry]) -> tuple[dict[str, int], dict[str, 
         for name, change in entry.postings:
             sums[name] = sums.get(name, 0) + change
             lowest[name] = min(lowest.get(name, 0), sums[name])
+            holder = holder_of(name)
+            sums.setdefault(holder, 0)
+            lowest.setdefault(holder, 0)
     return sums, lowest
 
 

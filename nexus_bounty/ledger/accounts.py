@@ -30,6 +30,11 @@ def is_escrow(name: str) -> bool:
     return name.startswith(_ESCROW_PREFIX)
 
 
+def holder_of(name: str) -> str:
+    """Whose credits are in the account `name`: that of an escrow is who has set them aside."""
+    return name.removeprefix(_ESCROW_PREFIX)
+
+
 def check_name(field: str, value: str) -> str:
     """An id or account name: printable, at most `LONGEST_NAME` characters.
 

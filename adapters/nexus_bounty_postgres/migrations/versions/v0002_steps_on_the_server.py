@@ -14,7 +14,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_PLANNED: Final = """
+PLANNED: Final = """
     LANGUAGE plpgsql
     SET search_path = pg_catalog SET timezone = 'UTC'
     SET plan_cache_mode = force_generic_plan
@@ -47,7 +47,7 @@ _KNOWN: Final = """
 """
 _BALANCES: Final = "coalesce(json_object_agg(name, balance), '{}') INTO balances"
 _OPENING: Final = f"""
-    CREATE FUNCTION nexus_bounty.open_step(scope text, locks integer) RETURNS text {_PLANNED} AS $$
+    CREATE FUNCTION nexus_bounty.open_step(scope text, locks integer) RETURNS text {PLANNED} AS $$
     DECLARE
         wanted record;
         reservations json := '[]';
@@ -130,7 +130,7 @@ BEGUN: Final = """
 _CLOSING: Final = f"""
     CREATE FUNCTION nexus_bounty.close_step(
         added json, changed json, begun json, continued json, posted json, lowest json
-    ) RETURNS void {_PLANNED} AS $$
+    ) RETURNS void {PLANNED} AS $$
     DECLARE
         known bigint;
         short boolean;
