@@ -20,5 +20,5 @@ class PostgresClaimStore(OnServer[ClaimBook], LeasedClaims):
     def _batch(self, connection: psycopg.Connection[Any]) -> ClaimBatch:
         return ClaimBatch(connection)
 
-    def _tables(self, connection: psycopg.Connection[Any], *, settled: bool) -> ClaimBatch:  # noqa: ARG002 - claims have no numbers
+    def _tables(self, connection: psycopg.Connection[Any], *, settled: int) -> ClaimBatch:  # noqa: ARG002 - claims have no numbers
         return ClaimBatch(connection, locking=False)

@@ -45,5 +45,5 @@ class PostgresCredits(OnServer[Any], LedgerCredits, JournaledLedger, Remembering
     def _batch(self, connection: psycopg.Connection[Any]) -> LedgerBatch:
         return LedgerBatch(connection, clock=self._clock, known=self._known)
 
-    def _tables(self, connection: psycopg.Connection[Any], *, settled: bool) -> LedgerTables:
+    def _tables(self, connection: psycopg.Connection[Any], *, settled: int) -> LedgerTables:
         return LedgerTables(connection, settled=settled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,7 +21,8 @@ from nexus_bounty_postgres.ledger_tables import UnsettledError
 from nexus_bounty_postgres.resolution import RESOLVE_WITHIN
 from nexus_bounty_postgres.script import RowLocks, Script
 from nexus_bounty_postgres.shared_transactions import SharedTransactions
-from nexus_bounty_postgres.transaction import WRITERS, Batch, Transactions
+from nexus_bounty_postgres.transaction import Batch, Transactions
+from nexus_bounty_postgres.writers import wait_for_writers
 
 T = TypeVar("T")
 READERS: Final = 4
@@ -61,6 +63,7 @@ class PostgresDatabase:
         self._batch = batch
         self._tables = tables
         self._refusal = refusal
+        self._answer_within = answer_within.total_seconds()
         self._transactions = Transactions(
             connections=self.connections,
             batch=batch,
@@ -142,10 +145,10 @@ class PostgresDatabase:
 
     def _look(self, work: Callable[[Any], T]) -> T:
         try:
-            return self._use(partial(self._in_snapshot, work=work, settled=False))
-        except UnsettledError:
-            self._use(_wait_for_writers)
-            return self._use(partial(self._in_snapshot, work=work, settled=True))
+            return self._use(partial(self._in_snapshot, work=work, settled=0))
+        except UnsettledError as missing:
+            self._use(partial(wait_for_writers, until=time.monotonic() + self._answer_within))
+            return self._use(partial(self._in_snapshot, work=work, settled=missing.upto))
 
     def _use(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         trouble: Exception | None = None
@@ -161,7 +164,7 @@ class PostgresDatabase:
         raise failures.unreadable(trouble or RuntimeError(), self.connections.place) from trouble
 
     def _in_snapshot(
-        self, connection: psycopg.Connection[Any], work: Callable[[Any], T], *, settled: bool
+        self, connection: psycopg.Connection[Any], work: Callable[[Any], T], *, settled: int
     ) -> T:
         if isinstance(work, Announced):
             seen: T = work(self._read_at_once(connection, work))
@@ -185,12 +188,3 @@ class PostgresDatabase:
 
 
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-
-
-def _wait_for_writers(connection: psycopg.Connection[Any]) -> None:
-    """Until every transaction that may have taken a number has ended."""
-    script = Script()
-    script.add("BEGIN")
-    script.add("SELECT pg_advisory_xact_lock(%s)", WRITERS)
-    script.add("ROLLBACK")
-    script.run(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -22,6 +23,8 @@ from nexus_bounty_postgres.writing import LedgerChanges, write, write_as_foresee
 
 _PAYING: Final = (ReservationStatus.HELD, ReservationStatus.CAPTURED)
 _MOVES: Final = ("top_up", "transfer")
+_WHATEVER_COMES: Final = sys.maxsize
+"""Nobody goes on reading the journal from where a transaction has looked at it."""
 
 
 class _Found(msgspec.Struct):
@@ -63,7 +66,7 @@ class LedgerBatch(LedgerTables):
         clock: Clock = utc_now,
         known: KnownReservations | None = None,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, settled=_WHATEVER_COMES)
         self._clock = clock
         self._known = known or KnownReservations()
         self._scopes: list[LedgerScope] = []

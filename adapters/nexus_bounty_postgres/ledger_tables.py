@@ -31,19 +31,28 @@ _BOUNTY: Final = """
 
 
 class UnsettledError(Exception):
-    """A number is missing of which nobody can say yet whether it will be there."""
+    """A number is missing of which nobody can say yet whether it will be there.
+
+    Attributes:
+        upto: All numbers that may be missing are below it.
+    """
+
+    def __init__(self, upto: int) -> None:
+        super().__init__()
+        self.upto = upto
 
 
 class LedgerTables:
     """The reading half of a `Book`, of a `JournalBook` and of a `RangeBook`.
 
     Entries are numbered when they are written, not when they are committed. A page of the whole
-    journal in which numbers are missing may therefore still change: it is an `UnsettledError`
-    unless it is `settled` that nobody has one of them in a transaction any more. Entries of one
-    account are always in order, since its row is locked while they are written.
+    journal in which numbers are missing may therefore still change: it is an `UnsettledError`,
+    unless it is `settled` up to some number that nobody has one of them in a transaction any more.
+    Then the page ends before the next one that is missing. Entries of one account are always in
+    order, since its row is locked while they are written.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], *, settled: bool = False) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], *, settled: int = 0) -> None:
         self._connection: Any = connection
         self._settled = settled
 
@@ -98,10 +107,20 @@ class LedgerTables:
             values += [list(names)] * 2
         query = f"{ENTRY} WHERE {' AND '.join(where)} ORDER BY entry_id LIMIT %s"
         rows = self._rows(query, *values, None if limit < 0 else limit)
-        is_whole = source_id is None and names is None
-        if is_whole and rows and rows[-1][0] - after != len(rows) and not self._settled:
-            raise UnsettledError
+        if source_id is None and names is None:
+            rows = self._certain(after, rows)
         return [entry_of(row) for row in rows]
+
+    def _certain(self, after: int, rows: list[Any]) -> list[Any]:
+        """The rows before the first of those that are missing and may still come."""
+        before = after
+        for count, (number, *_) in enumerate(rows):
+            if number > max(before, self._settled) + 1:
+                if not count or not self._settled:
+                    raise UnsettledError(rows[-1][0])
+                return rows[:count]
+            before = number
+        return rows
 
     def transfer(self, transfer_id: str) -> Transfer | None:
         """The transfer or top-up with this id, or `None`."""

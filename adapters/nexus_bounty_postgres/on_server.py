@@ -65,7 +65,7 @@ class OnServer(Transactional[BookT]):
         """The part of the book that the calls of one transaction are about."""
 
     @abstractmethod
-    def _tables(self, connection: psycopg.Connection[Any], *, settled: bool) -> Any:
+    def _tables(self, connection: psycopg.Connection[Any], *, settled: int) -> Any:
         """All of the book, to be read."""
 
     async def __aenter__(self) -> Self:

@@ -30,12 +30,11 @@ from nexus_bounty_postgres import failures
 from nexus_bounty_postgres.connections import WAIT, Connections
 from nexus_bounty_postgres.resolution import RESOLVE_WITHIN, is_committed
 from nexus_bounty_postgres.script import RowLocks, Rows, Script
+from nexus_bounty_postgres.writers import WRITERS
 
 Work = Callable[[Any], Any]
 TRIES: Final = 10
 """How often a transaction is begun again that others have overtaken."""
-WRITERS: Final = 0x4E58424D
-"""The lock that all transactions share which write, so that a reader can wait for their end."""
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _KEPT: Final = 1_000
 """A marker in so many looks for old ones that can go."""
