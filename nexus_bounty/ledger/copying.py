@@ -184,20 +184,27 @@ async def _differences(source: CopiedLedger, target: CopiedLedger) -> tuple[int,
     """How many movements the source has, and where the target's differ from them."""
     problems = []
     count = 0
-    theirs = aiter(target.movements())
-    async for ours in source.movements():
-        count += len(ours)
-        if list(map(_unnumbered, ours)) != list(map(_unnumbered, await anext(theirs, []))):
-            problems.append(f"movements differ from the {count - len(ours) + 1}th on")
+    theirs = _one_by_one(target)
+    async for ours in _one_by_one(source):
+        count += 1
+        if ours != await anext(theirs, None):
+            problems.append(f"movements differ from the {count}th on")
             break
     else:
-        if await anext(theirs, []):
+        if await anext(theirs, None):
             problems.append("the target has movements that the source has not")
     # as they stand: to ask for the sums would give back what is overdue, at each place by itself
     recounted, copy_recounted = await source.verify(), await target.verify()
     if recounted.sums != copy_recounted.sums:
         problems.append("the sums differ")
     return count, [*problems, *copy_recounted.problems]
+
+
+async def _one_by_one(ledger: CopiedLedger) -> AsyncIterator[Movement]:
+    """All movements, without their numbers, however many are on a page of this ledger."""
+    async for page in ledger.movements():
+        for each in page:
+            yield _unnumbered(each)
 
 
 def _unnumbered(movement: Movement) -> Movement:
