@@ -12,7 +12,7 @@ from nexus_bounty import CommitUnknownError, OutcomeError, PostCommitError, even
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
 from nexus_bounty.nexus.bounties.marker_removal import REMOVE_STALE_MARKER
-from nexus_bounty.nexus.claims.store import REMOVE_ACTIVE_MARKER
+from nexus_bounty.nexus.claims.changes import REMOVE_ACTIVE_MARKER
 from nexus_bounty.operations import OperationResult
 from nexus_bounty.operations.cancel import VOID
 from nexus_bounty.operations.lease_ends import RELEASE_LEASE

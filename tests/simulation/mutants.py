@@ -25,7 +25,7 @@ _PROVEN: Final = "nexus_bounty.nexus.commit.proven_write"
 _WRITER: Final = "nexus_bounty.nexus.documents.writer"
 _OPERATION: Final = "nexus_bounty.nexus.documents.operation"
 _INTENTS: Final = "nexus_bounty.nexus.bounties.intents"
-_CLAIMS: Final = "nexus_bounty.nexus.claims.store"
+_TAKING: Final = "nexus_bounty.nexus.claims.taking"
 _CLASSES: Final = "nexus_bounty.nexus.client.classification"
 _SERVICES: Final = "nexus_bounty.operations.services"
 _CREATE: Final = "nexus_bounty.operations.create"
@@ -392,7 +392,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "leases: whoever is refused the lock takes the lease",
-        _CLAIMS,
+        _TAKING,
         "            if free and await lock.move(operation, named, request.claim_id):",
         "            if free and (await lock.move(operation, named, request.claim_id) or True):",
     ),
@@ -404,15 +404,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "leases: nobody can find them by their target",
-        _CLAIMS,
+        _TAKING,
         "operation, path, None, value, tombstone=tombstone, markers=(marker,)",
         "operation, path, None, value, tombstone=tombstone, markers=()",
     ),
     Mutant(
         "leases: a claim that won the lock and is unwritten is never fenced off",
-        _CLAIMS,
-        "await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))",
-        "self._writer.fence(fence, path, None, tombstone)",
+        _TAKING,
+        "await self.writer.abort(fence, self.writer.fence(fence, path, None, tombstone))",
+        "self.writer.fence(fence, path, None, tombstone)",
     ),
     Mutant(
         "release: the lease goes on",

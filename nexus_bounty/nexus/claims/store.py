@@ -1,9 +1,7 @@
 """NexusClaimStore: leases in the peer's files, with the commit rules of the bounty store.
 
 A claim holds its target while the target's lock names it and its document is active. The lock is
-won first; creating the document is the commit. Whoever takes a lock over first makes sure that
-the claim it named has ended, by a commit of its document: a fence in its place if it was never
-written, `expired` if its lease has run out.
+won first; creating the document is the commit.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -18,36 +17,27 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
-from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.leases import rules
 from nexus_bounty.models import AgentIdentity, Claim, ClaimQuery, ClaimStatus, utc_now
+from nexus_bounty.nexus.claims.changes import ClaimChanges, Rule
 from nexus_bounty.nexus.claims.listing import ClaimListing
-from nexus_bounty.nexus.claims.target_lock import LockState, TargetLock
+from nexus_bounty.nexus.claims.taking import LeaseTaking
 from nexus_bounty.nexus.client import NexusClient
-from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.documents import Document, is_tombstone
+from nexus_bounty.nexus.documents import is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
-from nexus_bounty.nexus.documents.claim_shapes import changed_claim, claim_tombstone, new_claim
-from nexus_bounty.nexus.documents.commits import CommitStrategy, Committed, Intent, Locks
 from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import to_claim
 from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
-    ClaimConflictError,
-    ClaimNotFoundError,
     OutcomeError,
-    PostCommitError,
     PreCommitError,
-    Proof,
 )
 from nexus_bounty.partition import EVERYTHING, Partition
-from nexus_bounty.together import both
 from nexus_bounty.validation import (
     check_claim_query,
     check_duration,
@@ -56,11 +46,8 @@ from nexus_bounty.validation import (
     check_text,
 )
 
-REMOVE_ACTIVE_MARKER: Final = "remove_active_marker"
 REMEMBERED_FOR: Final = timedelta(hours=1)
 """How long a store goes by what it saw of a claim: far less than claims are kept for."""
-LOOKS_AT_AN_UNWRITTEN_CLAIM: Final = 6
-"""How often a claim that holds the lock is looked for before it is fenced off."""
 
 
 class NexusClaimStore:
@@ -96,10 +83,11 @@ class NexusClaimStore:
         self._memory = DocumentMemory(
             client.settings.remembered_documents, lasts=REMEMBERED_FOR, clock=clock
         )
-        self._cleans_up_later = False
+        self._changes = ClaimChanges(client, self._zone, self._writer, self._memory, clock)
+        self._taking = LeaseTaking(
+            client, self._zone, self._writer, self._memory, self._changes, clock
+        )
         self._names_since: float | None = None
-        self._taken = BoundedSet()
-        """Targets that were claimed before, so that their locks are looked at first."""
 
     def cleaning_up(self, *, later: bool) -> Self:
         """The same store, removing stale markers `later`, or before its mutations return.
@@ -108,8 +96,10 @@ class NexusClaimStore:
         that no `PostCommitError` is raised. A new store does it before it returns.
         """
         other = copy(self)
-        other._cleans_up_later = later  # noqa: SLF001 - it is this very class
-        other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
+        writer = self._writer.leaving_files(later=later)
+        changes = replace(self._changes, writer=writer, cleans_up_later=later)
+        other._writer, other._changes = writer, changes  # noqa: SLF001 - it is this very class
+        other._taking = replace(self._taking, writer=writer, changes=changes)  # noqa: SLF001
         return other
 
     def sharing_names(self, since: float) -> Self:
@@ -171,7 +161,7 @@ class NexusClaimStore:
         """
         request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
         async with self._claiming("claim_or_renew", request, idempotency_key) as operation:
-            return await self._claim(operation, request)
+            return await self._taking.take(operation, request)
 
     async def create_claim(
         self,
@@ -191,7 +181,7 @@ class NexusClaimStore:
         request = rules.wished(target_ref, agent, claim_id, lease, intent_summary, context)
         request = msgspec.structs.replace(request, renews=False)
         async with self._claiming("create_claim", request, idempotency_key) as operation:
-            return await self._claim(operation, request)
+            return await self._taking.take(operation, request)
 
     @asynccontextmanager
     async def _claiming(
@@ -212,211 +202,6 @@ class NexusClaimStore:
             except OutcomeError as refusal:
                 refusal.about(operation.name, operation.record_id, operation.key)
                 raise
-
-    async def _claim(self, operation: Operation, request: rules.LeaseRequest) -> Claim:
-        strategy = await self._writer.ready(operation)
-        lock = self._lock(strategy.locks, request.target_ref)
-        if claim := await self._claim_at_once(operation, request, strategy, lock):
-            return claim
-        named: LockState | None = None
-        free, looks = False, 0
-        while operation.deadline.remaining:
-            if free and await lock.move(operation, named, request.claim_id):
-                return await self._write_claim(operation, request)
-            named = await lock.read(operation)
-            if claim := await self._moved_away(operation, request, named):
-                return claim
-            documents, unwritten = await self._holders(operation, named)
-            for each in documents:
-                if claim := await self._renew(operation, request, each):
-                    return claim
-            over = all([await self._has_ended(operation, request, each) for each in documents])
-            free = over and unwritten is None
-            if unwritten is None or not over:
-                continue
-            if unwritten == request.claim_id:
-                return await self._write_claim(operation, request)
-            looks += 1
-            if not await self._waited_for(operation, request.target_ref, unwritten, looks):
-                break
-        raise operation.stopped_by(TimeoutError("no time left"), "take the target lock")
-
-    async def _claim_at_once(
-        self,
-        operation: Operation,
-        request: rules.LeaseRequest,
-        strategy: CommitStrategy,
-        lock: TargetLock,
-    ) -> Claim | None:
-        """The claim on a target that nobody has had yet, prepared while the lock is being won."""
-        if request.target_ref in self._taken:
-            return None
-        self._taken.add(request.target_ref)
-        won, intent = await both(
-            lock.move(operation, None, request.claim_id),
-            self._writer.prepare(strategy, operation, self._intent(operation, request)),
-        )
-        return await self._write_claim(operation, request, intent) if won else None
-
-    async def _holders(
-        self, operation: Operation, lock: LockState | None
-    ) -> tuple[list[Document], str | None]:
-        """The documents of the claims that `lock` may name, and the id of one not written yet."""
-        if lock is None:
-            return [], None
-        named = await both(
-            self._claim_document(operation, lock.claim_id),
-            self._claim_document(operation, lock.or_claim_id),
-        )
-        documents = [each for each in named if each is not None]
-        return documents, lock.claim_id if named[0] is None else None
-
-    async def _claim_document(self, operation: Operation, claim_id: str | None) -> Document | None:
-        if claim_id is None:
-            return None
-        return await self._writer.read(operation, self._zone.claim(claim_id))
-
-    async def _moved_away(
-        self, operation: Operation, request: rules.LeaseRequest, lock: LockState | None
-    ) -> Claim | None:
-        """The claim that this operation made earlier, if it is on something else by now.
-
-        A newer Grove empties the lock of a target when it moves the claim on it to another. Nothing
-        is to be locked for that claim then.
-
-        Raises:
-            IdempotencyMismatchError: It is on something else, and does not say who made it.
-        """
-        if lock is None or lock.claim_id is not None:
-            return None
-        own = await self._claim_document(operation, request.claim_id)
-        if own is None or is_tombstone(own):
-            return None
-        claim = self._writer.view(operation, own, to_claim)
-        if claim.target_ref == request.target_ref:
-            return None
-        if self._writer.recall(operation, own.history):
-            return claim
-        return rules.taken(request, None, claim, self._clock())
-
-    def _lock(self, locks: Locks, target_ref: str) -> TargetLock:
-        encoding = self._client.settings.storage_encoding
-        path = self._zone.target_lock(target_ref)
-        return TargetLock(locks, path, encoding, promptly=self._writer.promptly)
-
-    async def _renew(
-        self, operation: Operation, request: rules.LeaseRequest, document: Document
-    ) -> Claim | None:
-        """The claim that the lock names, renewed if it is the agent's; `None` if it does not hold.
-
-        Raises:
-            ClaimConflictError: Another agent holds the target (pre-commit).
-        """
-        if self._writer.recall(operation, document.history):
-            return self._writer.view(operation, document, to_claim)
-        if is_tombstone(document):
-            return None
-        claim = self._writer.view(operation, document, to_claim)
-        if not self._holds(request, claim):
-            return None
-        if not rules.may_renew(request, claim):
-            return await self._taken_over(operation, request, claim)
-
-        def rule(standing: Claim, now: datetime) -> Claim:
-            return rules.taken(request, standing, None, now)
-
-        return await self._change(operation, claim.claim_id, rule)
-
-    def _holds(self, request: rules.LeaseRequest, claim: Claim) -> bool:
-        return claim.target_ref == request.target_ref and claim.holds(self._clock())
-
-    async def _has_ended(
-        self, operation: Operation, request: rules.LeaseRequest, document: Document
-    ) -> bool:
-        """Whether a claim that does not hold the target never will again.
-
-        One that has merely run out is ended, so that it cannot be renewed meanwhile; if it just
-        has been, this says no.
-
-        Raises:
-            ClaimConflictError: It is the one to be made, and was fenced off (pre-commit).
-        """
-        if is_tombstone(document):
-            if document.path == self._zone.claim(request.claim_id):
-                raise _fenced_off(operation)
-            return True
-        claim = self._writer.view(operation, document, to_claim)
-        if claim.claim_id == request.claim_id:  # one that is kept has its id: refuse it
-            rules.taken(request, None, claim, self._clock())
-        if claim.status is ClaimStatus.ACTIVE and claim.target_ref == request.target_ref:
-            return await self._expire(claim) is not None
-        return True
-
-    async def _taken_over(
-        self, operation: Operation, request: rules.LeaseRequest, holder: Claim
-    ) -> Claim:
-        """The claim that this operation made earlier, before `holder` took the target.
-
-        Raises:
-            ClaimConflictError: It made none (pre-commit).
-        """
-        own = await self._writer.read(operation, self._zone.claim(request.claim_id))
-        namesake = None
-        if own is not None and not is_tombstone(own):
-            namesake = self._writer.view(operation, own, to_claim)
-        if own is not None and namesake and self._writer.recall(operation, own.history):
-            return namesake
-        return rules.taken(request, holder, namesake, self._clock())
-
-    def _intent(self, operation: Operation, request: rules.LeaseRequest) -> Intent:
-        """The intent to make the claim that is asked for."""
-        claim = rules.taken(request, None, None, self._clock())
-        shape = self._client.settings.claim_shape
-        value = new_claim(claim, shape)
-        never_made = msgspec.structs.replace(claim, status=ClaimStatus.RELEASED)
-        tombstone = new_claim(never_made, shape)
-        path = self._zone.claim(claim.claim_id)
-        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
-        return self._writer.intend(
-            operation, path, None, value, tombstone=tombstone, markers=(marker,)
-        )
-
-    async def _write_claim(
-        self, operation: Operation, request: rules.LeaseRequest, intent: Intent | None = None
-    ) -> Claim:
-        """Commit the claim, the lock being won."""
-        intent = intent or self._intent(operation, request)
-        result = await self._writer.commit(operation, intent)
-        document = result.document
-        self._memory.remember(document)
-        if isinstance(result, Committed) or self._writer.recall(operation, document.history):
-            return self._writer.view(operation, document, to_claim)
-        if is_tombstone(document):
-            raise _fenced_off(operation)
-        rules.taken(request, None, self._writer.view(operation, document, to_claim), self._clock())
-        raise AssertionError("a namesake is always refused")  # pragma: no cover
-
-    async def _waited_for(
-        self, operation: Operation, target_ref: str, claim_id: str, looks: int
-    ) -> bool:
-        """Give a claim that won the lock time to be written, or, after so many `looks`, none more.
-
-        False if the operation itself has no time for that.
-        """
-        if looks <= LOOKS_AT_AN_UNWRITTEN_CLAIM:  # its claimer is probably just writing it
-            why = "not written yet"
-            return await self._client.retries.rest(looks, operation.deadline, why=why)
-        await self._fence_off(operation, target_ref, claim_id)
-        return True
-
-    async def _fence_off(self, operation: Operation, target_ref: str, claim_id: str) -> None:
-        """Make sure that a claim which won the lock and was never written never will be."""
-        shape = self._client.settings.claim_shape
-        tombstone = claim_tombstone(claim_id, target_ref, self._clock(), shape)
-        path = self._zone.claim(claim_id)
-        operation.trail.saw("fence", path, "it holds the lock and was never written")
-        async with self._writer.operation("claim_or_renew", "fence", claim_id, {}, None) as fence:
-            await self._writer.abort(fence, self._writer.fence(fence, path, None, tombstone))
 
     # Keeping and ending
 
@@ -557,7 +342,7 @@ class NexusClaimStore:
         step.base_is_fresh = self._memory.age(document.path) <= self._client.round_trips.moment
         with suppress(PreCommitError):
             rule = partial(rules.completed, target_ref=target_ref)
-            intent = self._step(step, rule, document)
+            intent = self._changes.intent(step, rule, document)
             if intent is not None:
                 await self._writer.work_ahead(step, intent, keyless=True)
 
@@ -567,57 +352,11 @@ class NexusClaimStore:
         claim_id: str,
         parameters: dict[str, Any],
         key: str | None,
-        rule: Callable[[Claim, datetime], Claim],
+        rule: Rule,
     ) -> Claim:
         check_id("claim_id", claim_id)
         async with self._writer.operation(name, name, claim_id, parameters, key) as operation:
-            return await self._change(operation, claim_id, rule)
-
-    async def _change(
-        self, operation: Operation, claim_id: str, rule: Callable[[Claim, datetime], Claim]
-    ) -> Claim:
-        """Take a claim through `rule`, and remove its marker if that ends it."""
-        path = self._zone.claim(claim_id)
-        prepare = partial(self._step, operation, rule)
-        change = await self._writer.change(
-            operation, path, self._memory, ClaimNotFoundError, prepare
-        )
-        claim = self._writer.view(operation, change.after, to_claim)
-        if change.before is not None and claim.status is not ClaimStatus.ACTIVE:
-            await self._unmark(operation, claim)
-        return claim
-
-    def _step(
-        self, operation: Operation, rule: Callable[[Claim, datetime], Claim], document: Document
-    ) -> Intent | None:
-        before = self._writer.view(operation, document, to_claim)
-        now = self._clock()
-        try:
-            after = rule(before, now)
-        except PreCommitError as refusal:
-            raise refusal.about(operation.name, operation.record_id, operation.key) from None
-        if after == before:
-            return None
-        value = changed_claim(document.value, before, after, now)
-        return self._writer.intend(operation, document.path, document, value)
-
-    async def _unmark(self, operation: Operation, claim: Claim) -> None:
-        """Remove the active marker of a claim that has ended, and so is never active again."""
-        marker = self._zone.active_claim(claim.target_ref, claim.claim_id)
-        if self._cleans_up_later:
-            self._client.cleanup.add([marker])
-            return
-        try:
-            await self._client.delete(marker, deadline=operation.deadline)
-        except NexusError as error:
-            operation.trail.saw("delete", marker, error.answer)
-            raise PostCommitError(
-                f"claim {claim.claim_id!r} is {claim.status.value}, and its active marker is "
-                "still to be removed",
-                claim=claim,
-                pending=[REMOVE_ACTIVE_MARKER],
-                evidence=operation.evidence(Proof.ACKNOWLEDGED),
-            ).about(operation.name, operation.record_id, operation.key) from error
+            return await self._changes.change(operation, claim_id, rule)
 
     # Sweeping and listing
 
@@ -644,30 +383,11 @@ class NexusClaimStore:
             if claim.status is not ClaimStatus.ACTIVE:
                 idle.append(self._zone.active_claim(claim.target_ref, claim.claim_id))
             elif rules.is_over(claim, moment, stalled_for) and (
-                swept := await self._expire(claim, moment, stalled_for)
+                swept := await self._changes.expire(claim, moment, stalled_for)
             ):
                 ended.append(swept)
         await self._client.delete_many(idle)
         return ended
-
-    async def _expire(
-        self, claim: Claim, now: datetime | None = None, stalled_for: timedelta | None = None
-    ) -> Claim | None:
-        """End one claim if it is still over; `None` if it was renewed or ended."""
-
-        def rule(standing: Claim, clock: datetime) -> Claim:
-            over = rules.is_over(standing, now or clock, stalled_for)
-            return rules.expired(standing) if over else standing
-
-        try:
-            with level_triggered():
-                name, kind = "expire_stale", "expire"
-                async with self._writer.operation(name, kind, claim.claim_id, {}, None) as step:
-                    after = await self._change(step, claim.claim_id, rule)
-        except PostCommitError as error:
-            after = error.claim or claim
-        ours = after.status is ClaimStatus.EXPIRED and after.revision == claim.revision + 1
-        return after if ours else None
 
     async def detect_stalled(
         self, stalled_for: timedelta, now: datetime | None = None
@@ -746,7 +466,7 @@ class NexusClaimStore:
         check_text("target_ref", target_ref)
         deadline = self._client.deadline()
         strategy = await self._choice.for_reading(deadline)
-        lock = await self._lock(strategy.locks, target_ref).state(deadline)
+        lock = await self._taking.lock(strategy.locks, target_ref).state(deadline)
         ids = (lock.claim_id, lock.or_claim_id) if lock else ()
         claims = [await self._read(each, deadline) for each in ids if each is not None]
         return [each for each in claims if each and each.target_ref == target_ref]
@@ -769,10 +489,3 @@ class NexusClaimStore:
 def _named(**limits: Any) -> dict[str, Any]:
     """What an operation was told to look for, as far as it was."""
     return {name: value for name, value in limits.items() if value is not None}
-
-
-def _fenced_off(operation: Operation) -> PreCommitError:
-    """The claim won the lock, and was not written before somebody else ran out of patience."""
-    return operation.error(
-        ClaimConflictError, Proof.FENCED, "another agent wanted the target meanwhile; use a new key"
-    )
