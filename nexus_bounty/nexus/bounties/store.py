@@ -31,8 +31,8 @@ from nexus_bounty.models import (
 )
 from nexus_bounty.nexus.bounties import transitions
 from nexus_bounty.nexus.bounties.counting import LIVING, count_by_names
+from nexus_bounty.nexus.bounties.creating import BountyCreation
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
-from nexus_bounty.nexus.bounties.discarding import burial, discarded
 from nexus_bounty.nexus.bounties.index_audit import IndexAudit
 from nexus_bounty.nexus.bounties.intents import BountyIntents
 from nexus_bounty.nexus.bounties.listing import BountyListing
@@ -46,17 +46,14 @@ from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
-from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty, to_value
 from nexus_bounty.nexus.documents.vouching import vouched_for
 from nexus_bounty.nexus.documents.writer import DocumentWriter
 from nexus_bounty.nexus.selection.auto_commit import CommitOption, strategy_choice
 from nexus_bounty.outcomes import (
-    BountyExistsError,
     BountyNotFoundError,
     BountyStateError,
-    CommitUnknownError,
     PreCommitError,
     Proof,
     Resolution,
@@ -124,7 +121,15 @@ class NexusBountyStore:
         self._intents = BountyIntents(self._writer, self._zone, self._index, clock)
         self._choice = choice
         self._memory = DocumentMemory(client.settings.remembered_documents)
-        self._looks_first = False
+        self._creation = BountyCreation(
+            self._writer,
+            self._zone,
+            self._memory,
+            self._index,
+            self._intents,
+            self._removal,
+            self._watch,
+        )
         self._names_since: float | None = None
 
     def cleaning_up(self, *, later: bool) -> Self:
@@ -133,11 +138,12 @@ class NexusBountyStore:
         Later they are left to `client.cleanup`, off the critical path: nothing is owed then, so
         that no `PostCommitError` is raised. A new store does it before it returns.
         """
-        other = copy(self)
-        other._removal = replace(self._removal, later=later)  # noqa: SLF001 - it is this very class
-        other._writer = self._writer.leaving_files(later=later)  # noqa: SLF001
-        other._intents = replace(self._intents, writer=other._writer)  # noqa: SLF001
-        other._rewards = RewardBook(self._client, self._zone, other._writer, self._choice)  # noqa: SLF001
+        writer = self._writer.leaving_files(later=later)
+        removal = replace(self._removal, later=later)
+        other = self._with_intents(replace(self._intents, writer=writer))
+        other._writer, other._removal = writer, removal  # noqa: SLF001 - it is this very class
+        other._creation = replace(other._creation, writer=writer, removal=removal)  # noqa: SLF001
+        other._rewards = RewardBook(self._client, self._zone, writer, self._choice)  # noqa: SLF001
         return other
 
     def expecting(self, next_key: str) -> Self:
@@ -146,8 +152,12 @@ class NexusBountyStore:
         `fund_bounty` follows the creation of a draft, `settle_bounty` the pivot. Where commits are
         staged, that one is staged with the one before.
         """
+        return self._with_intents(replace(self._intents, next_key=next_key))
+
+    def _with_intents(self, intents: BountyIntents) -> Self:
         other = copy(self)
-        other._intents = replace(self._intents, next_key=next_key)  # noqa: SLF001 - as above
+        other._intents = intents  # noqa: SLF001 - it is this very class
+        other._creation = replace(self._creation, intents=intents)  # noqa: SLF001
         return other
 
     def looking_first(self) -> Self:
@@ -157,7 +167,8 @@ class NexusBountyStore:
         preconditions.
         """
         other = copy(self)
-        other._looks_first = True  # noqa: SLF001 - it is this very class
+        creation = replace(self._creation, looks_first=True)
+        other._creation = creation  # noqa: SLF001 - it is this very class
         return other
 
     def sharing_names(self, since: float) -> Self:
@@ -415,55 +426,7 @@ class NexusBountyStore:
         async with self._writer.operation(
             "create_bounty", "create", bounty.bounty_id, parameters, key
         ) as operation:
-            return await self._create(operation, bounty)
-
-    async def _create(self, operation: Operation, bounty: Bounty) -> Bounty:
-        base: Document | None = None
-        markers: Sequence[str] = ()
-        if self._looks_first:
-            base = await self._writer.seen_first(operation, self._zone.bounty(bounty.bounty_id))
-        while True:
-            if base is not None and not is_tombstone(base):
-                self._memory.remember(base)
-                self._index.announced(bounty, markers)
-                return await self._existing(operation, bounty, base, announced=bool(markers))
-            if base is not None and self._writer.recall(operation, base.history):
-                await self._removal.of_nothing(operation, markers)
-                raise discarded(operation)
-            intent, over = self._intents.creation(operation, bounty, base), base
-            try:
-                base = (await self._writer.commit(operation, intent)).document
-            except PreCommitError as refusal:
-                if refusal.evidence.proof is Proof.FENCED:
-                    await self._withdraw(
-                        operation, bounty, self._intents.markers_of_creation(bounty, over)
-                    )
-                raise
-            markers = self._intents.markers_of_creation(bounty, over)
-            if over is not None:  # to others a cancelled bounty, which no other marker fits
-                self._watch.look_again(base)
-
-    async def _existing(
-        self, operation: Operation, bounty: Bounty, document: Document, *, announced: bool
-    ) -> Bounty:
-        """The bounty that is there now, if this operation created it, just now or before.
-
-        If it has moved on since, or is another's, the marker that `announced` it is removed again.
-
-        Raises:
-            BountyExistsError: It did not (pre-commit).
-            BountyStateError: It created a draft that was taken back, and this one is another's.
-        """
-        existing = self._writer.view(operation, document, to_bounty)
-        if announced:
-            await self._removal.after_repeat(operation, bounty, existing, document)
-        if self._writer.recall(operation, document.history):
-            if document.history.has_given_back(bounty.reservation_id or ""):
-                raise discarded(operation)
-            return existing
-        raise operation.error(
-            BountyExistsError, Proof.DOCUMENT, f"bounty {bounty.bounty_id!r} exists already"
-        )
+            return await self._creation.create(operation, bounty)
 
     async def discard_draft(
         self, bounty_id: str, reservation_id: str, *, idempotency_key: str | None = None
@@ -487,33 +450,7 @@ class NexusBountyStore:
         async with self._writer.operation(
             "discard_draft", "discard", bounty_id, parameters, idempotency_key
         ) as operation:
-            path = self._zone.bounty(bounty_id)
-            prepare = partial(burial, self._writer, operation, reservation_id)
-            try:
-                change = await self._writer.change(
-                    operation, path, self._memory, BountyNotFoundError, prepare
-                )
-            except BountyNotFoundError as missing:
-                stone = await self._writer.read(operation, path)
-                if stone is None or not stone.history.has_given_back(reservation_id):
-                    raise missing from None
-                return
-            self._memory.forget(path)
-            self._watch.look_again(change.after)  # which is done no more
-            if change.before is not None:
-                draft, generation = to_bounty(change.before), change.before.history.marker_seq
-                markers = self._index.of(draft, BountyStatus.DRAFT, generation, draft.updated_at)
-                await self._removal.of_nothing(operation, markers)
-
-    async def _withdraw(self, operation: Operation, bounty: Bounty, markers: Sequence[str]) -> None:
-        """Remove the markers of a `bounty` that was fenced off, if a tombstone stands there.
-
-        The key may have been fenced off before, and a bounty stand there that needs them.
-        """
-        with suppress(PreCommitError, CommitUnknownError):
-            stone = await self._writer.read(operation, self._zone.bounty(bounty.bounty_id))
-            if stone is not None and is_tombstone(stone):
-                await self._removal.of_nothing(operation, markers)
+            await self._creation.take_back(operation, reservation_id)
 
     # Transitions
 
