@@ -29,6 +29,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.models import Stored, Wire, utc_now
 
 EVIDENCE_KEY: Final = "nexusBounty"
@@ -42,6 +43,33 @@ MOST_RECORDS: Final = 512
 def new_key(random: Random | None = None) -> str:
     """A fresh idempotency key; `random` makes it reproducible."""
     return uuid.UUID(int=random.getrandbits(128), version=4).hex if random else uuid.uuid4().hex
+
+
+class NewKeys:
+    """Keys that were made here for calls to come: nobody can have used one of them before.
+
+    Any other key that a call is given may be that of a repeat, in whatever process the earlier
+    call was made. Of many keys that are never used the oldest are taken for such, too.
+    """
+
+    def __init__(self) -> None:
+        self._unused = BoundedSet()
+
+    def make(self, random: Random | None = None) -> str:
+        """A key for a call to come; `random` makes it reproducible."""
+        key = new_key(random)
+        self.add(key)
+        return key
+
+    def add(self, key: str) -> None:
+        """Take a key for a new one that was made elsewhere, and not used since."""
+        self._unused.add(key)
+
+    def use(self, key: str) -> bool:
+        """Whether `key` is new; from now on it is not."""
+        is_new = key in self._unused
+        self._unused.discard(key)
+        return is_new
 
 
 def derived_key(key: str, step: str) -> str:

@@ -165,7 +165,7 @@ def _as_far_as_known(error: OutcomeError, attempt: Attempt | None) -> OutcomeErr
     An operation judges by itself whether an earlier command may have used its key.
     """
     never_sent = error.outcome is Outcome.PRE_COMMIT and error.evidence.proof is Proof.NEVER_SENT
-    if attempt is None or attempt.operation != "top-up" or not attempt.may_be_one or not never_sent:
+    if attempt is None or attempt.operation != "top-up" or attempt.is_new or not never_sent:
         return error
     unknown = CommitUnknownError(
         f"{error.message}, and whether an earlier command with this key did it is not known",

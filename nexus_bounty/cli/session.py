@@ -44,15 +44,15 @@ if TYPE_CHECKING:
 class Attempt:
     """A mutation under way: what to ask about if it is interrupted.
 
-    `repeat` are the options that make a repeat of the command the same operation. `may_be_one`
-    says that the key was given, so that this may be such a repeat.
+    `repeat` are the options that make a repeat of the command the same operation. A key that
+    `is_new` was made for this command, so that it is no such repeat.
     """
 
     operation: str
     key: str
     bounty_id: str | None
     repeat: str
-    may_be_one: bool = False
+    is_new: bool = False
 
 
 class Session:
@@ -259,8 +259,8 @@ class Session:
             contributions=contributions or NexusContributionStore(self.client),
             allow_self_claims=allow_self_claims,
         )
-        if self.attempt is not None and not self.attempt.may_be_one:
-            operations.services.unused.add(self.attempt.key)
+        if self.attempt is not None and self.attempt.is_new:
+            operations.services.new_keys.add(self.attempt.key)
         return operations
 
     def begin(
@@ -283,7 +283,7 @@ class Session:
             check_key(given)
         key = given or key or new_key()
         again = f"--key {key} {repeat}".strip()
-        self.attempt = Attempt(operation, key, bounty_id, again, may_be_one=bool(given))
+        self.attempt = Attempt(operation, key, bounty_id, again, is_new=given is None)
         if is_watched():
             stderr().print(safe(f"key {key}", "dim"))
         return key

@@ -87,7 +87,7 @@ class Story:
         self._tell(f"Server: {self._world.server}. Zone: {self._world.zone.zone_id}.")
         async with self._world.process("alice") as operations:
             await operations.services.credits.top_up("demo", account="alice", amount=FUNDS)
-            operations.services.unused.add(self._keys["post"])  # nobody has tried it before
+            operations.services.new_keys.add(self._keys["post"])  # nobody has tried it before
             posted = await operations.create(_offer(), idempotency_key=self._keys["post"])
         self._tell(
             f"Alice has {FUNDS} credits and posts {posted.bounty.bounty_id} for {PRICE} of them; "

@@ -34,8 +34,7 @@ async def cancel(
     """Withdraw a bounty and give its credits back; see `BountyOperations.cancel`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    given = idempotency_key is not None
-    async with operation(services, CANCEL, bounty_id, key, {}, given=given, actor=actor):
+    async with operation(services, CANCEL, bounty_id, key, {}, actor=actor):
         owed: list[str] = []
         bounty = await _cancelled(services, bounty_id, key, actor, owed)
         return await unwind(services, "cancel", bounty, key, owed)

@@ -74,8 +74,8 @@ async def claim(
     check_actor(actor, "claim", agent.agent_id, bounty_id)
     lease = checked_lease(services, lease)
     key = services.key(idempotency_key)
-    asked_for, given = {"agentId": agent.agent_id}, idempotency_key is not None
-    async with operation(services, CLAIM, bounty_id, key, asked_for, given=given, actor=actor):
+    asked_for = {"agentId": agent.agent_id}
+    async with operation(services, CLAIM, bounty_id, key, asked_for, actor=actor):
         bounty = await _looked_at(services, bounty_id, agent, key)
         if landed := await replayed(services, bounty, agent, lease, key):
             return landed

@@ -100,10 +100,7 @@ async def _keyed(
     key = services.key(idempotency_key)
     offer = _with_id(bounty, key)
     asked_for = _asked_for(bounty, relative_deadline=relative_deadline)
-    given = idempotency_key is not None
-    async with operation(
-        services, CREATE, offer.bounty_id, key, asked_for, given=given, actor=actor
-    ) as tried_before:
+    async with operation(services, CREATE, offer.bounty_id, key, asked_for, actor=actor) as earlier:
         if _has_no_credits(services):
             await _check_deadline(services, offer, derived_key(key, "open"))
             return await _post(services, offer, key, relative_deadline=relative_deadline)
@@ -111,7 +108,7 @@ async def _keyed(
         first = Try(key, offer.bounty_id, zone_id=services.store.zone_id)
         offer = msgspec.structs.replace(offer, ledger_id=await ledger_at_hand(services))
         # a key that this ledger has never seen may have been used with another one
-        may_be_elsewhere = given and not tried_before
+        may_be_elsewhere = not (earlier.ruled_out or earlier.known)
         store = looking_first(services.store) if may_be_elsewhere else services.store
         try:
             return await _create(
@@ -120,7 +117,7 @@ async def _keyed(
         except BountyStateError as refusal:
             if refusal.current_status != DISCARDED:
                 raise
-            again = await _another_try(services, first, refusal, tried_before=tried_before)
+            again = await _another_try(services, first, refusal, tried_before=earlier.known)
         await _check_deadline(services, offer, derived_key(key, again.step(DRAFT)))
         return await _create(services, offer, again, relative_deadline=relative_deadline)
 

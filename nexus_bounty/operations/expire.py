@@ -30,8 +30,7 @@ async def expire(
     """End a bounty that is past its deadline; see `BountyOperations.expire`."""
     check_id("bounty_id", bounty_id)
     key = services.key(idempotency_key)
-    given = idempotency_key is not None
-    async with operation(services, EXPIRE, bounty_id, key, {}, given=given):
+    async with operation(services, EXPIRE, bounty_id, key, {}):
         bounty = await known_bounty(services, bounty_id)
         if ends_at(services, bounty) > (now or services.clock()):
             raise BountyStateError(

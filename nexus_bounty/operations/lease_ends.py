@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nexus_bounty.idempotency import new_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, Claim
 from nexus_bounty.operations.services import Services, target_of
@@ -25,7 +26,7 @@ async def give_up_lease(services: Services, held: Claim) -> bool:
     bounty = await services.store.get_bounty(bounty_id)
     if bounty is not None and _may_be_claimed(bounty, held.agent):
         resolution = await services.store.resolve_operation(
-            bounty_id, services.key(None), giving_back=held.claim_id
+            bounty_id, new_key(services.random), giving_back=held.claim_id
         )
         bounty = resolution.bounty
     if bounty is not None and is_held_by(bounty, held.agent):

@@ -39,8 +39,8 @@ async def release(
     check_agent("agent", agent)
     check_actor(actor, "release", agent.agent_id, bounty_id)
     key = services.key(idempotency_key)
-    asked_for, given = {"agentId": agent.agent_id}, idempotency_key is not None
-    async with operation(services, RELEASE, bounty_id, key, asked_for, given=given, actor=actor):
+    asked_for = {"agentId": agent.agent_id}
+    async with operation(services, RELEASE, bounty_id, key, asked_for, actor=actor):
         owed: list[str] = []
         step_key = derived_key(key, "release")
         before, bounty = await _released(services, bounty_id, agent, step_key, owed)

@@ -13,7 +13,7 @@ from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
-from nexus_bounty.idempotency import History, derived_key, fingerprint, new_key
+from nexus_bounty.idempotency import History, NewKeys, derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
@@ -75,7 +75,7 @@ class Services:
         random: The source of keys, to make runs reproducible.
         observers: Told of every operation.
         attempts: The operations that have happened, or may have, as far as this process knows.
-        unused: Keys that were made for calls to come: given or not, nobody has used them before.
+        new_keys: Keys that were made for calls to come: all others may have been used before.
         locks: Let operations with one key wait for each other.
     """
 
@@ -95,7 +95,7 @@ class Services:
     random: Random = field(default_factory=SystemRandom)
     observers: Observers = ()
     attempts: BoundedSet = field(default_factory=BoundedSet)
-    unused: BoundedSet = field(default_factory=BoundedSet)
+    new_keys: NewKeys = field(default_factory=NewKeys)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     @property
@@ -106,19 +106,13 @@ class Services:
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
         if given is None:
-            return new_key(self.random)
+            return self.new_keys.make(self.random)
         check_key(given)
         if len(given) > MOST_CALLER_KEY:
             raise InvalidInputError(
                 "idempotency_key", given, f"must be at most {MOST_CALLER_KEY} characters"
             )
         return given
-
-    def is_first_use(self, key: str) -> bool:
-        """Whether a key was made for the call that begins now; it is used from then on."""
-        made = key in self.unused
-        self.unused.discard(key)
-        return made
 
 
 def ends_at(services: Services, bounty: Bounty) -> datetime:
@@ -176,6 +170,20 @@ class Plan:
     owed_then: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class EarlierCalls:
+    """What is known of earlier calls with its key as an operation begins.
+
+    Attributes:
+        ruled_out: Whether there can be none: the key was made for this call.
+        known: Whether one may have happened, or may be under way, as far as it is known of here or
+            in the journal.
+    """
+
+    ruled_out: bool
+    known: bool
+
+
 @asynccontextmanager
 async def operation(
     services: Services,
@@ -184,35 +192,33 @@ async def operation(
     key: str,
     parameters: Mapping[str, Any] | None = None,
     *,
-    given: bool = False,
     actor: str | None = None,
-) -> AsyncIterator[bool]:
+) -> AsyncIterator[EarlierCalls]:
     """Make the errors of steps speak of the whole operation, whose key the caller holds.
 
-    Yields whether an earlier call with the key may have happened, or may be under way, as far as
-    it is known of here or in the journal. Calls with one key wait for each other. A refusal proves
-    nothing about earlier attempts: where one may have landed, or may yet, its outcome is resolved,
-    and fenced if need be. A key that was `given` may have been used before by anybody, also where
-    nothing is known of that: then the bounty's history is asked before anything is ruled out.
+    Calls with one key wait for each other. A refusal proves nothing about earlier calls: where one
+    may have landed, or may yet, its outcome is resolved, and fenced if need be. A key that is not
+    new may have been used before by anybody, also where nothing is known of that: then the
+    bounty's history is asked before anything is ruled out.
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)
     zone_id, told = services.store.zone_id, services.observers
     with tracked("operations", *attempt, told, zone_id=zone_id, decided_by=decided_by):
         async with services.locks.of(attempt):
-            may_be_repeat = given and not services.is_first_use(key)
+            is_new = services.new_keys.use(key)
             try:
                 entry = _entry_of(services, plan, bounty_id, key, parameters, actor)
-                earlier = await _written_down(services, plan, entry, may_be_repeat=may_be_repeat)
+                earlier = await _written_down(services, plan, entry, is_new=is_new)
                 async with _closed_at_its_end(services, entry):
                     tried_before = attempt in services.attempts or _may_have_happened(earlier)
                     services.attempts.add(attempt)  # stays if this task is cancelled
                     try:
-                        yield tried_before
+                        yield EarlierCalls(ruled_out=is_new, known=tried_before)
                     except PreCommitError as refusal:
                         if tried_before:
                             await _rule_out(services, plan, bounty_id, key, refusal)
-                        elif may_be_repeat and earlier is None and not _has_looked(refusal):
+                        elif not is_new and earlier is None and not _has_looked(refusal):
                             await _look_up(services, plan, bounty_id, key, refusal)
                         services.attempts.discard(attempt)
                         raise
@@ -245,7 +251,7 @@ def _entry_of(
 
 
 async def _written_down(
-    services: Services, plan: Plan, entry: JournaledOperation | None, *, may_be_repeat: bool
+    services: Services, plan: Plan, entry: JournaledOperation | None, *, is_new: bool
 ) -> JournaledOperation | None:
     """What the journal says that the key stood for before this call, which it is told of.
 
@@ -260,7 +266,7 @@ async def _written_down(
     try:
         return await begun(services.journal, entry)
     except PreCommitError as refusal:
-        if not may_be_repeat:
+        if is_new:
             raise
         if not await _look_up(services, plan, entry.bounty_id, entry.key, refusal):
             raise _not_known(refusal, "nothing tells of one so far") from refusal
@@ -376,7 +382,7 @@ async def taken_forward(
     except PreCommitError as refusal:
         if refusal.evidence.proof is not Proof.FENCED:
             raise
-        return await committed(step(derived_key(services.key(None), name)), owed)
+        return await committed(step(derived_key(new_key(services.random), name)), owed)
 
 
 async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:

@@ -73,8 +73,8 @@ async def settle(
     check_id("bounty_id", bounty_id)
     check_id("contribution_cid", contribution_cid)
     key = services.key(idempotency_key)
-    asked_for, given = {"cid": contribution_cid}, idempotency_key is not None
-    async with operation(services, SETTLE, bounty_id, key, asked_for, given=given, actor=actor):
+    asked_for = {"cid": contribution_cid}
+    async with operation(services, SETTLE, bounty_id, key, asked_for, actor=actor):
         owed: list[str] = []
         remembered = await remembered_bounty(services, bounty_id)
         bounty = await _examined(services, remembered, bounty_id, contribution_cid)

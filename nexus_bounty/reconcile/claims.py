@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from nexus_bounty.idempotency import derived_id
+from nexus_bounty.idempotency import derived_id, new_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import AgentIdentity, Bounty, BountyQuery, Claim
 from nexus_bounty.nexus.documents import UnreadableDocumentError
@@ -134,7 +134,7 @@ async def _reopen(services: Services, bounty: Bounty) -> str:
     held = await services.claims.create_claim(
         target_of(bounty.bounty_id),
         _RECONCILER,
-        claim_id=derived_id("claim", services.key(None)),
+        claim_id=derived_id("claim", new_key(services.random)),
         lease=_WHILE_REOPENING,
         intent_summary="reopening it: there is no record of its lease",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from nexus_bounty.idempotency import derived_key
+from nexus_bounty.idempotency import derived_key, new_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.cancel import unwind
@@ -80,9 +80,9 @@ async def _take_back(services: Services, draft: Bounty) -> str:
     if draft.reservation_id is None:  # none of our operations made it
         owed: list[str] = []
         bounty = await committed(services.store.cancel_bounty(draft.bounty_id), owed)
-        await unwind(services, "reconcile", bounty, services.key(None), owed)
+        await unwind(services, "reconcile", bounty, new_key(services.random), owed)
         return "cancelled"
-    attempt = await _made_by(services, draft) or Try(services.key(None), draft.bounty_id)
+    attempt = await _made_by(services, draft) or Try(new_key(services.random), draft.bounty_id)
     await discard(services, draft, attempt)
     await give_back(services, as_cancelled(draft))
     return "taken back, and its credits given back if it held any"

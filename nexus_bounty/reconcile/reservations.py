@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
-from nexus_bounty.idempotency import History
+from nexus_bounty.idempotency import History, new_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyStatus
 from nexus_bounty.operations.escrow import give_back, give_back_unopened, terms_of
@@ -192,7 +192,7 @@ def _or_elsewhere(reservation: Reservation) -> str:
 def _problem(services: Services, bounty: Bounty, reservation: Reservation) -> Problem:
     async def end() -> str:
         if STATUSES[bounty.status].credits is Credits.CLAIMER:
-            await finish(services, bounty, services.key(None))
+            await finish(services, bounty, new_key(services.random))
             return "paid to the claimer"
         await give_back(services, bounty)
         return f"{reservation.amount} given back to {reservation.account}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from nexus_bounty.idempotency import new_key
 from nexus_bounty.lifecycle import swept_for
 from nexus_bounty.models import Bounty, BountyQuery
 from nexus_bounty.operations.escrow import reservation_of
@@ -53,7 +54,7 @@ async def _problem(services: Services, bounty: Bounty) -> Problem:
         )
 
     async def pay() -> str:
-        result = await finish(services, bounty, services.key(None))
+        result = await finish(services, bounty, new_key(services.random))
         if result.reservation is None:
             return "settled; it holds no credits"
         return f"paid {bounty.amount} to {result.credits_with} and settled"
@@ -65,7 +66,7 @@ def _decided(services: Services, bounty: Bounty, what: str, why: str) -> Problem
     """A bounty whose credits an operator has freed for good: it is settled without them."""
 
     async def settle() -> str:
-        await finish(services, bounty, services.key(None))
+        await finish(services, bounty, new_key(services.random))
         return f"settled without a payment, as an operator decided: {why}"
 
     return Problem(bounty.bounty_id, what, settle, touched=bounty.updated_at, about=bounty)

@@ -354,7 +354,7 @@ async def test_a_key_that_was_made_for_this_call_is_like_one_of_our_own() -> Non
     world = await _prepared("claim")
     async with world.process(impatient=True) as process:
         operations = _every_request(FaultKind.DROP_BEFORE)(world, process)
-        operations.services.unused.add(KEY)
+        operations.services.new_keys.add(KEY)
         assert await outcome(ACTS["claim"](operations, KEY)) == "pre_commit"
         await _forgotten(world)
         assert await outcome(ACTS["claim"](operations, KEY)) == "unknown"
