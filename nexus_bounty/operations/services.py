@@ -287,9 +287,10 @@ def _may_have_happened(earlier: JournaledOperation | None) -> bool:
 def _has_looked(refusal: PreCommitError) -> bool:
     """Whether it goes by a history that can be trusted, and has looked there for the key.
 
-    The others say only that this call did nothing.
+    The others say only that this call did nothing: it may have gone by a document as it was seen
+    before an earlier call, and was stopped before it found that out.
     """
-    own = (Proof.NEVER_SENT, Proof.LOCAL_CHECK, Proof.NONE)
+    own = (Proof.NEVER_SENT, Proof.REFUSED, Proof.LOCAL_CHECK, Proof.NONE)
     return not isinstance(refusal, UntrustedDocumentError) and refusal.evidence.proof not in own
 
 
@@ -306,9 +307,8 @@ async def _look_up(
     """
     if isinstance(refusal, UntrustedDocumentError):
         raise _not_known(refusal, "what its document says proves nothing") from refusal
-    was_read = refusal.evidence.proof is not Proof.NEVER_SENT  # what is remembered is of this call
     try:
-        history = await services.store.get_history(bounty_id, fresh=not was_read)
+        history = await services.store.get_history(bounty_id)
     except Exception as failure:  # noqa: BLE001 - nothing was learnt, whatever it is
         raise _not_known(refusal, str(failure)) from refusal
     record = History(ops=history).find(derived_key(key, plan.decided_by))
@@ -323,9 +323,9 @@ async def _look_up(
 
 
 async def _as_it_stands(services: Services, bounty_id: str) -> Bounty | None:
-    """The bounty whose history was just read; `None` if it is not remembered nor readable."""
+    """The bounty whose history was just read; `None` if it cannot be read once more."""
     try:
-        return await services.store.get_bounty(bounty_id, fresh=False)
+        return await services.store.get_bounty(bounty_id)
     except Exception:  # noqa: BLE001 - what its history says stands
         return None
 

@@ -112,11 +112,11 @@ async def _decided(
     check_trusted(bounty)
     _check_contribution(bounty, cid)
     await check_ledger(services, bounty)
-    _check_time(services, bounty)
     pivot_key = derived_key(key, "begin")
     if _is_begun(bounty, cid):
         return await _resumed(services, bounty, cid, pivot_key)
     try:
+        _check_time(services, bounty)
         return await _begun(services, bounty, cid, key, owed)
     except BountyStateError:
         standing = await known_bounty(services, bounty.bounty_id)

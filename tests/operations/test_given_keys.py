@@ -23,6 +23,7 @@ from nexus_bounty import (
     NexusSettings,
     OutcomeError,
     PaymentError,
+    PostCommitError,
     PreCommitError,
     events,
 )
@@ -184,18 +185,25 @@ async def test_what_happened_is_told_though_the_journal_cannot_be_reached(
         assert len(world.mock.log) == applied
 
 
+@pytest.mark.parametrize("remembered", [False, True])
 @pytest.mark.parametrize("forgotten", [False, True])
 @pytest.mark.parametrize("hindrance", ELSEWHERE)
 @pytest.mark.parametrize("name", ACTS)
 @virtual
 async def test_what_happened_is_never_said_not_to_have(
-    name: str, hindrance: str, forgotten: bool
+    name: str, hindrance: str, forgotten: bool, remembered: bool
 ) -> None:
-    """It is told, or that nobody knows; whether or not the journal still has the key."""
-    world = await _after(name)
-    if forgotten:
-        await _forgotten(world)
+    """It is told, or that nobody knows; whether or not the journal still has the key.
+
+    So it is where this process has seen the bounty before that happened, and remembers it so.
+    """
+    world = await _prepared(name)
     async with world.process(impatient=True) as process:
+        if remembered:
+            await process.operations.services.store.get_bounty(BOUNTY_ID)
+        await _landed(world, name)
+        if forgotten:
+            await _forgotten(world)
         operations = ELSEWHERE[hindrance](world, process)
         assert await outcome(ACTS[name](operations, KEY)) != "pre_commit"
 
@@ -295,6 +303,51 @@ async def test_who_may_not_cancel_is_told_what_the_key_did() -> None:
         assert await outcome(act) == "post_commit"
 
 
+async def _seen_before_it_landed_elsewhere(world: World, name: str, process: Process) -> None:
+    await process.operations.services.store.get_bounty(BOUNTY_ID)
+    await _landed(world, name)
+    await _forgotten(world)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 422])
+@pytest.mark.parametrize("method", ["write", "rename", "exists", "read"])
+@pytest.mark.parametrize("name", ACTS)
+@virtual
+async def test_a_server_that_refuses_this_call_refuses_no_earlier_one(
+    name: str, method: str, status: int
+) -> None:
+    """What this process remembers of the bounty is older than the call that did it."""
+    world = await _prepared(name)
+    async with world.process(impatient=True) as process:
+        await _seen_before_it_landed_elsewhere(world, name, process)
+        refusing = Fault(FaultKind.STATUS_BEFORE, status=status, times=None)
+        world.mock.inject(refusing.on(RequestMatch(method=method)))
+        assert await outcome(ACTS[name](process.operations, KEY)) != "pre_commit"
+
+
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [
+        ("settle", lambda o: o.settle(BOUNTY_ID, CID, actor="mallory", idempotency_key=KEY)),
+        ("cancel", lambda o: o.cancel(BOUNTY_ID, actor="mallory", idempotency_key=KEY)),
+    ],
+)
+@virtual
+async def test_who_may_not_is_told_what_the_key_did_by_the_bounty_as_it_is_now(
+    name: str, act: Callable[[BountyOperations], Awaitable[object]]
+) -> None:
+    """Not as it was seen before: neither whether it happened nor the snapshot of it is old."""
+    world = await _prepared(name)
+    async with world.process() as process:
+        await _seen_before_it_landed_elsewhere(world, name, process)
+        with pytest.raises(PostCommitError) as told:
+            await act(process.operations)
+    standing = document(world.mock)
+    assert standing is not None
+    assert told.value.bounty is not None
+    assert told.value.bounty.status == standing["status"]
+
+
 @virtual
 async def test_a_key_that_was_fenced_off_is_definite_without_the_journal() -> None:
     """It never happened and never will; the proof says so."""
@@ -358,6 +411,26 @@ async def test_a_key_that_was_made_for_this_call_is_like_one_of_our_own() -> Non
         assert await outcome(ACTS["claim"](operations, KEY)) == "pre_commit"
         await _forgotten(world)
         assert await outcome(ACTS["claim"](operations, KEY)) == "unknown"
+
+
+@pytest.mark.parametrize("release", [None, "0.9"])
+@pytest.mark.parametrize("name", ["create", "claim", "settle", "cancel"])
+@virtual
+async def test_a_key_that_was_made_for_this_call_costs_no_more_than_none(
+    name: str, release: str | None
+) -> None:
+    """Nothing is looked for that cannot be there: no request more, and no round trip."""
+    spent = {}
+    for key in (KEY, None):
+        world = await a_world(release, away=0.1)
+        await operation_trials.prepare(world, case_of(name))
+        async with world.process() as process:
+            process.operations.services.new_keys.add(KEY)
+            sent, began = world.mock.request_count, asyncio.get_running_loop().time()
+            assert await outcome(ACTS[name](process.operations, key)) == "committed"
+            took = asyncio.get_running_loop().time() - began
+            spent[key] = world.mock.request_count - sent, round(took, 3)
+    assert spent[KEY] == spent[None]
 
 
 # Who asked
