@@ -13,7 +13,6 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from nexus_bounty import events
-from nexus_bounty.events import OperationInfo
 from nexus_bounty_otel.handlers import Handlers
 
 MOST_DOUBTS: Final = 10_000
@@ -193,19 +192,19 @@ class Doubts:
     """The operations of this process that are in doubt, and since when."""
 
     def __init__(self) -> None:
-        self._since: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
+        self._since: OrderedDict[events.Identity, float] = OrderedDict()
 
     def begin(self, event: events.OutcomeUnknown) -> None:
         """It is not known what became of an operation."""
         if event.operation is not None:
-            self._since.setdefault(_identity(event.operation), time.monotonic())
+            self._since.setdefault(event.operation.identity, time.monotonic())
         if len(self._since) > MOST_DOUBTS:
             self._since.popitem(last=False)
 
     def end(self, event: events.DoubtResolved) -> None:
         """It is."""
         if event.operation is not None:
-            self._since.pop(_identity(event.operation), None)
+            self._since.pop(event.operation.identity, None)
 
     def count(self) -> float:
         """How many there are."""
@@ -215,10 +214,6 @@ class Doubts:
         """The age of the oldest in seconds; zero if there is none."""
         now = time.monotonic()
         return now - min([*self._since.values()], default=now)
-
-
-def _identity(operation: OperationInfo) -> tuple[str, str, str, str]:
-    return operation.zone_id, operation.layer, operation.bounty_id, operation.key
 
 
 def _name(event: events.Event) -> str:

@@ -51,6 +51,7 @@ class Spans:
             f"{_PREFIX}.key": operation.key,
             f"{_PREFIX}.bounty_id": operation.bounty_id,
             f"{_PREFIX}.zone_id": operation.zone_id,
+            f"{_PREFIX}.server": operation.server,
         }
         parent = self._around(operation.parent)
         context = set_span_in_context(parent) if parent else None

@@ -229,8 +229,9 @@ class RangeWorker:
             memory = await self._reconcilers.remembered(found, reconciler)
             cursor = reconciler.cursor
         await self.jobs.ranges.done(found, cursor, memory, report, again_in)
+        services = self._zones[found.zone_id].services
         publish(
-            self._zones[found.zone_id].services.observers,
+            services.observers,
             RangeEnded,
             found.zone_id,
             found.partition.lo,
@@ -239,6 +240,7 @@ class RangeWorker:
             report.repaired,
             monotonic() - began,
             report.errors[0].partition(":")[0] if report.errors else None,
+            server=services.place.server,
         )
 
     def _count(self, report: ReconcileReport) -> None:

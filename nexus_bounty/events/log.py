@@ -8,9 +8,9 @@ is shown. What is said at which level:
     INFO     a lost answer or an earlier doubt that was resolved, a fence that landed
     DEBUG    every request, every retry, a fence that is to be written
 
-Every record carries `operation`, `idempotency_key`, `bounty_id` and `zone_id` of what the program
-called, `step` if it is said of a part of that, and `outcome` and `proof`; `None` where there is
-none. That goes for the loggers below it, such as `nexus_bounty.nexus`, too.
+Every record carries `operation`, `idempotency_key`, `bounty_id`, `zone_id` and `server` of what the
+program called, `step` if it is said of a part of that, and `outcome` and `proof`; `None` where
+there is none. That goes for the loggers below it, such as `nexus_bounty.nexus`, too.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def _attribution(operation: OperationInfo | None) -> dict[str, str | None]:
         "idempotency_key": called.key if called else None,
         "bounty_id": called.bounty_id if called else None,
         "zone_id": called.zone_id if called else None,
+        "server": (called.server or None) if called else None,
         "step": operation.name if operation and operation is not called else None,
     }
 

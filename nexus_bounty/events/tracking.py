@@ -21,19 +21,19 @@ from nexus_bounty.events.types import (
     DoubtCause,
     DoubtResolved,
     Event,
+    Identity,
     Layer,
     OperationBegan,
     OperationEnded,
     OperationInfo,
     OutcomeUnknown,
+    Place,
     StepOwed,
     told_as,
 )
 from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
 
 MOST_DOUBTS: Final = 10_000
-
-Identity = tuple[str, Layer, str, str, str]
 
 _numbers = count(1)
 _UNTRACKED: Final = nullcontext()
@@ -183,7 +183,7 @@ class _Doubts:
 
     def begin(self, operation: OperationInfo, now: float) -> None:
         with self._lock:
-            self._since.setdefault(_identity(operation), now)
+            self._since.setdefault(operation.identity, now)
             if len(self._since) > MOST_DOUBTS:
                 self._since.popitem(last=False)
 
@@ -191,12 +191,12 @@ class _Doubts:
         if not self._since:
             return None
         with self._lock:
-            return self._since.pop(_identity(operation), None)
+            return self._since.pop(operation.identity, None)
 
-    def of_operations(self, zone_id: str) -> list[tuple[str, str, str]]:
+    def of_operations(self, place: Place) -> list[Identity]:
         with self._lock:
             known = [*self._since]
-        return [each[2:] for each in known if each[:2] == (zone_id, "operations")]
+        return [each for each in known if each.place == place and each.layer == "operations"]
 
 
 _doubts: Final = _Doubts()
@@ -209,19 +209,32 @@ def tracked(
     key: str,
     observers: Observers = (),
     *,
-    zone_id: str,
+    place: Place,
     decided_by: str = "",
 ) -> AbstractContextManager[object]:
     """An operation from its call to its end: all that happens meanwhile is attributed to it.
 
-    `decided_by` is the key of the step that decides it.
+    `place` is where it works; `decided_by` is the key of the step that decides it.
     """
     if not Event.heard:
         return _UNTRACKED
     now = around.get()
     parent = now.operation if now else None
-    operation = OperationInfo(next(_numbers), layer, name, key, bounty_id, zone_id, parent)
+    operation = _info(layer, name, key, bounty_id, place, parent)
     return Tracked(operation, joined(observers), decided_by)
+
+
+def _info(
+    layer: Layer,
+    name: str,
+    key: str,
+    bounty_id: str,
+    place: Place,
+    parent: OperationInfo | None = None,
+) -> OperationInfo:
+    """What events say of an operation that is new in this process."""
+    number = next(_numbers)
+    return OperationInfo(number, layer, name, key, bounty_id, place.zone_id, parent, place.server)
 
 
 def _seconds(since: float | None, now: float) -> float | None:
@@ -248,9 +261,9 @@ def _within(what: Around) -> Iterator[None]:
         around.set(before)
 
 
-def in_doubt(zone_id: str) -> list[tuple[str, str, str]]:
-    """Name, bounty and key of the operations in a zone that are in doubt here, oldest first."""
-    return _doubts.of_operations(zone_id)
+def in_doubt(place: Place) -> list[Identity]:
+    """The operations in a zone that are in doubt here, oldest first."""
+    return _doubts.of_operations(place)
 
 
 def found_out(
@@ -260,7 +273,7 @@ def found_out(
     outcome: Outcome,
     observers: Observers = (),
     *,
-    zone_id: str,
+    place: Place,
     if_in_doubt: bool = False,
 ) -> bool:
     """What became of an operation was found out by somebody else: its doubt ends.
@@ -270,7 +283,7 @@ def found_out(
     """
     if not DoubtResolved.heard:
         return False
-    operation = OperationInfo(next(_numbers), "operations", name, key, bounty_id, zone_id)
+    operation = _info("operations", name, key, bounty_id, place)
     since = _doubts.end(operation)
     if since is None and if_in_doubt:
         return False
@@ -355,9 +368,3 @@ def count_request() -> None:
         counter.number += 1
     if OperationEnded.heard and (now := current()):
         now.count_request()
-
-
-def _identity(operation: OperationInfo) -> Identity:
-    """What a repeat has in common with it; of a step also who asks what became of it."""
-    name = operation.name if operation.layer == "operations" else ""
-    return operation.zone_id, operation.layer, name, operation.bounty_id, operation.key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,29 @@ def told_as(error: BaseException) -> str:
     return f"{type(error).__name__}: {proven}" if proven else type(error).__name__
 
 
+class Place(NamedTuple):
+    """A zone of a server: zones of one name on two servers are two.
+
+    Attributes:
+        server: The address of the server, as the client was given it; empty where a store does not
+            say.
+        zone_id: The zone.
+    """
+
+    server: str
+    zone_id: str
+
+
+class Identity(NamedTuple):
+    """What tells one operation from others, however often it is called."""
+
+    place: Place
+    layer: Layer
+    name: str
+    bounty_id: str
+    key: str
+
+
 class OperationInfo(msgspec.Struct, frozen=True):
     """The operation that an event belongs to.
 
@@ -34,6 +57,8 @@ class OperationInfo(msgspec.Struct, frozen=True):
         bounty_id: The bounty (or other record) that it is about.
         zone_id: The zone that it is in; the same bounty and key in another zone are another one.
         parent: The operation that it is a step of, if it is one.
+        server: The address of the server that the zone is on, as the client was given it; empty
+            where the store does not say. Zones of one name on two servers are two.
     """
 
     id: int
@@ -43,6 +68,7 @@ class OperationInfo(msgspec.Struct, frozen=True):
     bounty_id: str
     zone_id: str
     parent: OperationInfo | None = None
+    server: str = ""
 
     def __iter__(self) -> Iterator[OperationInfo]:
         """It and those around it, outwards."""
@@ -55,6 +81,16 @@ class OperationInfo(msgspec.Struct, frozen=True):
     def outermost(self) -> OperationInfo:
         """What the program called, whichever step of it this is."""
         return self if self.parent is None else self.parent.outermost
+
+    @property
+    def identity(self) -> Identity:
+        """What it has in common with its repeats, and with whoever asks what became of it.
+
+        Whoever asks about a mutation of a store does so under another name.
+        """
+        name = self.name if self.layer == "operations" else ""
+        place = Place(self.server, self.zone_id)
+        return Identity(place, self.layer, name, self.bounty_id, self.key)
 
 
 class DoubtCause(StrEnum):
@@ -108,7 +144,7 @@ class OperationEnded(Event, frozen=True):
 class OutcomeUnknown(Event, frozen=True):
     """An operation is about to end, and nobody knows whether it is committed: a doubt begins.
 
-    It ends with the `DoubtResolved` of the same zone, layer, bounty and key. Only what the program
+    It ends with the `DoubtResolved` whose operation has the same `identity`. Only what the program
     called is ever in doubt, and can be asked about: its steps are done anew with it, or owed. So
     there is no doubt of what is done by looking at how things stand, whatever became of the last
     time: the repairs of a reconciler, the end of stale leases, a renewal.
@@ -300,6 +336,7 @@ class RangeEnded(Event, frozen=True):
         repaired: How many of them are repaired.
         seconds: How long it took.
         error: The type of what cut the first sweep short that was.
+        server: The address of the server that the zone is on, as of an operation.
     """
 
     zone_id: str
@@ -309,6 +346,7 @@ class RangeEnded(Event, frozen=True):
     repaired: int
     seconds: float
     error: str | None = None
+    server: str = ""
 
 
 class SweepEnded(Event, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events.tracking import tracked
+from nexus_bounty.events.types import Place
 from nexus_bounty.models import AgentIdentity, Contribution
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition
@@ -86,8 +87,8 @@ class NexusContributionStore:
         """
         check_work(work)
         cid = work.cid
-        zone_id, told = self._zone.zone_id, self._client.observers
-        with tracked("store", "put_contribution", cid, cid, told, zone_id=zone_id):
+        place = Place(self._client.server, self._zone.zone_id)
+        with tracked("store", "put_contribution", cid, cid, self._client.observers, place=place):
             try:
                 return await self._put(work, self._client.deadline())
             except OutcomeError as error:

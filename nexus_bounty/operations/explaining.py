@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from nexus_bounty.events import tracking
+from nexus_bounty.events.types import Identity
 from nexus_bounty.idempotency import derived_id, derived_key
 from nexus_bounty.models import Bounty, Claim
 from nexus_bounty.operations.drafts import Try
@@ -155,10 +156,10 @@ async def close_doubt(
 
 async def look_up_doubts(services: Services) -> int:
     """Tell of what others have found out, see `BountyOperations.look_up_doubts`."""
-    doubts, told, failures = tracking.in_doubt(services.store.zone_id), 0, list[OutcomeError]()
+    doubts, told, failures = tracking.in_doubt(services.place), 0, list[OutcomeError]()
     for first in range(0, len(doubts), LOOKED_UP_AT_ONCE):
         page = doubts[first : first + LOOKED_UP_AT_ONCE]
-        found = await together(_looked_up(services, *doubt) for doubt in page)
+        found = await together(_looked_up(services, doubt) for doubt in page)
         failed = [each for each in found if isinstance(each, OutcomeError)]
         told += found.count(True)
         failures += failed
@@ -169,10 +170,9 @@ async def look_up_doubts(services: Services) -> int:
     return told
 
 
-async def _looked_up(
-    services: Services, name: str, bounty_id: str, key: str
-) -> bool | OutcomeError:
+async def _looked_up(services: Services, doubt: Identity) -> bool | OutcomeError:
     """Whether the journal said what became of it, which nobody had told meanwhile."""
+    name, bounty_id, key = doubt.name, doubt.bounty_id, doubt.key
     try:
         entry = await services.journal.find_operation(services.store.zone_id, key)
     except OutcomeError as error:
@@ -199,7 +199,7 @@ def _tell(
         key,
         outcome,
         services.observers,
-        zone_id=services.store.zone_id,
+        place=services.place,
         if_in_doubt=if_in_doubt,
     )
 

@@ -13,6 +13,7 @@ from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
+from nexus_bounty.events.types import Place
 from nexus_bounty.idempotency import History, NewKeys, derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
@@ -39,6 +40,7 @@ from nexus_bounty.ports import (
     JournaledOperation,
     OperationJournal,
 )
+from nexus_bounty.ports.abilities import server_of
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_key
@@ -102,6 +104,11 @@ class Services:
     def retries(self) -> RetryPolicy:
         """How a credits service is asked again."""
         return RetryPolicy(TIMES_TO_ASK, 0.2, 1.0, self.random, self.observers)
+
+    @property
+    def place(self) -> Place:
+        """The zone that operations work in, and its server."""
+        return Place(server_of(self.store), self.store.zone_id)
 
     def key(self, given: str | None) -> str:
         """The operation's key: `given`, checked, or a new one."""
@@ -203,8 +210,8 @@ async def operation(
     """
     attempt = (plan.name, bounty_id, key)
     decided_by = derived_key(key, plan.decided_by)
-    zone_id, told = services.store.zone_id, services.observers
-    with tracked("operations", *attempt, told, zone_id=zone_id, decided_by=decided_by):
+    told, place = services.observers, services.place
+    with tracked("operations", *attempt, told, place=place, decided_by=decided_by):
         async with services.locks.of(attempt):
             is_new = services.new_keys.use(key)
             try:

@@ -21,6 +21,16 @@ class InZone(Protocol):
 
 
 @runtime_checkable
+class OnServer(Protocol):
+    """A bounty store that says on which server its zone is: others may have one of that name."""
+
+    @property
+    def server(self) -> str:
+        """The address of the server, without credentials."""
+        ...
+
+
+@runtime_checkable
 class CleansUp(Protocol):
     """A store that can remove what its commits leave behind in batches, off the critical path."""
 
@@ -137,6 +147,12 @@ class SharesNames(Protocol):
 def expecting(store: StoreT, next_key: str) -> StoreT:
     """`store`, for a mutation that one with `next_key` follows, if it can make use of that."""
     return store.expecting(next_key) if isinstance(store, WorksAhead) else store
+
+
+def server_of(store: object) -> str:
+    """The address of the server that a store's zone is on; empty if it does not say."""
+    found = getattr(store, "server", "")  # of `OnServer`; asked for each operation
+    return found if isinstance(found, str) else ""
 
 
 def looking_first(store: StoreT) -> StoreT:

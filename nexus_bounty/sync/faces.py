@@ -569,6 +569,11 @@ class SyncNexusClient(Face[NexusClient]):
         )
 
     @property
+    def server(self) -> str:
+        """The address of the server, as it was given; it holds no credentials."""
+        return self.wrapped.server
+
+    @property
     def requests_sent(self) -> int:
         """How many requests were sent, repeats included."""
         return self.wrapped.requests_sent
@@ -842,6 +847,11 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def zone_id(self) -> str:
         """The zone that this store works on."""
         return self.wrapped.zone_id
+
+    @property
+    def server(self) -> str:
+        """The address of the server that the zone is on; it holds no credentials."""
+        return self.wrapped.server
 
     @property
     def store_identity(self) -> str:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from nexus_bounty import CommitUnknownError, Outcome, OutcomeError, events
+from nexus_bounty import CommitUnknownError, NexusSettings, Outcome, OutcomeError, events
 from nexus_bounty.events import DoubtCause, tracking
 from nexus_bounty.idempotency import RETENTION
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
@@ -26,8 +26,13 @@ from tests.support.virtual import virtual
 from tests.support.world import BOB, BOUNTY_ID, GRACE, LedgerFault, Process, World, a_world
 
 HOUR = timedelta(hours=1)
-THE_DOUBT = ("default", "operations", BOUNTY_ID, KEY)
-Doubt = tuple[str, str, str, str]
+PLACE = events.Place(NexusSettings().url, "default")
+
+
+def the_doubt(case: Case) -> events.Identity:
+    """Of the operation itself, and of none of its steps."""
+    name = case.name.partition("_")[0]
+    return events.Identity(PLACE, "operations", name, BOUNTY_ID, KEY)
 
 
 class Doubts(Heard):
@@ -35,15 +40,15 @@ class Doubts(Heard):
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun: set[Doubt] = set()
-        self.open: set[Doubt] = set()
+        self.begun: set[events.Identity] = set()
+        self.open: set[events.Identity] = set()
 
     def __call__(self, event: events.Event) -> None:
         super().__call__(event)
         operation = event.operation
         if operation is None:
             return
-        doubt = (operation.zone_id, operation.layer, operation.bounty_id, operation.key)
+        doubt = operation.identity
         if isinstance(event, events.OutcomeUnknown):
             self.begun.add(doubt)
             self.open.add(doubt)
@@ -120,7 +125,7 @@ def test_no_doubt_outlives_the_reconciler_wherever_an_operation_is_cut_off(case:
     trials = [run(cut_off(case, at, None))[0] for at in range(1, requests + 1)]
     trials += [run(cut_off(case, 0, LedgerFault("lost_always", at)))[0] for at in (1, 2)]
     assert [each.open for each in trials] == [set()] * len(trials)
-    assert {doubt for each in trials for doubt in each.begun} == {THE_DOUBT}
+    assert {doubt for each in trials for doubt in each.begun} == {the_doubt(case)}
 
 
 STRANDED = ("create", "claim", "release", "settle", "cancel_claimed")
@@ -136,7 +141,7 @@ def test_a_reconciler_that_is_cut_off_leaves_no_doubt(case: Case) -> None:
     assert doubts == [set()] * len(writes)
 
 
-async def cut_off_repairing(case: Case, at: int) -> tuple[set[Doubt], list[int]]:
+async def cut_off_repairing(case: Case, at: int) -> tuple[set[events.Identity], list[int]]:
     """What is in doubt when nothing is heard from a request on, and which ones are writes."""
     world, heard = await a_world(), Doubts()
     await operation_trials.prepare(world, case)
@@ -199,7 +204,7 @@ async def test_what_another_process_has_found_out_ends_a_doubt_once_it_is_looked
             await tried(case.act(process.operations))
             world.mock.clear_faults()
             assert await process.operations.look_up_doubts() == 0
-            assert heard.open == {THE_DOUBT}
+            assert heard.open == {the_doubt(case)}
         await asyncio.sleep(2 * HOUR.total_seconds())
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(tracking, "_doubts", tracking._Doubts())

@@ -21,8 +21,18 @@ from tests.support.virtual import virtual
 from tests.support.world import ALICE, BOUNTY_ID, World, a_bounty
 
 OPEN = make_bounty(creator=ALICE)
-EXTRAS = ("operation", "idempotency_key", "bounty_id", "step", "outcome", "proof", "zone_id")
-ZONE = "default"
+EXTRAS = (
+    "operation",
+    "idempotency_key",
+    "bounty_id",
+    "step",
+    "outcome",
+    "proof",
+    "zone_id",
+    "server",
+)
+PLACE = events.Place("http://127.0.0.1:2026", "default")
+ZONE, SERVER = PLACE.zone_id, PLACE.server
 
 
 def extras(record: logging.LogRecord) -> tuple[str | None, ...]:
@@ -50,6 +60,7 @@ async def test_a_lost_answer_that_was_resolved_is_said_at_info(
         "committed",
         "in_history",
         ZONE,
+        SERVER,
     )
 
 
@@ -65,7 +76,7 @@ async def test_a_fence_that_landed_is_said_at_info(caplog: pytest.LogCaptureFixt
     assert fenced.levelno == resolved.levelno == logging.INFO
     assert "fenced off" in fenced.getMessage()
     assert "did not happen and can no longer happen" in resolved.getMessage()
-    of_both = ("create_bounty", "k-1", BOUNTY_ID, None, "pre_commit", "fenced", ZONE)
+    of_both = ("create_bounty", "k-1", BOUNTY_ID, None, "pre_commit", "fenced", ZONE, SERVER)
     assert extras(fenced) == extras(resolved) == of_both
 
 
@@ -87,7 +98,7 @@ async def test_an_unknown_outcome_is_said_once_as_a_warning_with_the_key_to_repe
         world.mock.clear_faults()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert extras(record) == ("cancel", "k-1", BOUNTY_ID, None, "unknown", "none", ZONE)
+    assert extras(record) == ("cancel", "k-1", BOUNTY_ID, None, "unknown", "none", ZONE, SERVER)
     assert "repeat it with the same key" in record.getMessage()
 
 
@@ -124,14 +135,23 @@ async def test_every_logger_says_in_which_operation_its_records_are_made(
     """Whatever they say besides stands as it is."""
     logger = log.logger_of(name)
     with (
-        tracked("operations", "create", BOUNTY_ID, "k-1", zone_id=ZONE),
-        tracked("store", "create_bounty", BOUNTY_ID, "k-1:draft", zone_id=ZONE),
+        tracked("operations", "create", BOUNTY_ID, "k-1", place=PLACE),
+        tracked("store", "create_bounty", BOUNTY_ID, "k-1:draft", place=PLACE),
     ):
         logger.warning("slow", extra={"proof": "mine"})
     logger.warning("outside of any")
     inside, outside = caplog.records
-    assert extras(inside) == ("create", "k-1", BOUNTY_ID, "create_bounty", None, "mine", ZONE)
-    assert extras(outside) == (None,) * 7
+    assert extras(inside) == (
+        "create",
+        "k-1",
+        BOUNTY_ID,
+        "create_bounty",
+        None,
+        "mine",
+        ZONE,
+        SERVER,
+    )
+    assert extras(outside) == (None,) * len(EXTRAS)
 
 
 def test_modules_log_by_loggers_that_say_so() -> None:
@@ -158,7 +178,7 @@ async def test_what_the_journal_could_not_note_says_of_which_operation(
         await process.operations.create(a_bounty(), idempotency_key="k-1")
     (record,) = caplog.records
     assert record.name == "nexus_bounty.operations"
-    assert extras(record) == ("create", "k-1", BOUNTY_ID, None, None, None, ZONE)
+    assert extras(record) == ("create", "k-1", BOUNTY_ID, None, None, None, ZONE, SERVER)
 
 
 async def _lost(*_parts: object) -> None:

@@ -39,10 +39,10 @@ HOUR = timedelta(hours=1).total_seconds()
 
 @asynccontextmanager
 async def operations_in(
-    zone_id: str, mock: MockNexus, ledger: MemoryCredits
+    zone_id: str, mock: MockNexus, ledger: MemoryCredits, url: str = IMPATIENT.url
 ) -> AsyncIterator[BountyOperations]:
     """Operations in a zone, whose bounty is posted."""
-    settings = IMPATIENT.model_copy(update={"zone_id": zone_id})
+    settings = IMPATIENT.model_copy(update={"zone_id": zone_id, "url": url})
     transport = mock.transport()
     async with NexusClient(settings=settings, transport=transport, random=Random(1)) as client:
         operations = BountyOperations(
@@ -79,13 +79,46 @@ async def test_a_doubt_is_that_of_its_zone_whatever_another_zone_does_with_its_k
                 await staging.claim(BOUNTY_ID, BOB, idempotency_key=KEY)
             assert await staging.look_up_doubts() == 0
             assert heard.of(events.DoubtResolved) == []
-            assert heard.open == {("prod", "operations", BOUNTY_ID, KEY)}
+            assert heard.open == {the_claim(IMPATIENT.url, "prod")}
             await prod.claim(BOUNTY_ID, BOB, idempotency_key=KEY)
             assert heard.open == set()
             assert {each.operation.zone_id for each in heard if each.operation} == {
                 "prod",
                 "staging",
             }
+
+
+def the_claim(server: str, zone_id: str) -> events.Identity:
+    return events.Identity(events.Place(server, zone_id), "operations", "claim", BOUNTY_ID, KEY)
+
+
+@virtual
+async def test_zones_of_one_name_on_two_servers_are_two(caplog: pytest.LogCaptureFixture) -> None:
+    """The same zone, bounty and key: what became of the one ends no doubt about the other."""
+    here, there = "http://here:2026", "http://there:2026"
+    ours, theirs = a_mock(), a_mock()
+    ledgers = [MemoryCredits(clock=wall_clock), MemoryCredits(clock=wall_clock)]
+    for each in ledgers:
+        await each.top_up("t", account="alice", amount=10_000)
+    heard = Doubts()
+    async with (
+        operations_in("default", ours, ledgers[0], here + "/") as one,
+        operations_in("default", theirs, ledgers[1], there) as other,
+    ):
+        with events.register(heard):
+            silence_after_write_in(ours, "default")
+            with pytest.raises(CommitUnknownError):
+                await one.claim(BOUNTY_ID, BOB, idempotency_key=KEY)
+            ours.clear_faults()
+            await other.claim(BOUNTY_ID, BOB, idempotency_key=KEY)
+            assert await other.look_up_doubts() == 0
+            assert heard.of(events.DoubtResolved) == []
+            assert heard.open == {the_claim(here, "default")}
+            await one.claim(BOUNTY_ID, BOB, idempotency_key=KEY)
+    assert heard.open == set()
+    assert {each.operation.server for each in heard if each.operation} == {here, there}
+    (doubt,) = (each for each in caplog.records if "may have happened" in each.getMessage())
+    assert (doubt.__dict__["server"], doubt.__dict__["zone_id"]) == (here, "default")
 
 
 def silence_after_write_in(mock: MockNexus, zone_id: str) -> None:
@@ -162,7 +195,13 @@ async def many_doubts(number: int) -> AsyncIterator[tuple[Process, Doubts]]:
             await journal.begin_operation(entry)
             await journal.end_operation("default", entry.key, Outcome.COMMITTED, "")
             info = events.OperationInfo(
-                index, "operations", "cancel", entry.key, BOUNTY_ID, "default"
+                index,
+                "operations",
+                "cancel",
+                entry.key,
+                BOUNTY_ID,
+                "default",
+                server=process.operations.services.place.server,
             )
             tracking._doubts.begin(info, 0.0)
         with events.register(heard):
@@ -230,7 +269,9 @@ async def test_what_was_called_on_a_store_is_in_doubt_until_the_store_is_asked()
             await asyncio.sleep(2 * HOUR)
             await Reconciler(process.operations, grace=GRACE).run_until_clean()
             assert await process.operations.look_up_doubts() == 0
-            assert heard.open == {("default", "store", BOUNTY_ID, KEY)}
+            assert heard.open == {
+                events.Identity(events.Place(IMPATIENT.url, "default"), "store", "", BOUNTY_ID, KEY)
+            }
             await store.resolve_operation(BOUNTY_ID, KEY)
     assert heard.open == set()
     assert heard.of(events.DoubtResolved)[-1].cause is DoubtCause.ASKED

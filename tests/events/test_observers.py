@@ -248,7 +248,7 @@ async def test_a_task_that_an_operation_starts_belongs_to_it_and_a_detached_one_
         around = stream.around.get()
         seen[name] = around.operation.name if around and around.operation else None
 
-    with tracked("store", "claim_bounty", "b-1", "k", zone_id="default"):
+    with tracked("store", "claim_bounty", "b-1", "k", place=events.Place("", "default")):
         await asyncio.create_task(look("started"))
         await asyncio.create_task(look("detached"), context=stream.detached())
     await look("after")

@@ -187,6 +187,11 @@ class NexusBountyStore:
         return self._zone.zone_id
 
     @property
+    def server(self) -> str:
+        """The address of the server that the zone is on; it holds no credentials."""
+        return self._client.server
+
+    @property
     def store_identity(self) -> str:
         """Which zone of which kind of store this is."""
         return f"nexus:{self._zone.zone_id}:bounties"

@@ -118,6 +118,11 @@ class NexusClient:
         return f"NexusClient({self.settings.url})"
 
     @property
+    def server(self) -> str:
+        """The address of the server, as it was given; it holds no credentials."""
+        return self.settings.url.rstrip("/")
+
+    @property
     def requests_sent(self) -> int:
         """How many requests were sent, repeats included."""
         return self._rpc.requests_sent

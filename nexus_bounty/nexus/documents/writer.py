@@ -18,6 +18,7 @@ from typing import Any, Final, Self, TypeVar
 from nexus_bounty.bounded_set import BoundedSet
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, proved, superseded, tracked
+from nexus_bounty.events.types import Place
 from nexus_bounty.idempotency import (
     History,
     fingerprint,
@@ -100,7 +101,7 @@ class DocumentWriter:
         observers: Observers = (),
     ) -> None:
         self._client = client
-        self._zone_id = zone_id
+        self._place = Place(client.server, zone_id)
         self._observers = (*client.observers, *observers)
         self._choice = choice
         self.clock = clock
@@ -139,7 +140,7 @@ class DocumentWriter:
         if key is not None:
             check_key(key)
         identity = record_id, key or new_key(self._client.random)
-        with tracked("store", name, *identity, self._observers, zone_id=self._zone_id):
+        with tracked("store", name, *identity, self._observers, place=self._place):
             async with self._locks.of(identity):
                 yield self.planned(name, kind, record_id, parameters, identity[1])
 

@@ -23,7 +23,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.outcomes import PlainError
+from nexus_bounty.outcomes import Outcome, PlainError
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.registry import open_metrics
 from nexus_bounty.testing import make_agent, make_bounty
@@ -151,6 +151,21 @@ def test_doubts_do_not_take_more_and_more_memory() -> None:
         info = events.OperationInfo(number, "store", "claim_bounty", str(number), "b", "z")
         doubts.begin(events.OutcomeUnknown(info, "CommitUnknownError"))
     assert doubts.count() == MOST_DOUBTS
+
+
+def test_zones_of_one_name_on_two_servers_are_two() -> None:
+    """A doubt on the one is not over because the other's is."""
+    doubts = Doubts()
+    here, there = (
+        events.OperationInfo(number, "store", "claim_bounty", "k", "b", "z", server=server)
+        for number, server in enumerate(("http://here", "http://there"))
+    )
+    doubts.begin(events.OutcomeUnknown(here, "CommitUnknownError"))
+    ended = events.DoubtCause.ASKED, Outcome.COMMITTED, None, None
+    doubts.end(events.DoubtResolved(there, *ended))
+    assert doubts.count() == 1
+    doubts.end(events.DoubtResolved(here, *ended))
+    assert doubts.count() == 0
 
 
 def test_a_watching_reconciler_serves_its_metrics(tmp_path: Path) -> None:

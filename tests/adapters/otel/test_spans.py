@@ -60,6 +60,7 @@ async def test_requests_lie_in_steps_and_steps_in_operations(
         "nexus_bounty.key": "k",
         "nexus_bounty.bounty_id": "b-1",
         "nexus_bounty.zone_id": "test",
+        "nexus_bounty.server": room["nexus_client"].server,
         "nexus_bounty.requests": 4,  # the first sees what the key that was given has done before
         "nexus_bounty.outcome": "committed",
         "nexus_bounty.proof": "acknowledged",
