@@ -12,11 +12,13 @@ import psycopg
 from nexus_bounty.leases import ClaimScope, KeyUse
 from nexus_bounty.models import Claim, ClaimStatus
 from nexus_bounty.transactions import Announced
-from nexus_bounty_postgres.rows import in_utc, understood
+from nexus_bounty_postgres.rows import moment, moment_of, understood
 from nexus_bounty_postgres.script import RowLocks, Rows, Script, columns
 
 _CLAIM: Final = "SELECT document FROM nexus_bounty.claims"
-_USE: Final = "SELECT key, fingerprint, claim_id, at FROM nexus_bounty.claim_keys"
+_USE: Final = f"""
+    SELECT key, fingerprint, claim_id, {moment("at")} FROM nexus_bounty.claim_keys
+"""  # noqa: S608 - made of what stands here
 
 
 class ClaimBatch:
@@ -191,7 +193,7 @@ _REMEMBER: Final = """
 
 def _use(row: tuple[Any, ...]) -> KeyUse:
     key, fingerprint, claim_id, at = row
-    return KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=in_utc(at))
+    return KeyUse(key=key, fingerprint=fingerprint, claim_id=claim_id, at=moment_of(at))
 
 
 def _row(claim: Claim) -> tuple[Any, ...]:

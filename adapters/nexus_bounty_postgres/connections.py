@@ -22,6 +22,13 @@ ANSWER_WITHIN: Final = timedelta(seconds=20)
 """How long one answer may take; longer than any lock is waited for."""
 WAIT: Final = timedelta(seconds=10)
 """How long a connection, or a lock that another transaction has, is waited for."""
+UTF8: Final = "utf-8"
+"""What texts are sent and read as, by Python's name."""
+_NOT_EVERY_TEXT: Final = (
+    "the connection's client_encoding is not UTF8, although it was asked for: a pooler ignores "
+    "that. Let it pass client_encoding on, or set it for the role or the database (ALTER ROLE … "
+    "SET client_encoding = 'UTF8')"
+)
 _TURN: Final = 0.25
 """After so many seconds without a connection, one more is tried."""
 
@@ -140,9 +147,12 @@ class Connections:
 
         Raises:
             psycopg.OperationalError: None could be had.
+            psycopg.NotSupportedError: It does not carry every text; nothing is sent by it.
         """
         connection = self._get()
         try:
+            if connection.info.encoding != UTF8:
+                raise psycopg.NotSupportedError(_NOT_EVERY_TEXT)
             if not self._ready:
                 self._prepare(connection)
             yield connection

@@ -21,6 +21,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 15_000,
 }
 """So that a host that vanished is noticed; what the URL says of these stands."""
+_ALWAYS: Final = {"client_encoding": "UTF8"}
+"""Or whoever set another one for a role, a database or this machine would decide which names there
+can be: the server gives what its own encoding holds, and a database of bytes takes them."""
 _WANTED: Final = "must be postgresql://user@host:port/database, with libpq's parameters if any"
 _NOWHERE: Final = "/no-such-directory"
 
@@ -35,7 +38,8 @@ def conninfo_of(url: str) -> str:
     given = _parsed(url)
     if problem := _refused(url, given):
         raise InvalidInputError("url", f"{scheme_of(url) or ''}:…", f"cannot be used: {problem}")
-    return make_conninfo(url, **{k: v for k, v in _DEFAULTS.items() if k not in given})
+    missing = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    return make_conninfo(url, **missing, **_ALWAYS)
 
 
 def place_of(url: str) -> str:

@@ -19,7 +19,8 @@ _STANDBYS: Final = """
 
 def durability(connection: psycopg.Connection[Any]) -> Durability:
     """Ask the server, as the user that the ledger works as."""
-    settings = dict(connection.execute(_ASK, [list(_SETTINGS)]).fetchall())
+    asked = [*_SETTINGS, "server_encoding"]
+    settings = dict(connection.execute(_ASK, [asked]).fetchall())
     standbys, synchronous = connection.execute(_STANDBYS).fetchall()[0]
     info = connection.info
     major, minor = divmod(info.server_version, 10_000)
@@ -28,10 +29,11 @@ def durability(connection: psycopg.Connection[Any]) -> Durability:
         settings={
             "server": f"PostgreSQL {major}.{minor}",
             **{name: settings[name] or "(none)" for name in _SETTINGS},
+            "encoding": settings["server_encoding"],
             "standbys": f"{standbys}, {synchronous} of them synchronous",
         },
         problems=list(_problems(settings, synchronous)),
-        advice=list(_advice(settings, standbys)),
+        advice=[*_advice(settings, standbys), *_about_texts(settings["server_encoding"])],
     )
 
 
@@ -57,3 +59,17 @@ def _advice(settings: Mapping[str, str], standbys: int) -> Iterator[str]:
         yield "the standbys are asynchronous: a fail-over loses what they have not received yet"
     else:
         yield "there is no standby: what is lost with this server is in its back-ups only"
+
+
+def _about_texts(encoding: str) -> Iterator[str]:
+    if encoding == "SQL_ASCII":
+        yield (
+            "the database's encoding is SQL_ASCII, which checks no text: what another program "
+            "writes in it may be unreadable"
+        )
+    elif encoding != "UTF8":
+        yield (
+            f"the database's encoding is {encoding}: calls with names or notes that it has no "
+            "signs for are refused, and move nothing; make one with ENCODING 'UTF8', and move "
+            "there by `nexus-bounty ledger copy`"
+        )

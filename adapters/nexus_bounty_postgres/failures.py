@@ -31,6 +31,16 @@ TRY_AGAIN: Final = frozenset(
 NO_OVERDRAFT: Final = "no_overdraft"
 """Who foresaw credits of an account that nobody has heard of yet is to read what there is."""
 
+_MOVE: Final = "make a database with ENCODING 'UTF8', and move there by `nexus-bounty ledger copy`"
+_WHAT_TO_DO: Final = {
+    "22P05": f"the database's own encoding has no sign for it; {_MOVE}",
+    "22021": f"another program wrote what is no text in UTF-8; mend it, or {_MOVE}",
+    "25006": "write to the primary (target_session_attrs=read-write in the URL), or reset "
+    "default_transaction_read_only",
+    "57014": "where nobody has cancelled it, raise statement_timeout for this role",
+}
+"""By SQLSTATE: what a server that is set up otherwise than was thought of is to be told."""
+
 
 def is_answered(exc: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
     """Whether the server itself refused, and goes on: then the transaction is undone."""
@@ -72,8 +82,10 @@ def unreadable(exc: Exception, place: str) -> CommitUnknownError:
 
 
 def _said(exc: Exception) -> str:
-    """The first line: the rest shows statements, which say nothing to a user."""
-    return str(exc).strip().partition("\n")[0] or type(exc).__name__
+    """The first line, and what to do: the rest shows statements, which say nothing to a user."""
+    said = str(exc).strip().partition("\n")[0] or type(exc).__name__
+    advice = _WHAT_TO_DO.get(getattr(exc, "sqlstate", None) or "")
+    return f"{said}: {advice}" if advice else said
 
 
 def _evidence(proof: Proof, action: str, exc: Exception) -> Evidence:

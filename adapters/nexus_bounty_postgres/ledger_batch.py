@@ -17,7 +17,7 @@ from nexus_bounty.transactions import Announced, Clock
 from nexus_bounty.validation import MOST_AMOUNT
 from nexus_bounty_postgres.foresight import KnownReservations, Unread
 from nexus_bounty_postgres.ledger_tables import LedgerTables
-from nexus_bounty_postgres.rows import operation_of, reservation_of, transfer_of
+from nexus_bounty_postgres.rows import operation_of, reservation_of, transfer_of, understood
 from nexus_bounty_postgres.script import RowLocks, Rows, Script
 from nexus_bounty_postgres.writing import LedgerChanges, write, write_as_foreseen
 
@@ -28,7 +28,7 @@ _WHATEVER_COMES: Final = sys.maxsize
 
 
 class _Found(msgspec.Struct):
-    """What `open_step` returns."""
+    """What `open_step` returns; times are in UTC, whatever the session's zone."""
 
     accounts: dict[str, int]
     reservations: list[
@@ -40,14 +40,14 @@ class _Found(msgspec.Struct):
             str,
             str,
             str | None,
-            datetime | None,
-            datetime,
+            str | None,
+            str,
             str | None,
             str | None,
             str | None,
         ]
     ]
-    transfers: list[tuple[str, str, str, int, str, datetime]]
+    transfers: list[tuple[str, str, str, int, str, str]]
     operations: list[str]
 
 
@@ -144,7 +144,7 @@ class LedgerBatch(LedgerTables):
 
     def take_in(self, found: list[Rows]) -> None:
         """Keep what it found."""
-        read = msgspec.json.decode(found[self._opening][0][0], type=_Found)
+        read = understood(found[self._opening][0][0], _Found)
         self._balances = read.accounts
         self._reservations = dict.fromkeys(self._all("reservations"))
         for row in read.reservations:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
 import psycopg
@@ -19,24 +19,35 @@ from nexus_bounty.ports import (
 
 T = TypeVar("T")
 
-RESERVATION: Final = """
+
+def moment(column: LiteralString) -> LiteralString:
+    """How a query asks for a time: as text in UTC, see `moment_of`.
+
+    A driver reads the text of a session, whose zone and style anybody may set for a role or a
+    database: with the year 9999 there are zones in which the day after it has begun.
+    """
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+
+
+RESERVATION: Final = f"""
     SELECT position, reservation_id, account, amount, status, reference, captured_to,
-           expires_at, created_at, payee, work, settlement_key
+           {moment("expires_at")}, {moment("created_at")}, payee, work, settlement_key
     FROM nexus_bounty.reservations
-"""
-ENTRY: Final = """
-    SELECT entry_id, kind, source_id, debit, credit, amount, at, memo FROM nexus_bounty.entries
-"""
+"""  # noqa: S608 - made of what stands here
+ENTRY: Final = f"""
+    SELECT entry_id, kind, source_id, debit, credit, amount, {moment("at")}, memo
+    FROM nexus_bounty.entries
+"""  # noqa: S608 - made of what stands here
 OF_SOURCE: Final = """
     (source_id = %s AND kind IN ('top_up', 'transfer')
         OR source_id = %s AND kind = 'reserve'
         OR source_id = %s AND kind IN ('capture', 'void', 'expire'))
 """
 """Whether an entry is of one source, by the three indexes that keep its entries unique."""
-TRANSFER: Final = """
-    SELECT source_id, debit, credit, amount, memo, at FROM nexus_bounty.entries
+TRANSFER: Final = f"""
+    SELECT source_id, debit, credit, amount, memo, {moment("at")} FROM nexus_bounty.entries
     WHERE kind IN ('top_up', 'transfer') AND source_id
-"""
+"""  # noqa: S608 - made of what stands here
 
 
 def reservation_of(row: tuple[Any, ...]) -> Reservation:
@@ -50,9 +61,9 @@ def reservation_of(row: tuple[Any, ...]) -> Reservation:
         status=ReservationStatus(status),
         reference=reference,
         captured_to=captured_to,
-        expires_at=None if expires_at is None else in_utc(expires_at),
+        expires_at=None if expires_at is None else moment_of(expires_at),
         assignment=None if payee is None else Assignment(payee=payee, work=work, key=key),
-        created_at=in_utc(created_at),
+        created_at=moment_of(created_at),
     )
 
 
@@ -66,7 +77,7 @@ def entry_of(row: tuple[Any, ...]) -> JournalEntry:
         debit=debit,
         credit=credit,
         amount=amount,
-        at=in_utc(at),
+        at=moment_of(at),
         memo=memo,
     )
 
@@ -80,7 +91,7 @@ def transfer_of(row: tuple[Any, ...]) -> Transfer:
         to_account=to_account,
         amount=amount,
         memo=memo,
-        created_at=in_utc(at),
+        created_at=moment_of(at),
     )
 
 
@@ -101,6 +112,13 @@ def understood(document: str, kind: type[T]) -> T:
         raise psycopg.DataError(f"a {kind.__name__} cannot be understood: {error}") from error
 
 
-def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC, whatever the server's zone."""
-    return moment.astimezone(UTC)
+def moment_of(said: str) -> datetime:
+    """The time that `moment` asked for.
+
+    Raises:
+        psycopg.DataError: It is in no year that there is here; what needs it is not done.
+    """
+    try:
+        return datetime.fromisoformat(said)
+    except (TypeError, ValueError) as error:
+        raise psycopg.DataError(f"{said!r} is no time that a ledger writes") from error

@@ -20,6 +20,8 @@ _CLEAN = """
     INSERT INTO nexus_bounty.accounts (name) VALUES ('system:mint');
 """
 
+_AS = "TEMPLATE template0 ENCODING '{}' LC_COLLATE 'C' LC_CTYPE 'C'"
+
 
 def in_database(url: str, name: str) -> str:
     """The URL of another database of the same server."""
@@ -30,11 +32,11 @@ def in_database(url: str, name: str) -> str:
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
+def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
     """The URL of an empty database, which is dropped after use."""
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} {_AS.format(encoding)}".encode())
         try:
             yield in_database(server, name)
         finally:
