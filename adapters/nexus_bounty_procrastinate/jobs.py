@@ -29,8 +29,24 @@ AT_ONCE: Final = 100
 _AT_ONCE_AGAIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When a job is due that is taken again: by the clock of a worker it might be due next month."""
 
+_AS_IT_IS_READ: Final = """
+    SET DateStyle TO 'ISO'; SET IntervalStyle TO 'postgres'; SET extra_float_digits TO 1
+"""
+
 GoThrough = Callable[[str, str], Awaitable[None]]
 """Goes through the range of a zone that begins after an id."""
+
+
+async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Make a session of procrastinate's understand times and numbers as the driver does.
+
+    Its statements and ours go by these settings, which anybody may change for a role or a database.
+
+    Raises:
+        psycopg.Error: The database did not do it.
+    """
+    await connection.execute(_AS_IT_IS_READ)
+    await connection.commit()
 
 
 class Jobs:

@@ -18,6 +18,7 @@ import psycopg
 
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.retry import RetryPolicy
+from nexus_bounty_postgres.conninfo import conninfo_of
 
 logger = logger_of("nexus_bounty.worker")
 
@@ -85,7 +86,7 @@ class LeasedTurns:
     """
 
     def __init__(self, url: str, server: str) -> None:
-        self._url = url
+        self._conninfo = conninfo_of(url)
         self._server = server
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
@@ -115,7 +116,7 @@ class LeasedTurns:
     async def _taken(self, seconds: float) -> float:
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, prepare_threshold=None
+                self._conninfo, autocommit=True, prepare_threshold=None
             )
         values = {"server": self._server, "seconds": seconds}
         found = await (await self._connection.execute(_TAKE, values)).fetchone()
@@ -127,5 +128,6 @@ _TAKE: Final = """
     VALUES (%(server)s, clock_timestamp() + make_interval(secs => %(seconds)s))
     ON CONFLICT (server) DO UPDATE SET
         next_at = greatest(pace.next_at, clock_timestamp()) + make_interval(secs => %(seconds)s)
-    RETURNING extract(epoch FROM next_at - clock_timestamp()) - %(seconds)s
+    RETURNING extract(epoch FROM next_at - clock_timestamp()) - %(seconds)s::numeric
 """
+"""Of a number of the floating kind, settings of the database decide how many digits are told."""

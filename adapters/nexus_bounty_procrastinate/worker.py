@@ -27,7 +27,7 @@ from nexus_bounty.reconcile.range_memory import RangeMemory
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, NAMES_AGE
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.conninfo import conninfo_of
-from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
+from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs, configure
 from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.schema import prepare
@@ -87,7 +87,9 @@ class RangeWorker:
         self._reconcilers = Reconcilers(zones, grace)
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
-        connector = PsycopgConnector(conninfo=self._conninfo, kwargs={"prepare_threshold": None})
+        connector = PsycopgConnector(
+            conninfo=self._conninfo, kwargs={"prepare_threshold": None}, configure=configure
+        )
         self.jobs = Jobs(
             connector,
             list(zones),
