@@ -822,6 +822,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
       `idempotency_key`, or ask `resolve_operation`.
 
     A mutation that is cancelled may still land: repeat it with its key to find out.
+
+    Of a key that another process may have used before, a `PreCommitError` whose proof is
+    `never_sent`, `refused` or `local_check` rules out the calls through this object alone: ask
+    `resolve_operation`. `BountyOperations` looks for such calls by itself.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ import msgspec
 
 from nexus_bounty.events import Observer
 from nexus_bounty.events.stream import given
-from nexus_bounty.idempotency import History, OperationRecord, derived_id, new_key
+from nexus_bounty.idempotency import History, OperationRecord, derived_id
 from nexus_bounty.models import (
     FROM_IDEMPOTENCY_KEY,
     AgentIdentity,
@@ -92,6 +92,10 @@ class NexusBountyStore:
       `idempotency_key`, or ask `resolve_operation`.
 
     A mutation that is cancelled may still land: repeat it with its key to find out.
+
+    Of a key that another process may have used before, a `PreCommitError` whose proof is
+    `never_sent`, `refused` or `local_check` rules out the calls through this object alone: ask
+    `resolve_operation`. `BountyOperations` looks for such calls by itself.
     """
 
     def __init__(
@@ -418,9 +422,7 @@ class NexusBountyStore:
             CommitUnknownError: Neither could be proven.
         """
         check_bounty(bounty)
-        if idempotency_key is not None:
-            check_key(idempotency_key)
-        key = idempotency_key or new_key(self._client.random)
+        key = self._writer.key(idempotency_key)
         if bounty.bounty_id == FROM_IDEMPOTENCY_KEY:
             bounty = msgspec.structs.replace(bounty, bounty_id=derived_id("bounty", key))
         bounty = msgspec.structs.replace(bounty, updated_at=self._clock())

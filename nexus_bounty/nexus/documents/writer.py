@@ -137,12 +137,21 @@ class DocumentWriter:
         Raises:
             InvalidInputError: The key is not usable (pre-commit).
         """
-        if key is not None:
-            check_key(key)
-        identity = record_id, key or new_key(self._client.random)
+        identity = record_id, self.key(key)
         with tracked("store", name, *identity, self._observers, place=self._place):
             async with self._locks.of(identity):
                 yield self.planned(name, kind, record_id, parameters, identity[1])
+
+    def key(self, given: str | None) -> str:
+        """The key of a call: `given`, checked, or a new one.
+
+        Raises:
+            InvalidInputError: It is not usable (pre-commit).
+        """
+        if given is None:
+            return new_key(self._client.random)
+        check_key(given)
+        return given
 
     def planned(
         self,
@@ -153,7 +162,8 @@ class DocumentWriter:
         key: str | None = None,
     ) -> Operation:
         """An operation that has not begun; with a fresh key if none is given."""
-        key = new_key(self._client.random) if key is None else key
+        if key is None:
+            key = self.key(None)
         return Operation(
             name=name,
             kind=kind,
