@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nexus_bounty.bounded_set import MOST_REMEMBERED
 from nexus_bounty.idempotency import (
     EVIDENCE_KEY,
     KEPT_RECORDS,
     MOST_RECORDS,
     RETENTION,
     History,
+    NewKeys,
     OperationRecord,
     derived_id,
     derived_key,
@@ -40,6 +42,23 @@ JSON = st.recursive(
     max_leaves=6,
 )
 PARAMETERS = st.dictionaries(st.text(), JSON, max_size=4)
+
+
+def test_a_key_is_new_once() -> None:
+    """Whether it was made here or added; no other ever is."""
+    keys = NewKeys()
+    made = keys.make(Random(1))
+    keys.add("of the caller's own making")
+    assert [keys.use(made), keys.use(made)] == [True, False]
+    assert [keys.use("of the caller's own making") for _ in range(2)] == [True, False]
+    assert not keys.use("given")
+
+
+def test_of_too_many_new_keys_the_oldest_are_taken_for_used_ones() -> None:
+    """That costs a look, and memory is bounded."""
+    keys = NewKeys()
+    made = [keys.make() for _ in range(MOST_REMEMBERED + 1)]
+    assert [keys.use(made[0]), keys.use(made[-1])] == [False, True]
 
 
 def record(seq: int, at: datetime = START, **fields: Any) -> OperationRecord:

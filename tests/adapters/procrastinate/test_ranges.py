@@ -279,6 +279,7 @@ async def test_what_is_found_and_how_far_the_ranges_are_is_told(jobs_url: str) -
             await worker.go_through(ZONE, "")
     (ended,) = [each for each in told if isinstance(each, RangeEnded)]
     assert (ended.zone_id, ended.lo, ended.hi) == (ZONE, "", None)
+    assert ended.server == zone.operations.services.place.server != ""
     assert (ended.found, ended.repaired, ended.error) == (9, 9, None)
     repaired = [each for each in told if isinstance(each, events.ProblemRepaired)]
     assert len(repaired) == 9
