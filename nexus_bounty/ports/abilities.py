@@ -21,7 +21,7 @@ class InZone(Protocol):
 
 
 @runtime_checkable
-class OnServer(Protocol):
+class NamesServer(Protocol):
     """A bounty store that says on which server its zone is: others may have one of that name."""
 
     @property
@@ -151,7 +151,7 @@ def expecting(store: StoreT, next_key: str) -> StoreT:
 
 def server_of(store: object) -> str:
     """The address of the server that a store's zone is on; empty if it does not say."""
-    found = getattr(store, "server", "")  # of `OnServer`; asked for each operation
+    found = getattr(store, "server", "")  # of `NamesServer`; asked for each operation
     return found if isinstance(found, str) else ""
 
 
