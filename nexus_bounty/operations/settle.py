@@ -44,6 +44,7 @@ from nexus_bounty.outcomes import (
     CriteriaNotMetError,
     Evidence,
     Observation,
+    PaymentError,
     Proof,
 )
 from nexus_bounty.ports import (
@@ -118,7 +119,7 @@ async def _decided(
     try:
         _check_time(services, bounty)
         return await _begun(services, bounty, cid, key, owed)
-    except BountyStateError:
+    except (BountyStateError, PaymentError):  # by the bounty or the ledger as another call left it
         standing = await known_bounty(services, bounty.bounty_id)
         if not (_is_begun(standing, cid) or await _is_unpaid(services, standing, cid, pivot_key)):
             raise
