@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from nexus_bounty.idempotency import History
 from nexus_bounty.models import Bounty
 from nexus_bounty.nexus.bounties.creation_order import CreationOrder
 from nexus_bounty.nexus.bounties.marker_places import MarkerPlaces
@@ -20,7 +21,6 @@ from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.documents import Document
 from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
-from nexus_bounty.nexus.documents.records import to_bounty
 from nexus_bounty.outcomes import PostCommitError, Proof
 
 REMOVE_STALE_MARKER: Final = "remove_stale_marker"
@@ -39,14 +39,17 @@ class MarkerRemoval:
     order: CreationOrder
     later: bool = False
 
-    async def after_step(self, operation: Operation, before: Document, after: Document) -> Bounty:
-        """Remove the markers that the bounty left behind; returns it as it is `after`.
+    async def after_step(
+        self, operation: Operation, before: Bounty, history: History, bounty: Bounty
+    ) -> Bounty:
+        """Remove the markers that a bounty left behind which was `before`, with that `history`.
+
+        Returns it as it is now.
 
         Raises:
             PostCommitError: Some of them are still there.
         """
-        bounty = to_bounty(after)
-        behind = left_behind(to_bounty(before), bounty, before.history, self.places)
+        behind = left_behind(before, bounty, history, self.places)
         behind += self.order.twins(behind, bounty.created_at)
         if self.later:
             self.client.cleanup.add(behind)

@@ -640,11 +640,12 @@ class NexusBountyStore:
             if change.before is None:
                 self._watch.look_again(change.after)  # whose commit nobody may have heard of
                 return self._writer.view(operation, change.after, to_bounty)
-            bounty = to_bounty(change.after)
-            self._index.announced(bounty, change.markers)
-            if bounty.status is not to_bounty(change.before).status:
+            before, after = to_bounty(change.before), to_bounty(change.after)
+            self._index.announced(after, change.markers)
+            if after.status is not before.status:
                 self._watch.look_again(change.after)
-            return await self._removal.after_step(operation, change.before, change.after)
+            history = change.before.history
+            return await self._removal.after_step(operation, before, history, after)
 
     async def resolve_operation(
         self, bounty_id: str, idempotency_key: str, *, giving_back: str | None = None

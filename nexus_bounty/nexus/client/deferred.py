@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from nexus_bounty.deadlines import Deadline
@@ -127,8 +128,9 @@ class DeferredWork(Generic[V]):
 
     def _free(self) -> dict[str, Owed[V]]:
         """Those that are done next: none that is under way, or the newer might come before it."""
-        free = [(path, owed) for path, owed in self._owed.items() if path not in self._under_way]
-        return dict(free[: self._batch])
+        owed = self._owed.items()
+        free = ((path, item) for path, item in owed if path not in self._under_way)
+        return dict(islice(free, self._batch))
 
     async def _one_ends(self, timeout: float) -> bool:
         """Whether something that is under way ends in time."""

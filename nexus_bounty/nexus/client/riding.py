@@ -6,7 +6,7 @@ own soon. Like all deferred work it does no harm whenever it is done, and none i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,13 +74,22 @@ class RidingWrites(DeferredWork[Rider]):
         """At most so many of the files, the oldest first, to be written `besides` others."""
         riding: dict[str, Owed[Rider]] = {}
         room = MOST_CONTENT
-        for path, owed in super()._free().items():
+        for path, owed in self._riding():
             size = len(owed.item.content)
             fits = len(riding) < files and size <= room and path not in besides
-            if fits and self._rides(owed) and self._in_turn(owed, riding):
+            if fits and self._in_turn(owed, riding):
                 riding[path] = owed
                 room -= size
         return riding
+
+    def _riding(self) -> Iterator[tuple[str, Owed[Rider]]]:
+        """What is not to wait for others any longer, the oldest first."""
+        is_due = True
+        for path, owed in super()._free().items():
+            if owed.item.content and is_due:  # where one may wait, so may all that came after it
+                is_due = self._may_wait(owed) <= self._round_trips.between_batches
+            if is_due or not owed.item.content:
+                yield path, owed
 
     def _free(self) -> dict[str, Owed[Rider]]:
         free = super()._free()
@@ -90,10 +99,6 @@ class RidingWrites(DeferredWork[Rider]):
         """Whether the file that it comes after is written, or will be with `batch`."""
         first = owed.item.after
         return first is None or first not in self._owed or first in batch
-
-    def _rides(self, owed: Owed[Rider]) -> bool:
-        """Whether it is not to wait for others any longer."""
-        return not owed.item.content or self._may_wait(owed) <= self._round_trips.between_batches
 
     async def _do(self, batch: Mapping[str, Rider], deadline: Deadline) -> None:
         files = {path: rider.content for path, rider in batch.items()}
