@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.nexus.client import NexusClient
+from nexus_bounty.nexus.client.deferred import Owed
+from nexus_bounty.nexus.client.riding import Rider, RidingWrites
 from nexus_bounty.nexus.client.settings import NexusSettings
 from tests.support.virtual import virtual
 
@@ -67,6 +71,37 @@ async def test_what_rode_with_a_batch_that_was_lost_is_written_all_the_same() ->
         assert set(mock.files) == set(BATCH)
         await asyncio.sleep(2 * DELAY)
         assert set(mock.files) == {*BATCH, *RIDERS}
+
+
+@virtual
+async def test_what_would_soon_cost_a_request_of_its_own_rides_and_what_came_later_waits() -> None:
+    """Empty files ride whenever they came."""
+    async with a_client(MockNexus()) as client:
+        client.riding.add("/d/old", b"1", seq=1)
+        await asyncio.sleep(DELAY / 2)
+        client.riding.add("/d/new", b"1", seq=1)
+        client.riding.add_markers(RIDERS)
+        assert list(client.riding.with_room_for(10)) == RIDERS
+        client.round_trips.answered(DELAY / 8)  # another batch may come in five times as long
+        assert list(client.riding.with_room_for(10)) == ["/d/old", *RIDERS]
+
+
+@virtual
+async def test_how_much_waits_costs_a_batch_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that may still wait says so for all that came after it."""
+    asked: list[float] = []
+    may_wait = RidingWrites._may_wait
+
+    def counting(riding: RidingWrites, owed: Owed[Rider]) -> float:
+        asked.append(owed.since)
+        return may_wait(riding, owed)
+
+    async with a_client(MockNexus()) as client:
+        for number in range(50):
+            client.riding.add(f"/d/{number}", b"1", seq=1)
+        monkeypatch.setattr(RidingWrites, "_may_wait", counting)
+        assert client.riding.with_room_for(10) == {}
+        assert len(asked) == 1
 
 
 @virtual
