@@ -21,10 +21,12 @@ from benchmarks.harness.options import Options
 from benchmarks.harness.personalities import (
     AWAY,
     KINDS,
+    TIDIED,
     Cost,
     life_cost,
     life_cost_away,
     listing_cost,
+    tidying_cost,
 )
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Step
@@ -183,7 +185,11 @@ async def measure(options: Options, step: Step) -> Report:
     operations = await count("operations", operation_costs)
     listings = await count("listings", listing_costs)
     theirs = await count("the obvious client", obvious_costs)
-    kinds = {name: await count(f"a life on {name}", partial(life_cost, name)) for name in KINDS}
+    kinds = {
+        name: await count(f"a life on {name}", partial(life_cost, name))
+        | await count(f"tidying up on {name}", partial(tidying_cost, name))
+        for name in KINDS
+    }
     away = {
         name: {
             far: (await count(f"{far} ms from {name}", partial(life_cost_away, name, far)))["life"]
@@ -216,6 +222,9 @@ async def measure(options: Options, step: Step) -> Report:
             name: {str(far): cost.in_all for far, cost in costs.items()}
             for name, costs in away.items()
         },
+        "tidying_a_life": {
+            name: costs["tidying"].requests / TIDIED for name, costs in kinds.items()
+        },
         "first_create": {name: _more_than_warm(costs) for name, costs in kinds.items()},
         **_figures_of_newest(newest),
     }
@@ -226,6 +235,7 @@ async def measure(options: Options, step: Step) -> Report:
             "requests": figures,
             "round_trips": {
                 "life_cycle": {name: costs["life"].round_trips for name, costs in kinds.items()},
+                "tidying": {name: costs["tidying"].round_trips for name, costs in kinds.items()},
                 **{name: cost.round_trips for name, cost in every.items()},
             },
             "requests_of_each": {name: cost.requests for name, cost in every.items()},
@@ -275,6 +285,8 @@ def _table_of_kinds(kinds: Mapping[str, Rows], newest: Mapping[str, Rows]) -> Ta
         "a life: requests",
         "of them afterwards",
         "round trips",
+        f"{TIDIED} lives tidied up",
+        "round trips",
         "first create: more if pinned",
         "if not",
         "20 of 1,000 open",
@@ -289,6 +301,8 @@ def _table_of_kinds(kinds: Mapping[str, Rows], newest: Mapping[str, Rows]) -> Ta
                 life.in_all,
                 life.afterwards,
                 life.round_trips,
+                costs["tidying"].requests,
+                costs["tidying"].round_trips,
                 first["pinned"],
                 first["unpinned"],
                 listing["cold"].requests,

@@ -25,6 +25,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.ports import LeavesFiles
 from nexus_bounty.testing.virtual_time import wall_clock
 
 KINDS = {
@@ -39,6 +40,10 @@ AWAY = (0, 5, 50, 200, 500, 1000)
 """Milliseconds of a round trip: loopback, a neighbour, another continent, a server that is busy."""
 LONG_ENOUGH = 10.0
 """Seconds in which whatever was left for later is done; half of them are longer than a life."""
+TIDIED = 50
+"""How many lives have ended that are tidied up together."""
+TWO_DAYS = 2 * 24 * 3600.0
+"""Seconds after which no request can be under way any more, so that nothing is needed for one."""
 ZONE = "z"
 WORKER = AgentIdentity(agent_id="worker")
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
@@ -105,6 +110,23 @@ async def life_cost(name: str) -> dict[str, Cost]:
         pinned = await kind.cost(other.create(a_bounty("b-2")))
         life = await kind.cost(_live(work, "b-3"))
     return {"life": life, "create": warm, "pinned": pinned, "unpinned": unpinned}
+
+
+async def tidying_cost(name: str) -> dict[str, Cost]:
+    """What the reconciler sends to remove what commits of so many whole lives left behind."""
+    kind = Kind(name)
+    async with kind.client() as client:
+        work = await _operations(client)
+        for number in range(TIDIED):
+            await _live(work, f"b-{number}")
+        await asyncio.sleep(TWO_DAYS)
+        return {"tidying": await kind.cost(_tidy(work.services.store, work.services.claims))}
+
+
+async def _tidy(*stores: object) -> None:
+    for store in stores:
+        if isinstance(store, LeavesFiles):
+            await store.collect_leftovers()
 
 
 async def _operations(client: NexusClient) -> BountyOperations:

@@ -14,8 +14,8 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus import documents
 from nexus_bounty.nexus.client import Etags, NexusClient, Page
 from nexus_bounty.nexus.commit.following import Following
-from nexus_bounty.nexus.commit.slots import WITHOUT_ETAG, Slots
-from nexus_bounty.nexus.documents import BelievedFile, Document, UnreadableDocumentError, paths
+from nexus_bounty.nexus.commit.slots import Slots
+from nexus_bounty.nexus.documents import Document, UnreadableDocumentError, paths
 from nexus_bounty.nexus.documents.signing import Signer
 
 
@@ -87,9 +87,7 @@ class CommitLog:
         self, names: Sequence[str], deadline: Deadline
     ) -> list[Document | UnreadableDocumentError]:
         """The documents that exist among `names`, as committed last."""
-        files = await self._client.read_many(names, deadline=deadline)
-        read = [BelievedFile(each.path, each.content, WITHOUT_ETAG) for each in files if each]
-        found = {each.path: documents.decoded_or_error(each, self.signer) for each in read}
+        found = await self.files(names, deadline)
         lagging = await self._lagging(names, found, deadline)
         for path in lagging:
             try:
@@ -99,6 +97,13 @@ class CommitLog:
             else:
                 found |= {path: newest} if newest else {}
         return [found[path] for path in names if path in found]
+
+    async def files(
+        self, names: Sequence[str], deadline: Deadline
+    ) -> dict[str, Document | UnreadableDocumentError]:
+        """The documents as those of the files have them that were shown, each be it late or not."""
+        files = await self._slots.files(names, deadline)
+        return {each.path: documents.decoded_or_error(each, self.signer) for each in files}
 
     async def _lagging(
         self,

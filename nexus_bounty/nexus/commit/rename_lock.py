@@ -7,7 +7,7 @@ through the slots.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from nexus_bounty.deadlines import Deadline
@@ -47,11 +47,15 @@ class RenameLocks:
         """The lock as its file has it, be it late or not."""
         return await self._slots.file(path, deadline)
 
+    async def files(self, names: Sequence[str], deadline: Deadline) -> list[BelievedFile]:
+        """The locks as those of their files have them that were shown, each be it late or not."""
+        return await self._slots.files(names, deadline)
+
     async def newest(
         self, path: str, file: BelievedFile | None, deadline: Deadline
     ) -> BelievedFile | None:
         """Who has followed the holder that `file` names."""
-        while after := await self._slots.read(path, _after(path, file), deadline):
+        while after := await self._slots.read(path, slot_after(path, file), deadline):
             file = after
         return file
 
@@ -93,7 +97,7 @@ class RenameLocks:
         trail: Trail,
     ) -> bool:
         """Try to win the slot after `now`; whether it was, for `content`."""
-        slot = _after(path, now)
+        slot = slot_after(path, now)
         try:
             name = _name(content)
             staged = await self._slots.stage(path, {name: content}, deadline)
@@ -125,7 +129,7 @@ class RenameLocks:
         return self._following.follow(path, content, deadline, promptly=promptly)
 
 
-def _after(path: str, holder: BelievedFile | None) -> str:
+def slot_after(path: str, holder: BelievedFile | None) -> str:
     """The slot of whoever follows `holder`; of the first of all if that is `None`."""
     return _slot(path, holder.content) if holder else f"{paths.commit_slots(path)}/{_FIRST}"
 

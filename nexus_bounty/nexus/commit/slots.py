@@ -29,6 +29,7 @@ from nexus_bounty.nexus.client import NexusClient, classification, etags
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import EtagKind, RenameQuirks
 from nexus_bounty.nexus.documents import BelievedFile, paths
+from nexus_bounty.together import together
 
 STAGED_AT_ROOT: Final = "/nexus-bounty-staged-"
 WITHOUT_ETAG: Final = ""
@@ -137,6 +138,15 @@ class Slots:
         file = await self._client.read(path, deadline=deadline)
         return None if file is None else BelievedFile(path, file.content, WITHOUT_ETAG)
 
+    async def files(self, names: Sequence[str], deadline: Deadline) -> list[BelievedFile]:
+        """The files that were shown among those of these names, each as `file` has it.
+
+        Raises:
+            NexusError: They could not be read.
+        """
+        files = await self._client.read_many(names, deadline=deadline)
+        return [BelievedFile(each.path, each.content, WITHOUT_ETAG) for each in files if each]
+
     async def read(self, path: str, slot: str, deadline: Deadline) -> BelievedFile | None:
         """What won `slot`, one of those of the file at `path`; `None` if it is still free.
 
@@ -180,7 +190,18 @@ class Slots:
         staged = [e async for e in walk if e.path.startswith(STAGED_AT_ROOT)]
         return [e.path for e in staged if e.modified is not None and e.modified < than]
 
-    async def remove(self, names: Sequence[str], deadline: Deadline) -> None:
-        """Delete files that nothing can need any more."""
-        for name in names:
-            await self._client.delete(name, deadline=deadline)
+    async def remove(self, names: Sequence[str]) -> None:
+        """Delete files that nothing can need any more, as many with one request as can be.
+
+        What a request in bulk does not take is deleted by itself. Each batch is an operation with a
+        deadline of its own.
+
+        Raises:
+            NexusError: Not all could be deleted; some may be gone.
+        """
+        size = self._client.settings.bulk_size
+        for start in range(0, len(names), size):
+            deadline = self._client.deadline()
+            left = await self._client.delete_many(names[start : start + size], deadline=deadline)
+            if left:
+                await together(self._client.delete(each, deadline=deadline) for each in left)
