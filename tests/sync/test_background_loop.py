@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
+from nexus_bounty.outcomes import InvalidInputError
 from nexus_bounty.sync.background_loop import BackgroundLoop, ClosedError, Face, timeout
 
 marker: ContextVar[str] = ContextVar("marker", default="")
@@ -179,6 +182,50 @@ def test_a_timeout_is_for_the_whole_block(recorder: SyncRecorder) -> None:
         with pytest.raises(TimeoutError), timeout(0.02):
             recorder.sleep(30.0)
         assert recorder.sleep(0.0) == "slept"
+
+
+@pytest.mark.parametrize("none", [None, math.inf, 1e300, 1e12, 2**70, 10**400], ids=str)
+def test_no_timeout_is_none(recorder: SyncRecorder, none: float | None) -> None:
+    """As with `asyncio.timeout`; one around it counts all the same."""
+    with timeout(none):
+        assert recorder.sleep(0.0) == "slept"
+    with pytest.raises(TimeoutError), timeout(0.02), timeout(none):
+        recorder.sleep(30.0)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -math.inf, -1, -0.001, "5", True, [], 1j], ids=str)
+def test_what_is_no_time_is_refused_before_anything_begins(
+    recorder: SyncRecorder, wrong: Any
+) -> None:
+    refused = pytest.raises(InvalidInputError, match="seconds must be a number from 0 on")
+    with refused, timeout(wrong):
+        recorder.sleep(0.0)
+    assert recorder.wrapped.ended == []
+    assert recorder.sleep(0.0) == "slept"
+
+
+def test_what_a_call_leaves_running_is_not_bounded_by_its_time(loop: BackgroundLoop) -> None:
+    """A worker that is begun in the course of a call has no deadline of a caller's."""
+
+    async def end(worker: asyncio.Task[str]) -> str:
+        return await worker
+
+    other = BackgroundLoop()
+    go_on = threading.Event()
+
+    async def wait_and_call() -> str:
+        await asyncio.to_thread(go_on.wait)
+        return await asyncio.to_thread(other.run, answer, "yes")
+
+    async def leave() -> asyncio.Task[str]:
+        return asyncio.create_task(wait_and_call())
+
+    with timeout(0.5):
+        worker = loop.run(leave)
+    time.sleep(0.6)
+    go_on.set()
+    assert loop.run(end, worker) == "yes"
+    other.close()
 
 
 def test_a_call_that_ends_in_spite_of_a_timeout_has_its_say(recorder: SyncRecorder) -> None:
