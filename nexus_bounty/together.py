@@ -11,33 +11,49 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
+from nexus_bounty.inherited import inherited
+
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 
-_moment: Final[ContextVar[object | None]] = ContextVar("moment", default=None)
+
+class _Moment:
+    """What is done together, until all of it `is_over`."""
+
+    is_over = False
+
+
+_moment: Final[ContextVar[_Moment | None]] = inherited("moment")
 
 
 def moment() -> object | None:
     """What this task has in common with those that were started together with it, if any were."""
-    return _moment.get()
+    now = _moment.get()
+    return None if now is None or now.is_over else now
 
 
 @contextmanager
 def _of_one_moment() -> Iterator[None]:
-    token = _moment.set(_moment.get() or object())
+    """What is started, and waited for, within: whatever that leaves running is of none any more."""
+    if moment() is not None:
+        yield
+        return
+    mine = _Moment()
+    token = _moment.set(mine)
     try:
         yield
     finally:
         _moment.reset(token)
+        mine.is_over = True
 
 
 async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """What the two return; if one fails, the other is stopped, and its error is raised."""
     with _of_one_moment():
         tasks = asyncio.create_task(first), asyncio.create_task(second)
-    await _all_done(tasks)
+        await _all_done(tasks)
     return tasks[0].result(), tasks[1].result()
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nexus_bounty.events.careful_logger import CarefulLogger
-from nexus_bounty.events.stream import around, logger
+from nexus_bounty.events.stream import logger, under_way
 from nexus_bounty.events.types import (
     CleanUpEnded,
     DoubtCause,
@@ -48,7 +48,7 @@ def logger_of(name: str) -> CarefulLogger:
 
 
 def _attributed(record: logging.LogRecord) -> bool:
-    now = around.get()
+    now = under_way()
     said = _attribution(now.operation if now else None) | {"outcome": None, "proof": None}
     for name, value in said.items():
         record.__dict__.setdefault(name, value)

@@ -10,20 +10,33 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context, ContextVar, copy_context
+from inspect import iscoroutinefunction
 from types import BuiltinMethodType, MethodType, MethodWrapperType
-from typing import Concatenate, Final, ParamSpec, Self
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, overload
 
-from nexus_bounty.events.careful_logger import MISHAPS, CarefulLogger
+from nexus_bounty.events.careful_logger import CarefulLogger, is_mishap
 from nexus_bounty.events.types import Event, OperationInfo
+from nexus_bounty.inherited import inherited, lay_aside, take_up
+from nexus_bounty.weak_memory import WeakMemory
 
 P = ParamSpec("P")
+E = TypeVar("E", bound=Event)
+E2 = TypeVar("E2", bound=Event)
+E3 = TypeVar("E3", bound=Event)
 
-Observer = Callable[[Event], None]
-"""Is called with every event, at once: it must be quick, and must not wait for anything.
 
-An observer with an attribute `wants`, an event type or a collection of them, is told of these
-alone.
-"""
+class Observer(Protocol):
+    """Anything that can be called with an event, such as a function of one argument.
+
+    It is called at once, in the thread and task in which the event happens: it must be quick, and
+    must not wait for anything. An observer with an attribute `wants`, an event type or a collection
+    of them, is told of these alone.
+    """
+
+    def __call__(self, event: Event, /) -> object:
+        """Be told of `event`; what this returns is of no account."""
+
+
 Observers = tuple[Observer, ...]
 
 logger: Final = CarefulLogger("nexus_bounty")
@@ -33,27 +46,42 @@ class Around:
     """What is under way, and the observers that it and those around it were given.
 
     It is an `operation`, or, without one, what is repeated by looking at how things stand; `owed`
-    are the steps after a commit that were told to be owed, within it or by it.
+    are the steps after a commit that were told to be owed, within it or by it. What was `before` is
+    around it. A task that was started in its course may go on when it `is_over`.
     """
 
-    __slots__ = ("observers", "operation", "owed")
+    __slots__ = ("before", "is_over", "observers", "operation", "owed")
 
     def __init__(self, operation: OperationInfo | None, observers: Observers) -> None:
         self.operation = operation
         self.observers = observers
         self.owed: frozenset[str] = frozenset()
+        self.before: Around | None = None
+        self.is_over = False
 
 
-around: Final[ContextVar[Around | None]] = ContextVar("nexus_bounty_operation", default=None)
-"""What is around whatever happens in a task, and in those that it starts."""
+around: Final[ContextVar[Around | None]] = inherited("nexus_bounty_operation")
+"""What was around a task when it was started, or is by now; see `under_way`."""
+
+
+def under_way() -> Around | None:
+    """What is around whatever happens in this task; what has ended by now is around nothing."""
+    return still_under_way(around.get())
+
+
+def still_under_way(what: Around | None) -> Around | None:
+    """`what`, or what is around it, as far as it has not ended."""
+    while what is not None and what.is_over:
+        what = what.before
+    return what
 
 
 class Only:
     """An observer that is told of some types of event alone; see `only`."""
 
-    __slots__ = ("_observer", "wants")
+    __slots__ = ("__weakref__", "_observer", "wants")
 
-    def __init__(self, observer: Observer, wants: Collection[type[Event]]) -> None:
+    def __init__(self, observer: Callable[[Any], object], wants: Collection[type[Event]]) -> None:
         self._observer = observer
         self.wants = wants
 
@@ -62,8 +90,38 @@ class Only:
         self._observer(event)
 
 
-def only(observer: Observer, *kinds: type[Event]) -> Observer:
-    """`observer`, told of events of these types alone; the others are not even built for it."""
+@overload
+def only(observer: Callable[[E], object], kind: type[E], /) -> Observer: ...
+@overload
+def only(observer: Callable[[E | E2], object], kind: type[E], second: type[E2], /) -> Observer: ...
+@overload
+def only(
+    observer: Callable[[E | E2 | E3], object],
+    kind: type[E],
+    second: type[E2],
+    third: type[E3],
+    /,
+) -> Observer: ...
+@overload
+def only(
+    observer: Callable[[Any], object],
+    kind: type[Event],
+    second: type[Event],
+    third: type[Event],
+    fourth: type[Event],
+    /,
+    *kinds: type[Event],
+) -> Observer: ...
+def only(observer: Callable[[Any], object], *kinds: type[Event]) -> Observer:
+    """`observer`, told of events of these types alone; the others are not even built for it.
+
+    Raises:
+        TypeError: It cannot be called, or no type of event is named, or something else is.
+    """
+    if not kinds:
+        raise TypeError(f"no type of event is named of which {observer!r} is to be told")
+    _check_callable(observer)
+    _check_kinds(observer, kinds)
     return Only(observer, frozenset(kinds))
 
 
@@ -101,7 +159,7 @@ class _Stream:
         self._lock = threading.RLock()  # `wants` is of the program, and may register others
         self._registrations: tuple[Registration, ...] = ()
         self._wanted_by_given: frozenset[type[Event]] = frozenset()
-        self._faulty: Observers = ()
+        self._faulty = WeakMemory()
         self.observers: Observers = ()
 
     def add(self, registration: Registration) -> None:
@@ -131,10 +189,8 @@ class _Stream:
     def excuse(self, observer: Observer, error: BaseException) -> None:
         """Log that an observer failed, the first time that it does."""
         with self._lock:
-            faulty = _distinct((*self._faulty, observer))
-            known = len(faulty) == len(self._faulty)
-            self._faulty = faulty
-        if not known:
+            is_new = self._faulty.add(*_parts(observer))
+        if is_new:
             said = "the observer %r failed; it is told of what follows, and not complained of again"
             logger.error(said, observer, exc_info=error)
 
@@ -184,7 +240,7 @@ def publish(
     Nothing is built if nobody wants it. Whatever an observer raises is logged once and goes no
     further.
     """
-    now = around.get()
+    now = under_way()
     operation, more = (now.operation, now.observers) if now else (None, ())
     told = [each for each in _merged(observers, more) if _wants(each, kind)]
     if told:
@@ -192,16 +248,25 @@ def publish(
 
 
 def _tell(observers: Iterable[Observer], event: Event) -> None:
-    for observer in observers:
-        try:
-            observer(event)
-        except MISHAPS as error:
-            _stream.excuse(observer, error)
+    failed = []
+    held = lay_aside()
+    try:
+        for observer in observers:
+            try:
+                observer(event)
+            except BaseException as error:
+                if not is_mishap(error):
+                    raise
+                failed.append((observer, error))
+    finally:
+        take_up(held)
+    for observer, mishap in failed:
+        _stream.excuse(observer, mishap)
 
 
 def joined(observers: Observers) -> Observers:
     """`observers`, and those of the operations around."""
-    now = around.get()
+    now = under_way()
     return _distinct((*observers, *now.observers)) if now else observers
 
 
@@ -230,6 +295,13 @@ def _identity(observer: Observer) -> object:
     return observer if isinstance(observer, _METHODS) else id(observer)
 
 
+def _parts(observer: Observer) -> tuple[object, object]:
+    """What lives on while the observer is somebody's, and what else makes it the one it is."""
+    if isinstance(observer, _METHODS):
+        return observer.__self__, getattr(observer, "__name__", None)
+    return observer, None
+
+
 _METHODS: Final = (MethodType, BuiltinMethodType, MethodWrapperType)
 
 
@@ -239,13 +311,23 @@ def _check(observer: Observer) -> None:
     Raises:
         TypeError: It cannot be called, or wants what is no event type.
     """
-    if not callable(observer):
-        raise TypeError(f"an observer is called with events, which {observer!r} cannot be")
+    _check_callable(observer)
     wanted = _wanted(observer)
     if wanted is None:
         return
     if not isinstance(wanted, AbstractSet | Sequence | Mapping):
         raise TypeError(f"{observer!r} wants {wanted!r}: it must be event types")
+    _check_kinds(observer, wanted)
+
+
+def _check_callable(observer: object) -> None:
+    if not callable(observer):
+        raise TypeError(f"an observer is called with events, which {observer!r} cannot be")
+    if iscoroutinefunction(observer) or iscoroutinefunction(type(observer).__call__):
+        raise TypeError(f"an observer is called, and not awaited, which {observer!r} has to be")
+
+
+def _check_kinds(observer: object, wanted: Collection[object]) -> None:
     for each in wanted:
         if each not in Event.__subclasses__():
             raise TypeError(f"{observer!r} wants {each!r}, which is no type of event that is told")
@@ -262,7 +344,9 @@ def _wants(observer: Observer, kind: object) -> bool:
     try:
         wanted = _wanted(observer)
         return wanted is None or kind in wanted
-    except MISHAPS as error:
+    except BaseException as error:
+        if not is_mishap(error):
+            raise
         _stream.excuse(observer, error)
         return True
 

@@ -16,7 +16,15 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
-from nexus_bounty.events.stream import Around, Observers, around, joined, publish
+from nexus_bounty.events.stream import (
+    Around,
+    Observers,
+    around,
+    joined,
+    publish,
+    still_under_way,
+    under_way,
+)
 from nexus_bounty.events.types import (
     DoubtCause,
     DoubtResolved,
@@ -31,6 +39,7 @@ from nexus_bounty.events.types import (
     StepOwed,
     told_as,
 )
+from nexus_bounty.inherited import inherited
 from nexus_bounty.outcomes import Outcome, OutcomeError, PostCommitError, Proof
 
 MOST_DOUBTS: Final = 10_000
@@ -45,7 +54,6 @@ class Tracked(Around):
     operation: OperationInfo
 
     __slots__ = (
-        "_before",
         "_began",
         "_decided_by",
         "_found",
@@ -59,7 +67,6 @@ class Tracked(Around):
     def __init__(self, operation: OperationInfo, observers: Observers, decided_by: str) -> None:
         super().__init__(operation, observers)
         self._decided_by = decided_by
-        self._before: Around | None = None
         self._loop = asyncio.get_running_loop()  # gone, perhaps, when a lost task is closed
         self._began = self._loop.time()
         self._requests = 0
@@ -70,7 +77,7 @@ class Tracked(Around):
 
     def __enter__(self) -> Self:
         """Begin."""
-        self._before = around.get()
+        self.before = under_way()
         if OperationBegan.heard:
             with _within(self):
                 publish((), OperationBegan)
@@ -87,11 +94,12 @@ class Tracked(Around):
         try:
             self._conclude(error)
         finally:  # no token: this may be another context, of whoever closes a generator
-            around.set(self._before)
+            self.is_over = True
+            around.set(self.before)
 
     def _conclude(self, error: BaseException | None) -> None:
         outcome, proof = self._ended(error)
-        before = self._before
+        before = still_under_way(self.before)
         if isinstance(error, PostCommitError):
             owes(error.pending, error.__cause__ or error)
         if before is not None:
@@ -105,8 +113,8 @@ class Tracked(Around):
     def count_request(self) -> None:
         """One more was sent, by it and so by those around it."""
         self._requests += 1
-        if isinstance(self._before, Tracked):
-            self._before.count_request()
+        if isinstance(self.before, Tracked):
+            self.before.count_request()
 
     def may_land(self) -> None:
         """From now on it may be committed, whatever stops it."""
@@ -156,7 +164,7 @@ class Tracked(Around):
         self, outcome: Outcome | None, proof: Proof | None, error: BaseException | None
     ) -> None:
         if outcome is Outcome.UNKNOWN:
-            if self._before is None:  # else it is done anew with what is around it, or owed
+            if still_under_way(self.before) is None:  # else it is done anew with that, or owed
                 _doubts.begin(self.operation, self._loop.time())
                 publish((), OutcomeUnknown, type(error).__name__)
         elif outcome is not None and outcome is not Outcome.OTHER_OPERATION:
@@ -218,7 +226,7 @@ def tracked(
     """
     if not Event.heard:
         return _UNTRACKED
-    now = around.get()
+    now = under_way()
     parent = now.operation if now else None
     operation = _info(layer, name, key, bounty_id, place, parent)
     return Tracked(operation, joined(observers), decided_by)
@@ -247,13 +255,22 @@ def level_triggered() -> Iterator[None]:
 
     Nobody repeats it with its key or asks what became of it: so nothing inside is in doubt.
     """
-    with _within(around.get() or Around(None, ())):
-        yield
+    now = under_way()
+    if now is not None:
+        with _within(now):
+            yield
+        return
+    mine = Around(None, ())
+    try:
+        with _within(mine):
+            yield
+    finally:
+        mine.is_over = True
 
 
 @contextmanager
 def _within(what: Around) -> Iterator[None]:
-    before = around.get()
+    before = under_way()
     around.set(what)
     try:
         yield
@@ -295,7 +312,7 @@ def found_out(
 
 def current() -> Tracked | None:
     """The operation under way, where somebody listens."""
-    now = around.get()
+    now = under_way()
     return now if isinstance(now, Tracked) else None
 
 
@@ -307,7 +324,7 @@ def may_land() -> None:
 
 def owes(steps: Sequence[str], error: BaseException, observers: Observers = ()) -> None:
     """Steps after a commit did not come through: tell of those that have not been told of yet."""
-    now = around.get()
+    now = under_way()
     for step in dict.fromkeys(steps):
         if now is None or step not in now.owed:
             publish(observers, StepOwed, step, told_as(error))
@@ -359,7 +376,7 @@ class RequestCounter:
             _counter.reset(self._token)
 
 
-_counter: Final[ContextVar[RequestCounter | None]] = ContextVar("request_counter", default=None)
+_counter: Final[ContextVar[RequestCounter | None]] = inherited("request_counter")
 
 
 def count_request() -> None:

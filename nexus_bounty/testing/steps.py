@@ -26,7 +26,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from nexus_bounty import events
-from nexus_bounty.events.stream import around
+from nexus_bounty.events.stream import under_way
 from nexus_bounty.mock import Fault, FaultKind, ReceivedRequest
 from nexus_bounty.ports import CreditsService
 
@@ -182,7 +182,7 @@ class StepFaults:
 
 def _names(what: str) -> list[str]:
     """What a step is called: by the operation that the program called, then by those within."""
-    now = around.get()
+    now = under_way()
     called = [each.name for each in now.operation or ()] if now else []
     called.reverse()
     short = [name.removesuffix("_bounty") for name in called]

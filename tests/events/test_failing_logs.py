@@ -15,7 +15,7 @@ from nexus_bounty.events.careful_logger import CarefulLogger
 from nexus_bounty.mock import FaultKind
 from nexus_bounty.testing.builders import make_bounty
 from tests.events.support import IMPATIENT, Heard, a_mock, a_store, commit_of, read_of
-from tests.events.test_log import loggers
+from tests.events.test_log import EXTRAS, loggers
 from tests.support.virtual import virtual
 from tests.support.world import BOUNTY_ID, World, a_bounty
 
@@ -194,3 +194,134 @@ def test_what_is_interrupted_while_it_is_told_of_is_not_around_what_follows(
             assert stream.around.get() is None
 
     asyncio.run(interrupted())
+
+
+@contextmanager
+def records_have(**named: object) -> Iterator[None]:
+    """The program's factory of log records sets these."""
+    before = logging.getLogRecordFactory()
+
+    def make(*args: object, **more: object) -> logging.LogRecord:
+        record = before(*args, **more)
+        record.__dict__.update(named)
+        return record
+
+    logging.setLogRecordFactory(make)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+@virtual
+async def test_what_the_program_puts_into_every_record_costs_no_line(
+    name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as the step of a pipeline; its own stays, and the rest is said."""
+    caplog.set_level(logging.DEBUG, OURS)
+    mock = a_mock()
+    mock.inject(
+        commit_of(FaultKind.TIMEOUT_AFTER, times=None),
+        read_of(FaultKind.TIMEOUT_BEFORE, times=None),
+    )
+    async with a_store(mock, IMPATIENT) as store:
+        with records_have(**{name: "mine"}), pytest.raises(CommitUnknownError):
+            await store.create_bounty(make_bounty(), idempotency_key="k-1")
+    assert capsys.readouterr().err == ""
+    (unknown,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    said = {"operation": "create_bounty", "idempotency_key": "k-1", "outcome": "unknown"}
+    assert {each: getattr(unknown, each) for each in said} == {
+        each: "mine" if each == name else value for each, value in said.items()
+    }
+    assert {getattr(each, name) for each in caplog.records if each.name == OURS} == {"mine"}
+
+
+@pytest.mark.parametrize("logger", sorted(loggers()))
+def test_what_is_said_besides_takes_the_place_of_nothing(
+    logger: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor of what a record is made of."""
+    with records_have(error="mine"):
+        CarefulLogger(logger).warning("slow", extra={"error": "ours", "msg": "no", "more": 1})
+    (record,) = caplog.records
+    assert (record.error, record.more) == ("mine", 1)  # type: ignore[attr-defined]
+    assert record.getMessage() == "slow"
+    assert "_nexus_bounty_said" not in vars(record)
+
+
+GROUPS: dict[str, BaseException] = {
+    "of a cancellation": BaseExceptionGroup("tasks", [asyncio.CancelledError()]),
+    "of both": BaseExceptionGroup("tasks", [ValueError("no"), asyncio.CancelledError()]),
+    "of groups": BaseExceptionGroup(
+        "tasks", [BaseExceptionGroup("inner", [asyncio.CancelledError()]), ValueError("no")]
+    ),
+    "of errors": ExceptionGroup("tasks", [ValueError("no")]),
+}
+ENDS: dict[str, BaseException] = {
+    "an end": SystemExit(3),
+    "ctrl-c": KeyboardInterrupt(),
+    "a group with an end": BaseExceptionGroup("tasks", [ValueError("no"), SystemExit(3)]),
+    "a group in a group": BaseExceptionGroup("t", [BaseExceptionGroup("t", [SystemExit(3)])]),
+}
+
+
+class Raising:
+    """An observer that raises on being called, or asked what it wants once it is registered."""
+
+    def __init__(self, error: BaseException, where: str) -> None:
+        self._error = error
+        self._where = where
+        self.armed = False
+
+    @property
+    def wants(self) -> type[events.Event]:
+        if self.armed and self._where == "wants":
+            raise self._error
+        return events.OperationEnded
+
+    def __call__(self, event: events.Event) -> None:
+        if self.armed and self._where == "called":
+            raise self._error
+
+
+@pytest.mark.parametrize("where", ["called", "wants"])
+@pytest.mark.parametrize("error", GROUPS.values(), ids=GROUPS)
+@virtual
+async def test_an_observer_that_raises_a_group_breaks_nothing_and_is_complained_of_once(
+    error: BaseException, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    raising = Raising(error, where)
+    async with a_store(a_mock()) as store:
+        with events.register(raising):
+            raising.armed = True
+            await store.create_bounty(make_bounty())
+            await store.cancel_bounty(BOUNTY_ID)
+            raising.armed = False
+    assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
+
+
+@pytest.mark.parametrize("error", GROUPS.values(), ids=GROUPS)
+@virtual
+async def test_a_handler_that_raises_a_group_breaks_nothing(error: BaseException) -> None:
+    mock = a_mock()
+    mock.inject(commit_of(FaultKind.DROP_AFTER))
+
+    class Grouping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise error
+
+    async with a_store(mock) as store:
+        with handled_by(Grouping()):
+            bounty = await store.create_bounty(make_bounty())
+    assert bounty.bounty_id == BOUNTY_ID
+
+
+@pytest.mark.parametrize("error", ENDS.values(), ids=ENDS)
+def test_what_ends_the_program_goes_through(error: BaseException) -> None:
+    """It is nobody's to swallow; what is around is as it was."""
+    raising = Raising(error, "called")
+    raising.armed = True
+    ended = (None, None, 0.0, 0, (), None)
+    with events.register(raising), pytest.raises(type(error)):
+        stream.publish((), events.OperationEnded, *ended)

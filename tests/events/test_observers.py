@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import pydoc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import MagicMock, Mock
@@ -283,6 +286,13 @@ class Wanting:
         self.heard(event)
 
 
+class Awaited:
+    """An observer that would have to be awaited, and so never hears of anything."""
+
+    async def __call__(self, event: events.Event) -> None:
+        raise AssertionError
+
+
 NO_OBSERVERS = {
     "a stand-in": Mock(),
     "a stand-in for everything": MagicMock(),
@@ -293,6 +303,8 @@ NO_OBSERVERS = {
     "all, by their base": Wanting(events.Event),
     "what fails": Wanting(TypeError("no configuration")),
     "what cannot be called": "print",
+    "what is to be awaited": asyncio.sleep,
+    "what is to be awaited when it is called": Awaited(),
 }
 
 
@@ -350,3 +362,96 @@ async def test_an_observer_that_no_longer_says_what_it_wants_is_told_and_complai
         await store.cancel_bounty("b-1")
     assert observer.heard == []
     assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
+
+
+@pytest.mark.parametrize("observer", ["print", None, 5, asyncio.sleep, Awaited()])
+def test_what_could_be_told_of_nothing_is_told_of_no_types_either(observer: Any) -> None:
+    with pytest.raises(TypeError, match="an observer is called"):
+        events.only(observer, events.OperationEnded)
+
+
+@pytest.mark.parametrize("kinds", [(), (int,), (events.Event,), (events.Retried, "Retried")])
+def test_only_is_of_types_that_are_told(kinds: Any) -> None:
+    """One that was told of nothing was taken, in silence."""
+    with pytest.raises(TypeError, match="type of event"):
+        events.only(Heard(), *kinds)
+
+
+def test_a_handler_may_take_the_types_alone_that_it_is_told_of() -> None:
+    """Which `mypy --strict` looks into here, and in the programs of others."""
+    pauses: list[float] = []
+    ways: list[str | float] = []
+
+    def pause(event: events.Retried) -> None:
+        pauses.append(event.pause)
+
+    def way(event: events.Retried | events.FenceWritten) -> None:
+        ways.append(event.pause if isinstance(event, events.Retried) else event.path)
+
+    def of_three(event: events.Retried | events.FenceWritten | events.FenceLanded) -> None:
+        way(event) if not isinstance(event, events.FenceLanded) else None
+
+    observers: list[events.Observer] = [
+        events.only(pause, events.Retried),
+        events.only(lambda event: pauses.append(event.pause), events.Retried),
+        events.only(way, events.Retried, events.FenceWritten),
+        events.only(of_three, events.Retried, events.FenceWritten, events.FenceLanded),
+    ]
+    stream.publish(events_given := stream.given(observers), events.Retried, "why", 1, 0.5)
+    stream.publish(events_given, events.FenceWritten, "/a")
+    assert (pauses, ways) == ([0.5, 0.5], [0.5, 0.5, "/a", "/a"])
+
+
+def test_help_says_what_an_observer_is() -> None:
+    assert "must not wait" in pydoc.render_doc(events.Observer)
+
+
+class Failing:
+    """An observer that fails, and may be looked at for whether it is still there."""
+
+    def __call__(self, event: events.Event) -> None:
+        raise ValueError("no")
+
+    def method(self, event: events.Event) -> None:
+        raise ValueError("no")
+
+
+FAILING: dict[str, Callable[[Failing], events.Observer]] = {
+    "the object": lambda failing: failing,
+    "a method": lambda failing: failing.method,
+    "another method": lambda failing: failing.__call__,
+    "some types": lambda failing: events.only(failing, events.FenceWritten),
+    "a function": lambda failing: lambda event: failing(event),
+}
+
+
+@pytest.mark.parametrize("made_of", FAILING.values(), ids=FAILING)
+def test_an_observer_that_failed_is_complained_of_once_and_not_kept_alive(
+    made_of: Callable[[Failing], events.Observer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that makes a client for each request gives each its own."""
+    complaints: list[str] = []
+    monkeypatch.setattr(stream.logger, "error", lambda said, *_, **__: complaints.append(said))
+    before = len(stream._stream._faulty)
+    left = []
+    for number in range(1, 4):
+        failing = Failing()
+        left.append(weakref.ref(failing))
+        with events.register(made_of(failing)):
+            for _ in range(3):
+                stream.publish((), events.FenceWritten, "/a")
+        assert len(complaints) == number
+        del failing
+    gc.collect()
+    assert [each() for each in left] == [None] * 3
+    assert len(stream._stream._faulty) == before
+
+
+def test_two_methods_of_one_observer_are_complained_of_one_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failing = Failing()
+    for _ in range(2):
+        for each in (failing.method, failing.__call__):
+            stream.publish((each,), events.FenceWritten, "/a")
+    assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 2
