@@ -338,8 +338,9 @@ async def _give_up(
         return  # the reconciler finds it, and what it holds
     try:
         await give_back(services, as_cancelled(draft))
-    except OutcomeError as failure:  # the reconciler finds it by the history
-        refusal.add_note(f"still owed: void the reservation ({failure.message})")
+    except Exception as failure:  # noqa: BLE001 - the reconciler finds it by the history
+        why = failure.message if isinstance(failure, OutcomeError) else str(failure)
+        refusal.add_note(f"still owed: void the reservation ({why})")
 
 
 async def _may_be_opened(services: Services, draft: Bounty, attempt: Try) -> bool:
@@ -347,6 +348,6 @@ async def _may_be_opened(services: Services, draft: Bounty, attempt: Try) -> boo
     open_key = derived_key(attempt.key, "open")
     try:
         became = await services.store.resolve_operation(draft.bounty_id, open_key)
-    except OutcomeError:
+    except Exception:  # noqa: BLE001 - nothing was learnt, whatever it is
         return True
     return became.outcome is Outcome.COMMITTED

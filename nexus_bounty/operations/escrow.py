@@ -173,7 +173,7 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
         return
     wanted = Assignment(payee=bounty.claimed_by.agent_id, work=work, key=pivot)
     try:
-        await _recorded(services, bounty, wanted)
+        await before_commit(_recorded(services, bounty, wanted), "whom to pay")
     except CommitUnknownError as error:  # what is on record without its pivot is displaced later
         raise PreCommitError(
             f"it was not settled, since the ledger did not confirm whom to pay: {error.message}",

@@ -19,6 +19,7 @@ from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
 from nexus_bounty.models import AgentIdentity, Bounty, utc_now
 from nexus_bounty.operations.journal import begun, closed_at_its_end
+from nexus_bounty.operations.unexpected import nothing_proven
 from nexus_bounty.outcomes import (
     BountyNotFoundError,
     CommitUnknownError,
@@ -229,6 +230,10 @@ async def operation(
                             await _look_up(services, plan, bounty_id, key, refusal)
                         services.attempts.discard(attempt)
                         raise
+                    except OutcomeError:
+                        raise
+                    except Exception as error:
+                        raise nothing_proven(error, "a step") from error
             except OutcomeError as error:
                 error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
                 raise
@@ -403,15 +408,28 @@ async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
         owes(error.pending, error)
         owed += error.pending
         return error.bounty
+    except OutcomeError:
+        raise
+    except Exception as error:
+        raise nothing_proven(error, "the bounty store") from error
 
 
 async def asked_until_told(services: Services, call: Callable[[], Awaitable[T]]) -> T:
     """What `call`, which is idempotent by id, ends in: asked again while its answer is lost.
 
     Raises:
-        CommitUnknownError: The answer was lost every time.
+        CommitUnknownError: The answer was lost every time, or the service failed otherwise.
     """
-    return await services.retries.persist(call, _says_nothing)
+
+    async def told() -> T:
+        try:
+            return await call()
+        except OutcomeError:
+            raise
+        except Exception as error:
+            raise nothing_proven(error, "the credits service") from error
+
+    return await services.retries.persist(told, _says_nothing)
 
 
 def _says_nothing(error: Exception) -> bool:

@@ -18,9 +18,11 @@ from tests.support.world import (
     BOUNTY_ID,
     CID,
     LEDGER_FAULTS,
+    PORT_FAULTS,
     Crash,
     CrashPlan,
     LedgerFault,
+    PortFault,
     Process,
     World,
     a_bounty,
@@ -95,6 +97,7 @@ async def attempt(
     impatient: bool = False,
     release: str | None = None,
     away: float = 0.0,
+    broken: PortFault | None = None,
 ) -> Trial:
     """Run `case` under one fault or crash, then everything late, then the reconciler."""
     world = await a_world(release, away)
@@ -104,7 +107,7 @@ async def attempt(
     if fault is not None:
         world.mock.inject(fault.on(at=before + number))
     plan = CrashPlan(at=crash)
-    async with world.process(plan, ledger, impatient=impatient) as process:
+    async with world.process(plan, ledger, impatient=impatient, broken=broken) as process:
         verdict = await verdict_of(case, process)
         calls = process.credits.calls
     requests = world.mock.oracle.received_total - before
@@ -118,7 +121,7 @@ async def attempt(
     problems += disagreements(case, verdict, landed)
     problems += await repeated(world, case, verdict)
     name = f"{case.name}{' impatient' if impatient else ''}{f' on {release}' if release else ''}"
-    name += f" #{number} {fault.name}" if fault else f" {ledger or ''} crash {crash}"
+    name += f" #{number} {fault.name}" if fault else f" {ledger or broken or ''} crash {crash}"
     return Trial(name, verdict, requests, calls, plan.seen, problems)
 
 
@@ -215,6 +218,15 @@ def ledger_trials(case: Case, release: str | None = None) -> Iterator[Trial]:
     for at in range(1, calm.ledger_calls + 1):
         for kind in LEDGER_FAULTS:
             yield run(attempt(case, ledger=LedgerFault(kind, at), release=release))
+
+
+def port_trials(case: Case) -> Iterator[Trial]:
+    """Every call of any port, ending in an error that the port does not promise, done or not."""
+    calm = PortFault()
+    run(attempt(case, broken=calm))
+    for at in range(1, len(calm.calls) + 1):
+        for kind in PORT_FAULTS:
+            yield run(attempt(case, broken=PortFault(kind, at)))
 
 
 def crash_trials(case: Case, release: str | None = None, away: float = 0.0) -> Iterator[Trial]:

@@ -8,6 +8,7 @@ from tests.operations.operation_trials import (
     Trial,
     crash_trials,
     ledger_trials,
+    port_trials,
     request_trials,
 )
 from tests.support.sampling import sample_and_all, thorough_unless
@@ -48,6 +49,12 @@ def test_giving_up_early_leaks_nothing_either(case: Case, sample: bool) -> None:
 def test_no_failure_of_the_ledger_leaks_credits_or_lies(case: Case) -> None:
     """Refused, lost before, lost after, and lost for good: at every call."""
     assert not wrong(list(ledger_trials(case)))
+
+
+@each_case
+def test_no_error_that_a_port_does_not_promise_leaks_credits_or_lies(case: Case) -> None:
+    """An adapter of one's own lets its driver's error through: an outcome is told all the same."""
+    assert not wrong(list(port_trials(case)))
 
 
 @telling_cases

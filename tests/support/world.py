@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -151,6 +152,65 @@ class FaultyCredits:
         return getattr(self.ledger, name)
 
 
+class UnexpectedError(Exception):
+    """What an adapter lets through of its driver, although no port promises it."""
+
+
+VIEWS = ("cleaning_up", "expecting", "looking_first", "sharing_names")
+
+
+@dataclass
+class PortFault:
+    """The nth call of any port ends in an error that it does not promise, done or not."""
+
+    kind: str = ""  # "broke_before" | "broke_after" | "broken_for_good"
+    at: int = 0
+    calls: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.at} {self.calls[self.at - 1] if self.calls else ''}"
+
+    def breaking(self, port: Any, name: str) -> Any:
+        """The port, which breaks when its turn comes."""
+        return Breaking(port, name, self)
+
+    async def through(self, method: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.calls.append(method)
+        hit = len(self.calls) == self.at
+        if (hit and self.kind != "broke_after") or (
+            self.kind == "broken_for_good" and len(self.calls) > self.at > 0
+        ):
+            raise UnexpectedError("connection reset")
+        result = await call()
+        if hit:
+            raise UnexpectedError("connection reset")
+        return result
+
+
+PORT_FAULTS = ("broke_before", "broke_after", "broken_for_good")
+
+
+@dataclass
+class Breaking:
+    """A port whose coroutines go by a `PortFault`."""
+
+    port: Any
+    name: str
+    fault: PortFault
+
+    def __getattr__(self, method: str) -> Any:
+        real = getattr(self.port, method)
+        if method in VIEWS:
+            return lambda *given, **named: Breaking(real(*given, **named), self.name, self.fault)
+        if not inspect.iscoroutinefunction(real):
+            return real
+
+        async def call(*given: Any, **named: Any) -> Any:
+            return await self.fault.through(f"{self.name}.{method}", lambda: real(*given, **named))
+
+        return call
+
+
 @dataclass
 class World:
     """The systems that outlive every process."""
@@ -186,6 +246,7 @@ class World:
         *,
         impatient: bool = False,
         seed: int = 1,
+        broken: PortFault | None = None,
     ) -> AsyncIterator[Process]:
         """One process's view of the world, with stores of its own."""
         plan = plan or CrashPlan()
@@ -195,11 +256,15 @@ class World:
         client = NexusClient(settings=settings, transport=transport, random=Random(seed))
         credit = FaultyCredits(self.ledger, plan, fault)
         commit = self.strategy(client)
+
+        def breaking(port: Any, name: str) -> Any:
+            return port if broken is None else broken.breaking(port, name)
+
         operations = BountyOperations(
-            NexusBountyStore(client, commit=commit, clock=wall_clock),
-            credits=credit,
-            claims=NexusClaimStore(client, commit=commit, clock=wall_clock),
-            contributions=self.contributions,
+            breaking(NexusBountyStore(client, commit=commit, clock=wall_clock), "store"),
+            credits=breaking(credit, "credits"),
+            claims=breaking(NexusClaimStore(client, commit=commit, clock=wall_clock), "claims"),
+            contributions=breaking(self.contributions, "contributions"),
             clock=wall_clock,
             random=Random(seed),
         )
