@@ -72,9 +72,39 @@ def _command(module_name: str, name: str) -> Any:
     )
     alone.command(name, epilog=_examples(module.EXAMPLES))(made)
     whole = typer.main.get_command(alone)
+    for option in whole.params:
+        _take_nothing_empty(option)
+        _name_variables(option)
     if issubclass(options, ServiceOptions):
         _give_variables(whole, name)
     return whole
+
+
+def _take_nothing_empty(option: Any) -> None:
+    """Have an option refuse to be empty: that is a shell's variable which is not set.
+
+    To go on with what stands where the option is not given would do what nobody asked for: post
+    another bounty, or pay into another ledger. Only an empty variable of its own is none at all.
+    """
+    consume = option.consume_value
+
+    def consumed(context: Any, given: Any) -> Any:
+        value, source = consume(context, given)
+        is_empty = value == "" or (isinstance(value, (list, tuple)) and "" in value)
+        if is_empty and source.name != "DEFAULT":
+            instead = "" if option.required else "; leave it out for what is usual"
+            raise typer.BadParameter(f"it must not be empty{instead}", context, option)
+        return value, source
+
+    option.consume_value = consumed
+
+
+def _name_variables(option: Any) -> None:
+    """Have an error name each variable of an option that has several, and not as Python does."""
+    hint, variables = option.get_error_hint, option.envvar
+    if isinstance(variables, (list, tuple)):
+        told = " or ".join(f"'{each}'" for each in variables)
+        option.get_error_hint = lambda *given: hint(*given).replace(f"'{variables}'", told)
 
 
 def _give_variables(service: Any, name: str) -> None:

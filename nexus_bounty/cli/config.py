@@ -159,6 +159,8 @@ def _checked(context: typer.Context, file: Path, option: Any, name: str, value: 
     )
     if not fits:
         raise UsageProblem(f"{file}: {name} must be {wanted}")
+    if value == "" or (isinstance(value, list) and "" in value):
+        raise UsageProblem(f"{file}: {name} must not be empty; leave it out for what is usual")
     try:
         option.process_value(context, value)
     except typer.BadParameter as error:

@@ -154,7 +154,7 @@ def interrupted(attempt: Attempt | None) -> Failure:
         "money": money,
         "next": following,
     }
-    heading = f"Interrupted: the {_noun(attempt)} may have happened, or may yet."
+    heading = f"Interrupted: the {_noun(attempt.operation)} may have happened, or may yet."
     rows = facts(("Money", money), ("Key", attempt.key), ("Next", following))
     return Failure(ExitCode.INTERRUPTED, data, lines(_headed(heading, "yellow"), rows))
 
@@ -177,7 +177,8 @@ def _as_far_as_known(error: OutcomeError, attempt: Attempt | None) -> OutcomeErr
 def _outcome(error: OutcomeError, attempt: Attempt | None) -> Failure:
     wrong_input = isinstance(error, InvalidInputError)
     exit_code = ExitCode.USAGE if wrong_input else OF_OUTCOME[error.outcome]
-    money = _money(attempt.operation, error.outcome) if attempt else None
+    name = _name(error, attempt)
+    money = _money(name, error.outcome) if name else None
     notes = getattr(error, "__notes__", [])
     if notes:
         money = f"{money or ''} {'; '.join(notes)}: `nexus-bounty reconcile` sees to it.".strip()
@@ -198,14 +199,22 @@ def _outcome(error: OutcomeError, attempt: Attempt | None) -> Failure:
 
 
 def _heading(error: OutcomeError, attempt: Attempt | None) -> Text:
-    if attempt is None:
+    name = _name(error, attempt)
+    if name is None:
         return _headed(error.message, "red")
     style = "red" if error.outcome is Outcome.PRE_COMMIT else "yellow"
-    return _headed(f"The {_noun(attempt)} {_HEADINGS[error.outcome]}: {error.message}.", style)
+    return _headed(f"The {_noun(name)} {_HEADINGS[error.outcome]}: {error.message}.", style)
 
 
-def _noun(attempt: Attempt) -> str:
-    return _NOUNS.get(attempt.operation, attempt.operation)
+def _name(error: OutcomeError, attempt: Attempt | None) -> str | None:
+    """What was tried; a renewal, which is known by its error alone, takes no key."""
+    if attempt is not None:
+        return attempt.operation
+    return error.operation if error.operation in _MONEY else None
+
+
+def _noun(operation: str) -> str:
+    return _NOUNS.get(operation, operation)
 
 
 def _next(error: OutcomeError, attempt: Attempt | None) -> str:
@@ -216,6 +225,8 @@ def _next(error: OutcomeError, attempt: Attempt | None) -> str:
     if error.outcome is Outcome.OTHER_OPERATION and attempt:
         asked = shlex.join(["nexus-bounty", "explain", attempt.key])
         return f"See what the key stands for with `{asked}`, or use another key."
+    if error.outcome is Outcome.UNKNOWN and error.operation == "renew":
+        return "Repeat the command: it only extends the lease further."
     return f"{error.advice}."
 
 

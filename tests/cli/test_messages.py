@@ -76,3 +76,31 @@ def test_a_rescue_of_nothing_says_what_to_do(shell: Shell) -> None:
     assert ended.code == 3
     assert "there is no reservation r-1" in ended.said
     assert "try again" in ended.said
+
+
+@pytest.mark.parametrize(
+    ("command", "noun"), [("claim", "claim"), ("release", "release"), ("renew", "renewal")]
+)
+def test_what_was_refused_is_said_not_to_have_happened(
+    shell: Shell, command: str, noun: str
+) -> None:
+    """Also of a renewal, which takes no key."""
+    ended = shell(command, "b-none", "--agent", "bob")
+    assert ended.said.startswith(f"The {noun} did not happen, and can no longer happen: there is")
+    assert "Money Not moved by this" in ended.said
+
+
+def test_a_renewal_in_doubt_is_to_be_repeated_without_a_key(
+    shell: Shell, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounty_id = life.post()
+    life.claim(bounty_id)
+
+    async def lost(*_given: object, **_named: object) -> None:
+        raise outcomes.CommitUnknownError("the answer was lost")
+
+    monkeypatch.setattr("nexus_bounty.NexusClaimStore.heartbeat", lost)
+    ended = shell("renew", bounty_id, "--agent", "bob")
+    assert ended.code == 5
+    assert "The renewal may have happened" in ended.said
+    assert "Repeat the command: it only extends the lease further." in ended.said

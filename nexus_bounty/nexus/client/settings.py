@@ -33,7 +33,7 @@ class ConfigurationError(PlainError, ValueError):
 class NexusSettings(BaseModel):
     """Settings of a `NexusClient` and of the stores on it; times are in seconds.
 
-    Every field `name` is also read from the environment variable `NEXUS_NAME`.
+    Every field `name` is also read from the environment variable `NEXUS_NAME`, unless it is empty.
     """
 
     # pydantic-settings does the same, and takes as long to import as httpx does
@@ -131,12 +131,15 @@ class NexusSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: Any) -> Any:
-        """What is not given by name, as its variable says it; their case does not matter."""
+        """What is not given by name, as its variable says it; their case does not matter.
+
+        A variable that is empty counts as one that is not set, as everywhere on the command line.
+        """
         if not isinstance(given, dict):
             return given
         found = {name.upper(): value for name, value in os.environ.items()}
         variables = {name: f"{VARIABLES}{name.upper()}" for name in cls.model_fields}
-        named = {name: found[each] for name, each in variables.items() if each in found}
+        named = {name: found[each] for name, each in variables.items() if found.get(each)}
         return {**named, **given}
 
     @field_validator("url")
