@@ -255,6 +255,7 @@ def check_reward(reward: object) -> None:
 
 def check_query(query: BountyQuery) -> None:
     """Refuse a query that could match nothing by mistake."""
+    check_is("query", query, BountyQuery)
     check_limit("limit", query.limit)
     check_limit("offset", query.offset)
     if query.status is None:
@@ -266,12 +267,25 @@ def check_query(query: BountyQuery) -> None:
 
 def check_claim_query(query: ClaimQuery) -> None:
     """Refuse a query that could match nothing by mistake."""
+    check_is("query", query, ClaimQuery)
     check_limit("limit", query.limit)
     if query.status is None:
         return
     statuses = query.status if isinstance(query.status, list | tuple) else [query.status]
     for status in statuses:
         check_member("status", status, ClaimStatus)
+
+
+def check_is(field: str, value: object, kind: type) -> None:
+    """Refuse what is of another kind."""
+    if not isinstance(value, kind):
+        raise InvalidInputError(field, value, f"must be a {kind.__name__}")
+
+
+def check_span(field: str, value: object) -> None:
+    """Refuse anything but a length of time that is not below zero."""
+    if value != timedelta():
+        check_duration(field, value)
 
 
 def check_retention(field: str, value: object) -> None:

@@ -230,7 +230,7 @@ class LeasedClaims(CopyableClaims):
             InvalidInputError: The query cannot be; nothing was sent.
             CommitUnknownError: The claims could not be read.
         """
-        query = query or ClaimQuery()
+        query = ClaimQuery() if query is None else query
         check_claim_query(query)
         found = [each async for each in self._walk_all() if query.matches(each)]
         found.sort(key=lambda claim: (claim.created_at, claim.claim_id), reverse=True)

@@ -25,6 +25,8 @@ from nexus_bounty.ports import (
     CreditsService,
     cleaning_up,
 )
+from nexus_bounty.ports.parts import check_part
+from nexus_bounty.validation import check_duration, check_span
 
 __all__ = ["BountyOperations", "ExpiryFailure", "ExpiryResult", "OperationResult", "Services"]
 
@@ -63,6 +65,10 @@ class BountyOperations:
     Every operation takes an `actor`, the agent whom the program has authenticated, and is refused
     with a `NotAllowedError` before anything is written if that agent may not; see
     `nexus_bounty.operations.policy`. Without one the program speaks for whomever it likes.
+
+    Raises:
+        TypeError: What is given as a port, or as an observer, cannot be one.
+        InvalidInputError: A length of time cannot be one.
     """
 
     def __init__(
@@ -84,6 +90,13 @@ class BountyOperations:
         observers: Sequence[Observer] = (),
     ) -> None:
         ledger = WithoutCredits() if credits is None else credits
+        check_part("store", store, "a bounty store")
+        check_part("credits", ledger, "a credits service")
+        check_part("claims", claims, "a claim store")
+        check_part("contributions", contributions, "a contribution store")
+        check_duration("lease", lease)
+        check_duration("longest_lease", longest_lease)
+        check_span("acceptance", acceptance)
         self.services = Services(
             store=cleaning_up(store, later=True),
             credits=ledger,

@@ -33,6 +33,7 @@ from nexus_bounty.reconcile.settlements import CompletedNotSettled, PendingSettl
 from nexus_bounty.reconcile.sweep import PAGE, UNTRUSTED, Problem, Scope, Sweep
 from nexus_bounty.reconcile.sweep_state import SweepMemory, SweepState
 from nexus_bounty.retry import RetryPolicy
+from nexus_bounty.validation import check_limit, check_span
 
 Cursor = Mapping[str, str | None]
 """Behind which id or path each sweep goes on; `None` where it is through."""
@@ -108,7 +109,9 @@ class Reconciler:
             last run.
 
     Raises:
-        InvalidInputError: `cursor` names a sweep that there is not.
+        TypeError: `operations` are none.
+        InvalidInputError: `cursor` names a sweep that there is not, or a number or a length of time
+            cannot be.
     """
 
     def __init__(
@@ -124,6 +127,12 @@ class Reconciler:
         keep: int = 1_000,
         names_age: timedelta = timedelta(),
     ) -> None:
+        if not isinstance(operations, BountyOperations):
+            raise TypeError(f"operations must be BountyOperations, not {type(operations).__name__}")
+        check_span("grace", grace)
+        check_span("names_age", names_age)
+        check_limit("keep", keep)
+        check_limit("page", page or -1)  # none at all would never come to an end
         services = operations.services
         self._services = replace(  # what one sweep leaves behind is not for the next to find
             services,

@@ -1685,6 +1685,10 @@ class SyncBountyOperations(Face[BountyOperations]):
     Every operation takes an `actor`, the agent whom the program has authenticated, and is refused
     with a `NotAllowedError` before anything is written if that agent may not; see
     `nexus_bounty.operations.policy`. Without one the program speaks for whomever it likes.
+
+    Raises:
+        TypeError: What is given as a port, or as an observer, cannot be one.
+        InvalidInputError: A length of time cannot be one.
     """
 
     def __init__(
@@ -1919,7 +1923,9 @@ class SyncReconciler(Face[Reconciler]):
             last run.
 
     Raises:
-        InvalidInputError: `cursor` names a sweep that there is not.
+        TypeError: `operations` are none.
+        InvalidInputError: `cursor` names a sweep that there is not, or a number or a length of time
+            cannot be.
     """
 
     def __init__(

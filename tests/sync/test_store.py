@@ -7,7 +7,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from nexus_bounty import (
@@ -27,6 +26,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch, running
 from nexus_bounty.nexus.client.classification import Disposition
+from nexus_bounty.nexus.client.settings import ConfigurationError
 from nexus_bounty.sync import ClosedError, SyncNexusBountyStore, SyncNexusClient, timeout
 
 ALICE, BOB = AgentIdentity(agent_id="alice"), AgentIdentity(agent_id="bob")
@@ -197,7 +197,7 @@ def test_a_bad_url_and_a_closed_port_are_never_sent() -> None:
         client.read("/a")
     assert caught.value.disposition is Disposition.NEVER_SENT
     before = threading.active_count()
-    with pytest.raises(httpx.InvalidURL):
+    with pytest.raises(ConfigurationError):
         SyncNexusClient("http://host:port")
     assert threading.active_count() == before
 

@@ -26,6 +26,7 @@ from nexus_bounty.statuses import TOMBSTONE
 from nexus_bounty.validation import (
     MOST_REWARD_ID_BYTES,
     check_id,
+    check_is,
     check_limit,
     check_reward,
     is_name,
@@ -123,6 +124,7 @@ class RewardBook:
 
     async def select(self, query: RewardQuery) -> list[RewardRecord]:
         """The rewards that match, newest first, cut to `limit`."""
+        check_is("query", query, RewardQuery)
         check_limit("limit", query.limit)
         deadline = self._client.deadline()
         reads = (await self._choice.for_reading(deadline)).reads

@@ -279,7 +279,7 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read.
         """
-        return await self._listing.select(query or BountyQuery(), unreadable)
+        return await self._listing.select(BountyQuery() if query is None else query, unreadable)
 
     def walk_bounties(
         self,
@@ -296,7 +296,7 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read any further.
         """
-        query = query or BountyQuery()
+        query = BountyQuery() if query is None else query
         return self._listing.walk(query, unreadable, partition, self._names_since)
 
     async def walk_ids(
@@ -363,7 +363,7 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read.
         """
-        return await self._listing.count(query or BountyQuery())
+        return await self._listing.count(BountyQuery() if query is None else query)
 
     async def count_by_names(
         self, statuses: Sequence[BountyStatus] = ()
@@ -769,7 +769,7 @@ class NexusBountyStore:
             InvalidInputError: The query cannot be; nothing was sent.
             NexusError: They could not be read.
         """
-        return await self._rewards.select(query or RewardQuery())
+        return await self._rewards.select(RewardQuery() if query is None else query)
 
     async def list_index_statuses(self) -> list[IndexStatus]:
         """How each status index compares with the documents; changes nothing.

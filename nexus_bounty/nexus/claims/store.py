@@ -244,7 +244,7 @@ class NexusClaimStore:
         Raises:
             NexusError: They could not be read.
         """
-        query = query or ClaimQuery()
+        query = ClaimQuery() if query is None else query
         check_claim_query(query)
         return await self._listing.select(query, unreadable)
 

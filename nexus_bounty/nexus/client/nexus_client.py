@@ -81,7 +81,13 @@ class NexusClient:
         named = {
             name: value for name, value in (("url", url), ("api_key", key)) if value is not None
         }
-        settings = settings or NexusSettings()
+        settings = NexusSettings() if settings is None else settings
+        if not isinstance(settings, NexusSettings):
+            raise TypeError(f"settings must be NexusSettings, not {type(settings).__name__}")
+        if transport is not None and not hasattr(transport, "handle_async_request"):
+            raise TypeError(
+                f"transport must be an async one of httpx, not {type(transport).__name__}"
+            )
         self.settings = NexusSettings(**{**dict(settings), **named}) if named else settings
         self.observers = given(observers)
         self.capabilities = Capabilities()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,12 @@ from nexus_bounty.outcomes import PlainError
 
 VARIABLES: Final = "NEXUS_"
 SHORTEST_SIGNING_KEY: Final = 32
+SHORTEST_RETENTION: Final = timedelta(hours=1)
+"""Whoever is on the way between a client and a server gives a request up long before."""
+LONGEST_RETENTION: Final = timedelta(days=3650)
+"""Subtracted from any date, it is still one."""
+OPERATIONS_IT_OUTLIVES: Final = 4
+"""One may last three times its timeout, while the server asks to be left alone."""
 
 StorageEncoding = Literal["raw", "base64"]
 ClaimShape = Literal["flat", "split"]
@@ -109,8 +115,13 @@ class NexusSettings(BaseModel):
     Newer Groves write claims split, and drop our evidence from a flat one when they renew it.
     """
     max_document_bytes: int = Field(default=1_000_000, ge=1)
-    tombstone_retention: timedelta = timedelta(hours=24)
-    """How long a tombstone stays; it must outlive every request that may still be under way."""
+    tombstone_retention: timedelta = Field(
+        default=timedelta(hours=24), ge=SHORTEST_RETENTION, le=LONGEST_RETENTION
+    )
+    """How long a tombstone stays; it must outlive every request that may still be under way.
+
+    So it is an hour at least, and four times `operation_timeout`.
+    """
     remembered_documents: int = Field(default=1024, ge=0)
     """How many documents a store remembers to spare reads; a stale memory costs one round."""
     remembered_dates: int = Field(default=100_000, ge=0)
@@ -175,6 +186,17 @@ class NexusSettings(BaseModel):
         if len(set(texts)) < len(texts):
             raise ValueError("must not name the same key twice")
         return keys
+
+    @model_validator(mode="after")
+    def _outliving_requests(self) -> Self:
+        """Refuse to remove a fence while what it is to keep out may still arrive."""
+        longest = OPERATIONS_IT_OUTLIVES * self.operation_timeout
+        if self.tombstone_retention.total_seconds() < longest:
+            raise ValueError(
+                f"tombstone_retention must be at least {OPERATIONS_IT_OUTLIVES} times "
+                "operation_timeout: it must outlive every request that may still be under way"
+            )
+        return self
 
     @field_validator("api_key")
     @classmethod

@@ -147,12 +147,17 @@ def trust(url: str) -> ssl.SSLContext | bool:
 
 @lru_cache(maxsize=16)
 def check_url(url: str) -> None:
-    """Refuse what cannot be a URL.
+    """Refuse what cannot be a URL; none of it is repeated.
 
     Raises:
-        httpx.InvalidURL: It is none.
+        ConfigurationError: It is none.
     """
-    httpx.URL(url)
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ConfigurationError(
+            "url is not the URL of a server, such as http://127.0.0.1:2026"
+        ) from None
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,7 @@ from nexus_bounty.nexus.selection.strategy_selection import (
     reader_for,
     strategy_for,
 )
-from nexus_bounty.outcomes import UnsupportedServerError
+from nexus_bounty.outcomes import InvalidInputError, UnsupportedServerError
 
 logger = logger_of("nexus_bounty.nexus")
 
@@ -49,7 +49,11 @@ _shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary(
 
 
 def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> StrategyChoice:
-    """The choice that `option` stands for; stores on one client and zone share what they find."""
+    """The choice that `option` stands for; stores on one client and zone share what they find.
+
+    Raises:
+        InvalidInputError: It stands for none.
+    """
     if option == "conditional":
         return Fixed(ConditionalCommit(client), client.settings)
     if option == "auto":
@@ -57,6 +61,8 @@ def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> 
         return _shared.setdefault((id(client), zone_id), AutoCommit(client, zone_id))
     if hasattr(option, "for_writing"):  # which is quicker to see than the whole protocol
         return cast("StrategyChoice", option)
+    if not hasattr(option, "ready"):  # likewise
+        raise InvalidInputError("commit", option, "must be auto, conditional or a strategy")
     return Fixed(option, client.settings)
 
 

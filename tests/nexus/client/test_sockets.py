@@ -17,6 +17,7 @@ from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.client.classification import Disposition, Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.never_sent import NotConnectedError
+from nexus_bounty.nexus.client.settings import ConfigurationError
 from tests.support.clients import client_of, quick, result_for
 from tests.support.sockets import found_for, http_answer, raw_server, read_request
 from tests.support.virtual import elapsed, virtual
@@ -88,14 +89,15 @@ async def test_a_url_of_no_server_is_never_sent_and_not_tried_twice(url: str) ->
     assert client.requests_sent == 1
 
 
-@pytest.mark.parametrize("url", ["http://host:port", "http://[::1", "http://a\0b"])
+@pytest.mark.parametrize(
+    "url", ["http://host:port", "http://[::1", "http://a\0b", "http://\ud800", "http://x\n"]
+)
 async def test_a_url_that_cannot_be_parsed_is_refused_before_anything_is_sent(url: str) -> None:
-    """At once, or as never sent."""
-    with pytest.raises((httpx.InvalidURL, NexusError)) as caught:
-        async with NexusClient(url, settings=quick(retry_attempts=1)) as client:
-            await client.write("/a", b"")
-    if isinstance(caught.value, NexusError):
-        assert caught.value.disposition is Disposition.NEVER_SENT
+    """As the client is made, in words of its own, and without a word of the URL."""
+    with pytest.raises(ConfigurationError, match=r"url is not the URL of a server") as caught:
+        NexusClient(url, settings=quick())
+    assert url not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 async def test_a_server_that_never_answers_is_left_at_the_deadline() -> None:
