@@ -55,6 +55,10 @@ class NewKeys:
     def __init__(self) -> None:
         self._unused = BoundedSet()
 
+    def __contains__(self, key: str) -> bool:
+        """Whether `key` is new."""
+        return key in self._unused
+
     def make(self, random: Random | None = None) -> str:
         """A key for a call to come; `random` makes it reproducible."""
         key = new_key(random)
@@ -67,7 +71,7 @@ class NewKeys:
 
     def use(self, key: str) -> bool:
         """Whether `key` is new; from now on it is not."""
-        is_new = key in self._unused
+        is_new = key in self
         self._unused.discard(key)
         return is_new
 

@@ -98,6 +98,18 @@ class PayApi:
         """How many requests were sent, repeats included."""
         return self._rpc.requests_sent
 
+    def why_not_here(self) -> str | None:
+        """Why nothing can be asked in this event loop; `None` if it can, and belongs to it now."""
+        return self._rpc.why_not_here()
+
+    def check_home(self) -> None:
+        """Refuse to wait in another event loop than the one that the connections belong to.
+
+        Raises:
+            NexusError: It is another one; nothing was sent.
+        """
+        self._rpc.check_home("POST", f"{_ROOT}/transfer")
+
     async def close(self) -> None:
         """Close every connection; requests after this are never sent."""
         await self._rpc.close()

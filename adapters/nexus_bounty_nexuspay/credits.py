@@ -113,6 +113,10 @@ class NexusPayCredits(LedgerCredits):
         """How many requests were sent, repeats included."""
         return self._api.requests_sent
 
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._api.why_not_here()
+
     async def __aenter__(self) -> Self:
         """Open the ledger now, so that a server it cannot be kept on is noticed here.
 
@@ -196,6 +200,10 @@ class NexusPayCredits(LedgerCredits):
     async def _my_turn(self, operation: str, key: str | None) -> AsyncIterator[_Call]:
         """One mutation of this service after the other: they would only displace each other."""
         deadline = self._deadline()
+        try:
+            self._api.check_home()
+        except NexusError as error:
+            raise self._stopped(self._call(operation, key, deadline), error) from error
         try:
             async with asyncio.timeout_at(deadline.at):
                 await self._turn.acquire()

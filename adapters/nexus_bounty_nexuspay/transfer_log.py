@@ -110,6 +110,7 @@ class TransferLog:
             UnsupportedNexusPayError: The ledger cannot be kept on this server.
             NexusError: The list could not be read.
         """
+        self._api.check_home()
         if self._release is None:
             await self._open(deadline)
         else:

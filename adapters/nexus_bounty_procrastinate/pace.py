@@ -17,6 +17,9 @@ from typing import Any, Final
 import psycopg
 
 from nexus_bounty.events.log import logger_of
+from nexus_bounty.home import HomeLoop
+from nexus_bounty.nexus.client import classification
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.conninfo import conninfo_of
 
@@ -51,13 +54,20 @@ class FleetPace:
         self._next = 0.0
         self._left = 0
         self._order = asyncio.Lock()
+        self._home = HomeLoop()
 
     async def turn(self) -> None:
         """Wait for the next turn, after all of this process who asked before.
 
         A turn lasts until the next one. Who wakes up later than that has missed it, and takes
         another: several that were late would else be used at once.
+
+        Raises:
+            NexusError: It is for requests of another event loop.
         """
+        if why := self._home.why_not():
+            detail = f"this pace {why}"
+            raise NexusError(classification.OTHER_LOOP, method="turn", path="", detail=detail)
         now = asyncio.get_running_loop().time
         async with self._order:
             while not self._is_on(now()):

@@ -61,6 +61,10 @@ class NexusContributionStore:
         self._zone = ZonePaths(zone_id)
         self._reader = DocumentReader(client)
 
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._client.why_not_here()
+
     async def get(self, cid: str) -> Contribution | None:
         """The contribution with content id `cid`, or `None`.
 

@@ -14,6 +14,7 @@ from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
 from nexus_bounty.events.types import Place
+from nexus_bounty.home import HomeLoop
 from nexus_bounty.idempotency import History, NewKeys, derived_key, fingerprint, new_key
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.ledger.accounts import check_user
@@ -41,7 +42,7 @@ from nexus_bounty.ports import (
     JournaledOperation,
     OperationJournal,
 )
-from nexus_bounty.ports.abilities import server_of
+from nexus_bounty.ports.abilities import server_of, why_not_here
 from nexus_bounty.retry import RetryPolicy
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
 from nexus_bounty.validation import check_key
@@ -80,6 +81,7 @@ class Services:
         attempts: The operations that have happened, or may have, as far as this process knows.
         new_keys: Keys that were made for calls to come: all others may have been used before.
         locks: Let operations with one key wait for each other.
+        home: The event loop in which they do.
     """
 
     store: BountyStore
@@ -100,6 +102,15 @@ class Services:
     attempts: BoundedSet = field(default_factory=BoundedSet)
     new_keys: NewKeys = field(default_factory=NewKeys)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
+    home: HomeLoop = field(default_factory=lambda: HomeLoop(moves=True))
+
+    def why_not_here(self) -> str | None:
+        """Why operations cannot be called in this event loop; `None` if they can, from now on."""
+        for part in (self.store, self.claims, self.contributions, self.credits):
+            if why := why_not_here(part):
+                return why
+        why = self.home.why_not()
+        return why and f"this BountyOperations {why}"
 
     @property
     def retries(self) -> RetryPolicy:
@@ -213,6 +224,7 @@ async def operation(
     decided_by = derived_key(key, plan.decided_by)
     told, place = services.observers, services.place
     with tracked("operations", *attempt, told, place=place, decided_by=decided_by):
+        _check_home(services, plan, bounty_id, key)
         async with services.locks.of(attempt):
             is_new = services.new_keys.use(key)
             try:
@@ -237,6 +249,25 @@ async def operation(
             except OutcomeError as error:
                 error.operation, error.bounty_id, error.idempotency_key = plan.name, bounty_id, key
                 raise
+
+
+def _check_home(services: Services, plan: Plan, bounty_id: str, key: str) -> None:
+    """Refuse to begin in another event loop than the one that everything here belongs to.
+
+    Raises:
+        PreCommitError: It is another one; nothing was done.
+        CommitUnknownError: It is, and an earlier call may have had the key.
+    """
+    why = services.why_not_here()
+    if why is None:
+        return
+    seen = Observation(action="begin", target=bounty_id, answer=why)
+    refusal = PreCommitError(
+        f"nothing was done: {why}", evidence=Evidence(proof=Proof.NEVER_SENT, observations=(seen,))
+    )
+    if key not in services.new_keys:
+        raise _not_known(refusal, "nobody was asked").about(plan.name, bounty_id, key)
+    raise refusal.about(plan.name, bounty_id, key)
 
 
 def _entry_of(

@@ -31,6 +31,15 @@ class NamesServer(Protocol):
 
 
 @runtime_checkable
+class InOneLoop(Protocol):
+    """A store or service that keeps connections or locks, and so belongs to one event loop."""
+
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        ...
+
+
+@runtime_checkable
 class CleansUp(Protocol):
     """A store that can remove what its commits leave behind in batches, off the critical path."""
 
@@ -153,6 +162,13 @@ def server_of(store: object) -> str:
     """The address of the server that a store's zone is on; empty if it does not say."""
     found = getattr(store, "server", "")  # of `NamesServer`; asked for each operation
     return found if isinstance(found, str) else ""
+
+
+def why_not_here(part: object) -> str | None:
+    """Why `part` cannot be used in this event loop, if it says that it cannot."""
+    ask = getattr(type(part), "why_not_here", None)  # a stand-in has an answer to everything
+    why: str | None = None if ask is None else ask(part)
+    return why
 
 
 def looking_first(store: StoreT) -> StoreT:

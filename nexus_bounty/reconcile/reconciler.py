@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 
 from nexus_bounty.events.tracking import level_triggered
+from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import Services
-from nexus_bounty.outcomes import InvalidInputError
+from nexus_bounty.outcomes import Evidence, InvalidInputError, PreCommitError, Proof
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import JOURNAL_KEPT, LeavesFiles, cleaning_up, sharing_names
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
@@ -70,6 +71,9 @@ MONEY_SWEEPS: Final[tuple[Sweep, ...]] = (
 
 LASTING: Final = (MissingRewards.name, IndexMarkers.name)
 """Those whose closed days say all that they remember: another process may go by them."""
+
+_RUN: Final = "run"  # which goes on from what the one before has noted
+_STEP: Final = "step"
 
 LEFTOVERS_EVERY: Final = timedelta(hours=1)
 """How often one of many runs looks for what commits left behind anywhere in the zone."""
@@ -149,8 +153,7 @@ class Reconciler:
         self._names_since = 0.0
         self._states = {sweep.name: SweepState() for sweep in sweeps}
         self._interrupted = False
-        self._turn = asyncio.Lock()  # a run goes on from what the one before has noted
-        self._step = asyncio.Lock()
+        self._locks = KeyedLocks()
         self.go_on_from(cursor or {})
         begins_as_told = dry_run or bool(cursor)
         self._keeper = None if begins_as_told else RangeKeeper.of(self._services, partition)
@@ -212,8 +215,11 @@ class Reconciler:
             history: What is under way is looked at by each run. Of what is long past, look only
                 at so many settled bounties, for rewards that are missing, and at so many files,
                 for markers that are wrong; the next run goes on after them. All if not given.
+
+        Raises:
+            PreCommitError: The reconciler, or what it works with, belongs to another event loop.
         """
-        async with self._turn:
+        async with self._my(_RUN):
             whole = history is None
             if whole and not self._interrupted:
                 self._begin_again()
@@ -259,10 +265,22 @@ class Reconciler:
                 on_report(report)
             await asyncio.sleep(back_off.pause(1 + self.health.failed_in_a_row, usual))
 
+    def _my(self, lock: str) -> asyncio.Lock:
+        """The lock of that name, in the event loop in which the reconciler is used.
+
+        Raises:
+            PreCommitError: This is another one; nothing was done.
+        """
+        if why := self._services.why_not_here():
+            raise PreCommitError(
+                f"nothing was done: {why}", evidence=Evidence(proof=Proof.NEVER_SENT)
+            )
+        return self._locks.of(lock)
+
     async def _begin_as(self, told: Beginning | None) -> None:
         if told is None:
             return
-        async with self._turn:
+        async with self._my(_RUN):
             self._states = {sweep.name: SweepState() for sweep in self._sweeps}
             if told.cursor.keys() <= self._states.keys():  # else it is of another release
                 self.go_on_from(told.cursor, told.memory)
@@ -273,7 +291,7 @@ class Reconciler:
 
         A run that is cancelled meanwhile leaves nothing half-way for the next one.
         """
-        async with self._step:
+        async with self._my(_STEP):
             yield
 
     async def _run_all(
@@ -283,7 +301,7 @@ class Reconciler:
         self._names_since = max(self._names_since, loop.time() - self._names_age.total_seconds())
         reports = [await self._run(sweep, room, progress, on_step) for sweep in self._sweeps]
         if not self._dry_run:
-            async with self._step:
+            async with self._my(_STEP):
                 reports.append(await self._collect(progress, whole=room is None))
         self._names_since = loop.time()  # the next run sees what this one could not
         report = ReconcileReport(
@@ -348,7 +366,7 @@ class Reconciler:
             counter.add(msgspec.structs.replace(finding, left=reason))
             return
         try:
-            async with self._step:
+            async with self._my(_STEP):
                 with level_triggered():
                     repaired = await problem.repair()
             counter.add(msgspec.structs.replace(finding, repaired=repaired))

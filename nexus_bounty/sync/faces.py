@@ -584,8 +584,27 @@ class SyncNexusClient(Face[NexusClient]):
         return self.wrapped.sunset
 
     def flush(self) -> None:
-        """Do now what stores leave for later: remove stale markers, then look at others again."""
+        """Do now what stores leave for later: remove stale markers, then look at others again.
+
+        Raises:
+            NexusError: The client belongs to another event loop; nothing was done.
+        """
         return self._run(self.wrapped.flush)
+
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._ask(self.wrapped.why_not_here)
+
+    def check_home(self, method: str, path: str) -> None:
+        """Refuse what would wait in another event loop than the one that this belongs to.
+
+        Whoever keeps locks of its own beside a client asks first: a lock that is freed in one loop
+        wakes nobody in another.
+
+        Raises:
+            NexusError: It is another one; nothing was sent.
+        """
+        return self._ask(self.wrapped.check_home, method, path)
 
     def closes_after(self, work: DeferredWork[Any]) -> None:
         """Do what `work` owes by then before the connections are closed."""
@@ -856,6 +875,10 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def server(self) -> str:
         """The address of the server that the zone is on; it holds no credentials."""
         return self.wrapped.server
+
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._ask(self.wrapped.why_not_here)
 
     @property
     def store_identity(self) -> str:
@@ -1371,6 +1394,10 @@ class SyncNexusClaimStore(Face[NexusClaimStore]):
         """The zone whose claims these are."""
         return self.wrapped.zone_id
 
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._ask(self.wrapped.why_not_here)
+
     def claim_or_renew(
         self,
         target_ref: str,
@@ -1626,6 +1653,10 @@ class SyncNexusContributionStore(Face[NexusContributionStore]):
 
     def __init__(self, client: SyncNexusClient, zone_id: str | None = None) -> None:
         super().__init__(client, NexusContributionStore, client.wrapped, zone_id)
+
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._ask(self.wrapped.why_not_here)
 
     def get(self, cid: str) -> Contribution | None:
         """The contribution with content id `cid`, or `None`.
@@ -1991,6 +2022,9 @@ class SyncReconciler(Face[Reconciler]):
             history: What is under way is looked at by each run. Of what is long past, look only
                 at so many settled bounties, for rewards that are missing, and at so many files,
                 for markers that are wrong; the next run goes on after them. All if not given.
+
+        Raises:
+            PreCommitError: The reconciler, or what it works with, belongs to another event loop.
         """
         return self._run(self.wrapped.run_once, progress, on_step=on_step, history=history)
 

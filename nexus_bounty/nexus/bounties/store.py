@@ -195,6 +195,10 @@ class NexusBountyStore:
         """The address of the server that the zone is on; it holds no credentials."""
         return self._client.server
 
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._client.why_not_here()
+
     @property
     def store_identity(self) -> str:
         """Which zone of which kind of store this is."""

@@ -117,6 +117,10 @@ class NexusClaimStore:
         """The zone whose claims these are."""
         return self._zone.zone_id
 
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._client.why_not_here()
+
     async def __aenter__(self) -> Self:
         """The store itself."""
         return self

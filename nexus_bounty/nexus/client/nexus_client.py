@@ -150,7 +150,7 @@ class NexusClient:
     ) -> None:
         """Close every connection; a task that is being stopped leaves the cleaning up."""
         if kind is not None and not issubclass(kind, Exception):
-            for each in self._still_owing():
+            for each in self._still_owing() if self._rpc.is_at_home else ():
                 await each.stop()
             await self._rpc.close()
         else:
@@ -167,10 +167,30 @@ class NexusClient:
         await self._rpc.close()
 
     async def flush(self) -> None:
-        """Do now what stores leave for later: remove stale markers, then look at others again."""
+        """Do now what stores leave for later: remove stale markers, then look at others again.
+
+        Raises:
+            NexusError: The client belongs to another event loop; nothing was done.
+        """
+        self.check_home("flush", "")
         deadline = Deadline.after(CLOSING_TIMEOUT)
         for owing in (self._owing_itself, self._still_owing):
             await asyncio.gather(*(each.flush(deadline.remaining) for each in owing()))
+
+    def why_not_here(self) -> str | None:
+        """Why it cannot be used in this event loop; `None` if it can, and belongs to it now."""
+        return self._rpc.why_not_here()
+
+    def check_home(self, method: str, path: str) -> None:
+        """Refuse what would wait in another event loop than the one that this belongs to.
+
+        Whoever keeps locks of its own beside a client asks first: a lock that is freed in one loop
+        wakes nobody in another.
+
+        Raises:
+            NexusError: It is another one; nothing was sent.
+        """
+        self._rpc.check_home(method, path)
 
     def closes_after(self, work: DeferredWork[Any]) -> None:
         """Do what `work` owes by then before the connections are closed."""

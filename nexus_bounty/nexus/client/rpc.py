@@ -19,10 +19,10 @@ from nexus_bounty.events import Observer, RequestEnded, RequestSent
 from nexus_bounty.events.log import debugging
 from nexus_bounty.events.stream import Observers, given, publish
 from nexus_bounty.events.tracking import count_request
+from nexus_bounty.home import HomeLoop
 from nexus_bounty.nexus.client import classification, wire
 from nexus_bounty.nexus.client.classification import Disposition, RequestVerdict
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.home import Home, here
 from nexus_bounty.nexus.client.pace import Pace, Turns
 from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import asked_in_json, parse_retry_after
@@ -65,13 +65,27 @@ class Rpc:
         check_url(settings.url)
         self._transport = transport_for(settings, transport)
         self._closed = False
-        self._home: Home | None = None
+        self._home = HomeLoop()
         self._secrets = Secrets(settings.api_key.get_secret_value() if settings.api_key else "")
 
     @property
     def is_at_home(self) -> bool:
         """Whether this is the event loop, and the process, that the connections belong to."""
-        return self._home is None or self._home.why_not(here()) is None
+        return self._home.is_here_or_nowhere
+
+    def why_not_here(self) -> str | None:
+        """Why nothing can be sent in this event loop; `None` if it can, from now on."""
+        why = self._home.why_not()
+        return why and f"this client {why}"
+
+    def check_home(self, method: str, path: str) -> None:
+        """Refuse to wait in two event loops, or processes: connections belong to one.
+
+        Raises:
+            NexusError: This is another one; nothing was sent.
+        """
+        if why := self.why_not_here():
+            raise NexusError(classification.OTHER_LOOP, method=method, path=path, detail=why)
 
     async def close(self) -> None:
         """Close every connection; requests after this are never sent.
@@ -191,10 +205,8 @@ class Rpc:
 
     def _check_home(self, request: _Call) -> None:
         """Refuse to work in two event loops, or processes: connections belong to one."""
-        now = here()
-        self._home = self._home or now
-        if why := self._home.why_not(now):
-            raise request.error(classification.OTHER_LOOP, f"this client {why}")
+        if why := self.why_not_here():
+            raise request.error(classification.OTHER_LOOP, why)
 
     def _result(self, request: _Call, answer: Answer, number: int) -> msgspec.Raw | bytes:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""

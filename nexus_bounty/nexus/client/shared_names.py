@@ -11,6 +11,9 @@ import asyncio
 from bisect import bisect_right
 from typing import Final
 
+from nexus_bounty.home import HomeLoop
+from nexus_bounty.nexus.client import classification
+from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.files import Page, Paths
 from nexus_bounty.nexus.client.pages import Ask
 
@@ -25,6 +28,7 @@ class SharedNames:
         self._paths: Paths = []
         self._began: float | None = None
         self._listing = asyncio.Lock()
+        self._home = HomeLoop()  # that of the client which lists
 
     async def page(self, ask: Ask, after: str, since: float) -> Page:
         """The paths after `after`, of a listing by `ask` that began `since` then.
@@ -35,6 +39,9 @@ class SharedNames:
         Raises:
             NexusError: They could not be listed; whoever asks next lists them anew.
         """
+        if why := self._home.why_not():
+            detail = f"this client {why}"
+            raise NexusError(classification.OTHER_LOOP, method="list", path=after, detail=detail)
         async with self._listing:
             is_known = self._began is not None and self._began >= since
             if not is_known and not await self._list(ask):

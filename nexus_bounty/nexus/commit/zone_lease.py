@@ -102,6 +102,7 @@ class ZoneLease:
             UnsupportedServerError: Another process holds it (pre-commit).
             NexusError: That could not be found out.
         """
+        self._client.check_home("rename", self._zone.writer_leases)
         if self.remaining:
             return
         async with self._turn:
@@ -116,7 +117,12 @@ class ZoneLease:
                 self._renewing = asyncio.create_task(self._keep_renewing(), context=detached())
 
     async def release(self) -> None:
-        """Let the next process have the zone at once."""
+        """Let the next process have the zone at once.
+
+        Raises:
+            NexusError: That could not be said.
+        """
+        self._client.check_home("write", self._zone.writer_leases)
         self._stop_renewing()
         if self._number:
             self._safe_until_tick = 0.0

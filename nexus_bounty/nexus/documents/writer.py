@@ -136,9 +136,12 @@ class DocumentWriter:
 
         Raises:
             InvalidInputError: The key is not usable (pre-commit).
+            PreCommitError: The client belongs to another event loop; nothing was done.
+            CommitUnknownError: It does, and an earlier attempt may have landed.
         """
         identity = record_id, self.key(key)
         with tracked("store", name, *identity, self._observers, place=self._place):
+            self._check_home(name, kind, record_id, parameters, identity[1])
             async with self._locks.of(identity):
                 yield self.planned(name, kind, record_id, parameters, identity[1])
 
@@ -152,6 +155,16 @@ class DocumentWriter:
             return new_key(self._client.random)
         check_key(given)
         return given
+
+    def _check_home(
+        self, name: str, kind: str, record_id: str, parameters: Mapping[str, Any], key: str
+    ) -> None:
+        """Refuse to wait for another call with the key in two event loops."""
+        try:
+            self._client.check_home(name, record_id)
+        except NexusError as error:
+            refused = self.planned(name, kind, record_id, parameters, key)
+            raise refused.stopped_by(error, "begin") from error
 
     def planned(
         self,

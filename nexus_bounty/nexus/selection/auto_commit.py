@@ -185,6 +185,7 @@ class AutoCommit:
             UnsupportedServerError: There is none; nothing was written (pre-commit).
             NexusError: It could not be found out.
         """
+        self._client.check_home("probe", self._zone.pinned_verdict)
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._finding_out:
@@ -202,6 +203,7 @@ class AutoCommit:
         Raises:
             NexusError: The pinned verdict could not be read.
         """
+        self._client.check_home("read", self._zone.pinned_verdict)
         async with self._looking:
             looked = self._looked
             is_known = self._pinned is not None and self._pinned.strategy is not None

@@ -120,6 +120,24 @@ def test_whose_event_loop_is_gone_is_not_told(commits):
     shared.close()
 
 
+def test_two_event_loops_are_served_at_once(commits):
+    """Each caller is told in its own: the thread waits, not their loops."""
+    shared: Any = SharedTransactions(commits)
+    told: list[str] = []
+    callers = [
+        threading.Thread(target=lambda work=work: told.append(asyncio.run(shared.run(work))))
+        for work in range(4)
+    ]
+    for each in callers:
+        each.start()
+    assert commits.begun.wait(10)
+    commits.may_go_on.set()
+    for each in callers:
+        each.join(10)
+    assert sorted(told) == [f"done {work}" for work in range(4)]
+    shared.close()
+
+
 _FORGETS_TO_CLOSE = """
 import asyncio, time
 from nexus_bounty_postgres.shared_transactions import SharedTransactions
