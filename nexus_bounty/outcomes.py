@@ -507,7 +507,8 @@ class PostCommitError(OutcomeError):
     Attributes:
         bounty: The committed snapshot, if it was a bounty that was changed.
         claim: The committed snapshot, if it was a claim.
-        pending: The steps still owed, such as `remove_stale_marker`.
+        pending: The steps still owed, such as `remove_stale_marker`; none where an earlier call
+            did it, and as the bounty and the ledger stand has left nothing to do.
     """
 
     outcome = Outcome.POST_COMMIT

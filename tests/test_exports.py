@@ -70,3 +70,13 @@ def _ours(hint: Any) -> Iterator[type]:
         yield hint
     for part in get_args(hint):
         yield from _ours(part)
+
+
+@pytest.mark.parametrize(
+    "package", sorted(each.name for each in (ROOT / "adapters").iterdir() if each.is_dir())
+)
+def test_every_adapter_says_what_it_exports(package: str) -> None:
+    if not (ROOT / "adapters" / package / "__init__.py").exists():
+        return
+    module = importlib.import_module(package)
+    assert all(hasattr(module, name) for name in module.__all__)

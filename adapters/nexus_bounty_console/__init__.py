@@ -8,3 +8,8 @@ reconciler, by the fences that `explain --resolve` writes, and by `rescue`.
 
 `nexus_bounty_console.app.make_app` makes it for programs that serve it themselves.
 """
+
+from __future__ import annotations
+
+__all__: list[str] = []
+"""A command needs none of it imported with the package: what there is is in its modules."""

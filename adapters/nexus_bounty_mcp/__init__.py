@@ -9,3 +9,8 @@ A call that is repeated with the same arguments is the same operation, and is no
 
 `nexus_bounty_mcp.server.make_server` makes the server for programs that run it themselves.
 """
+
+from __future__ import annotations
+
+__all__: list[str] = []
+"""A command needs none of it imported with the package: what there is is in its modules."""

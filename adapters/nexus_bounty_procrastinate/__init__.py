@@ -4,3 +4,8 @@
 into ranges of bounties, of which each is gone through by one worker at a time, again and again;
 what a worker leaves that dies, others take.
 """
+
+from __future__ import annotations
+
+__all__: list[str] = []
+"""A command needs none of it imported with the package: what there is is in its modules."""

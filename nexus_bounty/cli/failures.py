@@ -203,7 +203,10 @@ def _heading(error: OutcomeError, attempt: Attempt | None) -> Text:
     if name is None:
         return _headed(error.message, "red")
     style = "red" if error.outcome is Outcome.PRE_COMMIT else "yellow"
-    return _headed(f"The {_noun(name)} {_HEADINGS[error.outcome]}: {error.message}.", style)
+    heading = _HEADINGS[error.outcome]
+    if isinstance(error, PostCommitError) and not error.pending:
+        heading = "happened before"
+    return _headed(f"The {_noun(name)} {heading}: {error.message}.", style)
 
 
 def _name(error: OutcomeError, attempt: Attempt | None) -> str | None:
@@ -218,6 +221,8 @@ def _noun(operation: str) -> str:
 
 
 def _next(error: OutcomeError, attempt: Attempt | None) -> str:
+    if isinstance(error, PostCommitError) and not error.pending:
+        return "Go forward: nothing is seen to be owed."
     if error.outcome is Outcome.POST_COMMIT:
         return "Go forward: `nexus-bounty reconcile` does what is owed."
     if error.outcome is Outcome.UNKNOWN and attempt:

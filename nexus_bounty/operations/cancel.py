@@ -6,8 +6,8 @@ from typing import Final
 
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import Bounty
-from nexus_bounty.operations.escrow import check_ledger, give_back
-from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease
+from nexus_bounty.operations.escrow import check_ledger, give_back, is_still_held
+from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, has_lease_left
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -25,7 +25,10 @@ from nexus_bounty.ports import Reservation
 from nexus_bounty.validation import check_id
 
 VOID: Final = "void_reservation"
-CANCEL: Final = Plan("cancel", decided_by="cancel", owed_then=(VOID, RELEASE_LEASE))
+
+
+OWED_AT_ITS_END: Final = {VOID: is_still_held, RELEASE_LEASE: has_lease_left}
+CANCEL: Final = Plan("cancel", decided_by="cancel", owed_then=OWED_AT_ITS_END)
 
 
 async def cancel(

@@ -56,7 +56,7 @@ from nexus_bounty.statuses import STATUSES, Claimer
 from nexus_bounty.together import both
 from nexus_bounty.validation import check_agent, check_id
 
-RENEW: Final = Plan("renew", decided_by="renew", owed_then=())
+RENEW: Final = Plan("renew", decided_by="renew", owed_then={})
 
 
 async def claim(

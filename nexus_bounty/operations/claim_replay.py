@@ -21,8 +21,20 @@ from nexus_bounty.operations.services import (
     still_owed,
 )
 from nexus_bounty.outcomes import Evidence, IdempotencyMismatchError, PreCommitError, Proof, shown
+from nexus_bounty.statuses import STATUSES, Claimer
 
-CLAIM: Final = Plan("claim", decided_by="claim", owed_then=("renew_lease",))
+RENEW_LEASE: Final = "renew_lease"
+
+
+async def _has_lapsed(services: Services, bounty: Bounty) -> bool:
+    """Whether a bounty is claimed with a lease that has run out."""
+    if STATUSES[bounty.status].claimer is not Claimer.AT_WORK or bounty.claim_id is None:
+        return False
+    held = await services.claims.get(bounty.claim_id)
+    return held is None or not held.holds(services.clock())
+
+
+CLAIM: Final = Plan("claim", decided_by="claim", owed_then={RENEW_LEASE: _has_lapsed})
 _ROUNDING: Final = timedelta(seconds=1)
 """What the times of a lease may lose where another program writes it again."""
 
@@ -80,7 +92,7 @@ async def _replayed_with_its_lease(
         try:
             held = await services.claims.get(claim_id)
         except Exception as error:  # whatever it is, the commit stands
-            raise still_owed(standing, CLAIM.owed_then, error) from error
+            raise still_owed(standing, [RENEW_LEASE], error) from error
         if held is not None and claim_id == lease_id(key):
             _check_length(services, standing, held, lease)
         return claim_result(standing, held, key, owed)

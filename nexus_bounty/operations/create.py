@@ -59,7 +59,7 @@ from nexus_bounty.outcomes import (
 from nexus_bounty.ports import Reservation, ReservationStatus, expecting, looking_first
 from nexus_bounty.validation import check_bounty
 
-CREATE: Final = Plan("create", decided_by="open", owed_then=("remove_stale_marker",))
+CREATE: Final = Plan("create", decided_by="open", owed_then={})
 
 
 async def create(

@@ -329,6 +329,14 @@ def is_of(services: Services, held: Reservation, bounty: Bounty) -> bool:
     return zone == services.store.zone_id or (zone is None and bounty.ledger_id is None)
 
 
+async def is_still_held(services: Services, bounty: Bounty) -> bool:
+    """Whether the credits of a bounty that has ended, or is to be paid, are still held for it."""
+    found = await reservation_of(services, bounty)
+    if found is None or found.status is not ReservationStatus.HELD:
+        return False
+    return is_of(services, found, bounty)
+
+
 async def _void(services: Services, bounty: Bounty, held: Reservation) -> Reservation:
     begun = held.assignment
     if begun is not None:

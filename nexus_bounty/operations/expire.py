@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from nexus_bounty.idempotency import derived_key
-from nexus_bounty.operations.cancel import VOID, unwind
+from nexus_bounty.operations.cancel import OWED_AT_ITS_END, unwind
 from nexus_bounty.operations.escrow import check_ledger
-from nexus_bounty.operations.lease_ends import RELEASE_LEASE
 from nexus_bounty.operations.results import ExpiryFailure, ExpiryResult, OperationResult
 from nexus_bounty.operations.services import (
     Plan,
@@ -21,7 +20,7 @@ from nexus_bounty.operations.services import (
 from nexus_bounty.outcomes import BountyStateError, Evidence, OutcomeError, Proof
 from nexus_bounty.validation import check_id, check_time
 
-EXPIRE: Final = Plan("expire", decided_by="expire", owed_then=(VOID, RELEASE_LEASE))
+EXPIRE: Final = Plan("expire", decided_by="expire", owed_then=OWED_AT_ITS_END)
 
 
 async def expire(

@@ -34,6 +34,13 @@ async def give_up_lease(services: Services, held: Claim) -> bool:
     return await end_lease(services, bounty_id, held.claim_id)
 
 
+async def has_lease_left(services: Services, bounty: Bounty) -> bool:
+    """Whether there is a lease on a bounty that its document gives to nobody."""
+    at_work = STATUSES[bounty.status].claimer is Claimer.AT_WORK
+    leases = await services.claims.active_claims(target_of(bounty.bounty_id))
+    return any(not (at_work and is_held_by(bounty, each.agent)) for each in leases)
+
+
 async def end_lease(services: Services, bounty_id: str, claim_id: str) -> bool:
     """Release a lease that its bounty no longer needs; whether it was there to be released."""
     try:

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 from nexus_bounty.ledger.rescues import why_rescued
 from nexus_bounty.models import Bounty, BountyStatus, RewardRecord, RewardType, reward_id
-from nexus_bounty.operations.escrow import check_trusted, is_of, pay, reservation_of
+from nexus_bounty.operations.escrow import check_trusted, is_of, is_still_held, pay, reservation_of
+from nexus_bounty.operations.lease_ends import has_lease_left
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
     Services,
@@ -38,7 +39,25 @@ CAPTURE: Final = "capture_payment"
 SETTLED: Final = "commit_settled"
 REWARD: Final = "record_reward"
 END_CLAIM: Final = "complete_claim"
-OWED_PAST_THE_PIVOT: Final = (CAPTURE, SETTLED, REWARD, END_CLAIM)
+
+
+async def _is_unsettled(_services: Services, bounty: Bounty) -> bool:
+    """Whether a bounty past the pivot does not say yet that it is paid."""
+    return bounty.status is not BountyStatus.SETTLED
+
+
+async def _lacks_its_reward(services: Services, bounty: Bounty) -> bool:
+    """Whether a reward that a bounty calls for is not recorded."""
+    reward = payout_of(bounty)
+    return reward is not None and not await services.store.has_reward(reward.reward_id)
+
+
+OWED_PAST_THE_PIVOT: Final = {
+    CAPTURE: is_still_held,
+    SETTLED: _is_unsettled,
+    REWARD: _lacks_its_reward,
+    END_CLAIM: has_lease_left,
+}
 
 
 async def finish(

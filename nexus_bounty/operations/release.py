@@ -7,7 +7,7 @@ from typing import Final
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.models import AgentIdentity, Bounty
 from nexus_bounty.operations.escrow import check_ledger, forget_payee
-from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, is_held_by
+from nexus_bounty.operations.lease_ends import RELEASE_LEASE, end_lease, has_lease_left, is_held_by
 from nexus_bounty.operations.policy import check_actor
 from nexus_bounty.operations.results import OperationResult
 from nexus_bounty.operations.services import (
@@ -24,7 +24,7 @@ from nexus_bounty.statuses import STATUSES, Claimer
 from nexus_bounty.validation import check_agent, check_id
 
 FORGET_PAYEE: Final = "forget_payee"
-RELEASE: Final = Plan("release", decided_by="release", owed_then=(RELEASE_LEASE,))
+RELEASE: Final = Plan("release", decided_by="release", owed_then={RELEASE_LEASE: has_lease_left})
 
 
 async def release(

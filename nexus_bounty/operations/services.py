@@ -182,11 +182,14 @@ def target_of(bounty_id: str) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an operation is called, the step that decides it, and what is owed from then on."""
+    """What an operation is called, the step that decides it, and what is owed from then on.
+
+    Each step that is owed comes with a look at whether it still is, of a bounty as it stands.
+    """
 
     name: str
     decided_by: str
-    owed_then: tuple[str, ...]
+    owed_then: Mapping[str, Callable[[Services, Bounty], Awaitable[bool]]]
 
 
 @dataclass(frozen=True)
@@ -360,7 +363,7 @@ async def _look_up(
     if not record.aborted:
         seen = Evidence(proof=Proof.IN_HISTORY, observations=refusal.evidence.observations)
         standing = await _as_it_stands(services, bounty_id)
-        raise _done_before(plan, refusal, standing, seen) from refusal
+        raise await _done_before(services, plan, refusal, standing, seen) from refusal
     refusal.evidence = Evidence(proof=Proof.FENCED, observations=refusal.evidence.observations)
     return True
 
@@ -388,18 +391,38 @@ async def _rule_out(
     except Exception as failure:  # noqa: BLE001 - nothing was learnt, whatever it is
         raise _not_known(refusal, str(failure)) from refusal
     if earlier.outcome is Outcome.COMMITTED:
-        raise _done_before(plan, refusal, earlier.bounty, earlier.evidence) from refusal
+        standing, seen = earlier.bounty, earlier.evidence
+        raise await _done_before(services, plan, refusal, standing, seen) from refusal
 
 
-def _done_before(
-    plan: Plan, refusal: PreCommitError, bounty: Bounty | None, evidence: Evidence
+async def _done_before(
+    services: Services,
+    plan: Plan,
+    refusal: PreCommitError,
+    bounty: Bounty | None,
+    evidence: Evidence,
 ) -> PostCommitError:
     return PostCommitError(
         f"an earlier call with this key did it; now {refusal.message}",
         bounty=bounty,
-        pending=plan.owed_then,
+        pending=await _left_by_earlier(services, plan, bounty),
         evidence=evidence,
     )
+
+
+async def _left_by_earlier(services: Services, plan: Plan, bounty: Bounty | None) -> list[str]:
+    """The steps that an earlier call has left to do; or may have, where nothing tells."""
+    if bounty is None:
+        return [*plan.owed_then]
+    left = []
+    for step, is_left in plan.owed_then.items():
+        try:
+            if not await is_left(services, bounty):
+                continue
+        except Exception:
+            logger.info("whether %s is still owed could not be seen", step, exc_info=True)
+        left.append(step)
+    return left
 
 
 def _not_known(refusal: PreCommitError, why: str) -> CommitUnknownError:

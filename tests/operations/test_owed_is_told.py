@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -153,23 +154,75 @@ def test_what_is_owed_was_told_once_and_said_wherever_an_operation_is_cut_off(
     assert {step for each in trials.values() for step in each.owed} == OWED[case.name]
 
 
+def _named(*names: str) -> list[Case]:
+    return [case for case in CASES if case.name in names]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @virtual
-async def test_what_an_earlier_call_with_the_key_may_owe_is_told_by_the_one_that_found_it_out(
-    case: Case,
-) -> None:
-    """That one was refused itself, since the ledger does not say which it is."""
+async def test_an_earlier_call_that_came_to_its_end_is_not_said_to_owe_anything(case: Case) -> None:
+    """A repeat was refused, since the ledger does not say which it is; it says so each time."""
     world, heard = await a_world(), Heard()
     await operation_trials.prepare(world, case)
     async with world.process() as process:
         await case.act(process.operations)
-        process.credits.identity = _lost  # type: ignore[attr-defined]
-        with events.register(heard), pytest.raises(PostCommitError, match="earlier call") as ended:
-            await case.act(process.operations)
-    assert [each.step for each in heard.of(events.StepOwed)] == list(ended.value.pending)
-    assert heard.of(events.StepOwed)
+        await _asked_again(case, process, heard, ())
+        await _asked_again(case, process, heard, ())
+
+
+async def _asked_again(case: Case, process: Process, heard: Heard, owed: Sequence[str]) -> None:
+    """What is told of the earlier call is what the error names."""
+    process.credits.identity = _lost  # type: ignore[attr-defined]
+    heard.clear()
+    with events.register(heard), pytest.raises(PostCommitError, match="earlier call") as ended:
+        await case.act(process.operations)
+    assert ended.value.pending == tuple(owed)
+    assert [each.step for each in heard.of(events.StepOwed)] == list(owed)
     assert all(_is_ours(each) for each in heard.of(events.StepOwed))
 
 
-async def _lost() -> str:
+LEFT = [
+    *((case, "capture", (CAPTURE, SETTLED, REWARD, END_CLAIM)) for case in _named("settle")),
+    *((case, "void", (VOID,)) for case in _named("cancel", "expire")),
+    *((case, "void", (VOID, RELEASE_LEASE)) for case in _named("cancel_claimed")),
+]
+
+
+@pytest.mark.parametrize(("case", "call", "owed"), LEFT, ids=lambda each: getattr(each, "name", ""))
+@virtual
+async def test_what_an_earlier_call_has_left_is_told_until_somebody_does_it(
+    case: Case, call: str, owed: Sequence[str]
+) -> None:
+    world, heard = await a_world(), Heard()
+    await operation_trials.prepare(world, case)
+    async with world.process() as process:
+        setattr(process.credits, call, _lost)
+        with pytest.raises(PostCommitError):
+            await case.act(process.operations)
+        await _asked_again(case, process, heard, owed)
+    await world.later()
+    assert not await world.reconcile()
+    async with world.process(seed=3) as process:
+        await _asked_again(case, process, heard, ())
+
+
+@pytest.mark.parametrize("case", _named("settle", "cancel", "release"), ids=lambda case: case.name)
+@virtual
+async def test_what_cannot_be_looked_at_may_still_be_owed(case: Case) -> None:
+    world, heard = await a_world(), Heard()
+    await operation_trials.prepare(world, case)
+    async with world.process() as process:
+        await case.act(process.operations)
+        for port, looks in (
+            (process.operations.services.claims, ("active_claims",)),
+            (process.operations.services.store, ("has_reward",)),
+            (process.credits, ("get_reservation",)),
+        ):
+            for look in looks:
+                setattr(port, look, _lost)
+        may_be = {"settle": (CAPTURE, REWARD, END_CLAIM), "cancel": (VOID, RELEASE_LEASE)}
+        await _asked_again(case, process, heard, may_be.get(case.name, (RELEASE_LEASE,)))
+
+
+async def _lost(*_given: object, **_named: object) -> str:
     raise CommitUnknownError("the answer was lost")
