@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import tomllib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from nexus_bounty import (
     NexusBountyStore,
     Reconciler,
 )
+
+ROOT = Path(__file__).resolve().parent.parent
 
 CALLED = [
     BountyStore,
