@@ -11,9 +11,10 @@ Other modules name a status only where they are about that one.
 never be given back once paying has begun. `claimed → claimed` renews a claim,
 `claimed → open` releases it.
 
-A new status takes its member in `models`, its row here, the transition that leads to it, and a
-move in the contract suite. Whoever needs to know something of a status that no column says adds
-the column. What follows from the rows, such as which statuses nothing leaves, is in `lifecycle`.
+A new status takes its member in `models`, its row here, and its name in the rows that lead to it; a
+transition of ours that leads there is another change: `docs/carrying-on/module-map.md`. Whoever
+needs to know something of a status that no column says adds the column. What follows from the rows,
+such as which statuses nothing leaves, is in `lifecycle`.
 """
 
 from __future__ import annotations

@@ -25,6 +25,29 @@ DEVELOPERS = {"versions", "bench", "browser", "check", "dev", "docs", "explore",
 SHELL = "\n".join(each.text for page in PAGES for each in page.blocks if each.language == "sh")
 
 
+def test_every_place_that_the_module_map_sends_a_change_to_is_there() -> None:
+    text = (ROOT / "docs/carrying-on/module-map.md").read_text("utf-8")
+    table = text.partition("## Where a change goes")[2].partition("\n## ")[0]
+    named = re.findall(r"`(?:python |pytest )?([\w/]+/[\w/.]+)`", table)
+    assert len(named) >= 15
+    roots = (ROOT, ROOT / "nexus_bounty")
+    assert [each for each in named if not any((root / each).exists() for root in roots)] == []
+
+
+def test_a_metric_is_in_no_other_place_than_the_map_says() -> None:
+    """Found by the name of one that is exported."""
+    text = (ROOT / "docs/carrying-on/module-map.md").read_text("utf-8")
+    (row,) = (each for each in text.splitlines() if each.startswith("| a metric of an event |"))
+    places = {
+        path.relative_to(ROOT).as_posix()
+        for room in ("nexus_bounty", "adapters", "docs")
+        for path in (ROOT / room).rglob("*")
+        if path.suffix in (".py", ".md", ".json", ".yaml", ".yml")
+        and re.search(r"nexus[._]bounty[._]retries", path.read_text("utf-8"))
+    }
+    assert places <= set(re.findall(r"`([^`]+)`", row)), places
+
+
 def test_the_readme_is_no_manual() -> None:
     assert README.text.count("\n") <= 150
 
