@@ -91,5 +91,6 @@ class Deadline:
 
     def excuse(self, seconds: float) -> None:
         """Do not count the `seconds` for which the server asks to be left alone, within bounds."""
-        if not self.is_strict and self.turn.waited + seconds <= TIMES_ITS_OWN * self.seconds:
-            self.turn.waited += seconds
+        waited = self.turn.waited + max(seconds, 0.0)
+        if not self.is_strict and waited <= TIMES_ITS_OWN * self.seconds:
+            self.turn.waited = waited

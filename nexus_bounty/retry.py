@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.events import Retried
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
 T = TypeVar("T")
+
+_FOR_EVER: Final = 2.0**31
+"""Seconds: nobody waits as long."""
 
 WorthIt = Callable[[Exception], bool]
 """Whether after this error the same call does no harm and may well come through."""
@@ -181,8 +184,11 @@ class _Terms:
 
 
 def _asked_by(state: RetryCallState) -> float:
-    """For how long the server has asked to be left alone, in seconds."""
-    return getattr(_error_of(state), "retry_after", None) or 0.0
+    """For how long the server has asked to be left alone, in seconds; what is no time is none."""
+    asked = getattr(_error_of(state), "retry_after", None)
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked > 0:
+        return 0.0
+    return asked if asked < _FOR_EVER else math.inf
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

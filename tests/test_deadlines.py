@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from nexus_bounty.deadlines import Deadline
 from nexus_bounty.retry import RetryPolicy
-from tests.support.virtual import virtual
+from tests.support.virtual import elapsed, virtual
 
 
 class AskedToWaitError(Exception):
     """A server's answer that asks to be left alone for some seconds."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"come back in {seconds} s")
+        super().__init__("come back later")
         self.retry_after = seconds
 
 
@@ -87,3 +88,34 @@ async def test_what_has_not_begun_has_all_its_time() -> None:
     await asyncio.sleep(100)
     assert deadline.within(90).remaining == pytest.approx(60)
     assert deadline.within(30).remaining == pytest.approx(30)
+
+
+NO_TIMES: list[object] = [-5, -0.5, math.nan, -math.inf, "7", True, 1j, None, [60]]
+
+
+@pytest.mark.parametrize("asked", NO_TIMES, ids=str)
+@virtual
+async def test_an_error_that_asks_for_no_time_shortens_no_deadline(asked: object) -> None:
+    """The error of an adapter may say anything; it is tried again as any other."""
+    deadline = Deadline.after(60)
+    assert await persisted(deadline, *([asked] * 3)) == [0, 0, 0, 0]  # type: ignore[arg-type]
+    assert deadline.remaining == pytest.approx(60, abs=0.1)
+
+
+@pytest.mark.parametrize("seconds", [-5.0, -math.inf, math.nan])
+@virtual
+async def test_no_time_is_excused_that_is_none(seconds: float) -> None:
+    deadline = Deadline.after(60)
+    deadline.excuse(seconds)
+    assert deadline.remaining == 60
+
+
+@pytest.mark.parametrize("asked", [math.inf, 10**400, 2.0**31], ids=["inf", "int", "float"])
+@virtual
+async def test_nobody_waits_for_ever(asked: float) -> None:
+    """The error itself is raised, at once, with and without a deadline."""
+    for deadline in (Deadline.after(60), None):
+        _, call = refusing(asked)
+        with pytest.raises(AskedToWaitError):
+            await RetryPolicy().persist(call, lambda _: True, deadline)
+    assert elapsed() == 0

@@ -13,6 +13,8 @@ from nexus_bounty.models import utc_now
 LONGEST: Final = 2.0**31
 """Seconds: what is longer than anybody could wait is as long as this (as in RFC 9111, 1.2.2)."""
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+_BETWEEN: Final = re.compile(r"(?<![A-Za-z]),\s+|(?<= GMT),\s+")
+"""What is between the values of a header that was given more than once; a date has a comma, too."""
 
 
 def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) -> float | None:
@@ -20,10 +22,15 @@ def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) 
 
     Some servers give fractions of a second. An absent or unreadable header is `None`; a date in
     the past is 0; none is more than `LONGEST`, and whoever waits does not begin what outlasts its
-    deadline.
+    deadline. Of a header that a server and a proxy before it have both given, it is the longest.
     """
     if value is None:
         return None
+    asked = (_asked_by(each, now) for each in _BETWEEN.split(value))
+    return max((each for each in asked if each is not None), default=None)
+
+
+def _asked_by(value: str, now: Callable[[], datetime]) -> float | None:
     if _SECONDS.fullmatch(value.strip()):
         return min(float(value), LONGEST)
     try:

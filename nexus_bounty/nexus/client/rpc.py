@@ -212,28 +212,27 @@ class Rpc:
         """The JSON-RPC result of an acknowledgement; anything else raises with its verdict."""
         verdict = classification.of_status(answer.status)
         envelope = _envelope(answer.body)
+        wait = _wait_asked(envelope, answer)
         acknowledged = verdict.disposition is Disposition.ACKNOWLEDGED
         if envelope is not None and envelope.is_of_another(number, acknowledged=acknowledged):
             detail = f"it answers request {envelope.id!r}, not {number}"
-            raise request.error(classification.UNREADABLE, self._redact(detail))
-        wait = _wait_asked(envelope, answer)
+            raise request.error(classification.UNREADABLE, self._redact(detail), wait)
         if not acknowledged:
             detail = f"HTTP {answer.status} {_say(envelope, answer)}".strip()
             raise request.error(verdict, self._redact(detail), wait)
         if envelope is not None and isinstance(envelope.error, wire.RpcError):
             verdict = classification.of_rpc_code(envelope.error.code)
             said = f"{envelope.error.code} {envelope.error.message}"
-            raise request.error(verdict, self._redact(said))
+            raise request.error(verdict, self._redact(said), wait)
         if envelope is not None and envelope.error:  # a gateway's own answer, outside JSON-RPC
             limited = "rate limit" in str(envelope.error).lower()
             verdict = classification.RATE_LIMITED if limited else classification.UNLISTED
             raise request.error(verdict, self._redact(str(envelope.error)), wait)
         if answer.body.startswith(BOM_UTF8):
-            raise request.error(
-                classification.UNREADABLE, "it begins with a byte order mark (BOM): what sent it?"
-            )
+            detail = "it begins with a byte order mark (BOM): what sent it?"
+            raise request.error(classification.UNREADABLE, detail, wait)
         if envelope is None or not envelope.result:
-            raise request.error(classification.UNREADABLE, self._redact(answer.text))
+            raise request.error(classification.UNREADABLE, self._redact(answer.text), wait)
         return envelope.result
 
     def _error(
@@ -342,5 +341,11 @@ def _without_userinfo(location: str) -> str:
 
 
 def _wait_asked(envelope: wire.Envelope | None, answer: Answer) -> float | None:
-    header = parse_retry_after(answer.retry_after)
-    return header if header is not None or envelope is None else asked_in_json(envelope.retry_after)
+    """The longest that is asked for, by the header, the body, or the error in it."""
+    asked = [parse_retry_after(answer.retry_after)]
+    if envelope is not None:
+        asked.append(asked_in_json(envelope.retry_after))
+        data = envelope.error.data if isinstance(envelope.error, wire.RpcError) else None
+        if isinstance(data, dict):
+            asked.append(asked_in_json(data.get("retry_after")))
+    return max((each for each in asked if each is not None), default=None)

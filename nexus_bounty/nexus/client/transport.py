@@ -349,7 +349,8 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             self._alone = ALONE_AFTER_A_LOSS
             raise httpx.ReadError(f"{type(error).__name__}: {error}") from error
-        return Answer(answer.status, content, *_shown(headers))
+        every = {name: ", ".join(headers.getall(name)) for name in _SHOWN if name in headers}
+        return Answer(answer.status, content, *_shown(every))
 
     def _next_session(self) -> aiohttp.ClientSession:
         if self._alone:

@@ -25,6 +25,7 @@ class RpcError(msgspec.Struct):
 
     code: int
     message: str = ""
+    data: Any = None
 
 
 class Envelope(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
@@ -167,6 +167,23 @@ async def test_an_answer_that_breaks_off_is_ambiguous(part: bytes) -> None:
     assert caught.value.disposition is Disposition.AMBIGUOUS
     assert caught.value.reason is Reason.CONNECTION_LOST
     assert client.requests_sent == 1
+
+
+@pytest.mark.parametrize("lines", [("3", "70"), ("70", "3"), ("3, 70",)], ids=", ".join)
+async def test_a_header_that_is_there_twice_is_read_in_full(lines: Sequence[str]) -> None:
+    """The server's and that of a proxy before it: the longer wait is the error's."""
+    asked = "".join(f"Retry-After: {line}\r\n" for line in lines)
+    answer = f"HTTP/1.1 429 No\r\n{asked}Content-Length: 2\r\n\r\n{{}}"
+
+    async def limiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer.encode())
+        await writer.drain()
+
+    async with raw_server(limiting) as url, NexusClient(url, settings=quick()) as client:
+        with pytest.raises(NexusError) as caught:
+            await client.write("/a", b"")
+    assert caught.value.retry_after == 70
 
 
 async def test_an_answer_that_cannot_be_unpacked_is_ambiguous() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from itertools import pairwise
@@ -263,7 +264,7 @@ def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("", ".", "soon", "-5", "+5", "- 5", "1,5", "1 5", "5, 10", "5 s", "1e3", "1_0", "0x5"),
+        *("", ".", "soon", "-5", "+5", "- 5", "1,5", "1 5", "5 s", "1e3", "1_0", "0x5"),
         *("²", "\u0661", "inf", "nan", "9" * 60_000 + "x"),
         *("Wed, 99 Foo 2026", "Sat, 01 Jan 10000 00:00:00 GMT"),
     ],
@@ -272,6 +273,60 @@ def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
 def test_a_retry_after_in_neither_form_asks_for_nothing(value: str) -> None:
     """RFC 9110 has two forms."""
     assert parse_retry_after(value) is None
+
+
+TOMORROW = "Sat, 03 Jan 2026 03:04:05 GMT"
+IN_TEN = "Fri, 02 Jan 2026 03:04:15 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5, 10", 10.0),
+        ("10, 5", 10.0),
+        ("5,  10, .5", 10.0),
+        (f"{IN_TEN}, 5", 10.0),
+        (f"5, {IN_TEN}", 10.0),
+        (f"{IN_TEN}, {TOMORROW}", 86_400.0),
+        (f"{TOMORROW}, {IN_TEN}", 86_400.0),
+        (f"soon , {IN_TEN}", 10.0),
+        ("x1, 10", 10.0),
+        ("soon, later", None),
+    ],
+)
+def test_of_a_header_that_is_there_twice_the_longer_wait_counts(
+    value: str, seconds: float | None
+) -> None:
+    """RFC 9110, 5.3: a proxy may have put the two lines into one."""
+    assert parse_retry_after(value, now=lambda: NOW) == seconds
+
+
+RPC_ERROR = {"code": -32603, "message": "internal error"}
+ASKING: dict[str, tuple[int, Sequence[tuple[str, str]], object]] = {
+    "by a header, of an error": (200, [("Retry-After", "7")], {"error": RPC_ERROR}),
+    "in the data of an error": (200, [], {"error": RPC_ERROR | {"data": {"retry_after": 7}}}),
+    "by a header, of a gateway": (200, [("Retry-After", "7")], {"error": "rate limit"}),
+    "by a header, of nothing": (200, [("Retry-After", "7")], {}),
+    "by a header, of another": (503, [("Retry-After", "7")], {"id": "other", "error": RPC_ERROR}),
+    "twice": (429, [("Retry-After", "3"), ("Retry-After", "7")], {"error": RPC_ERROR}),
+    "twice, the longer first": (429, [("Retry-After", "7"), ("Retry-After", "3")], {}),
+    "by both, the header longer": (429, [("Retry-After", "7")], {"error": "", "retry_after": 3}),
+    "by both, the body longer": (429, [("Retry-After", "3")], {"error": "", "retry_after": 7}),
+}
+
+
+@pytest.mark.parametrize("asking", ASKING.values(), ids=ASKING)
+@virtual
+async def test_whatever_asks_for_a_pause_gets_it(
+    asking: tuple[int, Sequence[tuple[str, str]], object],
+) -> None:
+    """Never sooner than asked, whichever part of the answer asks, with whichever status."""
+    status, headers, body = asking
+    busy = httpx.Response(status, headers=headers, json=body)
+    free = httpx.Response(200, json={"result": {"exists": True}})
+    client = NexusClient(URL, settings=quick(), transport=answering(busy, free))
+    assert await client.exists("/a") is True
+    assert elapsed() == pytest.approx(7.0, abs=0.1)
 
 
 def test_an_absent_retry_after_asks_for_nothing() -> None:
