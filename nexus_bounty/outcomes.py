@@ -34,9 +34,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeGuard, TypeVar
 
 import msgspec
 
@@ -109,7 +110,7 @@ class Evidence(Wire, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """This evidence as one JSON object."""
-        return msgspec.json.encode(self).decode()
+        return _json(self)
 
     def __str__(self) -> str:
         """A short list for people, the proof first."""
@@ -189,14 +190,19 @@ class OutcomeError(Exception):
         return f"{where}{self.message}{key}. {self.advice}".strip()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state, keeping the cause, so that errors cross processes whole.
+        """Pickle by state, keeping the causes, so that errors cross processes whole.
 
         Of a cause that cannot be pickled, such as an SDK's error that holds a lock, what it says.
+        No error is kept as a cause of its own.
         """
-        cause = self.__cause__
-        if cause is not None and not _crosses_processes(cause):
-            cause = PlainError(f"{type(cause).__name__}: {cause}")
-        return _rebuild, (type(self), self.args, dict(self.__dict__), cause)
+        return _rebuild, (*_state_of(self), _packed_causes(self))
+
+    def __copy__(self) -> Self:
+        """The same state and the very cause, whatever that is."""
+        error = _unpacked(*_state_of(self))
+        error.__cause__ = self.__cause__
+        error.__suppress_context__ = self.__suppress_context__
+        return error
 
     def details(self) -> dict[str, Any]:
         """The error as plain values, ready for JSON."""
@@ -213,7 +219,7 @@ class OutcomeError(Exception):
 
     def to_json(self) -> str:
         """The error as one JSON object."""
-        return msgspec.json.encode(self.details()).decode()
+        return _json(self.details())
 
     def about(self, operation: str, bounty_id: str | None, idempotency_key: str | None) -> Self:
         """Fill in what the raiser could not know; returns the same error."""
@@ -223,25 +229,107 @@ class OutcomeError(Exception):
         return self
 
 
-def _crosses_processes(error: BaseException) -> bool:
+_E = TypeVar("_E", bound=OutcomeError)
+
+State = tuple[type[_E], tuple[Any, ...], dict[str, Any]]
+"""What an error is made of, without its cause."""
+
+_being_packed: Final[ContextVar[frozenset[int]]] = ContextVar("being_packed", default=frozenset())
+
+
+def _state_of(error: _E) -> State[_E]:
+    return type(error), error.args, dict(error.__dict__)
+
+
+def _packed_causes(error: OutcomeError) -> tuple[bytes, ...]:
+    """Its cause, the cause of that, and so on: each pickled once, however long the chain is."""
+    around = _being_packed.get()
+    if id(error) in around:  # it is somewhere in what it came from, such as in a group
+        return ()
+    chain = _causes(error)
+    token = _being_packed.set(around.union(map(id, (error, *chain))))
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was made here a moment ago
+        packed = [_packed(_state_of(each) if _is_plain(each) else each) for each in chain]
+    finally:
+        _being_packed.reset(token)
+    kept = next((at for at, each in enumerate(packed) if each is None), None)
+    if kept is not None:  # what it came from does not go without it
+        packed[kept:] = [pickle.dumps(PlainError(_said(chain[kept])))]
+    return tuple(each for each in packed if each is not None)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What it came from: outcome errors, and at the end another, whose cause pickling drops."""
+    found, seen = list[BaseException](), {id(error)}
+    while _is_plain(error) and (cause := error.__cause__) is not None and id(cause) not in seen:
+        found.append(cause)
+        seen.add(id(cause))
+        error = cause
+    return found
+
+
+def _is_plain(error: BaseException) -> TypeGuard[OutcomeError]:
+    """Whether it is an outcome error that is pickled as all of them are."""
+    return isinstance(error, OutcomeError) and type(error).__reduce__ is OutcomeError.__reduce__
+
+
+def _packed(value: object) -> bytes | None:
+    """`value` pickled; `None` if that, or the way back, fails."""
+    try:
+        packed = pickle.dumps(value)
+        pickle.loads(packed)  # noqa: S301 - what was made here a moment ago
     except Exception:  # noqa: BLE001 - whatever somebody's class does then
-        return False
-    return True
+        return None
+    return packed
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, even if it fails to."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - whatever somebody's class does then
+        return shown(error)
 
 
 def _rebuild(
-    kind: type[OutcomeError],
-    args: tuple[Any, ...],
-    state: dict[str, Any],
-    cause: BaseException | None,
+    kind: type[OutcomeError], args: tuple[Any, ...], state: dict[str, Any], causes: Sequence[bytes]
 ) -> OutcomeError:
+    last: BaseException | None = None
+    for packed in reversed(causes):
+        cause = pickle.loads(packed)  # noqa: S301 - a part of what is being unpickled
+        if isinstance(cause, tuple):
+            cause = _unpacked(*cause)
+            cause.__cause__ = last
+        last = cause
+    error = _unpacked(kind, args, state)
+    error.__cause__ = last
+    return error
+
+
+def _unpacked(kind: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
-    error.__cause__ = cause
     return error
+
+
+def _json(value: object) -> str:
+    """One JSON object; what no encoding can carry is escaped in it."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_encodable(msgspec.to_builtins(value))).decode()
+
+
+def _encodable(value: Any) -> Any:
+    """Plain values, with half a surrogate pair in any text of them escaped."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(each) for each in value]
+    return value
 
 
 class PreCommitError(OutcomeError):

@@ -6,9 +6,12 @@ import copy
 import inspect
 import json
 import pickle
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -44,6 +47,7 @@ from nexus_bounty import (
     outcomes,
 )
 from nexus_bounty.nexus.client.classification import Disposition, Reason, RequestVerdict
+from nexus_bounty.outcomes import PlainError
 from nexus_bounty.testing.builders import make_bounty
 
 EVIDENCE = Evidence(
@@ -306,3 +310,145 @@ def test_a_resolution_is_committed_or_pre_commit_and_comes_back_from_json():
     )
     again = msgspec.json.decode(msgspec.json.encode(resolution), type=Resolution)
     assert msgspec.json.encode(again) == msgspec.json.encode(resolution)
+
+
+def chained(*errors: BaseException) -> BaseException:
+    """The first of these, each of which came from the next."""
+    for error, cause in pairwise(errors):
+        error.__cause__ = cause
+    return errors[0]
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    found = [error]
+    while (cause := found[-1].__cause__) is not None:
+        found.append(cause)
+    return found[1:]
+
+
+class UnshowableError(Exception):
+    """An SDK's error that can neither be shown nor pickled."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not shown")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise RuntimeError("not pickled")
+
+
+class HoldingError(PreCommitError):
+    """An error of a program that holds what cannot be pickled."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+ACROSS: dict[str, Callable[[Any], Any]] = {
+    "pickle": lambda error: pickle.loads(pickle.dumps(error)),
+    "deepcopy": copy.deepcopy,
+}
+across = pytest.mark.parametrize("across", ACROSS.values(), ids=ACROSS)
+
+
+@across
+def test_a_long_chain_of_causes_is_kept_and_takes_no_time(across):
+    """It doubled with each cause, or more than that; nor is it bounded by the stack."""
+    error = chained(*(PreCommitError(f"{number}") for number in range(5_000)), ValueError("last"))
+    began = time.process_time()
+    again = across(error)
+    assert time.process_time() - began < 20
+    assert [str(each) for each in causes(again)] == [str(each) for each in causes(error)]
+    assert type(causes(again)[-1]) is ValueError
+
+
+@across
+def test_causes_by_way_of_groups_take_no_time_either(across):
+    """Those of each group are pickled with it."""
+    error: BaseException = ValueError("first")
+    for number in range(40):
+        group = ExceptionGroup("tasks", [error, ValueError("other")])  # type: ignore[type-var]
+        error = chained(PreCommitError(f"{number}"), group)
+    began = time.process_time()
+    again = across(error)
+    assert time.process_time() - began < 20
+    depth = 0
+    while isinstance(again.__cause__, ExceptionGroup):
+        again, depth = again.__cause__.exceptions[0], depth + 1
+    assert depth == 40
+
+
+@across
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_errors_that_came_from_each_other_come_to_an_end(across, length):
+    errors = [PreCommitError(f"{number}") for number in range(length)]
+    again = across(chained(*errors, errors[0]))
+    assert [each.message for each in (again, *causes(again))] == [str(n) for n in range(length)]
+
+
+@across
+def test_an_error_in_a_group_that_it_came_from_comes_to_an_end(across):
+    error = PreCommitError("no")
+    group = ExceptionGroup("tasks", [error, ValueError("other")])
+    again = across(chained(error, group))
+    assert isinstance(again.__cause__, ExceptionGroup)
+    assert [type(each) for each in again.__cause__.exceptions] == [PreCommitError, ValueError]
+    of_group = across(group)
+    assert [type(each) for each in of_group.exceptions] == [PreCommitError, ValueError]
+
+
+@across
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (UnshowableError(), "UnshowableError()"),
+        (HoldingError("held"), "HoldingError: held. Nothing was committed"),
+    ],
+    ids=["unshowable", "holding"],
+)
+def test_a_cause_that_cannot_be_pickled_is_what_it_says_wherever_it_comes(across, cause, said):
+    """What it came from does not go without it."""
+    error = chained(CommitUnknownError("unknown"), PreCommitError("no"), cause)
+    again = across(error)
+    first, second = causes(again)
+    assert type(first) is PreCommitError
+    assert type(second) is PlainError
+    assert str(second).startswith(said)
+    cause.__cause__ = ValueError("deeper")
+    assert [str(each) for each in causes(across(error))] == [str(first), str(second)]
+
+
+@every_error
+def test_a_copy_has_the_very_cause(error):
+    error = copy.copy(error)
+    cause = UnshowableError()
+    error.__cause__ = cause
+    assert copy.copy(error).__cause__ is cause
+
+
+HALF: Final = "half \ud800 of \udcff it"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PreCommitError(HALF),
+        InvalidInputError("field", HALF, HALF),
+        CommitUnknownError("no answer", bounty_id=HALF, idempotency_key=HALF),
+        NotAllowedError(HALF, actor=HALF, allowed=[HALF, "bob"]),
+        PreCommitError(
+            "no",
+            evidence=Evidence(
+                proof=Proof.NONE,
+                observations=[Observation(action=HALF, target="/b", answer="no")],
+            ),
+        ),
+    ],
+    ids=named,
+)
+def test_an_error_about_what_no_encoding_can_carry_is_json_all_the_same(error):
+    """What cannot be carried is escaped in it, for people: it is no text of anybody's."""
+    for text in (error.to_json(), error.evidence.to_json()):
+        text.encode()
+        assert json.loads(text)
+    assert "half \\\\ud800 of \\\\udcff it" in error.to_json()
