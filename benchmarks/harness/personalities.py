@@ -22,9 +22,11 @@ from nexus_bounty import (
     NexusBountyStore,
     NexusClient,
     NexusSettings,
+    Reconciler,
 )
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.ports import LeavesFiles
 from nexus_bounty.testing.virtual_time import wall_clock
 
@@ -140,6 +142,33 @@ async def _live(work: BountyOperations, bounty_id: str) -> None:
     await work.settle(bounty_id, WORK.cid)
 
 
+async def cost_in_a_zone_of_its_own(name: str, number: int) -> dict[str, Cost]:
+    """The newest 20 of so many open bounties in a zone that was filled by the library itself.
+
+    By a new process and again, when the zone is new; and two days later, after a run of the
+    reconciler: only then it is known that every bounty is in the order of creation.
+    """
+    kind = Kind(name, round_trip=ROUND_TRIP / 100)
+    credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
+
+    def operations(client: NexusClient) -> BountyOperations:
+        pinned = AutoCommit(client, ZONE, clock=wall_clock)  # it says since when, too
+        return operations_on(client, ZONE, credits, clock=wall_clock, commit=pinned)
+
+    async with kind.client() as client:
+        work = operations(client)
+        for each in range(number):
+            await work.create(a_bounty(f"b-{each}", created_at=wall_clock()))
+        await asyncio.sleep(LONG_ENOUGH)
+    costs = {f"{which}, new zone": cost for which, cost in (await _newest(kind)).items()}
+    await asyncio.sleep(TWO_DAYS)
+    async with kind.client() as client:
+        report = await Reconciler(operations(client)).run_once()
+        if report.errors or report.unrepaired:
+            raise RuntimeError(f"nothing should be wrong: {report.errors}")
+    return costs | await _newest(kind)
+
+
 async def listing_cost(name: str, number: int, *, dated: bool) -> dict[str, Cost]:
     """The newest 20 of so many open bounties by a new process, and again; on a pinned zone."""
     kind = Kind(name, layout="dated" if dated else "flat", max_answer_bytes=10**9)
@@ -148,6 +177,11 @@ async def listing_cost(name: str, number: int, *, dated: bool) -> dict[str, Cost
         await store.create_bounty(a_bounty("first"))
         await store.cancel_bounty("first")
     fill(kind.mock, ZONE, number, dated=dated)
+    return await _newest(kind)
+
+
+async def _newest(kind: Kind) -> dict[str, Cost]:
+    """The newest 20 by a new process, and again."""
     async with kind.client() as client:
         store = NexusBountyStore(client, zone_id=ZONE, clock=wall_clock)
         cold = await kind.cost(store.list_bounties(NEWEST))
