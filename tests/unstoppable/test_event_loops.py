@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, cast
 
 import pytest
@@ -45,7 +46,7 @@ PATIENCE: Final = 20.0
 FOUND: Final = "make one for each loop"
 """What a user can make something of."""
 
-Call = Callable[[], Awaitable[Any]]
+Call = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class Gate:
@@ -196,7 +197,7 @@ def test_of_two_loops_that_begin_at_once_one_goes_on_and_the_other_is_refused(
             barrier.wait(PATIENCE)  # noqa: B023 - of this very round
             return await post(made, name)()
 
-        ends = [begun(lambda name=name: posted(name)) for name in ("b-1", "b-2")]
+        ends = [begun(partial(posted, name)) for name in ("b-1", "b-2")]
         errors = [each.exception(PATIENCE) for each in ends]
         (refused,) = filter(None, errors)
         assert isinstance(refused, PreCommitError)
@@ -222,7 +223,7 @@ def test_a_warm_client_is_refused_before_the_ledger_is_told_of_anything() -> Non
     async def claimed() -> None:
         await stock(ledger)
         await made.create(make_bounty())
-        await made.claim("b-1", work.agent)
+        await made.claim("b-1", make_agent("bob"))
 
     with asyncio.Runner() as runner:
         runner.run(claimed())
@@ -291,7 +292,7 @@ def test_a_listing_that_many_share_is_not_waited_for_in_another_loop() -> None:
         await gate.pause()
         raise NotImplementedError
 
-    def page() -> Awaitable[Any]:
+    def page() -> Coroutine[Any, Any, Any]:
         return names.page(listed, "", 0.0)
 
     with under_way(page, gate) as ends, pytest.raises(NexusError, match=FOUND) as caught:
@@ -335,7 +336,7 @@ def test_a_ledger_in_a_file_serves_two_loops_at_once(tmp_path: Any) -> None:
             *(ledger.top_up(f"{name}-{each}", account="alice", amount=1) for each in range(50))
         )
 
-    for each in [begun(lambda name=name: topped_up(name)) for name in "abc"]:
+    for each in [begun(partial(topped_up, name)) for name in "abc"]:
         each.result(PATIENCE)
     assert asyncio.run(ledger.balance("alice")).available == 150
     asyncio.run(ledger.close())

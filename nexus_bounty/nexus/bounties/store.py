@@ -112,7 +112,7 @@ class NexusBountyStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        choice = strategy_choice(commit, client, zone_id)
+        choice = strategy_choice(commit, client, zone_id, clock)
         self._writer = DocumentWriter(client, zone_id, choice, clock, given(observers))
         self._order = CreationOrder(client, self._zone, choice, clock)
         self._places = MarkerPlaces(client, self._zone, choice)

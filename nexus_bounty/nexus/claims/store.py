@@ -77,7 +77,7 @@ class NexusClaimStore:
         self._client = client
         self._clock = clock
         self._zone = ZonePaths(zone_id)
-        self._choice = strategy_choice(commit, client, zone_id)
+        self._choice = strategy_choice(commit, client, zone_id, clock)
         self._writer = DocumentWriter(client, zone_id, self._choice, clock, given(observers))
         self._listing = ClaimListing(client, self._zone, self._choice, clock)
         self._memory = DocumentMemory(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 from weakref import WeakValueDictionary
@@ -30,6 +29,7 @@ from nexus_bounty.nexus.selection.strategy_selection import (
     strategy_for,
 )
 from nexus_bounty.outcomes import InvalidInputError, UnsupportedServerError
+from nexus_bounty.transactions import Clock
 
 logger = logger_of("nexus_bounty.nexus")
 
@@ -48,8 +48,12 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _shared: WeakValueDictionary[tuple[int, str], AutoCommit] = WeakValueDictionary()
 
 
-def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> StrategyChoice:
-    """The choice that `option` stands for; stores on one client and zone share what they find.
+def strategy_choice(
+    option: CommitOption, client: NexusClient, zone_id: str, clock: Clock = utc_now
+) -> StrategyChoice:
+    """The choice that `option` stands for, which goes by the `clock` of the store.
+
+    Stores on one client and zone share what they find, unless each was given a clock of its own.
 
     Raises:
         InvalidInputError: It stands for none.
@@ -58,12 +62,22 @@ def strategy_choice(option: CommitOption, client: NexusClient, zone_id: str) -> 
         return Fixed(ConditionalCommit(client), client.settings)
     if option == "auto":
         # the id of a client is its own for as long as this, which refers to it, is kept
-        return _shared.setdefault((id(client), zone_id), AutoCommit(client, zone_id))
+        return _shared_by(client, zone_id, clock)
     if hasattr(option, "for_writing"):  # which is quicker to see than the whole protocol
         return cast("StrategyChoice", option)
     if not hasattr(option, "ready"):  # likewise
         raise InvalidInputError("commit", option, "must be auto, conditional or a strategy")
     return Fixed(option, client.settings)
+
+
+def _shared_by(client: NexusClient, zone_id: str, clock: Clock) -> AutoCommit:
+    """What stores share that go by the same clock, or by whichever another was given."""
+    found = _shared.get((id(client), zone_id))
+    if found is not None and found.clock == utc_now:
+        found.go_by(clock)
+    if found is None or clock not in (found.clock, utc_now):
+        found = _shared[id(client), zone_id] = AutoCommit(client, zone_id, clock=clock)
+    return found
 
 
 class Fixed:
@@ -150,14 +164,14 @@ class AutoCommit:
         wanted: Verdict | None = None,
         max_age: timedelta = MAX_AGE,
         recheck: timedelta = RECHECK,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self._client = client
         self._zone = ZonePaths(zone_id if zone_id is not None else client.settings.zone_id)
         self._wanted = wanted
         self._max_age = max_age
         self._recheck = recheck
-        self._clock = clock
+        self.clock = clock
         self._finding_out = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._checked = self._looked = _NEVER
@@ -172,6 +186,12 @@ class AutoCommit:
     def layout(self) -> ZoneLayout:
         """How the zone is laid out, as it was pinned when it was looked at last; flat before."""
         return self._pinned.layout if self._pinned else ZoneLayout()
+
+    def go_by(self, clock: Clock) -> None:
+        """Go by another clock from now on; what was found is looked at once more by that one."""
+        if clock != self.clock:
+            self.clock = clock
+            self._checked = self._looked = _NEVER
 
     async def close(self) -> None:
         """Give the zone back, if it was held for this process alone."""
@@ -208,14 +228,14 @@ class AutoCommit:
             looked = self._looked
             is_known = self._pinned is not None and self._pinned.strategy is not None
             every = self._recheck if is_known else UNPINNED_RECHECK
-            if self._clock() - looked > every:
+            if self.clock() - looked > every:
                 pinned = await pinned_verdict(self._client, self._zone, deadline)
                 if self._looked == looked:  # nothing newer was found out, or pinned, meanwhile
                     self._read_by(pinned)
         return self._reader
 
     def _is_due(self, last: datetime) -> bool:
-        return self._clock() - last > self._recheck
+        return self.clock() - last > self._recheck
 
     async def _find_out(self, before: Choice | None, deadline: Deadline) -> Choice:
         """What is safe now; what was chosen `before` if the server cannot be asked."""
@@ -226,7 +246,7 @@ class AutoCommit:
             if before is None:
                 raise
             return before  # it will hardly commit now; ask again next time
-        self._checked = self._clock()
+        self._checked = self.clock()
         if self.verdict is not None:
             self._read_by(self.verdict)
         if isinstance(before, SingleWriter) and before is not chosen:
@@ -242,7 +262,7 @@ class AutoCommit:
                 deadline,
                 wanted=self._wanted,
                 max_age=self._max_age,
-                clock=self._clock,
+                clock=self.clock,
             )
         except NotPinnedError as error:  # which the next operation may do
             raise UnsupportedServerError(error.message, evidence=error.evidence) from error
@@ -251,14 +271,17 @@ class AutoCommit:
             return error
         self.verdict = found
         same = known and (known.strategy, known.quirks) == (found.strategy, found.quirks)
-        return before if same and before else strategy_for(found, self._client, self._zone)
+        return before if same and before else self._strategy_for(found)
+
+    def _strategy_for(self, found: PinnedVerdict) -> CommitStrategy:
+        return strategy_for(found, self._client, self._zone, self.clock)
 
     def _read_by(self, pinned: PinnedVerdict | None) -> None:
         self._pinned = pinned
         if pinned and pinned.layout.differs_from(self._client.settings):
             self._tell_of_layout(pinned.layout)
         self._reader = reader_for(pinned, self._client)
-        self._looked = self._clock()
+        self._looked = self.clock()
 
     def _tell_of_layout(self, layout: ZoneLayout) -> None:
         if not self._has_told_of_layout:

@@ -6,8 +6,8 @@ programs that commit in different ways do not exclude each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ from nexus_bounty.nexus.documents.signing import Signer
 from nexus_bounty.nexus.probe import Look, ProbeReport, Verdict, probe
 from nexus_bounty.nexus.probe.observe import fingerprint
 from nexus_bounty.outcomes import Evidence, Observation, Proof, UnsupportedServerError
+from nexus_bounty.transactions import Clock
 
 logger = logger_of("nexus_bounty.nexus")
 
@@ -113,7 +114,7 @@ async def choose(
     *,
     wanted: Verdict | None = None,
     max_age: timedelta = MAX_AGE,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Clock = utc_now,
 ) -> PinnedVerdict:
     """The verdict for a zone: the pinned one while it holds, and a new probe's otherwise.
 
@@ -363,12 +364,17 @@ async def pin_anew(
     )
 
 
-def strategy_for(pinned: PinnedVerdict, client: NexusClient, zone: ZonePaths) -> CommitStrategy:
-    """The strategy that a zone is committed with."""
+def strategy_for(
+    pinned: PinnedVerdict,
+    client: NexusClient,
+    zone: ZonePaths,
+    clock: Clock = utc_now,
+) -> CommitStrategy:
+    """The strategy that a zone is committed with; `clock` is that of whoever leases it."""
     if pinned.strategy is Verdict.RENAME:
         return RenameCommit(client, pinned.quirks)
     if pinned.strategy is Verdict.SINGLE_WRITER:
-        return SingleWriter(client, zone.zone_id, quirks=pinned.quirks)
+        return SingleWriter(client, zone.zone_id, quirks=pinned.quirks, clock=clock)
     return ConditionalCommit(client)
 
 

@@ -46,7 +46,7 @@ async def lay_out(
         NexusError: It could not be pinned, or was and could not be read back: do it again.
     """
     zone = ZonePaths(zone_id)
-    await AutoCommit(client, zone_id).for_writing(client.deadline())
+    await AutoCommit(client, zone_id, clock=clock).for_writing(client.deadline())
     pinned = await pinned_verdict(client, zone, client.deadline())
     if pinned is not None and pinned.layout.kind is not kind:
         layout = ZoneLayout(kind=kind, since=clock())
