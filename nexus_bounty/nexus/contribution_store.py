@@ -74,7 +74,7 @@ class NexusContributionStore:
         """
         check_id("cid", cid)
         path = self._zone.contribution(cid)
-        document = await self._reader.read(path, self._client.deadline())
+        document = await self._reader.read_unchanging(path, self._client.deadline())
         return None if document is None else _contribution(path, document.value)
 
     async def put(self, work: Work) -> Contribution:

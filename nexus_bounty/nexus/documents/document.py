@@ -164,6 +164,20 @@ class DocumentReader:
         believed = None if file is None else await self._believe(file, deadline, told)
         return None if believed is None else decode(believed, self._signer)
 
+    async def read_unchanging(self, path: str, deadline: Deadline) -> Document | None:
+        """The document at `path`, which nobody updates, or `None` if there is none; read once.
+
+        Its etag need not speak for its content: no update will be based on it.
+
+        Raises:
+            NexusError: It could not be read.
+            UnreadableDocumentError: It is not a document.
+        """
+        file = await self._client.read(path, deadline=deadline)
+        if file is None:
+            return None
+        return decode(BelievedFile(file.path, file.content, file.etag or ""), self._signer)
+
     async def read_file(self, path: str, deadline: Deadline) -> BelievedFile | None:
         """The file at `path`, whatever it contains, or `None` if there is none.
 
