@@ -3,12 +3,17 @@
 A zone of 1,000, 10,000 and 100,000 bounties, most of them ended; in it none, 10 and 100 are stuck.
 A cold run is the first of a process and looks at everything. A warm run is a later one of a
 process that goes on for ever: it looks at what is under way, and at a part of what is long past.
+That zone is flat, and on a hypothetical server.
+
+Besides, on each kind of server, a zone that the library itself has filled, so that all is there
+that commits leave behind; in virtual time, so that round trips are counted, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -17,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.harness import population
 from benchmarks.harness.contenders import operations_on
 from benchmarks.harness.options import Options
+from benchmarks.harness.personalities import ENDED, KINDS, OPEN, Cost, reconciling_cost
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Step, part_of, rounded
 from benchmarks.harness.running import run_alone
@@ -27,12 +33,15 @@ from nexus_bounty.nexus.client import Page
 from nexus_bounty.reconcile.markers import IndexMarkers
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
 from nexus_bounty.reconcile.rewards import MissingRewards
+from nexus_bounty.testing.virtual_time import run as run_in_virtual_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ZONE = "z"
 COLD, WARM = "cold", "warm"
+POSTED, LIVED = 1_000, 200
+"""How many bounties are open, and how many have been settled, in a zone of each kind of server."""
 LONG = (MissingRewards.name, IndexMarkers.name)
 """Sweeps that go through everything there has ever been."""
 
@@ -132,7 +141,34 @@ async def measure(options: Options, step: Step) -> Report:
     found = {}
     for size in sizes:
         found[size] = await _in_a_zone(size, stuck, part_of(step, f"{size:,} bounties"))
-    return _report(found)
+    kinds = {}
+    for name in KINDS:
+        step(f"on {name}")
+        kinds[name] = await asyncio.to_thread(cost_on, name)
+    return _report(found, kinds)
+
+
+def cost_on(kind: str) -> dict[str, Cost]:
+    """What runs cost on one kind of server."""
+    return run_in_virtual_time(reconciling_cost(kind, POSTED, LIVED))
+
+
+def table_of_kinds(kinds: Mapping[str, Mapping[str, Cost]]) -> Table:
+    """Each kind of server in a line: requests, and the round trips that a run waits for."""
+    runs = [f"{what}, {run}" for what in (OPEN, ENDED) for run in ("first", "later", "anew")]
+    titles = [
+        f"{POSTED:,} open: first run",
+        "later",
+        "another process",
+        f"{LIVED:,} settled: first run",
+        "later",
+        "another process",
+    ]
+    lines: list[list[object]] = [
+        [name, *(f"{costs[run].requests:,} ({costs[run].round_trips:,})" for run in runs)]
+        for name, costs in kinds.items()
+    ]
+    return Table("Requests (round trips) of a run on each kind of server", ["", *titles], lines)
 
 
 async def _in_a_zone(size: int, stuck: list[int], step: Step) -> Found:
@@ -165,7 +201,7 @@ async def _peak(process: Process, step: Step) -> float:
         tracemalloc.stop()
 
 
-def _report(found: dict[int, Found]) -> Report:
+def _report(found: dict[int, Found], kinds: Mapping[str, Mapping[str, Cost]]) -> Report:
     rows = [
         [f"{size:,}", stuck, kind, ran.requests, ran.pages, ran.seconds]
         for size, zone in found.items()
@@ -183,6 +219,10 @@ def _report(found: dict[int, Found]) -> Report:
                 }
                 for size, zone in found.items()
             },
+            "reconciler_on": {
+                name: {run: cost.requests for run, cost in costs.items()}
+                for name, costs in kinds.items()
+            },
             "reconciler_peak_mb": {str(n): rounded(zone.peak_mb) for n, zone in found.items()},
         },
         [
@@ -196,6 +236,7 @@ def _report(found: dict[int, Found]) -> Report:
                 ["bounties", "MB"],
                 [[f"{size:,}", zone.peak_mb] for size, zone in found.items()],
             ),
+            table_of_kinds(kinds),
         ],
         lambda figure: _draw(figure, found),
     )

@@ -27,7 +27,8 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
 from nexus_bounty.nexus.selection.auto_commit import AutoCommit
-from nexus_bounty.ports import LeavesFiles
+from nexus_bounty.ports import CreditsService, LeavesFiles
+from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
 from nexus_bounty.testing.virtual_time import wall_clock
 
 KINDS = {
@@ -46,6 +47,9 @@ TIDIED = 50
 """How many lives have ended that are tidied up together."""
 TWO_DAYS = 2 * 24 * 3600.0
 """Seconds after which no request can be under way any more, so that nothing is needed for one."""
+A_WHILE = 600.0
+"""Seconds after which what is kept of a listing, and of a zone's verdict, is looked at again."""
+OPEN, ENDED = "open", "ended"
 ZONE = "z"
 WORKER = AgentIdentity(agent_id="worker")
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
@@ -119,8 +123,7 @@ async def tidying_cost(name: str) -> dict[str, Cost]:
     kind = Kind(name)
     async with kind.client() as client:
         work = await _operations(client)
-        for number in range(TIDIED):
-            await _live(work, f"b-{number}")
+        await _live_through(work, TIDIED)
         await asyncio.sleep(TWO_DAYS)
         return {"tidying": await kind.cost(_tidy(work.services.store, work.services.claims))}
 
@@ -150,23 +153,60 @@ async def cost_in_a_zone_of_its_own(name: str, number: int) -> dict[str, Cost]:
     """
     kind = Kind(name, round_trip=ROUND_TRIP / 100)
     credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
-
-    def operations(client: NexusClient) -> BountyOperations:
-        pinned = AutoCommit(client, ZONE, clock=wall_clock)  # it says since when, too
-        return operations_on(client, ZONE, credits, clock=wall_clock, commit=pinned)
-
     async with kind.client() as client:
-        work = operations(client)
-        for each in range(number):
-            await work.create(a_bounty(f"b-{each}", created_at=wall_clock()))
-        await asyncio.sleep(LONG_ENOUGH)
+        await _post(_as_pinned(client, credits), number)
     costs = {f"{which}, new zone": cost for which, cost in (await _newest(kind)).items()}
     await asyncio.sleep(TWO_DAYS)
     async with kind.client() as client:
-        report = await Reconciler(operations(client)).run_once()
-        if report.errors or report.unrepaired:
-            raise RuntimeError(f"nothing should be wrong: {report.errors}")
+        await _reconcile(Reconciler(_as_pinned(client, credits)))
     return costs | await _newest(kind)
+
+
+async def reconciling_cost(name: str, posted: int, ended: int) -> dict[str, Cost]:
+    """Runs of the reconciler over so many open bounties, and over so many that were settled.
+
+    The library itself made them, and nothing has looked at them for two days. The first run of a
+    process, a later one of the same process, and the first one of another.
+    """
+    costs = {}
+    for what, number, make in ((OPEN, posted, _post), (ENDED, ended, _live_through)):
+        kind = Kind(name)
+        credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
+        async with kind.client() as client:
+            await make(_as_pinned(client, credits), number)
+        await asyncio.sleep(TWO_DAYS)
+        async with kind.client() as client, kind.client() as another:
+            first = Reconciler(_as_pinned(client, credits))
+            costs[f"{what}, first"] = await kind.cost(_reconcile(first))
+            await asyncio.sleep(A_WHILE)
+            costs[f"{what}, later"] = await kind.cost(_reconcile(first, HISTORY_A_RUN))
+            of_another = Reconciler(_as_pinned(another, credits))
+            costs[f"{what}, anew"] = await kind.cost(_reconcile(of_another))
+    return costs
+
+
+def _as_pinned(client: NexusClient, credits: CreditsService) -> BountyOperations:  # noqa: A002
+    """Operations in a zone of which it counts since when it is pinned."""
+    pinned = AutoCommit(client, ZONE, clock=wall_clock)
+    return operations_on(client, ZONE, credits, clock=wall_clock, commit=pinned)
+
+
+async def _post(work: BountyOperations, number: int) -> None:
+    for each in range(number):
+        await work.create(a_bounty(f"b-{each}", created_at=wall_clock()))
+    await asyncio.sleep(LONG_ENOUGH)
+
+
+async def _live_through(work: BountyOperations, number: int) -> None:
+    for each in range(number):
+        await _live(work, f"b-{each}")
+    await asyncio.sleep(LONG_ENOUGH)
+
+
+async def _reconcile(reconciler: Reconciler, history: int | None = None) -> None:
+    report = await reconciler.run_once(history=history)
+    if report.errors or report.unrepaired:
+        raise RuntimeError(f"nothing should be wrong: {report.errors}")
 
 
 async def listing_cost(name: str, number: int, *, dated: bool) -> dict[str, Cost]:
