@@ -141,26 +141,29 @@ async def measure(options: Options, step: Step) -> Report:
     found = {}
     for size in sizes:
         found[size] = await _in_a_zone(size, stuck, part_of(step, f"{size:,} bounties"))
+    posted, lived = options.pick(tiny=(60, 12), quick=(POSTED, LIVED), full=(POSTED, LIVED))
     kinds = {}
     for name in KINDS:
         step(f"on {name}")
-        kinds[name] = await asyncio.to_thread(cost_on, name)
-    return _report(found, kinds)
+        kinds[name] = await asyncio.to_thread(cost_on, name, posted, lived)
+    return _report(found, kinds, table_of_kinds(kinds, posted, lived))
 
 
-def cost_on(kind: str) -> dict[str, Cost]:
+def cost_on(kind: str, posted: int = POSTED, lived: int = LIVED) -> dict[str, Cost]:
     """What runs cost on one kind of server."""
-    return run_in_virtual_time(reconciling_cost(kind, POSTED, LIVED))
+    return run_in_virtual_time(reconciling_cost(kind, posted, lived))
 
 
-def table_of_kinds(kinds: Mapping[str, Mapping[str, Cost]]) -> Table:
+def table_of_kinds(
+    kinds: Mapping[str, Mapping[str, Cost]], posted: int = POSTED, lived: int = LIVED
+) -> Table:
     """Each kind of server in a line: requests, and the round trips that a run waits for."""
     runs = [f"{what}, {run}" for what in (OPEN, ENDED) for run in ("first", "later", "anew")]
     titles = [
-        f"{POSTED:,} open: first run",
+        f"{posted:,} open: first run",
         "later",
         "another process",
-        f"{LIVED:,} settled: first run",
+        f"{lived:,} settled: first run",
         "later",
         "another process",
     ]
@@ -201,7 +204,9 @@ async def _peak(process: Process, step: Step) -> float:
         tracemalloc.stop()
 
 
-def _report(found: dict[int, Found], kinds: Mapping[str, Mapping[str, Cost]]) -> Report:
+def _report(
+    found: dict[int, Found], kinds: Mapping[str, Mapping[str, Cost]], on_kinds: Table
+) -> Report:
     rows = [
         [f"{size:,}", stuck, kind, ran.requests, ran.pages, ran.seconds]
         for size, zone in found.items()
@@ -236,7 +241,7 @@ def _report(found: dict[int, Found], kinds: Mapping[str, Mapping[str, Cost]]) ->
                 ["bounties", "MB"],
                 [[f"{size:,}", zone.peak_mb] for size, zone in found.items()],
             ),
-            table_of_kinds(kinds),
+            on_kinds,
         ],
         lambda figure: _draw(figure, found),
     )
