@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from nexus_bounty.nexus.client.secrets import without_frames
+from nexus_bounty_postgres.absence import Absence, Told, quiet
 from nexus_bounty_postgres.conninfo import conninfo_of, place_of
 from nexus_bounty_postgres.schema import prepare
 
@@ -29,47 +29,12 @@ _NOT_EVERY_TEXT: Final = (
     "that. Let it pass client_encoding on, or set it for the role or the database (ALTER ROLE … "
     "SET client_encoding = 'UTF8')"
 )
+_MEANWHILE: Final = "It is tried again by itself"
 _TURN: Final = 0.25
 """After so many seconds without a connection, one more is tried."""
 
-# The error of the call says why there is no connection. Where nothing is said of logging, Python
-# would print each try of the pool besides.
-_pool_log: Final = logging.getLogger("psycopg.pool")
-_pool_log.addHandler(logging.NullHandler())
 
-
-class _OnceWhileAway(logging.Filter):
-    """Lets a pool of ours say once that it has no connection, until it has had one again.
-
-    It tries several times a second while a call waits. Pools of others say what they like.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[str, bool] = {}
-
-    def add(self, pool: str) -> None:
-        """Whatever `pool` says is said once from now on."""
-        self._said[pool] = False
-
-    def drop(self, pool: str) -> None:
-        """It is no pool of ours any more."""
-        self._said.pop(pool, None)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to say it."""
-        pool = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if record.levelno < logging.WARNING or not isinstance(pool, str) or pool not in self._said:
-            return True
-        was_said, self._said[pool] = self._said[pool], True
-        return not was_said
-
-
-_once: Final = _OnceWhileAway()
-_pool_log.addFilter(_once)
-
-
-class BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(Told, psycopg.Connection[Any]):
     """A connection that is given up when an answer does not come in time.
 
     A network that is cut without a word would otherwise be waited for without end.
@@ -124,6 +89,7 @@ class Connections:
         self._conninfo = conninfo_of(url)
         self.place = place_of(url)
         self._trouble: psycopg.Error | None = None
+        self._absence = Absence(f"PostgreSQL at {self.place}", _MEANWHILE)
         self._ready = False
         self._preparing = Lock()
         self._wait = wait.total_seconds()
@@ -139,7 +105,7 @@ class Connections:
             max_idle=60.0,
             num_workers=1,
         )
-        _once.add(self._pool.name)
+        quiet.add(self._pool.name)
 
     @contextmanager
     def use(self) -> Iterator[psycopg.Connection[Any]]:
@@ -173,7 +139,7 @@ class Connections:
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
-        _once.drop(self._pool.name)
+        quiet.drop(self._pool.name)
 
     def _remembering(self) -> type[psycopg.Connection[Any]]:
         """Connections that keep why one could not be opened: the pool tells that to nobody."""
@@ -188,8 +154,9 @@ class Connections:
                     opened = super().connect(*words, **settings)
                 except psycopg.Error as exc:
                     outer._trouble = exc
+                    outer._absence.began(exc)
                     raise
-                _once.add(outer._pool.name)
+                outer._absence.ended()
                 return opened
 
         return Opened

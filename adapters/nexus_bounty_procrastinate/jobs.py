@@ -1,10 +1,12 @@
 """The jobs, and who defers them: a planner for what is due, and a retrier for what was abandoned.
 
-Both are periodic: each tick is done by one of the workers, whichever are there.
+Each worker does both every two seconds, however busy it is, one of them at a time: by the time that
+has passed, not by a clock, which may be set.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -12,14 +14,17 @@ from typing import Any, Final
 
 import psycopg
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.jobs import Status
 
+from nexus_bounty.events.log import logger_of
 from nexus_bounty_procrastinate.ranges import Ranges, lock_of
 
+logger = logger_of("nexus_bounty.worker")
+
 QUEUE: Final = "nexus-bounty"
-TICK: Final = "* * * * * */2"
-"""How often what is due is deferred, and what was abandoned: every two seconds."""
+TICK: Final = timedelta(seconds=2)
+"""How often what is due is deferred, and what was abandoned."""
 DEAD_AFTER: Final = timedelta(seconds=10)
 """After how long a silence its jobs are taken again."""
 AGAIN_AFTER: Final = timedelta(hours=1)
@@ -29,24 +34,8 @@ AT_ONCE: Final = 100
 _AT_ONCE_AGAIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When a job is due that is taken again: by the clock of a worker it might be due next month."""
 
-_AS_IT_IS_READ: Final = """
-    SET DateStyle TO 'ISO'; SET IntervalStyle TO 'postgres'; SET extra_float_digits TO 1
-"""
-
 GoThrough = Callable[[str, str], Awaitable[None]]
 """Goes through the range of a zone that begins after an id."""
-
-
-async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Make a session of procrastinate's understand times and numbers as the driver does.
-
-    Its statements and ours go by these settings, which anybody may change for a role or a database.
-
-    Raises:
-        psycopg.Error: The database did not do it.
-    """
-    await connection.execute(_AS_IT_IS_READ)
-    await connection.commit()
 
 
 class Jobs:
@@ -74,12 +63,27 @@ class Jobs:
         self._zone_ids = zone_ids
         self._dead_after = dead_after
         self._range = self.app.task(name="nexus_bounty.range", queue=QUEUE)(go_through)
-        for name, work in (
-            ("nexus_bounty.plan", self.plan),
-            ("nexus_bounty.retry", self.retry_abandoned),
-        ):
-            task = self.app.task(name=name, queue=QUEUE, queueing_lock=name, pass_context=False)
-            self.app.periodic(cron=TICK)(task(_without_time(work)))
+
+    async def tick_forever(self) -> None:
+        """Defer what is due and what was abandoned, every two seconds, until cancelled."""
+        while True:
+            try:
+                await self.tick()
+            except (ConnectorException, psycopg.Error) as error:
+                logger.info("what is due cannot be seen, the next look is soon: %s", why(error))
+            await asyncio.sleep(TICK.total_seconds())
+
+    async def tick(self) -> None:
+        """Defer what is due and what was abandoned, unless another worker is at it just now.
+
+        Raises:
+            ConnectorException: The database did not do it.
+            psycopg.Error: Likewise.
+        """
+        async with self.ranges.alone(self._dead_after) as is_alone:
+            if is_alone:
+                await self.plan()
+                await self.retry_abandoned()
 
     async def plan(self) -> None:
         """Defer a job for each range that is due.
@@ -125,6 +129,7 @@ class Jobs:
             ConnectorException: The database did not do it.
         """
         await self.ranges.free_without_job(self._zone_ids)
+        await self.ranges.doubt_heartbeats(self._dead_after)
         silent = self._dead_after.total_seconds()
         manager = self.app.job_manager
         for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=silent):
@@ -139,10 +144,7 @@ class Jobs:
             await manager.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
 
 
-def _without_time(work: Callable[[], Awaitable[None]]) -> Callable[[int], Awaitable[None]]:
-    """`work` as a periodic job, which is told the time of its tick."""
-
-    async def tick(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names it
-        await work()
-
-    return tick
+def why(error: Exception) -> str:
+    """What a database had against it, in a line; the connector's own words say nothing."""
+    cause = error.__cause__ if isinstance(error, ConnectorException) else error
+    return str(cause).partition("\n")[0]

@@ -16,20 +16,22 @@ from typing import Any, Final
 
 import psycopg
 
-from nexus_bounty.events.log import logger_of
 from nexus_bounty.home import HomeLoop
 from nexus_bounty.nexus.client import classification
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.retry import RetryPolicy
-from nexus_bounty_postgres.conninfo import conninfo_of
-
-logger = logger_of("nexus_bounty.worker")
+from nexus_bounty_postgres.absence import Absence
+from nexus_bounty_postgres.conninfo import conninfo_of, place_of
 
 LEASED_FOR: Final = 0.5
 """For how many seconds turns are leased at once: often enough to share, and seldom enough."""
+_OTHERS: Final = 20
+"""How many may have turns besides twice the workers that are known: some have only just begun."""
 _TICK: Final = 1e-6
 """No clock need be read more finely than this."""
 _PATIENT: Final = RetryPolicy(attempts=sys.maxsize, base=0.5, cap=2.0)
+
+_UNTIL: Final = "No request is sent until it is there again, which is waited for"
 
 Lease = Callable[[float], Awaitable[float]]
 """Takes all turns of so many seconds; returns in how many seconds from now they begin."""
@@ -93,10 +95,14 @@ class LeasedTurns:
     Args:
         url: The database with the jobs.
         server: Whom the requests are for.
+
+    Raises:
+        InvalidInputError: libpq can make nothing of the URL.
     """
 
     def __init__(self, url: str, server: str) -> None:
         self._conninfo = conninfo_of(url)
+        self._absence = Absence(f"The row of {place_of(url)} that says when requests leave", _UNTIL)
         self._server = server
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
@@ -104,6 +110,7 @@ class LeasedTurns:
         """Take all turns of the next `seconds` that nobody has; returns in how many they begin.
 
         Where the database cannot be reached it is asked again, and nothing may leave meanwhile.
+        Turns so far ahead that nobody can have them, as after its clock was set back, are dropped.
         """
         return await _PATIENT.persist(
             lambda: self._taken_or_told(seconds), lambda error: isinstance(error, psycopg.Error)
@@ -117,18 +124,20 @@ class LeasedTurns:
 
     async def _taken_or_told(self, seconds: float) -> float:
         try:
-            return await self._taken(seconds)
+            begins_in = await self._taken(seconds)
         except psycopg.Error as error:
-            logger.warning("no request leaves until the database says when: %s", error)
+            self._absence.began(error)
             await self.close()
             raise
+        self._absence.ended()
+        return begins_in
 
     async def _taken(self, seconds: float) -> float:
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._conninfo, autocommit=True, prepare_threshold=None
             )
-        values = {"server": self._server, "seconds": seconds}
+        values = {"server": self._server, "seconds": seconds, "others": _OTHERS}
         found = await (await self._connection.execute(_TAKE, values)).fetchone()
         return 0.0 if found is None else max(float(found[0]), 0.0)
 
@@ -137,7 +146,17 @@ _TAKE: Final = """
     INSERT INTO nexus_bounty_paces AS pace (server, next_at)
     VALUES (%(server)s, clock_timestamp() + make_interval(secs => %(seconds)s))
     ON CONFLICT (server) DO UPDATE SET
-        next_at = greatest(pace.next_at, clock_timestamp()) + make_interval(secs => %(seconds)s)
+        next_at = make_interval(secs => %(seconds)s) + CASE
+            WHEN pace.next_at > clock_timestamp() + make_interval(secs => %(seconds)s) * (
+                %(others)s + 2 * (SELECT count(*) FROM procrastinate_workers)
+            ) THEN clock_timestamp()
+            ELSE greatest(pace.next_at, clock_timestamp())
+        END
     RETURNING extract(epoch FROM next_at - clock_timestamp()) - %(seconds)s::numeric
 """
-"""Of a number of the floating kind, settings of the database decide how many digits are told."""
+"""What lies further ahead than all who are there can have taken was put there by a wrong clock.
+
+Each takes no more until it has used what it has.
+
+Of a number of the floating kind, settings of the database decide how many digits are told.
+"""

@@ -78,6 +78,17 @@ class Ranges:
             await connection.execute(_SILENT, {"bound": bound})
             yield connection
 
+    @asynccontextmanager
+    async def alone(self, silent: timedelta) -> AsyncIterator[bool]:
+        """Keep others from being alone, if nobody else is; a silence so long ends it, too.
+
+        Raises:
+            psycopg.Error: The database did not do it.
+        """
+        async with self.transaction(silent) as connection:
+            found = await (await connection.execute(_ALONE, {"key": _TICKING})).fetchone()
+            yield found is not None and bool(found[0])
+
     async def due(
         self,
         zone_ids: Sequence[str],
@@ -115,6 +126,17 @@ class Ranges:
             ConnectorException: The database did not do it.
         """
         await self._run(_FREE, zones=list(zone_ids), lock=_LOCK)
+
+    async def doubt_heartbeats(self, silent: timedelta) -> None:
+        """Believe no worker that it lived later than now, by more than so long a silence.
+
+        The clock of the database was wrong when it said so. One that has died since would keep its
+        ranges until then.
+
+        Raises:
+            ConnectorException: The database did not do it.
+        """
+        await self._run(_NOT_AHEAD, silent=silent)
 
     async def get(self, zone_id: str, lo: str, *, split_every: timedelta) -> Range | None:
         """The range that begins after `lo`, if there is one and it is due.
@@ -226,6 +248,8 @@ def _memory(value: object) -> RangeMemory | None:
 
 
 _LOCK: Final = "nexus-bounty:"
+_TICKING: Final = 0x4E585254  # "NXRT"
+_ALONE: Final = "SELECT pg_try_advisory_xact_lock(%(key)s)"
 _SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(bound)s, true)"
 _BEGIN: Final = """
     INSERT INTO nexus_bounty_ranges (zone_id, lo)
@@ -240,21 +264,38 @@ _DUE: Final = """
     UPDATE nexus_bounty_ranges SET deferred_until = now() + %(again)s::interval
     WHERE (zone_id, lo) IN (
         SELECT zone_id, lo FROM nexus_bounty_ranges
-        WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until <= now()
+        WHERE zone_id = ANY(%(zones)s::text[]) AND (
+            deferred_until <= now()
+            OR deferred_until > now() + interval '1 minute' + %(again)s::interval
+        )
         AND (due_at <= now() OR due_at > now() + interval '1 day' + %(longest)s::interval)
         LIMIT %(most)s
         FOR UPDATE SKIP LOCKED
     )
     RETURNING zone_id, lo
 """
-"""What is due in so far a future was put there by a clock of the database that was wrong."""
+"""What is due in so far a future was put there by a clock of the database that was wrong.
+
+So was what is with a job for longer than that can be; what began a moment later than we did has put
+off its ranges by that much more.
+"""
 _FREE: Final = """
-    UPDATE nexus_bounty_ranges AS range SET deferred_until = '-infinity'
-    WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until > now() AND NOT EXISTS (
-        SELECT FROM procrastinate_jobs AS job
-        WHERE job.status IN ('todo', 'doing') AND job.lock = %(lock)s || zone_id || ':' || lo
+    UPDATE nexus_bounty_ranges SET deferred_until = '-infinity'
+    WHERE (zone_id, lo) IN (
+        SELECT zone_id, lo FROM nexus_bounty_ranges
+        WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until > now() AND NOT EXISTS (
+            SELECT FROM procrastinate_jobs AS job
+            WHERE job.status IN ('todo', 'doing') AND job.lock = %(lock)s || zone_id || ':' || lo
+        )
+        FOR UPDATE SKIP LOCKED
     )
 """
+"""What somebody is at just now is looked at again soon; several who do this wait for nobody."""
+_NOT_AHEAD: Final = """
+    UPDATE procrastinate_workers SET last_heartbeat = now()
+    WHERE last_heartbeat > now() + %(silent)s::interval
+"""
+"""Those that live say so again in a moment; of the others it is the last word."""
 _GET: Final = """
     SELECT hi, cursor, memory, failed_in_a_row,
         split_at + %(every)s::interval <= now() OR split_at > now() AS may_have_grown

@@ -38,6 +38,9 @@ _PACES: Final = """
 """
 """When the next request to a server may leave, see `pace`."""
 
+_SILENT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""Else what a host has locked that is cut off would be locked for hours."""
+
 
 async def prepare(url: str) -> None:
     """Make what is missing; of several processes that start at once, one does.
@@ -47,6 +50,7 @@ async def prepare(url: str) -> None:
     """
     connection = await psycopg.AsyncConnection.connect(url, prepare_threshold=None)
     async with connection:
+        await connection.execute(_SILENT)
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         there = await connection.execute("SELECT to_regclass('procrastinate_jobs')")
         row = await there.fetchone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +12,6 @@ from time import monotonic
 from typing import Final
 
 import psycopg
-from procrastinate import PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
 from nexus_bounty.events import RangeEnded
@@ -26,8 +26,10 @@ from nexus_bounty.reconcile.counter import FindingCounter
 from nexus_bounty.reconcile.range_memory import RangeMemory
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN, NAMES_AGE
 from nexus_bounty.retry import RetryPolicy
-from nexus_bounty_postgres.conninfo import conninfo_of
-from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs, configure
+from nexus_bounty_postgres.absence import Absence, is_away
+from nexus_bounty_postgres.conninfo import conninfo_of, place_of
+from nexus_bounty_procrastinate.connector import JobConnector, say_it_ourselves
+from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
 from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.schema import prepare
@@ -38,6 +40,8 @@ SPLIT_EVERY: Final = timedelta(minutes=10)
 """How often it is seen whether a range has grown."""
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 _LOOK: Final = "size of the range"
+_MEANWHILE: Final = "Nothing is lost: this worker goes on by itself once it can be"
+_PATIENT: Final = RetryPolicy(attempts=sys.maxsize, base=0.5, cap=5.0)
 
 
 class RangeWorker:
@@ -87,11 +91,9 @@ class RangeWorker:
         self._reconcilers = Reconcilers(zones, grace)
         self._at_work: set[Reconciler] = set()
         self._resting = asyncio.Event()
-        connector = PsycopgConnector(
-            conninfo=self._conninfo, kwargs={"prepare_threshold": None}, configure=configure
-        )
+        self._absence = Absence(f"PostgreSQL at {place_of(url)} with the jobs", _MEANWHILE)
         self.jobs = Jobs(
-            connector,
+            JobConnector(self._conninfo, self._absence),
             list(zones),
             self.go_through,
             dead_after=dead_after,
@@ -101,31 +103,51 @@ class RangeWorker:
     async def run(self) -> None:
         """Work until cancelled; what is under way then is left to others, from where it has got.
 
+        A database that goes away meanwhile is waited for: once it is there again, this goes on.
+
         Raises:
-            psycopg.Error: The database cannot be reached, or its tables not be made.
+            psycopg.Error: The database cannot be reached at first, or its tables not be made.
         """
-        try:
-            await self._work()
-        except ConnectorException as error:
-            if isinstance(error.__cause__, psycopg.Error):
-                raise error.__cause__ from None  # which says what it was, the other does not
-            raise
+        say_it_ourselves()
+        await prepare(self._conninfo)
+        while True:
+            error: BaseException | None = None
+            try:
+                await self._work()
+            except (ConnectorException, psycopg.Error) as failure:
+                error = failure
+            if _is_being_cancelled():
+                raise asyncio.CancelledError from error
+            if error is not None and not is_away(error):
+                raise error.__cause__ or error from None  # the cause says what it was
+            await self._until_there(error)
+
+    async def _until_there(self, error: BaseException | None) -> None:
+        """Wait for the database; procrastinate ends without a word when it has lost it."""
+        self._absence.began((error and error.__cause__) or error or "its connection was lost")
+        await asyncio.sleep(_PATIENT.base)
+        await _PATIENT.persist(lambda: prepare(self._conninfo), is_away)
+        self._absence.ended()
 
     async def _work(self) -> None:
-        await prepare(self._conninfo)
         heartbeat = self._dead_after.total_seconds() / 5
         async with self.jobs.app.open_async():
             await self.jobs.ranges.begin(list(self._zones))
-            await self.jobs.app.run_worker_async(
-                queues=[QUEUE],
-                concurrency=self._concurrency,
-                install_signal_handlers=False,
-                delete_jobs="always",  # what is left of a range is in its row
-                fetch_job_polling_interval=heartbeat,
-                update_heartbeat_interval=heartbeat,
-                stalled_worker_timeout=self._dead_after.total_seconds(),
-                shutdown_graceful_timeout=0,
-            )
+            ticking = asyncio.create_task(self.jobs.tick_forever())
+            try:
+                await self.jobs.app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=self._concurrency,
+                    install_signal_handlers=False,
+                    delete_jobs="always",  # what is left of a range is in its row
+                    fetch_job_polling_interval=heartbeat,
+                    update_heartbeat_interval=heartbeat,
+                    stalled_worker_timeout=self._dead_after.total_seconds(),
+                    shutdown_graceful_timeout=0,
+                )
+            finally:
+                ticking.cancel()
+                await asyncio.wait({ticking})
 
     @asynccontextmanager
     async def at_rest(self) -> AsyncIterator[None]:
@@ -274,6 +296,12 @@ class RangeWorker:
         if self._closed_until.get(zone_id, 0.0) <= monotonic():
             self._closed[zone_id] += 1
         return max(self._closed[zone_id] - 1, 0)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether this task is to end: what ends it may have come to light as another error."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:

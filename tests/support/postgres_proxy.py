@@ -74,6 +74,12 @@ class PostgresProxy:
         """Let everything through."""
         self._armed = None
 
+    def cut(self) -> None:
+        """Lose every connection there is, and let none through from now on."""
+        self._is_cut = True
+        for each in list(self._open):
+            close(each)
+
     def heal(self) -> None:
         """Let connections through again."""
         self._is_cut = False
@@ -153,8 +159,7 @@ class PostgresProxy:
             self.arrived.set()
         link.close()
         if loss in (Loss.CUT, Loss.CUT_BEFORE):
-            for each in list(self._open):
-                close(each)
+            self.cut()
         self.happened.set()
         return False
 

@@ -111,6 +111,24 @@ async def test_turns_that_one_took_are_not_given_to_another(jobs_url: str) -> No
         await each.close()
 
 
+@pytest.mark.parametrize(("ahead", "waits"), [("30 days", False), ("15 seconds", True)])
+async def test_turns_that_nobody_can_have_are_dropped(
+    jobs_url: str, ahead: str, *, waits: bool
+) -> None:
+    """The clock of the database was ahead, and was set back; what many may have taken stands."""
+    await prepare(jobs_url)
+    turns = LeasedTurns(jobs_url, "nexus:2026")
+    await turns.lease(1)
+    with psycopg.connect(jobs_url, autocommit=True) as connection:
+        connection.execute(
+            f"UPDATE nexus_bounty_paces SET next_at = now() + interval '{ahead}'".encode()
+        )
+    begins_in = await turns.lease(1)
+    assert 14 < begins_in < 15.1 if waits else begins_in == 0
+    assert (await turns.lease(1) > 14) is waits
+    await turns.close()
+
+
 async def test_nothing_leaves_while_nobody_can_say_when(
     jobs_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ _DIVIDE = """
     FROM generate_series(1, %s) AS n
 """
 _MARKED = "SELECT count(*) FROM nexus_bounty_ranges WHERE deferred_until > now()"
+_RUNS = "SELECT sum(runs) FROM nexus_bounty_ranges"
 _WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
 
 
@@ -158,3 +160,69 @@ async def test_a_range_waits_for_no_time_that_a_wrong_clock_of_the_database_name
             assert (found is not None and found.may_have_grown) is is_due
             planned = await worker.jobs.ranges.due([ZONE], again_after=NOW)
             assert len(planned) == (RANGES if is_due else 0)
+
+
+async def test_what_is_with_a_job_for_longer_than_can_be_is_due(jobs_url: str) -> None:
+    """A wrong clock of the database put it off; what may be so is not told to another."""
+    async with a_divided_zone(jobs_url) as worker:
+        for ahead, is_due in (("59 minutes", False), ("30 days", True)):
+            await change(
+                jobs_url,
+                f"UPDATE nexus_bounty_ranges SET deferred_until = now() + interval '{ahead}'",
+            )
+            planned = await worker.jobs.ranges.due([ZONE], again_after=HOUR)
+            assert len(planned) == (RANGES if is_due else 0)
+        assert await number(jobs_url, _MARKED) == RANGES
+        assert await worker.jobs.ranges.due([ZONE], again_after=HOUR) == []
+
+
+async def test_a_worker_that_died_in_the_future_leaves_its_ranges_to_others(jobs_url: str) -> None:
+    """The clock of the database was ahead when it was heard of last, and was set back since."""
+    soon = timedelta(milliseconds=200)
+    async with a_zone(0) as zone, a_worker(jobs_url, zone, dead_after=soon) as worker:
+        manager = worker.jobs.app.job_manager
+        await worker.jobs.plan()
+        dead, alive = [await manager.register_worker() for _ in range(2)]
+        assert await manager.fetch_job(queues=None, worker_id=dead) is not None
+        ahead = "UPDATE procrastinate_workers SET last_heartbeat = now() + interval '30 days'"
+        await change(jobs_url, ahead)
+        await worker.jobs.tick()
+        assert await manager.fetch_job(queues=None, worker_id=alive) is None
+        await asyncio.sleep(0.3)
+        await worker.jobs.tick()
+        assert await manager.fetch_job(queues=None, worker_id=alive) is not None
+
+
+async def change(url: str, statement: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(statement.encode())
+
+
+async def test_of_workers_that_tick_at_once_one_does(jobs_url: str) -> None:
+    """What one of them has taken from a dead worker no other takes from who has it then."""
+    async with a_divided_zone(jobs_url) as worker, a_zone(0) as zone:
+        async with a_worker(jobs_url, zone) as other, other.jobs.ranges.alone(HOUR) as is_alone:
+            assert is_alone
+            await worker.jobs.tick()
+            assert await number(jobs_url, _WAITING) == 0
+        await worker.jobs.tick()
+        assert await number(jobs_url, _WAITING) == RANGES
+
+
+async def test_a_worker_plans_whatever_its_clock_does(
+    jobs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set a month ahead, and back: it neither does what it missed, nor waits for that month."""
+    monkeypatch.setattr(jobs, "TICK", timedelta(milliseconds=50))
+    async with a_divided_zone(jobs_url) as worker:
+        right = time.time
+        running = asyncio.create_task(worker.run())
+        for ahead in (0, 30 * 86_400, 0):
+            monkeypatch.setattr(time, "time", lambda ahead=ahead: right() + ahead)
+            before = await number(jobs_url, _RUNS)
+            await change(jobs_url, "UPDATE nexus_bounty_ranges SET due_at = now()")
+            async with asyncio.timeout(20):
+                while await number(jobs_url, _RUNS) <= before:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.05)
+        running.cancel()
+        await asyncio.wait({running})
