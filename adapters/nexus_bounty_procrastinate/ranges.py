@@ -156,10 +156,11 @@ class Ranges:
             )
         return None
 
-    async def split(self, found: Range, at: str, memory: RangeMemory | None = None) -> Range:
+    async def split(self, found: Range, at: str, memory: RangeMemory | None = None) -> Range | None:
         """Make a range of its own of what comes after `at`; returns what is left of this one.
 
-        Of the new one `memory` is remembered.
+        Of the new one `memory` is remembered. `None` if another worker has split it meanwhile,
+        maybe elsewhere: what is left then is another range than the caller would go through.
 
         Raises:
             ConnectorException: The database did not do it.
@@ -167,7 +168,8 @@ class Ranges:
         first, rest = found.partition.split(at)
         values = {"zone": found.zone_id, "lo": first.lo, "hi": rest.hi, "at": at}
         mine = found.memory and found.memory.between_walks()
-        await self._run(_SPLIT, **values, mine=_json(mine), its=_json(memory))
+        if not await self._all(_SPLIT, **values, mine=_json(mine), its=_json(memory)):
+            return None
         return msgspec.structs.replace(found, partition=first, cursor={}, memory=mine)
 
     async def was_split(self, found: Range) -> None:
@@ -311,6 +313,7 @@ _SPLIT: Final = """
     )
     INSERT INTO nexus_bounty_ranges (zone_id, lo, hi, memory)
     SELECT zone_id, %(at)s, %(hi)s, %(its)s::jsonb FROM first
+    RETURNING lo
 """
 _WAS_SPLIT: Final = """
     UPDATE nexus_bounty_ranges SET split_at = now() WHERE zone_id = %(zone)s AND lo = %(lo)s

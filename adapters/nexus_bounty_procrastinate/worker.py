@@ -193,7 +193,8 @@ class RangeWorker:
     async def _split(self, found: Range) -> Range | None:
         """What is left of a range once it holds no more than it should.
 
-        `None` if that could not be seen: this was its run, then, and it failed.
+        `None` if that could not be seen: this was its run, then, and it failed. Or if another worker
+        has split it meanwhile, which goes through it.
         """
         if not found.may_have_grown:
             return found

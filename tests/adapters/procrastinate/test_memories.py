@@ -13,6 +13,7 @@ from nexus_bounty import Reconciler
 from nexus_bounty.mock import Fault, FaultKind, RequestMatch
 from nexus_bounty.partition import encode_segment
 from nexus_bounty.ports import KeepsNotes
+from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.worker import RangeWorker
 from tests.adapters.procrastinate.test_ranges import ZONE, a_worker, table
@@ -24,7 +25,7 @@ from tests.reconcile.past import (
     has_reward,
     lose_a_reward,
 )
-from tests.reconcile.test_closed_days import lacking_a_reward
+from tests.reconcile.test_closed_days import ended, lacking_a_reward
 from tests.reconcile.test_scale import Zone, a_zone
 
 A_NEW_NOTE = 1
@@ -116,6 +117,32 @@ async def test_what_was_left_by_one_worker_is_looked_at_by_the_next(jobs_url: st
         zone.mock.clear_faults()
         for _ in range(ENDED // 10):
             await requests(worker, zone)
+        assert has_reward(zone, lost)
+
+
+async def test_a_range_that_another_worker_splits_meanwhile_is_looked_at_to_its_end(
+    jobs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both want to split it, at different ids: what neither has gone through, neither remembers."""
+    monkeypatch.setattr("nexus_bounty_procrastinate.worker.SPLIT_EVERY", timedelta())
+    async with a_zone_with_a_past() as zone, a_worker(jobs_url, zone) as worker:
+        settled = [each.bounty.bounty_id for each in ended(ENDED) if each.rewarded]
+        early, lost, late = sorted(settled)[10:40:10]
+        cut = worker._cut
+
+        async def overtaken(found: Range) -> tuple[str, None]:
+            monkeypatch.setattr(worker, "_cut", cut)
+            await worker.jobs.ranges.split(found, late)
+            return early, None
+
+        await warm(worker, zone)  # it has learnt that the zone is laid out by days
+        change(jobs_url, "UPDATE nexus_bounty_ranges SET memory = NULL, cursor = '{}'")
+        restart(worker, zone)
+        lose_a_reward(zone, settled.index(lost))
+        monkeypatch.setattr(worker, "_cut", overtaken)
+        for _ in range(4):
+            await requests(worker, zone)
+        assert [row[:2] for row in await table(jobs_url)] == [("", late), (late, None)]
         assert has_reward(zone, lost)
 
 

@@ -130,8 +130,8 @@ async def test_two_jobs_that_split_the_same_range_make_one_cut(jobs_url: str) ->
         ranges = worker.jobs.ranges
         found = await ranges.get(ZONE, "", split_every=HOUR)
         assert found is not None
-        await ranges.split(found, "b-2")
-        await ranges.split(found, "b-1")
+        assert await ranges.split(found, "b-2") is not None
+        assert await ranges.split(found, "b-1") is None
         assert [row[:2] for row in await table(jobs_url)] == [("", "b-2"), ("b-2", None)]
 
 
