@@ -15,6 +15,7 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 
 from nexus_bounty.events import RangeEnded
+from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import publish
 from nexus_bounty.lifecycle import is_bounty_terminal
 from nexus_bounty.models import BountyStatus
@@ -33,6 +34,8 @@ from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
 from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.schema import prepare
+
+logger = logger_of("nexus_bounty.worker")
 
 PAGE: Final = 1_000
 """How many living bounties of one status a range holds: what a page of a listing does."""
@@ -118,6 +121,9 @@ class RangeWorker:
                 error = failure
             if _is_being_cancelled():
                 raise asyncio.CancelledError from error
+            if _was_given_up(error):
+                logger.warning("other workers took this one for dead; it begins anew")
+                continue
             if error is not None and not is_away(error):
                 raise error.__cause__ or error from None  # the cause says what it was
             await self._until_there(error)
@@ -193,8 +199,8 @@ class RangeWorker:
     async def _split(self, found: Range) -> Range | None:
         """What is left of a range once it holds no more than it should.
 
-        `None` if that could not be seen: this was its run, then, and it failed. Or if another worker
-        has split it meanwhile, which goes through it.
+        `None` if that could not be seen: this was its run, then, and it failed. Or if another
+        worker has split it meanwhile, which goes through it.
         """
         if not found.may_have_grown:
             return found
@@ -303,6 +309,12 @@ def _is_being_cancelled() -> bool:
     """Whether this task is to end: what ends it may have come to light as another error."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _was_given_up(error: BaseException | None) -> bool:
+    """Whether others have removed this worker, and what it had, after a silence of it."""
+    gone = psycopg.errors.ForeignKeyViolation, psycopg.errors.RaiseException
+    return error is not None and isinstance(error.__cause__, gone)
 
 
 async def _end_of_page(store: BountyStore, partition: Partition, page: int) -> str | None:

@@ -164,7 +164,7 @@ def runs(url: str) -> int:
 
 
 async def eventually(number: Callable[[], int], more_than: int = 0) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await asyncio.to_thread(number) <= more_than:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
 
@@ -224,6 +224,27 @@ async def test_a_worker_whose_database_is_away_can_be_stopped(jobs_url: str, wai
             done, _ = await asyncio.wait({running}, timeout=5)
             assert done
             assert running.cancelled()
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_worker_that_others_took_for_dead_begins_anew(
+    jobs_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was silent for too long, and one that began meanwhile has removed it."""
+    async with a_zone(5) as zone:
+        running = asyncio.create_task(a_worker(jobs_url, zone).run())
+        for _ in range(2):
+            before = await asyncio.to_thread(runs, jobs_url)
+            await eventually(lambda: runs(jobs_url), more_than=before)
+            with psycopg.connect(jobs_url, autocommit=True) as connection:
+                connection.execute("DELETE FROM procrastinate_workers")
+        await eventually(lambda: len(told(caplog)))
+        before = await asyncio.to_thread(runs, jobs_url)
+        await eventually(lambda: runs(jobs_url), more_than=before)
+        assert not running.done()
+        running.cancel()
+        await asyncio.wait({running})
+    assert set(told(caplog)) == {"other workers took this one for dead; it begins anew"}
 
 
 async def test_what_is_wrong_with_a_database_otherwise_ends_the_worker(
