@@ -44,6 +44,7 @@ SPLIT_EVERY: Final = timedelta(minutes=10)
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 _LOOK: Final = "size of the range"
 _MEANWHILE: Final = "Nothing is lost: this worker goes on by itself once it can be"
+_LET_GO: Final = 5.0
 _PATIENT: Final = RetryPolicy(attempts=sys.maxsize, base=0.5, cap=5.0)
 
 
@@ -152,8 +153,7 @@ class RangeWorker:
                     shutdown_graceful_timeout=0,
                 )
             finally:
-                ticking.cancel()
-                await asyncio.wait({ticking})
+                await _let_go(ticking)
 
     @asynccontextmanager
     async def at_rest(self) -> AsyncIterator[None]:
@@ -309,6 +309,19 @@ def _is_being_cancelled() -> bool:
     """Whether this task is to end: what ends it may have come to light as another error."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def _let_go(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait for it no longer than an answer may take that does not come.
+
+    Cancelled in a transaction it rolls that back, and waits for the answer to this; then it is
+    cancelled once more.
+    """
+    for _ in range(2):
+        task.cancel()
+        done = (await asyncio.wait({task}, timeout=_LET_GO))[0]
+        if done:
+            return
 
 
 def _was_given_up(error: BaseException | None) -> bool:

@@ -123,7 +123,7 @@ def test_a_reconciler_goes_on_by_itself_when_postgresql_is_back(server: Postgres
     with (
         served(MockNexus("0.10-hypothetical")) as nexus,
         started(
-            *("reconcile", "--watch", "--every", "500ms", "--json"),
+            *("reconcile", "--watch", "--every", "1s", "--json"),
             *("--url", nexus, "--credits", url, "--commit", "conditional"),
             env={},
         ) as process,
@@ -245,6 +245,27 @@ async def test_a_worker_that_others_took_for_dead_begins_anew(
         running.cancel()
         await asyncio.wait({running})
     assert set(told(caplog)) == {"other workers took this one for dead; it begins anew"}
+
+
+async def test_what_gets_no_answer_keeps_no_worker_from_beginning_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A network that is silent: what was cancelled rolls back, and that is not answered either."""
+    monkeypatch.setattr(worker, "_LET_GO", 0.05)
+
+    async def silent() -> None:
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(silent())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await worker._let_go(task)
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_what_is_wrong_with_a_database_otherwise_ends_the_worker(
