@@ -69,6 +69,7 @@ class Counted:
         settings = NexusSettings(
             operation_timeout=10**6,
             request_timeout=10**6,
+            tombstone_retention=timedelta(seconds=10**7),
             cleanup_delay=LONG_ENOUGH / 2,  # longer than a life, as half a second really is
         )
         self.client = NexusClient(settings=settings, transport=self.mock.transport(pause=_second))

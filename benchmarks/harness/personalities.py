@@ -26,7 +26,6 @@ from nexus_bounty import (
 )
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.nexus.selection.auto_commit import AutoCommit
 from nexus_bounty.ports import CreditsService, LeavesFiles
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
 from nexus_bounty.testing.virtual_time import wall_clock
@@ -101,7 +100,7 @@ async def life_cost_away(name: str, milliseconds: float) -> dict[str, Cost]:
     as_it_comes = NexusSettings.model_fields["cleanup_delay"].default
     kind = Kind(name, milliseconds / 1000, cleanup_delay=as_it_comes)
     async with kind.client() as client:
-        work = await _operations(client)
+        work = await _funded_operations(client)
         await kind.cost(work.create(a_bounty("b-0")))
         return {"life": await kind.cost(_live(work, "b-1"))}
 
@@ -110,7 +109,7 @@ async def life_cost(name: str) -> dict[str, Cost]:
     """A whole life with claims on Nexus, and a first create: of a zone, and of a process."""
     kind = Kind(name)
     async with kind.client() as client, kind.client() as another:
-        work, other = await _operations(client), await _operations(another)
+        work, other = await _funded_operations(client), await _funded_operations(another)
         unpinned = await kind.cost(work.create(a_bounty("b-0")))
         warm = await kind.cost(work.create(a_bounty("b-1")))
         pinned = await kind.cost(other.create(a_bounty("b-2")))
@@ -122,7 +121,7 @@ async def tidying_cost(name: str) -> dict[str, Cost]:
     """What the reconciler sends to remove what commits of so many whole lives left behind."""
     kind = Kind(name)
     async with kind.client() as client:
-        work = await _operations(client)
+        work = await _funded_operations(client)
         await _live_through(work, TIDIED)
         await asyncio.sleep(TWO_DAYS)
         return {"tidying": await kind.cost(_tidy(work.services.store, work.services.claims))}
@@ -134,8 +133,11 @@ async def _tidy(*stores: object) -> None:
             await store.collect_leftovers()
 
 
-async def _operations(client: NexusClient) -> BountyOperations:
-    credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
+async def _funded_operations(client: NexusClient) -> BountyOperations:
+    return _operations(client, await funded(MemoryCredits(clock=wall_clock)))
+
+
+def _operations(client: NexusClient, credits: CreditsService) -> BountyOperations:  # noqa: A002
     return operations_on(client, ZONE, credits, clock=wall_clock, commit="auto")
 
 
@@ -154,11 +156,11 @@ async def cost_in_a_zone_of_its_own(name: str, number: int) -> dict[str, Cost]:
     kind = Kind(name, round_trip=ROUND_TRIP / 100)
     credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
     async with kind.client() as client:
-        await _post(_as_pinned(client, credits), number)
+        await _post(_operations(client, credits), number)
     costs = {f"{which}, new zone": cost for which, cost in (await _newest(kind)).items()}
     await asyncio.sleep(TWO_DAYS)
     async with kind.client() as client:
-        await _reconcile(Reconciler(_as_pinned(client, credits)))
+        await _reconcile(Reconciler(_operations(client, credits)))
     return costs | await _newest(kind)
 
 
@@ -173,22 +175,16 @@ async def reconciling_cost(name: str, posted: int, ended: int) -> dict[str, Cost
         kind = Kind(name)
         credits = await funded(MemoryCredits(clock=wall_clock))  # noqa: A001 - the word for it
         async with kind.client() as client:
-            await make(_as_pinned(client, credits), number)
+            await make(_operations(client, credits), number)
         await asyncio.sleep(TWO_DAYS)
         async with kind.client() as client, kind.client() as another:
-            first = Reconciler(_as_pinned(client, credits))
+            first = Reconciler(_operations(client, credits))
             costs[f"{what}, first"] = await kind.cost(_reconcile(first))
             await asyncio.sleep(A_WHILE)
             costs[f"{what}, later"] = await kind.cost(_reconcile(first, HISTORY_A_RUN))
-            of_another = Reconciler(_as_pinned(another, credits))
+            of_another = Reconciler(_operations(another, credits))
             costs[f"{what}, anew"] = await kind.cost(_reconcile(of_another))
     return costs
-
-
-def _as_pinned(client: NexusClient, credits: CreditsService) -> BountyOperations:  # noqa: A002
-    """Operations in a zone of which it counts since when it is pinned."""
-    pinned = AutoCommit(client, ZONE, clock=wall_clock)
-    return operations_on(client, ZONE, credits, clock=wall_clock, commit=pinned)
 
 
 async def _post(work: BountyOperations, number: int) -> None:
