@@ -19,6 +19,7 @@ from nexus_bounty import (
     NexusClient,
     NexusSettings,
     OutcomeError,
+    UnsupportedServerError,
 )
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import AgentIdentity
@@ -80,7 +81,7 @@ class Process:
             transport=Line(around.network),
             random=Random(seed),
         )
-        commit = around.strategy(client)
+        commit = self._commit = around.strategy(client)
         store = NexusBountyStore(client, clock=clock, commit=commit)
         ledger: Any = LedgerLine(around.ledger, around.network)
         self.store: Any = RecordingStore(store, name, around.history)
@@ -93,6 +94,11 @@ class Process:
             random=Random(seed),
         )
         self._history = around.history
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it commits nothing for a while, by what it has found out itself."""
+        return isinstance(getattr(self._commit, "_chosen", None), UnsupportedServerError)
 
     @cached_property
     def reconciler(self) -> Reconciler:

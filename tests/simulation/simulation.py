@@ -303,7 +303,8 @@ class Simulation:
         and it ends: only what is unknown afterwards is left unresolved.
         """
         told = any(isinstance(done.error, UnsupportedServerError) for done in self.done)
-        if told or oracles.is_closed(self.mock):
+        by_itself = any(each.is_closed for each in self._processes.values())
+        if told or by_itself or oracles.is_closed(self.mock):
             self.trace.note("-", "a probe has closed the zone for a while")
             await asyncio.sleep(MAX_AGE_OF_A_REFUSAL.total_seconds() + 1)
 

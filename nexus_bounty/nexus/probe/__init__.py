@@ -137,10 +137,15 @@ async def _with_races(zone: ScratchZone, look: Look, facts: Facts) -> Facts:
 
 
 async def _enforces(zone: ScratchZone, facts: Facts) -> bool:
-    """Whether preconditions are enforced: whoever lost a race was refused by one."""
+    """Whether preconditions are enforced: whoever lost a race was refused by one.
+
+    That they are not is believed only of what was seen twice: one write that is delivered twice
+    looks like it, and others go on by preconditions.
+    """
     if facts.preconditions_are_atomic:
         return True
-    again = await zone.clear(partial(observe.basics, zone, thorough=True))
+    experiment = partial(observe.basics, zone, thorough=True)
+    again = await zone.clear(experiment, lambda found: bool(found.enforces))
     return bool(again.enforces)
 
 

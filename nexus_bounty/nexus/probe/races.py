@@ -10,7 +10,7 @@ from nexus_bounty.deadlines import Deadline
 from nexus_bounty.nexus.client import wire
 from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
-from nexus_bounty.nexus.client.etags import speaks_for, true_etag
+from nexus_bounty.nexus.client.etags import etag_by, speaks_for, true_etag
 from nexus_bounty.nexus.client.quirks import HASHES, EtagKind
 from nexus_bounty.nexus.probe.extras import MANY_PAGES
 from nexus_bounty.nexus.probe.report import Look, Race, RenameFacts
@@ -35,7 +35,9 @@ async def race_updates(zone: ScratchZone, number: int, look: Look, hashes: EtagK
     Where etags are no hashes, the version is the one that a read shows, as it is for every commit.
     """
     path, writers = zone.path(f"updated-{number}"), WRITERS[look]
-    said = (await zone.written(path, "0")).version_tag
+    # a create: what is delivered twice would bring back the version that was raced for
+    await zone.written(path, "0", if_none_match=True)
+    said = etag_by(hashes, b"0") if hashes in HASHES else None
     if look is Look.FULL:
         await _warm_up(zone, path, writers - 1)
     told: list[int] = []

@@ -215,13 +215,13 @@ class ScratchZone:
         params = {"path": path, "content": wire.encode_bytes(text.encode()), **precondition}
         return await self.call("write", params, wire.writes)
 
-    async def written(self, path: str, text: str) -> wire.WriteReply:
+    async def written(self, path: str, text: str, **precondition: Any) -> wire.WriteReply:
         """Write a file that no earlier experiment has touched.
 
         Raises:
             UnclearError: No answer was heard; it may still be written.
         """
-        return await self.heard(lambda: self.write(path, text))
+        return await self.heard(lambda: self.write(path, text, **precondition))
 
     async def heard(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer to a request that is sent once, and that should succeed.

@@ -135,7 +135,7 @@ async def choose(
     pin = await _first_look_at_pin(client, zone, deadline)
     pinned = pin.verdict
     # one of the future is from a clock that was wrong, and would close the zone until then
-    fresh = pinned and abs(clock() - pinned.report.probed_at) <= _lasts(pinned, max_age)
+    fresh = pinned and abs(clock() - pinned.report.probed_at) <= _lasts(pinned, wanted, max_age)
     before = pinned.strategy if pinned else None
     rename_too = not {wanted, before}.isdisjoint((Verdict.RENAME, Verdict.SINGLE_WRITER))
     if (
@@ -193,11 +193,22 @@ def _says_enough(report: ProbeReport, *, rename_too: bool) -> bool:
     return report.facts.rename is not None or not rename_too
 
 
-def _lasts(pinned: PinnedVerdict, max_age: timedelta) -> timedelta:
-    """How old a verdict may be."""
-    safe = pinned.report.judgement.safe
-    is_closed = not safe or (pinned.strategy is not None and pinned.strategy not in safe)
-    return min(max_age, MAX_AGE_OF_A_REFUSAL) if is_closed else max_age
+def _lasts(pinned: PinnedVerdict, wanted: Verdict | None, max_age: timedelta) -> timedelta:
+    """How old a verdict may be, for a program that wants this."""
+    return min(max_age, MAX_AGE_OF_A_REFUSAL) if _is_closed(pinned, wanted) else max_age
+
+
+def _is_closed(pinned: PinnedVerdict, wanted: Verdict | None) -> bool:
+    """Whether this program may not commit because of what one probe saw, and the next may not see.
+
+    What others have chosen is no matter of a probe.
+    """
+    report, before = pinned.report, pinned.strategy
+    if before is None and wanted is None:
+        return report.verdict in (Verdict.UNSAFE, Verdict.SINGLE_WRITER)
+    clashes = before is not None and wanted is not None and _would_clash(before, wanted)
+    needed = {before} if clashes else {before, wanted}
+    return not needed - {None} <= set(report.judgement.safe)
 
 
 async def _is_the_same_server(
@@ -285,8 +296,8 @@ async def _pin_seen(
     """
     times = TIMES_TO_PIN if found.report.facts.preconditions_may_hold else 1
     why, deadline, attempt = "the pin was not seen", client.deadline(), 1
-    pin = await _pin(client, zone, found, pin)
-    while pin.verdict is None and attempt < times:
+    stood, pin = pin.verdict, await _pin(client, zone, found, pin)
+    while pin.verdict == stood and attempt < times:
         if not await client.retries.rest(attempt, deadline, why=why):
             break
         attempt += 1
@@ -297,21 +308,25 @@ async def _pin_seen(
 async def _pin(client: NexusClient, zone: ZonePaths, found: PinnedVerdict, before: _Pin) -> _Pin:
     """Pin what was found, for every program of the zone; what is pinned now, if anything is.
 
-    A verdict that was there `before` may be of another layout by now, which stays. Where there was
-    none, or nothing that is one, another program may pin what it found at the same time: only what
-    was there is written over.
+    A verdict that was there `before` may be of another layout by now, which stays, as does what
+    another program has chosen since. Where another may find out something else at the same time,
+    only what was there is written over.
     """
     deadline = Deadline.after(PINNING_MAY_LAST)
+    facts, stood = found.report.facts, before.verdict
     # where conditional writes are not stored there is only rename, so that none can clash
-    checked = found.report.facts.stores_conditional_writes
+    checked = facts.stores_conditional_writes
     try:
-        if before.verdict is not None:
+        if stood is not None:
             before = await _look_at_pin(client, zone, deadline)
-        if before.verdict is not None:
+        if stood is not None and before.verdict is not None:
+            if before.verdict.strategy is not stood.strategy:
+                return before
             found = msgspec.structs.replace(found, layout=before.verdict.layout)
-            await pin_anew(client, zone, found, deadline=deadline)
-            return before._replace(verdict=found)
+            checked = facts.preconditions_may_hold
         await pin_anew(client, zone, found, over=before.file, checked=checked, deadline=deadline)
+        if before.verdict is not None:
+            return before._replace(verdict=found)
     except NexusError as error:
         logger.info("the verdict of the probe was not pinned: %s", error)
     return await _look_at_pin(client, zone, client.deadline())

@@ -396,6 +396,47 @@ def test_no_fault_at_any_request_changes_the_verdict(
             assert report.judgement.safe == calm.judgement.safe, f"{fault} at request {number}"
 
 
+SERVERS_THAT_CHECK = ["0.10-hypothetical", "0.7.0"]
+
+
+@pytest.mark.parametrize("look", Look)
+@pytest.mark.parametrize("late", range(1, 7))
+@pytest.mark.parametrize("personality", SERVERS_THAT_CHECK)
+def test_a_write_that_is_delivered_again_later_changes_no_verdict(
+    personality: str, late: int, look: Look
+) -> None:
+    """What it brought back was raced for a second time, and two of those who raced had won."""
+    calm = probed(MockNexus(personality), look)
+    again = Fault(FaultKind.DUPLICATE_LATE, after_requests=late)
+    for number in range(1, calm.requests + 1):
+        mock = MockNexus(personality, faults=[again.on(at=number)])
+        found = probed(mock, look)
+        assert found.judgement == calm.judgement, f"request {number}"
+
+
+class TwiceAndLate:
+    """Delivers the writes to some files once more, as soon as they have been written over."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        written = request.method == "write" and "if_match" not in request.params
+        path = str(request.params.get("path"))
+        if written and path.endswith(self._names) and "if_none_match" not in request.params:
+            return Fault(FaultKind.DUPLICATE_LATE, after_requests=1)
+        return None
+
+
+def test_preconditions_are_not_called_unenforced_for_one_write_that_is_delivered_again() -> None:
+    """Else whoever sees it goes by renames unpinned, while others commit by preconditions."""
+    mock = MockNexus("0.10-hypothetical", atomic=False, faults=TwiceAndLate("/a-0"))
+    report = probed(mock, Look.QUICK)
+    assert report.facts.updates is not None
+    assert not report.facts.updates.was_exclusive
+    assert report.facts.enforces_preconditions
+
+
 class OneAnswerInFour:
     """Loses the answers to most of the racing updates."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pytest
 
@@ -36,6 +37,8 @@ PIN = ZONE.pinned_verdict
 WORKER = AgentIdentity(agent_id="worker")
 HOUR = timedelta(hours=1)
 A_LONG_TIME = timedelta(days=8000)
+RACED = ("preconditions", Preconditions.RACING, Preconditions.ATOMIC)
+DROPPED = ("preconditions", Preconditions.DROPPED, Preconditions.ATOMIC)
 
 
 def unsafe() -> MockNexus:
@@ -301,6 +304,76 @@ async def test_one_bad_probe_does_not_close_a_zone_for_a_week() -> None:
         mock.reset_counts()
         await AutoCommit(client, clock=in_eleven_minutes).for_writing(client.deadline())
         assert mock.request_count == 3
+
+
+class BadTimes(NamedTuple):
+    """How a server answers for a while, so that a probe finds what is wanted to be unsafe."""
+
+    personality: str
+    wanted: Verdict | None
+    behaviour: str
+    bad: object
+    good: object
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        BadTimes("0.7.0", None, "rename_delay", 30.0, 0.0),
+        BadTimes("0.10-hypothetical", Verdict.CONDITIONAL, *RACED),
+        BadTimes("0.10-hypothetical", Verdict.SINGLE_WRITER, *DROPPED),
+    ],
+    ids=lambda times: f"{times.wanted}-{times.behaviour}",
+)
+def test_one_bad_probe_does_not_refuse_for_a_week_what_is_wanted(times: BadTimes) -> None:
+    """Where something else is safe, too: one slow rename closed a zone to all who want nothing."""
+
+    async def scenario() -> None:
+        mock, clock = MockNexus(times.personality), ManualClock()
+
+        async def ask() -> None:
+            async with client_of(mock) as client:
+                commit = AutoCommit(client, wanted=times.wanted, clock=clock)
+                await commit.for_writing(client.deadline())
+                await commit.close()
+
+        object.__setattr__(mock.core.behaviour, times.behaviour, times.bad)
+        with pytest.raises(UnsupportedServerError, match=r"not safe|single writer only"):
+            await ask()
+        await asyncio.sleep(60)  # until the server is done with the probe's rename
+        object.__setattr__(mock.core.behaviour, times.behaviour, times.good)
+        clock.advance(timedelta(minutes=9))
+        with pytest.raises(UnsupportedServerError, match=r"not safe|single writer only"):
+            await ask()
+        clock.advance(timedelta(minutes=2))
+        await ask()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (None, Verdict.SINGLE_WRITER),
+        (None, Verdict.CONDITIONAL),
+        (Verdict.SINGLE_WRITER, None),
+        (Verdict.SINGLE_WRITER, Verdict.RENAME),
+    ],
+)
+async def test_who_is_refused_for_what_others_have_chosen_finds_nothing_out_anew(
+    first: Verdict | None, second: Verdict | None
+) -> None:
+    """No probe changes that; and one that is disturbed would close the zone to the others."""
+    mock = MockNexus("0.7.0")
+    async with client_of(mock) as client:
+        commit = AutoCommit(client, wanted=first)
+        await commit.for_writing(client.deadline())
+        mock.reset_counts()
+        other = AutoCommit(client, wanted=second, clock=in_eleven_minutes)
+        with pytest.raises(UnsupportedServerError):
+            await other.for_writing(client.deadline())
+        assert mock.request_count == 3
+        await commit.close()
 
 
 async def test_a_bad_probe_by_a_clock_that_is_ahead_does_not_close_a_zone_until_then() -> None:

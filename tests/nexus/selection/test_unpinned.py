@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Literal
 
+import msgspec
 import pytest
 
 from nexus_bounty import (
@@ -23,6 +24,7 @@ from nexus_bounty import (
 )
 from nexus_bounty.mock import Fault, FaultKind, MockNexus, RequestMatch
 from nexus_bounty.mock.oracle import ReceivedRequest
+from nexus_bounty.models import utc_now
 from nexus_bounty.nexus.commit.unpinned import UnpinnedReads
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.selection.strategy_selection import TIMES_TO_PIN
@@ -237,15 +239,18 @@ async def test_a_pin_that_is_not_seen_is_written_again_after_a_pause() -> None:
 
 
 class Before:
-    """Does something right before the first write of a pin arrives."""
+    """Does something right before the first write arrives: of a pin, or of anything."""
 
-    def __init__(self, mock: MockNexus, what: Callable[[], object]) -> None:
+    def __init__(
+        self, mock: MockNexus, what: Callable[[], object], path: str | None = ZONE.pinned_verdict
+    ) -> None:
         self._what: Callable[[], object] | None = what
+        self._path = path
         mock.faults_from(self)
 
     def choose(self, request: ReceivedRequest) -> Fault | None:
         """No fault, whatever is asked."""
-        if self._what and request.method == "write" and request.path == ZONE.pinned_verdict:
+        if self._what and request.method == "write" and self._path in (None, request.path):
             what, self._what = self._what, None
             what()
         return None
@@ -298,6 +303,63 @@ async def test_a_pin_that_came_while_the_server_was_looked_at_is_gone_by(
     assert usual.verdict is not None
     assert usual.verdict.strategy is Verdict.RENAME
     assert mock.read_file(ZONE.pinned_verdict) == pinned
+
+
+async def closing_pin() -> bytes:
+    """What a probe pins that sees nothing to be safe."""
+    mock = MockNexus("0.9", etag="version")
+    async with client_of(mock) as client:
+        with pytest.raises(UnsupportedServerError):
+            await AutoCommit(client).for_writing(client.deadline())
+    pinned = mock.read_file(ZONE.pinned_verdict)
+    assert pinned is not None
+    return pinned
+
+
+async def pin_of_another_release() -> bytes:
+    """What is committed by preconditions, as it was pinned before the server was brought up."""
+    pinned = msgspec.json.decode(await pin_of_another(Verdict.CONDITIONAL))
+    pinned["report"]["fingerprint"] = "another"
+    return msgspec.json.encode(pinned)
+
+
+@pytest.mark.parametrize("path", [ZONE.pinned_verdict, None], ids=["as it pins", "as it looks"])
+@pytest.mark.parametrize("before", [closing_pin, pin_of_another_release])
+async def test_what_was_chosen_while_the_server_was_looked_at_anew_is_gone_by(
+    before: Callable[[], Awaitable[bytes]], path: str | None
+) -> None:
+    """As where nothing was pinned: a pin that is out of date excludes nobody.
+
+    Each of two programs went by what it had found itself, and one of them was disturbed.
+    """
+    mock = MockNexus(ATOMIC)
+    pinned = await pin_of_another(Verdict.RENAME)
+    mock.core.table.write(ZONE.pinned_verdict, await before())
+    Before(mock, lambda: mock.core.table.write(ZONE.pinned_verdict, pinned), path)
+    async with client_of(mock) as client:
+        usual = AutoCommit(client, clock=lambda: utc_now() + timedelta(minutes=11))
+        await usual.for_writing(client.deadline())
+    assert usual.verdict is not None
+    assert usual.verdict.strategy is Verdict.RENAME
+    assert b'"strategy":"rename"' in (mock.read_file(ZONE.pinned_verdict) or b"")
+
+
+@pytest.mark.parametrize("before", [closing_pin, pin_of_another_release])
+async def test_what_takes_the_place_of_an_old_pin_is_written_again_where_it_is_lost(
+    before: Callable[[], Awaitable[bytes]],
+) -> None:
+    """Like a first one, and nobody goes by it before."""
+    mock = MockNexus(ATOMIC)
+    mock.core.table.write(ZONE.pinned_verdict, await before())
+    match = RequestMatch("write", path=ZONE.pinned_verdict)
+    mock.inject(Fault(FaultKind.DROP_BEFORE, match=match))
+    async with client_of(mock) as client:
+        usual = AutoCommit(client, clock=lambda: utc_now() + timedelta(minutes=11))
+        await usual.for_writing(client.deadline())
+        pinned = mock.read_file(ZONE.pinned_verdict) or b""
+        assert usual.verdict is not None
+        assert usual.verdict.report.fingerprint.encode() in pinned
+        assert b'"strategy":"conditional"' in pinned
 
 
 async def test_what_could_not_be_pinned_is_tried_again_by_the_next_operation() -> None:
