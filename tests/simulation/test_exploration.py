@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from nexus_bounty.nexus.probe.scratch import ScratchZone
 from tests.simulation import coverage, kept, report, work
 from tests.simulation.cli import main
 from tests.simulation.exhaustive import CASES, MAIN_CASES, Part, Ran, parts
@@ -162,6 +163,23 @@ def test_a_clean_schedule_is_not_shrunk_to_nothing_that_fails() -> None:
 def test_a_schedule_that_is_kept_violates_nothing(path: Path) -> None:
     """What once showed a violation, and what shows mutants that are hard to find."""
     result = replay(kept.read(path))
+    assert result.violations == [], result.text
+
+
+def test_what_a_process_has_found_out_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what is pinned: nobody resolves by fences who may not write, and it says for how long.
+
+    Here a probe is fooled, as it was by a write that was delivered twice.
+    """
+    written = ScratchZone.written
+
+    async def unconditionally(zone: ScratchZone, path: str, text: str, **_: object) -> object:
+        return await written(zone, path, text)
+
+    monkeypatch.setattr(ScratchZone, "written", unconditionally)
+    path = next(path for path in kept.KEPT if path.stem.startswith("a-write-of-a-probe"))
+    result = replay(kept.read(path))
+    assert "looked safe on this server before" in str([each.error for each in result.operations])
     assert result.violations == [], result.text
 
 
