@@ -47,6 +47,7 @@ from nexus_bounty.outcomes import (
     CriteriaNotMetError,
     Evidence,
     Observation,
+    OutcomeError,
     PaymentError,
     Proof,
 )
@@ -55,10 +56,11 @@ from nexus_bounty.ports import (
     CompletesAhead,
     RecordsAhead,
     ReservationStatus,
+    SettlesAhead,
     expecting,
 )
 from nexus_bounty.statuses import STATUSES, Claimer, Credits
-from nexus_bounty.together import all_three
+from nexus_bounty.together import all_three, both
 from nexus_bounty.validation import check_id
 
 T = TypeVar("T")
@@ -81,10 +83,13 @@ async def settle(
     async with operation(services, SETTLE, bounty_id, key, asked_for, actor=actor):
         owed: list[str] = []
         remembered = await remembered_bounty(services, bounty_id)
-        bounty = await _examined(services, remembered, bounty_id, contribution_cid)
+        bounty, ahead = await both(
+            _examined(services, remembered, bounty_id, contribution_cid),
+            _pivot_ahead(services, remembered, contribution_cid, key, actor),
+        )
         # not of what is remembered: that may be a draft, and another's bounty in its place by now
         check_actor(actor, "settle", bounty.creator.agent_id, bounty_id)
-        bounty = await _decided(services, bounty, contribution_cid, key, owed)
+        bounty = await _decided(services, bounty, contribution_cid, key, owed, ahead=ahead)
         return await finish(services, bounty, key, owed)
 
 
@@ -105,8 +110,41 @@ async def _examined(
         return await _fulfilled(services, standing, bounty_id, cid)  # another holds it by now
 
 
+async def _pivot_ahead(
+    services: Services, bounty: Bounty | None, cid: str, key: str, actor: str | None
+) -> bool:
+    """Have the pivot, and what follows at once, begun while the work is looked at; whether it was.
+
+    Only if nothing but the work can be in its way. Nothing is committed, nor is the ledger told of
+    anything: all that is checked before the pivot is checked before that. If the work is refused,
+    a stale marker is left, and staged files.
+    """
+    store = services.store
+    if bounty is None or bounty.status is not BountyStatus.CLAIMED:
+        return False
+    if not isinstance(store, SettlesAhead):
+        return False
+    try:
+        check_actor(actor, "settle", bounty.creator.agent_id, bounty.bounty_id)
+        check_trusted(bounty)
+        await check_ledger(services, bounty)
+        _check_time(services, bounty)
+    except OutcomeError:
+        return False  # the settlement itself says it, after what it says of the work
+    preparing = expecting(store, derived_key(key, "settle")).prepare_settlement(
+        bounty.bounty_id,
+        cid,
+        claim_id=bounty.claim_id,
+        idempotency_key=derived_key(key, "begin"),
+    )
+    await all_three(
+        preparing, _reward_ahead(services, bounty, cid), _end_of_claim_ahead(services, bounty)
+    )
+    return True
+
+
 async def _decided(
-    services: Services, bounty: Bounty, cid: str, key: str, owed: list[str]
+    services: Services, bounty: Bounty, cid: str, key: str, owed: list[str], *, ahead: bool
 ) -> Bounty:
     """The bounty past the pivot, its payee and the work written down in the ledger before that.
 
@@ -121,7 +159,7 @@ async def _decided(
         return await _resumed(services, bounty, cid, pivot_key)
     try:
         _check_time(services, bounty)
-        return await _begun(services, bounty, cid, key, owed)
+        return await _begun(services, bounty, cid, key, owed, ahead=ahead)
     except (BountyStateError, PaymentError):  # by the bounty or the ledger as another call left it
         standing = await known_bounty(services, bounty.bounty_id)
         if not (_is_begun(standing, cid) or await _is_unpaid(services, standing, cid, pivot_key)):
@@ -129,7 +167,9 @@ async def _decided(
         return await _resumed(services, standing, cid, pivot_key)  # another call was faster
 
 
-async def _begun(services: Services, bounty: Bounty, cid: str, key: str, owed: list[str]) -> Bounty:
+async def _begun(
+    services: Services, bounty: Bounty, cid: str, key: str, owed: list[str], *, ahead: bool
+) -> Bounty:
     """The bounty past the pivot, taken there by this call unless another program completed it."""
     pivot_key = derived_key(key, "begin")
     if bounty.status in (BountyStatus.CLAIMED, BountyStatus.COMPLETED):
@@ -139,6 +179,8 @@ async def _begun(services: Services, bounty: Bounty, cid: str, key: str, owed: l
     pivot = expecting(services.store, derived_key(key, "settle")).begin_settlement(
         bounty.bounty_id, cid, claim_id=bounty.claim_id, idempotency_key=pivot_key
     )
+    if ahead:
+        return await committed(pivot, owed)
     begun, _, _ = await all_three(
         committed(pivot, owed),
         _reward_ahead(services, bounty, cid),

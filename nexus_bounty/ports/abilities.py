@@ -115,6 +115,26 @@ class WorksAhead(Protocol):
 
 
 @runtime_checkable
+class SettlesAhead(Protocol):
+    """A bounty store that can do ahead what the pivot begins with."""
+
+    async def prepare_settlement(
+        self,
+        bounty_id: str,
+        fulfilled_by_cid: str,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str,
+    ) -> None:
+        """Begin `begin_settlement` with the same arguments; nothing is committed.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent.
+        """
+        ...
+
+
+@runtime_checkable
 class RecordsAhead(Protocol):
     """A bounty store that can do ahead what recording a reward begins with."""
 

@@ -524,12 +524,14 @@ class NexusBountyStore:
         check_id("bounty_id", bounty_id)
         check_key(idempotency_key)
         transition = transitions.claim(claimed_by, claim_id, once=once)
+        await self._prepare("claim_bounty", bounty_id, transition, idempotency_key)
+
+    async def _prepare(self, name: str, bounty_id: str, transition: Transition, key: str) -> None:
+        """Do ahead what a transition begins with, of a bounty that was seen a moment ago."""
         document = self._memory.recall(self._zone.bounty(bounty_id))
         if document is None:
             return
-        step = self._writer.planned(
-            "claim_bounty", transition.kind, bounty_id, transition.parameters, idempotency_key
-        )
+        step = self._writer.planned(name, transition.kind, bounty_id, transition.parameters, key)
         step.base_is_fresh = self._memory.age(document.path) <= self._client.round_trips.moment
         with suppress(PreCommitError):
             await self._writer.work_ahead(step, self._intents.step(step, transition, document))
@@ -575,6 +577,27 @@ class NexusBountyStore:
             check_name("claim_id", claim_id, MOST_NAME_BYTES)
         transition = transitions.begin_settlement(fulfilled_by_cid, claim_id)
         return await self._transition("begin_settlement", bounty_id, transition, idempotency_key)
+
+    async def prepare_settlement(
+        self,
+        bounty_id: str,
+        fulfilled_by_cid: str,
+        *,
+        claim_id: str | None = None,
+        idempotency_key: str,
+    ) -> None:
+        """Begin `begin_settlement` with the same arguments, while the work is being looked at.
+
+        As with `prepare_claim` nothing is committed.
+
+        Raises:
+            InvalidInputError: An argument is wrong; nothing was sent.
+        """
+        check_id("bounty_id", bounty_id)
+        check_id("fulfilled_by_cid", fulfilled_by_cid)
+        check_key(idempotency_key)
+        transition = transitions.begin_settlement(fulfilled_by_cid, claim_id)
+        await self._prepare("begin_settlement", bounty_id, transition, idempotency_key)
 
     async def complete_bounty(
         self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None

@@ -52,7 +52,7 @@ class SlotWrite(ProvenWrite):
         # others see late anyway: others of ours are kept out by the slot
         self.base_checked = fresh and (self.as_fence or not self.intent.promptly)
         if (prepared := self.intent.prepared) and not self.as_fence:
-            self.staged = prepared.staged
+            self.staged, self.expected = prepared.staged, prepared.expected
             self.base_checked = self.base_checked or prepared.base_checked
 
     async def prepare(self) -> None:
@@ -81,7 +81,7 @@ class SlotWrite(ProvenWrite):
     @property
     def prepared(self) -> Prepared:
         """What was done ahead."""
-        return Prepared(self.staged, self.base_checked, self.intent.markers)
+        return Prepared(self.staged, self.base_checked, self.intent.markers, self.expected)
 
     async def _send(self) -> CommitResult | None:
         """Stage and rename, if the base still stands."""

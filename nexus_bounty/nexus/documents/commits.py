@@ -24,11 +24,13 @@ class Prepared:
         staged: Where it lies to be renamed, if that is how it is committed.
         base_checked: Whether its base was seen to stand.
         markers: Which markers were written for it.
+        expected: The intent of the step after it, if that was done ahead, too.
     """
 
     staged: str | None = None
     base_checked: bool = False
     markers: tuple[str, ...] = ()
+    expected: Intent | None = None
 
 
 @dataclass(frozen=True, slots=True)
