@@ -24,6 +24,7 @@ from benchmarks.harness.personalities import (
     TIDIED,
     Cost,
     cost_in_a_zone_of_its_own,
+    delivered_life_cost,
     life_cost,
     life_cost_away,
     listing_cost,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 LONG_ENOUGH = 100.0
 """Seconds of virtual time in which whatever was left behind is removed."""
+DELIVERED = ("without keys", "with keys")
 LIFE = "whole life: create, claim, settle"
 WORKER = AgentIdentity(agent_id="worker")
 OWN_ZONE = 1_000
@@ -191,6 +193,7 @@ async def measure(options: Options, step: Step) -> Report:
     theirs = await count("the obvious client", obvious_costs)
     kinds = {
         name: await count(f"a life on {name}", partial(life_cost, name))
+        | await count(f"a delivered life on {name}", partial(delivered_life_cost, name))
         | await count(f"tidying up on {name}", partial(tidying_cost, name))
         for name in KINDS
     }
@@ -213,6 +216,7 @@ async def measure(options: Options, step: Step) -> Report:
         _table("The store", store, {}),
         _table("Listings, on a server with bulk reads", listings, theirs),
         _table_of_kinds(kinds, newest[OWN_ZONE]),
+        _table_of_delivered(kinds),
         _table_away(away),
         *(_table_of_newest(number, rows) for number, rows in newest.items() if number > OWN_ZONE),
     ]
@@ -221,6 +225,12 @@ async def measure(options: Options, step: Step) -> Report:
         "claim": operations["claim"].requests,
         "settle": operations["settle"].requests,
         "life_cycle": {name: costs["life"].in_all for name, costs in kinds.items()},
+        **{
+            f"life_cycle, the work on Nexus, {how}": {
+                name: costs[how].in_all for name, costs in kinds.items()
+            }
+            for how in DELIVERED
+        },
         "life_cycle_afterwards": {name: costs["life"].afterwards for name, costs in kinds.items()},
         "life_cycle_away": {
             name: {str(far): cost.in_all for far, cost in costs.items()}
@@ -239,6 +249,12 @@ async def measure(options: Options, step: Step) -> Report:
             "requests": figures,
             "round_trips": {
                 "life_cycle": {name: costs["life"].round_trips for name, costs in kinds.items()},
+                **{
+                    f"life_cycle, the work on Nexus, {how}": {
+                        name: costs[how].round_trips for name, costs in kinds.items()
+                    }
+                    for how in DELIVERED
+                },
                 "tidying": {name: costs["tidying"].round_trips for name, costs in kinds.items()},
                 **{name: cost.round_trips for name, cost in every.items()},
             },
@@ -321,6 +337,23 @@ def _table_of_kinds(kinds: Mapping[str, Rows], newest: Mapping[str, Rows]) -> Ta
             ]
         )
     return Table("Each kind of server, markers dated", columns, lines)
+
+
+def _table_of_delivered(kinds: Mapping[str, Rows]) -> Table:
+    what = ("requests", "round trips")
+    columns = ["server", *(f"{how}: {each}" for how in DELIVERED for each in what)]
+    lines: list[list[object]] = [
+        [
+            name,
+            *(
+                figure
+                for how in DELIVERED
+                for figure in (costs[how].in_all, costs[how].round_trips)
+            ),
+        ]
+        for name, costs in kinds.items()
+    ]
+    return Table("A life whose work is on Nexus, too", columns, lines)
 
 
 def _table_away(away: Mapping[str, Mapping[int, Cost]]) -> Table:

@@ -23,7 +23,7 @@ from nexus_bounty import (
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.models import Contribution, utc_now
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
-from nexus_bounty.ports import CreditsService
+from nexus_bounty.ports import ContributionStore, CreditsService
 
 WORK = Contribution(cid="cid-1", scores={"ms": 240})
 
@@ -76,13 +76,14 @@ def operations_on(
     credits: CreditsService,  # noqa: A002 - the word for it
     clock: Callable[[], datetime] = utc_now,
     commit: CommitOption = "conditional",
+    works: ContributionStore | None = None,
 ) -> BountyOperations:
-    """Operations with claims on Nexus and the contribution at hand."""
+    """Operations with claims on Nexus and, unless `works` are given, the contribution at hand."""
     return BountyOperations(
         NexusBountyStore(client, zone_id=zone, commit=commit, clock=clock),
         credits=credits,
         claims=NexusClaimStore(client, zone_id=zone, commit=commit, clock=clock),
-        contributions=MemoryContributionStore([WORK]),
+        contributions=MemoryContributionStore([WORK]) if works is None else works,
         allow_shared_work=True,  # one contribution is enough to pay all of them here
         clock=clock,
     )

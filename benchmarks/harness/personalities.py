@@ -21,12 +21,15 @@ from nexus_bounty import (
     BountyStatus,
     NexusBountyStore,
     NexusClient,
+    NexusContributionStore,
     NexusSettings,
     Reconciler,
+    Score,
+    Work,
 )
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.mock import MockNexus
-from nexus_bounty.ports import CreditsService, LeavesFiles
+from nexus_bounty.ports import ContributionStore, CreditsService, LeavesFiles
 from nexus_bounty.reconcile.reconciler import HISTORY_A_RUN
 from nexus_bounty.testing.virtual_time import wall_clock
 
@@ -50,6 +53,8 @@ A_WHILE = 600.0
 """Seconds after which what is kept of a listing, and of a zone's verdict, is looked at again."""
 OPEN, ENDED = "open", "ended"
 ZONE = "z"
+Keys = tuple[str | None, str | None, str | None]
+"""Of the calls of a life."""
 WORKER = AgentIdentity(agent_id="worker")
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=20)
 
@@ -117,6 +122,23 @@ async def life_cost(name: str) -> dict[str, Cost]:
     return {"life": life, "create": warm, "pinned": pinned, "unpinned": unpinned}
 
 
+async def delivered_life_cost(name: str) -> dict[str, Cost]:
+    """A whole life whose work is on Nexus, too, without and with keys of the caller's."""
+    kind = Kind(name)
+    async with kind.client() as client:
+        works = NexusContributionStore(client, ZONE)
+        work = await _funded_operations(client, works)
+        scores = {"ms": Score(value=240, direction="minimize")}
+        done = Work(agent=WORKER, summary="done", scores=scores, created_at=wall_clock())
+        delivered = await works.put(done)
+        await kind.cost(work.create(a_bounty("b-0")))
+        cid = delivered.cid
+        return {
+            "without keys": await kind.cost(_live(work, "b-1", cid=cid)),
+            "with keys": await kind.cost(_live(work, "b-2", cid=cid, keys=("1", "2", "3"))),
+        }
+
+
 async def tidying_cost(name: str) -> dict[str, Cost]:
     """What the reconciler sends to remove what commits of so many whole lives left behind."""
     kind = Kind(name)
@@ -133,18 +155,26 @@ async def _tidy(*stores: object) -> None:
             await store.collect_leftovers()
 
 
-async def _funded_operations(client: NexusClient) -> BountyOperations:
-    return _operations(client, await funded(MemoryCredits(clock=wall_clock)))
+async def _funded_operations(
+    client: NexusClient, works: ContributionStore | None = None
+) -> BountyOperations:
+    return _operations(client, await funded(MemoryCredits(clock=wall_clock)), works)
 
 
-def _operations(client: NexusClient, credits: CreditsService) -> BountyOperations:  # noqa: A002
-    return operations_on(client, ZONE, credits, clock=wall_clock, commit="auto")
+def _operations(
+    client: NexusClient,
+    credits: CreditsService,  # noqa: A002 - the word for it
+    works: ContributionStore | None = None,
+) -> BountyOperations:
+    return operations_on(client, ZONE, credits, clock=wall_clock, commit="auto", works=works)
 
 
-async def _live(work: BountyOperations, bounty_id: str) -> None:
-    await work.create(a_bounty(bounty_id))
-    await work.claim(bounty_id, WORKER)
-    await work.settle(bounty_id, WORK.cid)
+async def _live(
+    work: BountyOperations, bounty_id: str, cid: str = WORK.cid, keys: Keys = (None, None, None)
+) -> None:
+    await work.create(a_bounty(bounty_id), idempotency_key=keys[0])
+    await work.claim(bounty_id, WORKER, idempotency_key=keys[1])
+    await work.settle(bounty_id, cid, idempotency_key=keys[2])
 
 
 async def cost_in_a_zone_of_its_own(name: str, number: int) -> dict[str, Cost]:

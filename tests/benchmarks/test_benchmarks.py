@@ -71,6 +71,13 @@ def test_requests_are_counted_by_the_server_and_stay_within_the_budget(tmp_path)
     assert figures["requests_of_each"]["whole life: create, claim, settle"] <= 12
     lives = {"atomic": 14, "0.10": 17, "0.7.0": 17, "0.9": 17}
     assert all(figures["requests"]["life_cycle"][kind] <= most for kind, most in lives.items())
+    atomic = {"without keys": (15, 9), "with keys": (16, 10)}
+    delivered = {"0.10": (18, 10), "0.7.0": (20, 11), "0.9": (26, 14)}
+    for how in ("without keys", "with keys"):
+        name = f"life_cycle, the work on Nexus, {how}"
+        for kind, (most, round_trips) in {**delivered, "atomic": atomic[how]}.items():
+            assert figures["requests"][name][kind] <= most
+            assert figures["round_trips"][name][kind] <= round_trips
     twenty_one_by_one = {"0.9": 25}  # it has no bulk reads
     for kind, requests in figures["requests"]["list_20_of_1000"].items():
         assert requests <= twenty_one_by_one.get(kind, 4)
