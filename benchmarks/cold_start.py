@@ -42,7 +42,9 @@ async def measure(options: Options, step: Step) -> Report:
         turns = {name: _turn(start, server.url) for name, start in STARTS.items()}
         for turn in turns.values():
             await turn()
-        found = await take_turns(turns, options.pick(tiny=1, quick=9, full=25), step)
+        found = await take_turns(
+            turns, options.rounds or options.pick(tiny=1, quick=9, full=25), step
+        )
     return _report(found)
 
 

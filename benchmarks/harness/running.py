@@ -21,7 +21,7 @@ Benchmark = Callable[[Options, Step], Awaitable[Report]]
 
 def run_alone(benchmark: Benchmark, arguments: Sequence[str] | None = None) -> None:
     """Run one benchmark as the command line says."""
-    options = Options.parse(sys.modules[benchmark.__module__].__doc__ or "", arguments)
+    options = Options.parse(sys.modules[benchmark.__module__].__doc__ or "", arguments, alone=True)
     report = run(benchmark, options)
     if options.json:
         print(json.dumps(report.figures))
