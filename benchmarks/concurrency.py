@@ -1,7 +1,8 @@
 """A thousand operations at once on one store: back-pressure, fairness, connections, memory.
 
 Every operation creates a bounty and claims it. None may fail, however few connections there are:
-whoever cannot be served waits. Fair is that those who came first are done first.
+whoever cannot be served waits. Fair is that those who came first are done first. On each kind of
+server, in a zone that is known.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING
 import httpx
 
 from benchmarks.harness.contenders import fresh_store
+from benchmarks.harness.contest import server_of
 from benchmarks.harness.options import Options
+from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Step, percentile, rounded
 from benchmarks.harness.running import run_alone
-from benchmarks.harness.server import a_bounty, mock_server
+from benchmarks.harness.server import a_bounty
 from nexus_bounty import AgentIdentity, NexusBountyStore, NexusClient
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 WORKER = AgentIdentity(agent_id="worker")
 SOCKETS = Path("/proc/self/fd")
+AS_IT_COMES, ON_HTTPX = "as it comes", "on httpx's transport"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +59,35 @@ class Crowd:
         return sum(abs(began - ended) for began, ended in places) / len(self.began) ** 2
 
 
+Found = Mapping[str, Mapping[str, Mapping[int, Crowd]]]
+"""By kind of server, transport, and how many began at once."""
+
+
 async def measure(options: Options, step: Step) -> Report:
-    """Grow the crowd."""
+    """Grow the crowd, on each kind of server."""
     crowds = options.pick(tiny=[20], quick=[10, 100, 1000], full=[10, 100, 1000, 5000])
-    found: dict[str, dict[int, Crowd]] = {}
-    with mock_server() as server:
-        ways: dict[str, httpx.AsyncBaseTransport | None] = {
-            "as it comes": None,
-            "on httpx's transport": httpx.AsyncHTTPTransport(),
-        }
-        for name, transport in ways.items():
-            async with NexusClient(server.url, transport=transport) as client:
-                for number in crowds:
-                    if transport is not None and number > 100 and options.scale != "full":
-                        continue  # its pool takes minutes
-                    step(f"{number} at once, {name}")
-                    server.clear()
-                    store = fresh_store(client, "z")
-                    found.setdefault(name, {})[number] = await _crowd(store, number)
-    return _report(found)
+    return _report({kind: await _on(kind, crowds, options, step) for kind in KINDS})
+
+
+async def _on(
+    kind: str, crowds: list[int], options: Options, step: Step
+) -> dict[str, dict[int, Crowd]]:
+    found: dict[str, dict[int, Crowd]] = {AS_IT_COMES: {}, ON_HTTPX: {}}
+    with server_of(kind) as (server, _):
+        for name, of_this_way in found.items():
+            for number in crowds:
+                if name == ON_HTTPX and number > 100 and options.scale != "full":
+                    continue  # its pool takes minutes
+                step(f"{kind}, {number} at once, {name}")
+                server.clear()
+                transport = httpx.AsyncHTTPTransport() if name == ON_HTTPX else None
+                async with NexusClient(server.url, transport=transport) as client:
+                    of_this_way[number] = await _crowd(fresh_store(client, "z"), number)
+    return found
 
 
 async def _crowd(store: NexusBountyStore, number: int) -> Crowd:
-    await store.get_bounty("none")  # opens a connection
+    await store.create_bounty(a_bounty("first"))  # opens a connection, finds out how to commit
     gc.collect()
     ended: list[int] = []
     after: list[float] = []
@@ -125,24 +135,16 @@ def _sockets() -> int:
     return count
 
 
-def _report(found: dict[str, dict[int, Crowd]]) -> Report:
+def _report(found: Found) -> Report:
     rows: list[list[object]] = []
-    figures: dict[str, dict[str, object]] = {}
-    for name, crowds in found.items():
-        for number, crowd in crowds.items():
-            half, most = percentile(crowd.done_after, 0.5), max(crowd.done_after)
-            kilobytes = crowd.peak_bytes / number / 1000
-            fair = 1 - 3 * crowd.displacement
-            row = [name, f"{number:,}", crowd.errors, crowd.per_second, half, most]
-            rows.append([*row, fair, crowd.most_connections, kilobytes])
-            figures.setdefault(name, {})[str(number)] = {
-                "errors": crowd.errors,
-                "per_second": rounded(crowd.per_second),
-                "fairness": rounded(fair),
-                "most_connections": crowd.most_connections,
-                "peak_kb_an_operation": rounded(kilobytes),
-            }
-    columns = ["", "at once", "errors", "a second", "half done, s", "all done, s"]
+    figures: dict[str, dict[str, dict[str, object]]] = {}
+    for kind, ways in found.items():
+        for name, crowds in ways.items():
+            here = figures.setdefault(kind, {}).setdefault(name, {})
+            for number, crowd in crowds.items():
+                row, here[str(number)] = _row(crowd, number)
+                rows.append([kind, name, f"{number:,}", *row])
+    columns = ["server", "", "at once", "errors", "a second", "half done, s", "all done, s"]
     columns += ["fairness (1: in order)", "connections", "peak kB an operation"]
     return Report(
         "concurrency",
@@ -152,15 +154,35 @@ def _report(found: dict[str, dict[int, Crowd]]) -> Report:
     )
 
 
-def _draw(figure: Figure, found: dict[str, dict[int, Crowd]]) -> None:
-    axes = figure.subplots()
-    for name, crowds in found.items():
-        number, crowd = max(crowds.items())
-        axes.plot(crowd.began, crowd.done_after, ".", markersize=3, label=f"{number:,} {name}")
-    axes.set(
-        title="who came first is served first", xlabel="began as number", ylabel="done after s"
-    )
-    axes.legend()
+def _row(crowd: Crowd, number: int) -> tuple[list[object], dict[str, object]]:
+    half, most = percentile(crowd.done_after, 0.5), max(crowd.done_after)
+    kilobytes = crowd.peak_bytes / number / 1000
+    fair = 1 - 3 * crowd.displacement
+    row: list[object] = [
+        crowd.errors,
+        crowd.per_second,
+        half,
+        most,
+        fair,
+        crowd.most_connections,
+        kilobytes,
+    ]
+    return row, {
+        "errors": crowd.errors,
+        "per_second": rounded(crowd.per_second),
+        "fairness": rounded(fair),
+        "most_connections": crowd.most_connections,
+        "peak_kb_an_operation": rounded(kilobytes),
+    }
+
+
+def _draw(figure: Figure, found: Found) -> None:
+    for axes, (kind, ways) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+        for name, crowds in ways.items():
+            number, crowd = max(crowds.items())
+            axes.plot(crowd.began, crowd.done_after, ".", markersize=2, label=f"{number:,} {name}")
+        axes.set(title=f"{kind}: done after s", xlabel="began as number")
+        axes.legend(fontsize=6)
 
 
 if __name__ == "__main__":

@@ -3,28 +3,27 @@
 The server refuses, drops before and after it has applied, never answers, breaks off, repeats,
 answers nonsense or an internal error. For each client: how many lives come to their end a second,
 how many calls end in an error, and in how many of those the client cannot say what happened.
-The obvious client cannot tell its errors apart at all.
+The obvious client cannot tell its errors apart at all. On each kind of server; on 0.9 the obvious
+client lives none: what it writes is never stored.
 """
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from time import perf_counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.charts import grouped_bars
 from benchmarks.harness.contenders import Liver, obvious, ours
-from benchmarks.harness.obvious import ObviousClientError
+from benchmarks.harness.contest import OBVIOUS, OURS, Lived, Site, server_of, times, turn_of
 from benchmarks.harness.options import Options
+from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Spread, Step, part_of, rounded, take_turns
 from benchmarks.harness.running import run_alone
-from benchmarks.harness.server import Server, mock_server
-from nexus_bounty import OutcomeError
+from benchmarks.harness.server import Server
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,99 +32,68 @@ RATES = (0.0, 0.01, 0.05)
 AGENTS = 8
 PATIENCE = 0.25
 """Seconds to wait for an answer; the same for both."""
-OURS, OBVIOUS = "nexus-bounty", "obvious client"
 
-
-@dataclass(frozen=True, slots=True)
-class Endured:
-    """What one turn measured."""
-
-    per_second: float
-    lived: int
-    failed: dict[str, int]
+Found = Mapping[str, Mapping[float, Mapping[str, list[Lived]]]]
+"""What each client got done, by kind of server and share of requests that fail."""
 
 
 async def measure(options: Options, step: Step) -> Report:
-    """Compare them at every rate."""
-    seconds = options.pick(tiny=0.3, quick=2.0, full=10.0)
-    found: dict[float, dict[str, list[Endured]]] = {}
-    with mock_server() as server:
+    """Compare them on each kind of server, at every rate."""
+    return _report({kind: await _on(kind, options, step) for kind in KINDS})
+
+
+async def _on(kind: str, options: Options, step: Step) -> dict[float, dict[str, list[Lived]]]:
+    found = {}
+    with server_of(kind) as (server, site):
         for rate in RATES:
-            async with AsyncExitStack() as opened:
-                livers: dict[str, Liver] = {
-                    OURS: await opened.enter_async_context(
-                        ours(server.url, "ours", request_timeout=PATIENCE)
-                    ),
-                    OBVIOUS: await opened.enter_async_context(
-                        obvious(server.url, "obvious", timeout=PATIENCE)
-                    ),
-                }
-                turns = {
-                    name: _turn(server, rate, liver, seconds) for name, liver in livers.items()
-                }
-                part = part_of(step, f"{rate:.0%} of requests fail")
-                found[rate] = await take_turns(turns, options.turns, part)
-    return _report(found)
+            part = part_of(step, f"{kind}, {rate:.0%} of requests fail")
+            found[rate] = await _compared(server, site, rate, options, part)
+    return found
 
 
-def _turn(
-    server: Server, rate: float, liver: Liver, seconds: float
-) -> Callable[[], Awaitable[Endured]]:
-    number = 0
-
-    async def turn() -> Endured:
-        nonlocal number
-        number += 1
-        server.clear()
-        await liver.live()
-        server.fail(rate, seed=number)
-        failed: Counter[str] = Counter()
-        began = perf_counter()
-        until = began + seconds
-        lived = sum(await asyncio.gather(*(_agent(liver, until, failed) for _ in range(AGENTS))))
-        took = perf_counter() - began
-        server.fail(0.0)
-        return Endured(lived / took, lived, dict(failed))
-
-    return turn
+async def _compared(
+    server: Server, site: Site, rate: float, options: Options, step: Step
+) -> dict[str, list[Lived]]:
+    seconds = options.pick(tiny=0.2, quick=1.5, full=10.0)
+    openings: dict[str, Callable[[], AbstractAsyncContextManager[Liver]]] = {
+        OURS: lambda: ours(site.url, "ours", request_timeout=PATIENCE),
+        OBVIOUS: lambda: obvious(site.url, "obvious", timeout=PATIENCE, has_stat=site.has_stat),
+    }
+    turns = {
+        name: turn_of(server, opening, AGENTS, seconds, _failing(server, rate))
+        for name, opening in openings.items()
+    }
+    return await take_turns(turns, options.turns, step)
 
 
-async def _agent(liver: Liver, until: float, failed: Counter[str]) -> int:
-    lived = 0
-    while perf_counter() < until:
+def _failing(server: Server, rate: float) -> Callable[[], AbstractContextManager[None]]:
+    """While that share of requests fails: others in each turn, the same for each client."""
+    turns = itertools.count(1)
+
+    @contextmanager
+    def failing() -> Iterator[None]:
+        server.fail(rate, seed=next(turns))
         try:
-            await liver.live()
-            lived += 1
-        except OutcomeError as error:
-            failed[error.outcome.value] += 1
-        except ObviousClientError:
-            failed["cannot tell"] += 1
-    return lived
+            yield
+        finally:
+            server.fail(0.0)
+
+    return failing
 
 
-def _report(found: dict[float, dict[str, list[Endured]]]) -> Report:
+def _report(found: Found) -> Report:
     rows: list[list[object]] = []
-    figures: dict[str, dict[str, object]] = {}
-    for rate, turns in found.items():
-        for name, endured in turns.items():
-            speed = Spread.of([each.per_second for each in endured])
-            ratio = Spread.of_ratios(
-                [each.per_second for each in endured],
-                [max(each.per_second, 0.01) for each in turns[OBVIOUS]],
-            )
-            lived = sum(each.lived for each in endured)
-            failed: Counter[str] = sum((Counter(each.failed) for each in endured), Counter())
-            tried = max(lived + failed.total(), 1)
-            said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(failed.items()))
-            row = [f"{rate:.0%}", name, speed, f"{failed.total() / tried:.1%}", said]
-            rows.append([*row, "" if name == OBVIOUS else ratio])
-            figures.setdefault(f"{rate:.0%}", {})[name] = {
-                "per_second": speed.figures,
-                "failed_share": rounded(failed.total() / tried),
-                "failed": dict(failed),
-                "ratio_vs_obvious_client": ratio.figures,
-            }
+    figures: dict[str, dict[str, dict[str, object]]] = {}
+    for kind, by_rate in found.items():
+        for rate, turns in by_rate.items():
+            here = figures.setdefault(kind, {}).setdefault(f"{rate:.0%}", {})
+            for name, lived in turns.items():
+                ratio = times(lived, turns[OBVIOUS])
+                row, endured = _endured(lived)
+                rows.append([kind, f"{rate:.0%}", name, *row, "" if name == OBVIOUS else ratio])
+                here[name] = {**endured, "ratio_vs_obvious_client": ratio and ratio.figures}
     columns = [
+        "server",
         "faults",
         "client",
         "life cycles/s",
@@ -133,23 +101,36 @@ def _report(found: dict[float, dict[str, list[Endured]]]) -> Report:
         "which",
         "× obvious client",
     ]
-    title = f"Life cycles under faults, {AGENTS} agents"
     return Report(
         "fault_cost",
         {"fault_cost": figures},
-        [Table(title, columns, rows)],
+        [Table(f"Life cycles under faults, {AGENTS} agents", columns, rows)],
         lambda figure: _draw(figure, found),
     )
 
 
-def _draw(figure: Figure, found: dict[float, dict[str, list[Endured]]]) -> None:
-    axes = figure.subplots()
-    series = [
-        (name, [Spread.of([e.per_second for e in turns[name]]) for turns in found.values()])
-        for name in (OURS, OBVIOUS)
-    ]
-    grouped_bars(axes, [f"{rate:.0%}" for rate in found], series)
-    axes.set(title="life cycles a second", xlabel="requests that fail")
+def _endured(lived: list[Lived]) -> tuple[list[object], dict[str, object]]:
+    speed = Spread.of([each.per_second for each in lived])
+    failed = sum((each.failed for each in lived), Counter[str]())
+    share = failed.total() / max(failed.total() + sum(len(each.each) for each in lived), 1)
+    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(failed.items()))
+    return [speed, f"{share:.1%}", said], {
+        "per_second": speed.figures,
+        "failed_share": rounded(share),
+        "failed": dict(failed),
+    }
+
+
+def _draw(figure: Figure, found: Found) -> None:
+    for axes, (kind, by_rate) in zip(
+        figure.subplots(1, len(found), sharey=True), found.items(), strict=True
+    ):
+        series = [
+            (name, [Spread.of([e.per_second for e in turns[name]]) for turns in by_rate.values()])
+            for name in (OURS, OBVIOUS)
+        ]
+        grouped_bars(axes, [f"{rate:.0%}" for rate in by_rate], series)
+        axes.set(title=kind, xlabel="requests that fail")
 
 
 if __name__ == "__main__":

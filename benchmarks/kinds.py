@@ -8,11 +8,12 @@ done: what it writes is acknowledged and never stored.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.charts import grouped_bars
 from benchmarks.harness.contest import (
+    AWAY,
     OBVIOUS,
     OURS,
     Lived,
@@ -22,20 +23,20 @@ from benchmarks.harness.contest import (
     obvious_on,
     our_double_claims,
     ours_on,
+    server_of,
+    times,
 )
 from benchmarks.harness.options import Options
 from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.rounds import Spread, Step, part_of, rounded, take_turns
 from benchmarks.harness.running import run_alone
-from benchmarks.harness.server import mock_server
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-AWAY = (0, 5, 50)
-"""Milliseconds that a request and its answer travel, besides loopback."""
 AGENTS = CLAIMERS = 8
+LIVES_NONE = "the other lives none"
 
 
 @dataclass(slots=True)
@@ -48,19 +49,18 @@ class Found:
     def ratio(self, away: int) -> Spread | None:
         """Our lives by the obvious client's, if that has lived any."""
         turns = self.by_distance[away]
-        ours, theirs = ([each.per_second for each in turns[name]] for name in (OURS, OBVIOUS))
-        return Spread.of_ratios(ours, theirs) if all(theirs) else None
+        return times(turns[OURS], turns[OBVIOUS])
 
 
 async def measure(options: Options, step: Step) -> Report:
     """Compare them on each kind, at each distance."""
     rounds = options.pick(tiny=1, quick=10, full=50)
     found: dict[str, Found] = {}
-    for kind, personality in KINDS.items():
+    for kind in KINDS:
         found[kind] = Found()
-        with mock_server(personality) as server:
+        with server_of(kind) as (_, near):
             for away in AWAY:
-                site = Site(server.url, away / 1000, has_stat=kind != "0.7.0")
+                site = replace(near, seconds=away / 1000)
                 part = part_of(step, f"{kind}, {away} ms away")
                 found[kind].by_distance[away] = await _compared(site, options, part)
             found[kind].double_claims = await double_claims(site, rounds)
@@ -68,8 +68,7 @@ async def measure(options: Options, step: Step) -> Report:
 
 
 async def _compared(site: Site, options: Options, step: Step) -> dict[str, list[Lived]]:
-    far = bool(site.seconds)
-    seconds = options.pick(tiny=0.1, quick=2.0 if far else 1.0, full=5.0)
+    seconds = options.pick(tiny=0.1, quick=2.0 if site.seconds else 1.0, full=5.0)
     async with AsyncExitStack() as opened:
         our_lives, _ = await opened.enter_async_context(ours_on(site))
         their_lives, _ = await opened.enter_async_context(obvious_on(site))
@@ -77,9 +76,7 @@ async def _compared(site: Site, options: Options, step: Step) -> dict[str, list[
             OURS: lambda: lives(our_lives, AGENTS, seconds),
             OBVIOUS: lambda: lives(their_lives, AGENTS, seconds),
         }
-        return await take_turns(
-            turns, 1 if far and options.scale != "full" else options.turns, step
-        )
+        return await take_turns(turns, options.turns, step)
 
 
 async def double_claims(site: Site, rounds: int) -> dict[str, int]:
@@ -103,6 +100,10 @@ def _report(found: dict[str, Found], rounds: int) -> Report:
         "lifecycles_ratio_vs_obvious_client": {
             kind: rounded(near.median) for kind, at in ratios.items() if (near := at[0])
         },
+        "lifecycles_ratio_vs_obvious_client_away": {
+            kind: {str(away): ratio and ratio.figures for away, ratio in at.items()}
+            for kind, at in ratios.items()
+        },
         "lifecycles_by_kind": {
             kind: {
                 str(away): {
@@ -115,10 +116,16 @@ def _report(found: dict[str, Found], rounds: int) -> Report:
         "double_claims": {kind: each.double_claims for kind, each in found.items()},
     }
     columns = ["server", "ms away", f"{OURS}, lives/s", f"{OBVIOUS}, lives/s", "ratio"]
+    beside = [[kind, *(at[away] or LIVES_NONE for away in AWAY)] for kind, at in ratios.items()]
     return Report(
         "kinds",
         figures,
         [
+            Table(
+                f"Lives of {AGENTS} agents: × the obvious client's",
+                ["server", *(f"{away} ms away" for away in AWAY)],
+                beside,
+            ),
             Table(f"Lives on each kind of server, {AGENTS} agents", columns, rows),
             Table(
                 f"Double claims in {rounds} races of {CLAIMERS} agents",

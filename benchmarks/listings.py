@@ -2,24 +2,28 @@
 
 Requests and time of a store that knows nothing yet (cold), of the same store again (warm), and
 of the obvious client, which reads every document. With them the other questions that a store
-answers about many bounties: how many, which are past their deadline, and walking them all.
+answers about many bounties: how many, which are past their deadline, and walking them all. On each
+kind of server, in a zone that is laid out by date, as new ones are.
 """
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
-from collections.abc import Awaitable, Callable, Sized
+from collections.abc import Awaitable, Callable, Mapping, Sized
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.contenders import fresh_store
+from benchmarks.harness.contest import server_of
 from benchmarks.harness.obvious import ObviousClient
 from benchmarks.harness.options import Options
+from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.report import Report, Table
-from benchmarks.harness.rounds import Spread, Step, rounded, take_turns
+from benchmarks.harness.rounds import Spread, Step, part_of, rounded, take_turns
 from benchmarks.harness.running import run_alone
-from benchmarks.harness.server import Server, mock_server
+from benchmarks.harness.server import Server, a_bounty
 from nexus_bounty import BountyQuery, BountyStatus, NexusBountyStore, NexusClient
 
 if TYPE_CHECKING:
@@ -29,7 +33,12 @@ LIMIT = 20
 NEWEST = BountyQuery(status=BountyStatus.OPEN, limit=LIMIT)
 OPEN = BountyQuery(status=BountyStatus.OPEN)
 COLD, WARM, OBVIOUS = "cold store", "same store again", "obvious client"
-MOST_FOR_THE_OBVIOUS_QUICKLY = 1_000
+ONE_BY_ONE = ("0.9",)
+"""Kinds of server that tell the content of one file a request."""
+MOST_ONE_BY_ONE = 1_000
+"""How many documents are read one by one in a run that does not take long."""
+PATIENT_ON = "atomic"
+"""Where the obvious client lists more than that in a long run; it does the same everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +49,39 @@ class Listed:
     requests: int
 
 
+Newest = Mapping[str, Mapping[int, Mapping[str, list[Listed]]]]
+"""What the newest took, by kind of server, number of open bounties and who lists."""
+Others = Mapping[str, Mapping[int, Mapping[str, tuple[Listed, float]]]]
+"""What other questions took, with the most memory, in MB."""
+
+
 async def measure(options: Options, step: Step) -> Report:
-    """List at every size."""
+    """List at every size, on each kind of server."""
     sizes = options.pick(tiny=[50], quick=[1_000, 10_000], full=[1_000, 10_000, 100_000])
-    found: dict[int, dict[str, list[Listed]]] = {}
-    others: dict[int, dict[str, tuple[Listed, float]]] = {}
-    for size in sizes:
-        with mock_server() as server:
-            step(f"{size:,} bounties: filling")
-            server.fill("z", size)
-            patient = options.scale == "full" or size <= MOST_FOR_THE_OBVIOUS_QUICKLY
-            found[size] = await _newest(server, options, patient=patient, step=step)
-            others[size] = await _others(server, size, step)
+    found: dict[str, dict[int, dict[str, list[Listed]]]] = {}
+    others: dict[str, dict[int, dict[str, tuple[Listed, float]]]] = {}
+    for kind, size in itertools.product(KINDS, sizes):
+        part = part_of(step, f"{kind}, {size:,} bounties")
+        with server_of(kind) as (server, _):
+            part("filling")
+            await _filled(server, size)
+            at_all = kind == PATIENT_ON and options.scale == "full"
+            patient = at_all or size <= MOST_ONE_BY_ONE
+            found.setdefault(kind, {})[size] = await _newest(
+                server, options, patient=patient, step=part
+            )
+            if kind not in ONE_BY_ONE or size <= MOST_ONE_BY_ONE:
+                others.setdefault(kind, {})[size] = await _others(server, part)
     return _report(found, others)
+
+
+async def _filled(server: Server, size: int) -> None:
+    """A zone that a store has begun, so that how to commit is pinned and its layout is by date."""
+    async with NexusClient(server.url) as client:
+        store = fresh_store(client, "z")
+        await store.create_bounty(a_bounty("first"))
+        await store.cancel_bounty("first")
+    server.fill("z", size, dated=True)
 
 
 async def _newest(
@@ -62,7 +91,7 @@ async def _newest(
         NexusClient(server.url) as client,
         ObviousClient(server.url, "z") as obvious,
     ):
-        await fresh_store(client, "z").get_bounty("none")  # opens a connection
+        await fresh_store(client, "z").get_bounty("first")  # opens a connection
         again = fresh_store(client, "z")
         await again.list_bounties(NEWEST)
 
@@ -92,14 +121,14 @@ async def _timed(server: Server, listing: Callable[[], Awaitable[Sized]], expect
     return Listed(seconds, server.requests - before)
 
 
-async def _others(server: Server, size: int, step: Step) -> dict[str, tuple[Listed, float]]:
+async def _others(server: Server, step: Step) -> dict[str, tuple[Listed, float]]:
     """What else a store answers, first cold and then warm, with the most memory it took, in MB."""
     found = {}
     async with NexusClient(server.url) as client:
         for name, ask in _QUESTIONS.items():
             store = fresh_store(client, "z")
             for temperature in ("cold", "warm"):
-                step(f"{size:,} bounties: {name}, {temperature}")
+                step(f"{name}, {temperature}")
                 found[f"{name}, {temperature}"] = await _weighed(server, ask, store)
     return found
 
@@ -144,47 +173,52 @@ async def _weighed(
     return Listed(seconds, server.requests - before), peak / 1e6
 
 
-def _report(
-    found: dict[int, dict[str, list[Listed]]], others: dict[int, dict[str, tuple[Listed, float]]]
-) -> Report:
+def _report(found: Newest, others: Others) -> Report:
     rows: list[list[object]] = []
-    figures: dict[str, dict[str, object]] = {}
-    ratios: dict[int, float] = {}
-    for size, turns in found.items():
-        for name, listings in turns.items():
-            time = Spread.of([each.seconds * 1000 for each in listings])
-            requests = max(each.requests for each in listings)
-            rows.append([f"{size:,}", name, requests, time])
-            figures.setdefault(str(size), {})[name] = {"requests": requests, "ms": time.figures}
-        if OBVIOUS in turns:
-            theirs, mine = ([each.seconds for each in turns[name]] for name in (OBVIOUS, COLD))
-            ratio = Spread.of_ratios(theirs, mine)
-            ratios[size] = rounded(ratio.median)
-            rows.append([f"{size:,}", "obvious client / cold store", "", ratio])
+    figures: dict[str, dict[str, dict[str, object]]] = {}
+    ratios: dict[str, float] = {}
+    for kind, by_size in found.items():
+        for size, turns in by_size.items():
+            here = figures.setdefault(kind, {}).setdefault(str(size), {})
+            for name, listings in turns.items():
+                time = Spread.of([each.seconds * 1000 for each in listings])
+                requests = max(each.requests for each in listings)
+                ratio = _beside(listings, turns)
+                rows.append(
+                    [kind, f"{size:,}", name, requests, time, "" if name == OBVIOUS else ratio]
+                )
+                here[name] = {"requests": requests, "ms": time.figures}
+        smallest = by_size[min(by_size)]
+        if ratio := _beside(smallest[COLD], smallest):
+            ratios[kind] = rounded(ratio.median)
     asked = [
-        [f"{size:,}", name, each.requests, each.seconds * 1000, megabytes]
-        for size, answers in others.items()
+        [kind, f"{size:,}", name, each.requests, each.seconds * 1000, megabytes]
+        for kind, by_size in others.items()
+        for size, answers in by_size.items()
         for name, (each, megabytes) in answers.items()
     ]
-    smallest = min(ratios)
+    columns = ["server", "bounties", "", "requests", "ms", "obvious client's time / this"]
     return Report(
         "listings",
         {
             "listings": figures,
             "listings_others": {
-                str(size): {
-                    name: {"requests": each.requests, "peak_mb": rounded(megabytes)}
-                    for name, (each, megabytes) in answers.items()
+                kind: {
+                    str(size): {
+                        name: {"requests": each.requests, "peak_mb": rounded(megabytes)}
+                        for name, (each, megabytes) in answers.items()
+                    }
+                    for size, answers in by_size.items()
                 }
-                for size, answers in others.items()
+                for kind, by_size in others.items()
             },
-            "listings_ratio_vs_obvious_client": ratios[smallest],
+            "listings_ratio_vs_obvious_client": ratios,
         },
         [
-            Table(f"The newest {LIMIT} open", ["bounties", "", "requests", "ms"], rows),
+            Table(f"The newest {LIMIT} open", columns, rows),
             Table(
                 "What else is asked of many (timed under a memory tracer, which slows it)",
-                ["bounties", "", "requests", "ms", "peak MB"],
+                ["server", "bounties", "", "requests", "ms", "peak MB"],
                 asked,
             ),
         ],
@@ -192,17 +226,26 @@ def _report(
     )
 
 
-def _draw(figure: Figure, found: dict[int, dict[str, list[Listed]]]) -> None:
-    times, requests = figure.subplots(1, 2)
-    for name in (COLD, WARM, OBVIOUS):
-        sizes = [size for size, turns in found.items() if name in turns]
-        spreads = [Spread.of([e.seconds * 1000 for e in found[size][name]]) for size in sizes]
-        times.plot(sizes, [each.median for each in spreads], marker="o", label=name)
-        counts = [max(e.requests for e in found[size][name]) for size in sizes]
-        requests.plot(sizes, counts, marker="o", label=name)
-    for axes, title in ((times, "ms a listing"), (requests, "requests a listing")):
-        axes.set(title=title, xlabel="open bounties", xscale="log", yscale="log")
-    times.legend()
+def _beside(listings: list[Listed], turns: Mapping[str, list[Listed]]) -> Spread | None:
+    """How many times as long the obvious client takes, if it was measured."""
+    if OBVIOUS not in turns:
+        return None
+    return Spread.of_ratios(*([each.seconds for each in of] for of in (turns[OBVIOUS], listings)))
+
+
+def _draw(figure: Figure, found: Newest) -> None:
+    axes = figure.subplots()
+    for kind, by_size in found.items():
+        for name, style in ((COLD, "-"), (WARM, "--"), (OBVIOUS, ":")):
+            times = {
+                size: Spread.of([each.seconds * 1000 for each in turns[name]]).median
+                for size, turns in by_size.items()
+                if name in turns
+            }
+            label = f"{kind}, {name}"
+            axes.plot(list(times), list(times.values()), style, marker="o", label=label)
+    axes.set(title="ms a listing", xlabel="open bounties", xscale="log", yscale="log")
+    axes.legend(fontsize=6)
 
 
 if __name__ == "__main__":

@@ -91,12 +91,17 @@ def operations_on(
 
 @asynccontextmanager
 async def ours(
-    url: str, zone: str, *, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+    url: str,
+    zone: str,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **settings: Any,
 ) -> AsyncIterator[OurLives]:
-    """This library as it comes, or on a given transport."""
+    """This library as it comes, or on a given transport; it commits as is safe there."""
     chosen = NexusSettings(url=url, **settings)
     async with NexusClient(settings=chosen, transport=transport) as client:
-        yield OurLives(operations_on(client, zone, await funded(MemoryCredits())))
+        ledger = await funded(MemoryCredits())
+        yield OurLives(operations_on(client, zone, ledger, commit="auto"))
 
 
 @asynccontextmanager
@@ -105,14 +110,14 @@ async def obvious(
     zone: str,
     *,
     timeout: float = 10.0,
-    transport: httpx.AsyncBaseTransport | None = None,
+    has_stat: bool = True,
 ) -> AsyncIterator[ObviousLives]:
-    """The obvious client."""
-    credits = await funded(MemoryCredits())  # noqa: A001 - the word for it
-    async with ObviousClient(url, zone, credits, timeout=timeout, transport=transport) as client:
+    """The obvious client, on httpx's own transport."""
+    ledger = await funded(MemoryCredits())
+    async with ObviousClient(url, zone, ledger, timeout=timeout, has_stat=has_stat) as client:
         yield ObviousLives(client)
 
 
 def fresh_store(client: NexusClient, zone: str) -> NexusBountyStore:
-    """A store that has seen nothing yet."""
-    return NexusBountyStore(client, zone_id=zone, commit="conditional")
+    """A store that has seen nothing yet, and commits as is safe there."""
+    return NexusBountyStore(client, zone_id=zone)

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import httpx
 
-from benchmarks.harness.contenders import ObviousLives, OurLives, funded, operations_on
+from benchmarks.harness.contenders import Liver, ObviousLives, OurLives, funded, operations_on
 from benchmarks.harness.obvious import ObviousClient, ObviousClientError
-from benchmarks.harness.server import a_bounty
+from benchmarks.harness.personalities import KINDS
+from benchmarks.harness.rounds import Spread
+from benchmarks.harness.server import Server, a_bounty, mock_server
 from nexus_bounty import AgentIdentity, BountyOperations, NexusClient, NexusSettings, OutcomeError
 from nexus_bounty.memory import MemoryCredits
 
 OURS, OBVIOUS = "nexus-bounty", "obvious client"
+AWAY = (0, 5, 50)
+"""Milliseconds that a request and its answer travel, besides loopback."""
+CANNOT_TELL = "cannot tell"
+"""What the obvious client knows of each of its errors."""
+KINDS_WITHOUT_STAT = ("0.7.0",)
 Claim = Callable[[str, str], Awaitable[object]]
 """Claims a bounty for an agent."""
 
@@ -66,18 +80,31 @@ class Site:
     has_stat: bool = True
 
 
+@contextmanager
+def server_of(kind: str) -> Iterator[tuple[Server, Site]]:
+    """A mock of one kind in another process, and how clients meet it."""
+    with mock_server(KINDS[kind]) as server:
+        yield server, Site(server.url, has_stat=kind not in KINDS_WITHOUT_STAT)
+
+
 @dataclass(slots=True)
 class Lived:
-    """What agents got done in a while."""
+    """What agents got done in a while.
 
-    seconds: float
-    lives: int = 0
-    errors: int = 0
+    Attributes:
+        seconds: How long the while was.
+        each: The seconds that each life took.
+        failed: How many lives ended in an error, by what their client can say of it.
+    """
+
+    seconds: float = 0.0
+    each: list[float] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
 
     @property
     def per_second(self) -> float:
         """Lives a second."""
-        return self.lives / self.seconds
+        return len(self.each) / self.seconds
 
 
 @asynccontextmanager
@@ -112,37 +139,68 @@ async def obvious_on(
         yield ObviousLives(client), client
 
 
-async def lives(liver: OurLives | ObviousLives, agents: int, seconds: float) -> Lived:
-    """What so many agents get done."""
-    with _errors_counted(found := Lived(seconds)):
-        await liver.live()  # learns the dialect
-    found = Lived(seconds)
+def times(ours: list[Lived], theirs: list[Lived]) -> Spread | None:
+    """How many lives a second those are for one of the others', if they have lived any."""
+    rates = [[each.per_second for each in lived] for lived in (ours, theirs)]
+    return Spread.of_ratios(*rates) if all(rates[1]) else None
+
+
+def turn_of(
+    server: Server,
+    opening: Callable[[], AbstractAsyncContextManager[Liver]],
+    agents: int,
+    seconds: float,
+    during: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Callable[[], Awaitable[Lived]]:
+    """A turn of a client that is new, on a server that is empty, `during` a circumstance."""
+
+    async def turn() -> Lived:
+        server.clear()
+        async with opening() as liver:
+            await live_first(liver)
+            with during():
+                return await lives_of(liver, agents, seconds)
+
+    return turn
+
+
+async def lives(liver: Liver, agents: int, seconds: float) -> Lived:
+    """What so many agents get done with a client that may be new."""
+    await live_first(liver)
+    return await lives_of(liver, agents, seconds)
+
+
+async def live_first(liver: Liver) -> None:
+    """The life that opens a connection and finds out what server it is."""
+    with _counted(Counter()):
+        await liver.live()
+
+
+async def lives_of(liver: Liver, agents: int, seconds: float) -> Lived:
+    """What so many agents get done with a client that knows its server."""
+    found = Lived()
     began = perf_counter()
 
     async def agent() -> None:
-        while perf_counter() < began + seconds:
-            with _errors_counted(found):
+        while (at := perf_counter()) < began + seconds:
+            with _counted(found.failed):
                 await liver.live()
-                found.lives += 1
+                found.each.append(perf_counter() - at)
 
     await asyncio.gather(*(agent() for _ in range(agents)))
     found.seconds = perf_counter() - began
     return found
 
 
-class _errors_counted:  # noqa: N801 - reads as a statement
+@contextmanager
+def _counted(failed: Counter[str]) -> Iterator[None]:
     """Counts what either client raises, and goes on."""
-
-    def __init__(self, found: Lived) -> None:
-        self._found = found
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        failed = kind is not None and issubclass(kind, OutcomeError | ObviousClientError)
-        self._found.errors += failed
-        return failed
+    try:
+        yield
+    except OutcomeError as error:
+        failed[error.outcome.value] += 1
+    except ObviousClientError:
+        failed[CANNOT_TELL] += 1
 
 
 async def our_double_claims(operations: BountyOperations, rounds: int, claimers: int) -> int:

@@ -3,33 +3,39 @@
     make bench ARGS="--live 0.7.0"
 
 The server is installed on first use and runs on loopback. What one life sends; lives a second of 8
-agents; claims that were won twice; and what a look at one bounty takes, by raw httpx and by us.
+agents, there and with 5 and 50 ms more for each request; claims that were won twice; and what a
+look at one bounty takes, by raw httpx and by us.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
-from benchmarks.harness.charts import bars
+from benchmarks.harness.charts import grouped_bars
 from benchmarks.harness.contest import (
+    AWAY,
     OBVIOUS,
     OURS,
     Distant,
+    Lived,
     Site,
     lives,
     obvious_double_claims,
     obvious_on,
     our_double_claims,
     ours_on,
+    times,
 )
 from benchmarks.harness.obvious import ObviousClientError
 from benchmarks.harness.options import Options
 from benchmarks.harness.report import Report, Table
-from benchmarks.harness.rounds import Doing, Spread, Step, rounded, take_turns
+from benchmarks.harness.rounds import Doing, Spread, Step, part_of, rounded, take_turns
 from benchmarks.harness.server import a_bounty
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from tools import real_nexus
@@ -55,7 +61,12 @@ async def measure(options: Options, step: Step) -> Report:
         site = Site(url, api_key=key, has_stat=version not in WITHOUT_STAT)
         step("the requests of a life")
         requests = await _requests(site)
-        lived = await _lived(site, options, step)
+        lived = {
+            away: await _lived(
+                replace(site, seconds=away / 1000), options, part_of(step, f"{away} ms away")
+            )
+            for away in AWAY
+        }
         rounds = options.pick(tiny=2, quick=10, full=25)
         step(f"{rounds} races of {CLAIMERS}")
         doubles = await _doubles(site, rounds)
@@ -87,15 +98,14 @@ async def _all_sent(line: Distant) -> int:
     return sent
 
 
-async def _lived(site: Site, options: Options, step: Step) -> dict[str, list[float]]:
-    """Lives a second; none where every life ends in an error."""
+async def _lived(site: Site, options: Options, step: Step) -> dict[str, list[Lived]]:
+    """What both get done; nothing where every life ends in an error."""
     seconds = options.pick(tiny=0.5, quick=5.0, full=20.0)
     async with ours_on(site) as (ours, _), obvious_on(site) as (theirs, _):
-
-        async def by(liver: Any) -> float:
-            return (await lives(liver, AGENTS, seconds)).per_second
-
-        turns = {OURS: lambda: by(ours), OBVIOUS: lambda: by(theirs)}
+        turns = {
+            OURS: lambda: lives(ours, AGENTS, seconds),
+            OBVIOUS: lambda: lives(theirs, AGENTS, seconds),
+        }
         return await take_turns(turns, options.turns, step)
 
 
@@ -141,27 +151,39 @@ async def _each(do: Doing, times: int) -> float:
 def _report(
     version: str,
     requests: dict[str, int],
-    lived: dict[str, list[float]],
+    lived: Mapping[int, Mapping[str, list[Lived]]],
     rounds: int,
     doubles: dict[str, int],
     looks: dict[str, list[float]],
 ) -> Report:
-    rates = {name: Spread.of(each) for name, each in lived.items()}
-    ratio = Spread.of_ratios(lived[OURS], lived[OBVIOUS]) if all(lived[OBVIOUS]) else None
+    rates = {
+        away: {name: Spread.of([turn.per_second for turn in each]) for name, each in turns.items()}
+        for away, turns in lived.items()
+    }
+    ratios = {away: times(turns[OURS], turns[OBVIOUS]) for away, turns in lived.items()}
     overhead = Spread.of_ratios(looks[OURS], looks[RAW])
     figures = {
         "requests_of_a_life": requests,
-        "lifecycles_per_second": {name: rate.figures for name, rate in rates.items()},
-        "lifecycles_ratio_vs_obvious_client": ratio and rounded(ratio.median),
+        "lifecycles_per_second": {
+            str(away): {name: rate.figures for name, rate in each.items()}
+            for away, each in rates.items()
+        },
+        "lifecycles_ratio_vs_obvious_client": {
+            str(away): ratio and ratio.figures for away, ratio in ratios.items()
+        },
         "races": rounds,
         "double_claims": doubles,
         "look_vs_raw_httpx": rounded(overhead.median),
     }
-    rows = [[name, requests[name] or "", rates[name], doubles[name]] for name in (OURS, OBVIOUS)]
+    rows = [
+        [name, requests[name] or "", *(each[name] for each in rates.values()), doubles[name]]
+        for name in (OURS, OBVIOUS)
+    ]
+    rows.append(["×", "", *ratios.values(), ""])
     columns = [
         "client",
         "a life: requests",
-        "lives/s",
+        *(f"lives/s, {away} ms away" for away in AWAY),
         f"double claims in {rounds} races of {CLAIMERS}",
     ]
     lines = [
@@ -179,7 +201,8 @@ def _report(
     )
 
 
-def _draw(figure: Figure, rates: dict[str, Spread]) -> None:
+def _draw(figure: Figure, rates: Mapping[int, Mapping[str, Spread]]) -> None:
     axes = figure.subplots()
-    bars(axes, list(rates), list(rates.values()))
+    series = [(name, [each[name] for each in rates.values()]) for name in (OURS, OBVIOUS)]
+    grouped_bars(axes, [f"{away} ms away" for away in rates], series)
     axes.set(title="lives a second")

@@ -47,7 +47,9 @@ class Spread:
         }
 
     def __str__(self) -> str:
-        """The median, and from where to where."""
+        """The median, and from where to where, if they differ."""
+        if self.low == self.high:
+            return shown(self.median)
         return f"{shown(self.median)} ({shown(self.low)} to {shown(self.high)})"
 
 

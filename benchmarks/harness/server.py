@@ -75,9 +75,12 @@ class Server:
         self._process = process
         self.url = str(self._read())
 
-    def fill(self, zone: str, bounties: int) -> None:
-        """Put that many open bounties into a zone, with their markers; no request is made."""
-        self._ask("fill", zone=zone, bounties=bounties)
+    def fill(self, zone: str, bounties: int, *, dated: bool = False) -> None:
+        """Put that many open bounties into a zone, with their markers; no request is made.
+
+        With `dated` as they are in a zone that is laid out by date; its verdict has to be pinned.
+        """
+        self._ask("fill", zone=zone, bounties=bounties, dated=dated)
 
     def populate(self, zone: str, at_rest: int, stuck: int, first: int = 0) -> None:
         """Put a zone's history into it, and as many that are stuck; see `population`."""
@@ -163,8 +166,8 @@ class _Commands:
         self._dial = dial
         self._empty = mock.snapshot()
 
-    def fill(self, zone: str, bounties: int) -> None:
-        fill(self._mock, zone, bounties)
+    def fill(self, zone: str, bounties: int, *, dated: bool) -> None:
+        fill(self._mock, zone, bounties, dated=dated)
 
     def populate(self, zone: str, at_rest: int, stuck: int, first: int) -> None:
         for record in (*population.at_rest(at_rest), *population.stuck(stuck, first)):
