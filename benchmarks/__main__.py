@@ -1,8 +1,9 @@
 """Run all benchmarks: `make bench`, or `python -m benchmarks [--full] [--json] [--rounds N]`.
 
 Each can be run alone, too: `python benchmarks/listings.py --help`. Tables, figures and charts go
-to `benchmarks/results`. With --json the last line is every figure as JSON. With --live 0.7.0 (or
-0.9.18, 0.5.6) a real server is measured instead, beside the obvious client and raw httpx.
+to `benchmarks/results`, and `python -m benchmarks.harness.page` rewrites the documentation's tables
+from them. With --json the last line is every figure as JSON. With --live 0.7.0 (or 0.9.18, 0.5.6)
+a real server is measured instead, 0, 5 and 50 ms away, beside the obvious client and raw httpx.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks import (
     transports,
 )
 from benchmarks.harness import live
+from benchmarks.harness.circumstances import Circumstances
 from benchmarks.harness.options import Options
 from benchmarks.harness.running import Benchmark, merged, run
 
@@ -54,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run them one after another."""
     options = Options.parse(__doc__ or "", arguments)
     chosen = EVERY if options.live is None else [live.measure]
-    reports = [run(benchmark, options) for benchmark in chosen]
+    circumstances = Circumstances.now(options)
+    reports = [run(benchmark, options, circumstances) for benchmark in chosen]
     if options.json:
         print(json.dumps(merged(reports)))
 

@@ -104,9 +104,28 @@ def _report(found: Found) -> Report:
     return Report(
         "fault_cost",
         {"fault_cost": figures},
-        [Table(f"Life cycles under faults, {AGENTS} agents", columns, rows)],
+        [
+            _table_in_short(found),
+            Table(f"Life cycles under faults, {AGENTS} agents", columns, rows),
+        ],
         lambda figure: _draw(figure, found),
     )
+
+
+def _table_in_short(found: Found) -> Table:
+    rows: list[list[object]] = [
+        [
+            kind,
+            name,
+            *(Spread.of([each.per_second for each in by_rate[rate][name]]) for rate in RATES),
+            *(_endured(by_rate[rate][name])[0][1] for rate in RATES[1:]),
+        ]
+        for kind, by_rate in found.items()
+        for name in (OURS, OBVIOUS)
+    ]
+    columns = [f"lives/s, {rate:.0%} of requests fail" for rate in RATES]
+    columns += [f"lives that end in an error, at {rate:.0%}" for rate in RATES[1:]]
+    return Table(f"Faults, {AGENTS} agents", ["server", "client", *columns], rows)
 
 
 def _endured(lived: list[Lived]) -> tuple[list[object], dict[str, object]]:

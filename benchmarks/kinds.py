@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.harness.charts import grouped_bars
 from benchmarks.harness.contest import (
     AWAY,
+    LIVES_NONE,
     OBVIOUS,
     OURS,
     Lived,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AGENTS = CLAIMERS = 8
-LIVES_NONE = "the other lives none"
 
 
 @dataclass(slots=True)

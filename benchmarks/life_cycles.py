@@ -17,7 +17,16 @@ import httpx
 
 from benchmarks.harness.charts import grouped_bars
 from benchmarks.harness.contenders import Liver, obvious, ours
-from benchmarks.harness.contest import OBVIOUS, OURS, Lived, Site, server_of, times, turn_of
+from benchmarks.harness.contest import (
+    LIVES_NONE,
+    OBVIOUS,
+    OURS,
+    Lived,
+    Site,
+    server_of,
+    times,
+    turn_of,
+)
 from benchmarks.harness.options import Options
 from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.report import Report, Table
@@ -74,44 +83,53 @@ def _contenders(site: Site) -> dict[str, Callable[[], AbstractAsyncContextManage
 def _report(found: Found) -> Report:
     rows: list[list[object]] = []
     figures: dict[str, dict[str, dict[str, object]]] = {}
-    ratios: dict[str, dict[str, float | None]] = {OURS: {}, OURS_ON_HTTPX: {}}
     for kind, by_agents in found.items():
         for agents, turns in by_agents.items():
             here = figures.setdefault(kind, {}).setdefault(str(agents), {})
             for name, lived in turns.items():
                 row, here[name] = _row(lived, turns[OBVIOUS])
-                rows.append(
-                    [
-                        kind,
-                        agents,
-                        name,
-                        *row,
-                        "" if name == OBVIOUS else times(lived, turns[OBVIOUS]),
-                    ]
-                )
-        shown = by_agents[_usual(by_agents)]
-        for name, by_kind in ratios.items():
-            beside = times(shown[name], shown[OBVIOUS])
-            by_kind[kind] = beside and rounded(beside.median)
-    columns = [
-        "server",
-        "agents",
-        "client",
-        "life cycles/s",
-        "p50 ms",
-        "p99 ms",
-        "× obvious client",
-    ]
+                rows.append([kind, agents, name, *row])
+    columns = ["server", "agents", "client", "life cycles/s", "p50 ms", "p99 ms"]
     return Report(
         "life_cycles",
         {
             "lifecycles": figures,
-            "lifecycles_ratio_vs_obvious_client_as_it_comes": ratios[OURS],
-            "lifecycles_ratio_vs_obvious_client_same_transport": ratios[OURS_ON_HTTPX],
+            "lifecycles_ratio_vs_obvious_client_as_it_comes": _usual_ratios(found, OURS),
+            "lifecycles_ratio_vs_obvious_client_same_transport": _usual_ratios(
+                found, OURS_ON_HTTPX
+            ),
         },
-        [Table("Life cycles: create, claim, settle", columns, rows)],
+        [
+            _table_of_ratios(found),
+            Table("Life cycles: create, claim, settle", columns, rows),
+        ],
         lambda figure: _draw(figure, found),
     )
+
+
+def _usual_ratios(found: Found, name: str) -> dict[str, float | None]:
+    """One figure a kind of server, of eight agents if there were."""
+    ratios: dict[str, float | None] = {}
+    for kind, by_agents in found.items():
+        turns = by_agents[8 if 8 in by_agents else min(by_agents)]
+        ratio = times(turns[name], turns[OBVIOUS])
+        ratios[kind] = rounded(ratio.median) if ratio else None
+    return ratios
+
+
+def _table_of_ratios(found: Found) -> Table:
+    counts = list(next(iter(found.values())))
+    rows: list[list[object]] = [
+        [
+            kind,
+            name,
+            *(times(by[n][name], by[n][OBVIOUS]) or LIVES_NONE for n in counts),
+        ]
+        for kind, by in found.items()
+        for name in (OURS, OURS_ON_HTTPX)
+    ]
+    columns = ["server", "client", *(f"{number} agents" for number in counts)]
+    return Table("Lives a second: × the obvious client's", columns, rows)
 
 
 def _row(lived: list[Lived], theirs: list[Lived]) -> tuple[list[object], dict[str, object]]:
@@ -126,11 +144,6 @@ def _row(lived: list[Lived], theirs: list[Lived]) -> tuple[list[object], dict[st
         "errors": sum(each.failed.total() for each in lived),
         "ratio_vs_obvious_client": ratio and ratio.figures,
     }
-
-
-def _usual(by_agents: Mapping[int, object]) -> int:
-    """The number of agents that one figure is about."""
-    return 8 if 8 in by_agents else min(by_agents)
 
 
 def _draw(figure: Figure, found: Found) -> None:

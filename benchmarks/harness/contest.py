@@ -33,6 +33,7 @@ from nexus_bounty.memory import MemoryCredits
 OURS, OBVIOUS = "nexus-bounty", "obvious client"
 AWAY = (0, 5, 50)
 """Milliseconds that a request and its answer travel, besides loopback."""
+LIVES_NONE = "the other lives none"
 CANNOT_TELL = "cannot tell"
 """What the obvious client knows of each of its errors."""
 KINDS_WITHOUT_STAT = ("0.7.0",)

@@ -175,7 +175,7 @@ def _report(
         "double_claims": doubles,
         "look_vs_raw_httpx": rounded(overhead.median),
     }
-    rows = [
+    rows: list[list[object]] = [
         [name, requests[name] or "", *(each[name] for each in rates.values()), doubles[name]]
         for name in (OURS, OBVIOUS)
     ]

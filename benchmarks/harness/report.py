@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmarks.harness.circumstances import Circumstances
 from benchmarks.harness.rounds import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MEASURED = "measured"
+"""The key of the circumstances, in the file of the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,10 @@ class Report:
         for table in self.tables:
             table.show(console)
 
-    def save(self, directory: Path) -> None:
-        """Write figures, tables and chart to `directory`."""
+    def save(self, directory: Path, circumstances: Circumstances) -> None:
+        """Write figures, with when they were measured, tables and chart to `directory`."""
         directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.figures, indent=2) + "\n"
+        text = json.dumps({MEASURED: asdict(circumstances), **self.figures}, indent=2) + "\n"
         (directory / f"{self.name}.json").write_text(text)
         tables = "\n\n".join(f"### {each.title}\n\n{each.markdown}" for each in self.tables)
         (directory / f"{self.name}.md").write_text(tables + "\n")

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.harness.circumstances import Circumstances
 from benchmarks.harness.options import Options
 from benchmarks.harness.report import Report
 from benchmarks.harness.rounds import Step
@@ -27,15 +28,21 @@ def run_alone(benchmark: Benchmark, arguments: Sequence[str] | None = None) -> N
         print(json.dumps(report.figures))
 
 
-def run(benchmark: Benchmark, options: Options) -> Report:
-    """Run one benchmark to its end, show what it found, and save it."""
+def run(
+    benchmark: Benchmark, options: Options, circumstances: Circumstances | None = None
+) -> Report:
+    """Run one benchmark to its end, show what it found, and save it.
+
+    `circumstances` are those before the first of many; those of now are kept otherwise.
+    """
+    circumstances = circumstances or Circumstances.now(options)
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 120)
     name = benchmark.__module__.rsplit(".", 1)[-1]
     name = name if name != "__main__" else (sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py"))
     with _progress(name.replace("_", " ")) as step:
         report = asyncio.run(_awaited(benchmark(options, step)))
     report.show(console)
-    report.save(options.out)
+    report.save(options.out, circumstances)
     return report
 
 

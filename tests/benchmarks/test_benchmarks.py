@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as together
 from benchmarks.cold_start import AT_MOST
 from benchmarks.cold_start import measure as cold_start
-from benchmarks.harness.options import Options
+from benchmarks.harness.options import RESULTS, Options
 from benchmarks.harness.personalities import KINDS
 from benchmarks.harness.running import run, run_alone
 from benchmarks.request_counts import measure as request_counts
@@ -22,6 +24,38 @@ pytestmark = pytest.mark.filterwarnings("default")  # what peers and charts warn
 ALONE = sorted(path.stem for path in Path(together.__file__).parent.glob("[a-z]*.py"))
 
 
+def assert_all_keys(figures: dict[str, Any], *, sizes: Sequence[int]) -> None:
+    """Those that others rely on, for each kind of server."""
+    requests = figures["requests"]
+    assert requests.keys() >= {"create", "claim", "settle"}
+    for each in ("life_cycle", "first_create", *(f"list_20_of_{size}" for size in sizes)):
+        assert requests[each].keys() == KINDS.keys(), each
+    assert figures["round_trips"]["life_cycle"].keys() == KINDS.keys()
+    assert figures["ledger_vs_bare_sqlite"] > 0
+    assert figures["overhead_vs_raw_httpx"] > 0
+    assert figures["lifecycles_ratio_vs_obvious_client"].keys() >= {"0.7.0", "0.10"}
+    assert all(ratio > 0 for ratio in figures["lifecycles_ratio_vs_obvious_client"].values())
+    for timed in ("lifecycles", "listings", "fault_cost", "concurrency"):
+        assert figures[timed].keys() == KINDS.keys(), timed
+    assert figures["cpu_vs_import_httpx"].keys() == AT_MOST.keys()
+
+
+def test_the_results_that_are_kept_have_every_key():
+    """They are those of a quick run, with the newest 20 of 10,000 open among them."""
+    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in ALONE]
+    figures = {key: value for each in results for key, value in each.items()}
+    assert_all_keys(figures, sizes=(1_000, 10_000))
+    assert set(figures["lifecycles_ratio_vs_obvious_client_away"]["0.10"]) == {"0", "5", "50"}
+
+
+@pytest.mark.exhaustive
+def test_a_quick_run_counts_the_newest_of_ten_thousand(tmp_path):
+    """On each kind of server."""
+    options = Options(scale="quick", out=tmp_path)
+    figures = asyncio.run(request_counts(options, lambda _: None)).figures
+    assert figures["requests"]["list_20_of_10000"].keys() == KINDS.keys()
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["overhead", "life_cycles", "cold_start"])
 def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
@@ -29,7 +63,9 @@ def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
     benchmark = importlib.import_module(f"benchmarks.{name}").measure
     run_alone(benchmark, ["--tiny", "--json", "--out", str(tmp_path)])
     said = json.loads(capsys.readouterr().out)
-    assert said == json.loads((tmp_path / f"{name}.json").read_text())
+    saved = json.loads((tmp_path / f"{name}.json").read_text())
+    assert saved.pop("measured")["scale"] == "tiny"
+    assert said == saved
     assert (tmp_path / f"{name}.md").read_text().count("|") > 10
     assert "<svg" in (tmp_path / f"{name}.svg").read_text()
 
@@ -40,13 +76,7 @@ def test_all_together_end_with_one_line_of_all_figures(tmp_path, capsys):
     together.main(["--tiny", "--json", "--out", str(tmp_path)])
     (line,) = capsys.readouterr().out.splitlines()
     figures = json.loads(line)
-    assert figures["requests"].keys() >= {"create", "claim", "settle", "first_create"}
-    for each in ("life_cycle", "list_20_of_1000"):
-        assert figures["requests"][each].keys() == KINDS.keys()
-    assert figures["round_trips"]["life_cycle"].keys() == KINDS.keys()
-    assert figures["ledger_vs_bare_sqlite"] > 0
-    assert figures["overhead_vs_raw_httpx"] > 0
-    assert figures["lifecycles_ratio_vs_obvious_client"].keys() >= {"0.7.0", "0.10"}
+    assert_all_keys(figures, sizes=(1_000,))
     assert {path.stem for path in tmp_path.glob("*.json")} == set(ALONE)
 
 

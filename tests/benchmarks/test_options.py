@@ -7,10 +7,13 @@ import pytest
 from benchmarks import __main__ as together
 from benchmarks.harness.options import Options
 from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import Step
 from benchmarks.harness.running import run_alone
 
 
-def refused(capsys, arguments, *, alone=False):
+def refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], *, alone: bool = False
+) -> str:
     """What is said to whoever gives these arguments."""
     with pytest.raises(SystemExit) as exit_:
         Options.parse("", arguments, alone=alone)
@@ -31,7 +34,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(capsys, tmp_path):
         assert "--out" in refused(capsys, ["--out", place])
 
 
-async def never(_options, _step) -> Report:
+async def never(_options: Options, _step: Step) -> Report:
     """A benchmark that must not be run."""
     raise AssertionError("something was measured")
 
