@@ -66,11 +66,11 @@ def _near_and_far(figures: Mapping[str, Any]) -> str:
     """How the kinds that were released compare, by how far the server is away."""
     every = figures["lifecycles_ratio_vs_obvious_client_away"]
     said = [
-        f"{kind}: {_range(by_distance['0'])} × on loopback, {_range(by_distance['50'])} × at 50 ms"
-        for kind, by_distance in every.items()
-        if kind not in NOT_RELEASED and all(by_distance.values())
+        f"{kind} {_range(away['0'])} × on loopback and {_range(away['50'])} × 50 ms away"
+        for kind, away in every.items()
+        if kind not in NOT_RELEASED and all(away.values())
     ]
-    return f"Of the obvious client's lives a second this library makes, on {'; on '.join(said)}."
+    return f"Lives a second, beside the obvious client's: on {', and on '.join(said)}."
 
 
 def _range(spread: Mapping[str, float]) -> str:
