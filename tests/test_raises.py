@@ -38,6 +38,7 @@ QUIET = {
     "run_until_clean": "likewise",
     "run_forever": "likewise",
     "prepare_claim": "what is in its way, `claim_bounty` says",
+    "prepare_settlement": "what is in its way, `begin_settlement` says",
     "prepare_completion": "what is in its way, `complete` says",
     "prepare_reward": "what is in its way, `record_reward` says",
     "at_rest": "it waits for a repair, whose error is in the report of its run",

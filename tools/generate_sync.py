@@ -17,7 +17,7 @@ TARGET = ROOT / "nexus_bounty" / "sync" / "faces.py"
 
 LEFT_OUT = {
     *("at_rest", "close", "cleaning_up", "expecting", "looking_first", "sharing_names"),
-    *("prepare_claim", "prepare_completion", "prepare_reward"),
+    *("prepare_claim", "prepare_completion", "prepare_reward", "prepare_settlement"),
     *("find_note", "leave_note", "memory"),
 }
 """What a face has of its own, and what only the operations, which are async, ask for."""
