@@ -135,7 +135,8 @@ async def _measured(name: str, bounties: int, turns: int, step: Step) -> dict[st
 async def _pin(mock: MockNexus) -> None:
     """Have it found out how to commit: the names that a probe makes up are new every time."""
     async with NexusClient(URL, transport=mock.transport()) as client:
-        await NexusBountyStore(client, zone_id="z").create_bounty(a_bounty("first"))
+        store = NexusBountyStore(client, zone_id="z", clock=_always)  # that of the stores to come
+        await store.create_bounty(a_bounty("first"))
 
 
 async def _store(recorded: Recorded, bounties: int) -> float:

@@ -57,7 +57,9 @@ def test_a_quick_run_counts_the_newest_of_ten_thousand(tmp_path):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["overhead", "life_cycles", "cold_start"])
+@pytest.mark.parametrize(
+    "name", ["overhead", "life_cycles", "listings", "transition_cpu", "cold_start"]
+)
 def test_a_tiny_run_gives_figures_a_table_and_a_chart(name, tmp_path, capsys):
     """Each runs alone, on a server in another process, and ends with one line of JSON."""
     benchmark = importlib.import_module(f"benchmarks.{name}").measure
