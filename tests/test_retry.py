@@ -241,7 +241,9 @@ WAITS_FOR_SOMETHING_ELSE = {
     "nexus_bounty_console/desk.py": "the time between two looks",
     "nexus_bounty_mcp/command.py": "an answer that is on its way out",
     "nexus_bounty_otel/escrow.py": "the time between two counts, however they ended",
+    "nexus_bounty_procrastinate/jobs.py": "the time between two ticks, however they ended",
     "nexus_bounty_procrastinate/pace.py": "the turn of a request, among those of all workers",
+    "nexus_bounty_procrastinate/worker.py": "a server that has ended its connections to end itself",
 }
 DRAWS_A_PAUSE = {
     "reconcile/reconciler.py": "the time until the next run, after some that failed",

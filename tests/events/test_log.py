@@ -155,7 +155,7 @@ async def test_every_logger_says_in_which_operation_its_records_are_made(
 
 
 def test_modules_log_by_loggers_that_say_so() -> None:
-    """Only what configures handlers takes a plain one."""
+    """Only what configures handlers and filters takes a plain one."""
     here = Path(nexus_bounty.__file__).parents[1]
     plain = {
         path.name
@@ -163,7 +163,7 @@ def test_modules_log_by_loggers_that_say_so() -> None:
         for path in (here / package).rglob("*.py")
         if "logging.getLogger(" in path.read_text("utf-8")
     }
-    assert plain == {"careful_logger.py", "output.py", "logs.py", "connections.py"}
+    assert plain == {"careful_logger.py", "output.py", "logs.py", "absence.py", "connector.py"}
 
 
 @virtual
