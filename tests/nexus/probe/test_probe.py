@@ -437,6 +437,34 @@ def test_preconditions_are_not_called_unenforced_for_one_write_that_is_delivered
     assert report.facts.enforces_preconditions
 
 
+class Trouble:
+    """Answers the first so many updates under a precondition with a server error."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def choose(self, request: ReceivedRequest) -> Fault | None:
+        if not self._left or "if_match" not in request.params:
+            return None
+        self._left -= 1
+        return Fault(FaultKind.STATUS_BEFORE, status=503)
+
+
+def test_a_server_in_trouble_is_not_taken_for_one_that_stores_no_conditional_writes() -> None:
+    """Not if it is so twice: whoever believes it goes by renames unpinned, beside the others."""
+    calm = probed(MockNexus("0.10-hypothetical"), Look.QUICK)
+    report = probed(MockNexus("0.10-hypothetical", faults=Trouble(3)), Look.QUICK)
+    assert report.judgement == calm.judgement
+
+
+def test_a_server_that_answers_every_conditional_write_with_an_error_is_committed_by_rename() -> (
+    None
+):
+    """It is no reason to find out nothing at all."""
+    report = probed(MockNexus("0.10-hypothetical", faults=Trouble(1000)), Look.QUICK)
+    assert report.judgement.safe == [V.RENAME]
+
+
 class OneAnswerInFour:
     """Loses the answers to most of the racing updates."""
 
