@@ -129,7 +129,10 @@ async def basics(zone: ScratchZone, number: int, *, thorough: bool) -> Basics:
         if error.reason is Reason.SERVER_ERROR and await zone.exists(path):
             return Basics(dialect, _etag_kind(tag, None), False, False, False)
         raise
-    stores = not refused and second is not None and second.body == b"second"
+    is_there = second is not None and second.body == b"second"
+    if refused and is_there:
+        raise UnclearError("it was refused, and written: another may have repeated it")
+    stores = not refused and is_there
     kind = _etag_kind(tag, second if stores else None)
     enforces: bool | None = False
     if stores and kind not in (EtagKind.CONSTANT, EtagKind.NONE):

@@ -437,23 +437,31 @@ def test_preconditions_are_not_called_unenforced_for_one_write_that_is_delivered
     assert report.facts.enforces_preconditions
 
 
-class Trouble:
-    """Answers the first so many updates under a precondition with a server error."""
+UNAVAILABLE = Fault(FaultKind.STATUS_BEFORE, status=503)
+PASSING = [UNAVAILABLE, Fault(FaultKind.RPC_ERROR_BEFORE), Fault(FaultKind.DUPLICATE_ECHO)]
 
-    def __init__(self, times: int) -> None:
+
+class Trouble:
+    """Answers the first so many updates under a precondition as a server in trouble does."""
+
+    def __init__(self, times: int, fault: Fault = UNAVAILABLE) -> None:
         self._left = times
+        self._fault = fault
 
     def choose(self, request: ReceivedRequest) -> Fault | None:
         if not self._left or "if_match" not in request.params:
             return None
         self._left -= 1
-        return Fault(FaultKind.STATUS_BEFORE, status=503)
+        return self._fault
 
 
-def test_a_server_in_trouble_is_not_taken_for_one_that_stores_no_conditional_writes() -> None:
+@pytest.mark.parametrize("fault", PASSING, ids=str)
+def test_a_server_in_trouble_is_not_taken_for_one_that_stores_no_conditional_writes(
+    fault: Fault,
+) -> None:
     """Not if it is so twice: whoever believes it goes by renames unpinned, beside the others."""
     calm = probed(MockNexus("0.10-hypothetical"), Look.QUICK)
-    report = probed(MockNexus("0.10-hypothetical", faults=Trouble(3)), Look.QUICK)
+    report = probed(MockNexus("0.10-hypothetical", faults=Trouble(3, fault)), Look.QUICK)
     assert report.judgement == calm.judgement
 
 
