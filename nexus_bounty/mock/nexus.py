@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 from nexus_bounty.mock import asgi, rest
 from nexus_bounty.mock.core import Behaviour, CoreState, NexusCore
@@ -62,6 +63,7 @@ class MockNexus:
             wait for a minute; 0.9 has 300. None has no limit.
         log_limit: How many requests and changes to remember; None remembers all.
         clock: Tells the time of writes; event loop time alone decides all delays.
+        date: Tells what the `Date` header of each answer says; None sends none.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class MockNexus:
         rate_limit: int | None = None,
         log_limit: int | None = None,
         clock: Callable[[], datetime] = utc_now,
+        date: Callable[[], datetime] | None = None,
     ) -> None:
         self.personality = find_personality(personality)
         self.seed = seed
+        self.date = date
         self.oracle = Oracle(log_limit)
         behaviour = Behaviour(
             preconditions=_preconditions(self.personality, atomic),
@@ -149,17 +153,24 @@ class MockNexus:
         its own.
         """
         if not self.may_wait(request):
-            return await self._exchange.run(request)
+            return self._dated(await self._exchange.run(request))
         task = asyncio.ensure_future(self._exchange.run(request))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            return await asyncio.shield(task)
+            return self._dated(await asyncio.shield(task))
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
             request.outcome = Fate.DROPPED
             return Delivery(Fate.DROPPED)
+
+    def _dated(self, delivery: Delivery) -> Delivery:
+        if self.date is None or delivery.answer is None:
+            return delivery
+        date = format_datetime(self.date().astimezone(UTC), usegmt=True).encode()
+        headers = (*delivery.answer.headers, (b"date", date))
+        return delivery._replace(answer=delivery.answer._replace(headers=headers))
 
     async def answer(self, request: ReceivedRequest) -> Answer:
         """What the server answers to one delivery of a request, having done what it asks for."""

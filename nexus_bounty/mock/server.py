@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from nexus_bounty.mock.asgi import WIRE
-from nexus_bounty.mock.nexus import MockNexus
+from nexus_bounty.mock.nexus import MockNexus, utc_now
 from nexus_bounty.mock.plan import FaultPlan
 from nexus_bounty.outcomes import PlainError
 
@@ -149,5 +149,6 @@ def run_server(
         faults=FaultPlan.seeded(seed, fault_rate),
         race_window=SERVED_RACE_WINDOW,
         log_limit=SERVED_LOG_LIMIT,
+        date=utc_now,
     )
     _server(mock, host, port, log_level).run()

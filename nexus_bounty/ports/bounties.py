@@ -299,7 +299,9 @@ class BountyStore(Protocol):
     def first_open_day(self, now: datetime) -> date | None:
         """The day before which no bounty ends any more, by requests that are still under way.
 
-        `None` where what has ended is not kept by days.
+        What it says may be remembered for good. So a store whose server has a clock of its own goes
+        by that one where it is behind `now`: our own may be ahead. `None` where what has ended is
+        not kept by days.
         """
         ...
 

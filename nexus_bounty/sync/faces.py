@@ -58,6 +58,7 @@ from nexus_bounty.nexus.client.deferred import DeferredWork
 from nexus_bounty.nexus.client.files import Etags, File, Page, Paths
 from nexus_bounty.nexus.client.nexus_client import EtagsByPath, NexusClient, T
 from nexus_bounty.nexus.client.pace import Turns
+from nexus_bounty.nexus.client.server_clock import ServerClock
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.contribution_store import NexusContributionStore
 from nexus_bounty.nexus.selection.auto_commit import CommitOption
@@ -583,6 +584,11 @@ class SyncNexusClient(Face[NexusClient]):
         """When the server says that it will shut off the routes that were used, if it does."""
         return self.wrapped.sunset
 
+    @property
+    def server_clock(self) -> ServerClock:
+        """What the clock of the server shows, as far as its answers say."""
+        return self.wrapped.server_clock
+
     def flush(self) -> None:
         """Do now what stores leave for later: remove stale markers, then look at others again.
 
@@ -981,7 +987,9 @@ class SyncNexusBountyStore(Face[NexusBountyStore]):
     def first_open_day(self, now: datetime) -> date | None:
         """The day before which no bounty ends any more, by requests that are still under way.
 
-        `None` where markers are not laid out by days, as far as that is known by now.
+        That is by `now` or by the server's clock, whichever is earlier: by one that is ahead alone
+        no day is over. `None` where markers are not laid out by days, as far as that is known by
+        now.
         """
         return self._ask(self.wrapped.first_open_day, now)
 

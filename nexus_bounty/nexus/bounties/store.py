@@ -337,11 +337,14 @@ class NexusBountyStore:
     def first_open_day(self, now: datetime) -> date | None:
         """The day before which no bounty ends any more, by requests that are still under way.
 
-        `None` where markers are not laid out by days, as far as that is known by now.
+        That is by `now` or by the server's clock, whichever is earlier: by one that is ahead alone
+        no day is over. `None` where markers are not laid out by days, as far as that is known by
+        now.
         """
         if not self._places.are_by_date:
             return None
-        return (now - self._client.settings.tombstone_retention).astimezone(UTC).date()
+        earlier = self._client.server_clock.earlier(now)
+        return (earlier - self._client.settings.tombstone_retention).astimezone(UTC).date()
 
     async def leave_note(self, name: str, note: str) -> None:
         """Keep `note` under `name` in the zone, in place of the one before.

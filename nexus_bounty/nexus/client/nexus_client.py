@@ -37,6 +37,7 @@ from nexus_bounty.nexus.client.quirks import BULK_DELETES, STAT, Capabilities, E
 from nexus_bounty.nexus.client.riding import RidingWrites
 from nexus_bounty.nexus.client.rpc import Rpc
 from nexus_bounty.nexus.client.sending import Requests, is_passing, never_left
+from nexus_bounty.nexus.client.server_clock import ServerClock
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.shared import Shared
 from nexus_bounty.retry import RetryPolicy
@@ -137,6 +138,11 @@ class NexusClient:
     def sunset(self) -> str | None:
         """When the server says that it will shut off the routes that were used, if it does."""
         return self._rpc.sunset
+
+    @property
+    def server_clock(self) -> ServerClock:
+        """What the clock of the server shows, as far as its answers say."""
+        return self._rpc.server_clock
 
     async def __aenter__(self) -> Self:
         """The client itself; connections open when needed."""

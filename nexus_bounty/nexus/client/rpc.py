@@ -28,6 +28,7 @@ from nexus_bounty.nexus.client.priority_limiter import PriorityLimiter
 from nexus_bounty.nexus.client.retry_after import asked_in_json, parse_retry_after
 from nexus_bounty.nexus.client.round_trips import RoundTrips
 from nexus_bounty.nexus.client.secrets import Secrets, without_frames
+from nexus_bounty.nexus.client.server_clock import ServerClock
 from nexus_bounty.nexus.client.settings import NexusSettings
 from nexus_bounty.nexus.client.transport import Answer, check_url, transport_for
 from nexus_bounty.shielding import to_its_end
@@ -56,6 +57,7 @@ class Rpc:
     ) -> None:
         self.requests_sent = 0
         self.sunset: str | None = None
+        self.server_clock = ServerClock(settings.url.rstrip("/"))
         self.round_trips = RoundTrips(settings.cleanup_delay)
         self._observers = given(observers)
         self._settings = settings
@@ -165,6 +167,7 @@ class Rpc:
                 )
             self.round_trips.answered(asyncio.get_running_loop().time() - leaves)
             self.sunset = answer.sunset or self.sunset
+            self.server_clock.saw(answer.date)
             return answer
         except TimeoutError as error:
             raise request.error(classification.LATE) from error

@@ -51,6 +51,7 @@ class Answer(NamedTuple):
     retry_after: str | None = None
     location: str | None = None
     sunset: str | None = None
+    date: str | None = None
 
     @property
     def text(self) -> str:
@@ -58,7 +59,7 @@ class Answer(NamedTuple):
         return self.body.decode(errors="replace")
 
 
-_SHOWN: Final = ("retry-after", "location", "sunset")
+_SHOWN: Final = ("retry-after", "location", "sunset", "date")
 _PACKED: Final = "content-encoding"
 _ASKED_FOR: Final = {name.encode(): name for name in (*_SHOWN, _PACKED)}
 

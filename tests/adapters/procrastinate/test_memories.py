@@ -274,3 +274,29 @@ async def test_what_a_worker_has_seen_whose_clock_was_ahead_misleads_no_other(
         for _ in range(3):
             await requests(worker, zone)
         assert has_reward(zone, lost)
+
+
+@pytest.mark.parametrize("days", [2, 30])
+async def test_what_ended_while_a_workers_clock_was_ahead_is_found_once_that_time_has_come(
+    jobs_url: str, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """The server's clock was right: no day was closed that it had not come to."""
+    no_minute = timedelta()  # has passed in this test, in which days have
+    monkeypatch.setattr("nexus_bounty_procrastinate.reconcilers.NAMES_AGE", no_minute)
+    async with a_zone_with_a_past() as zone, a_worker(jobs_url, zone) as worker:
+
+        def let_it_be(ours: timedelta, theirs: timedelta) -> None:
+            zone.operations.services = replace(
+                zone.operations.services, clock=lambda: datetime.now(UTC) + ours
+            )
+            zone.mock.date = lambda: datetime.now(UTC) + theirs
+            restart(worker, zone)
+
+        let_it_be(timedelta(days=days), timedelta())
+        await warm(worker, zone)
+        lost = await lacking_a_reward(zone, datetime.now(UTC) - timedelta(hours=1))
+        later = timedelta(days=days + 2)
+        let_it_be(later, later)
+        for _ in range(3):
+            await requests(worker, zone)
+        assert has_reward(zone, lost)
