@@ -119,10 +119,14 @@ async def worker(
 async def _run(made: RangeWorker, within: timedelta) -> Reply:
     import psycopg
 
+    from nexus_bounty_procrastinate.schema import RightsError
+
     ending = Ending.BY_ITSELF
     try:
         with suppress(asyncio.CancelledError):
             ending = await until_stopped(made.run(), made.at_rest, within=within)
+    except RightsError as error:
+        raise PlainError(f"the jobs on PostgreSQL cannot be worked with: {error}") from error
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         why = str(error).partition("\n")[0]
         raise PlainError(

@@ -1,15 +1,16 @@
 """The jobs, and who defers them: a planner for what is due, and a retrier for what was abandoned.
 
-Each worker does both every two seconds, however busy it is, one of them at a time: by the time that
-has passed, not by a clock, which may be set.
+Each worker does both for its zones every two seconds, however busy it is, one of them at a time in
+each zone: by the time that has passed, not by a clock, which may be set.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 import psycopg
@@ -18,11 +19,12 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, Unique
 from procrastinate.jobs import Status
 
 from nexus_bounty.events.log import logger_of
+from nexus_bounty.events.types import Place
 from nexus_bounty_procrastinate.ranges import Ranges, lock_of
 
 logger = logger_of("nexus_bounty.worker")
 
-QUEUE: Final = "nexus-bounty"
+TASK: Final = "nexus_bounty.range"
 TICK: Final = timedelta(seconds=2)
 """How often what is due is deferred, and what was abandoned."""
 DEAD_AFTER: Final = timedelta(seconds=10)
@@ -38,12 +40,20 @@ GoThrough = Callable[[str, str], Awaitable[None]]
 """Goes through the range of a zone that begins after an id."""
 
 
+def queue_of(place: Place) -> str:
+    """The queue of a zone: of zones that a worker does not see to, it gets no job.
+
+    It is short, as PostgreSQL tells of new jobs by a name of 63 bytes at most.
+    """
+    return "nexus-bounty-" + sha256(f"{place.server} {place.zone_id}".encode()).hexdigest()[:16]
+
+
 class Jobs:
     """The jobs of one worker.
 
     Args:
         connector: The database.
-        zone_ids: The zones that are seen to.
+        servers: The address of the server that each zone is on that is seen to, by the zone's id.
         go_through: Does the work of one job.
         dead_after: After how long a silence of a worker its jobs are taken again.
         longest: How long a range is left alone at most.
@@ -52,17 +62,23 @@ class Jobs:
     def __init__(
         self,
         connector: PsycopgConnector,
-        zone_ids: Sequence[str],
+        servers: Mapping[str, str],
         go_through: GoThrough,
         *,
         dead_after: timedelta = DEAD_AFTER,
         longest: timedelta = timedelta(minutes=15),
     ) -> None:
         self.app = App(connector=connector)
-        self.ranges = Ranges(connector, longest)
-        self._zone_ids = zone_ids
+        self.ranges = Ranges(connector, servers, longest)
+        self._places = {each: Place(server, each) for each, server in servers.items()}
+        self._queues = {each: queue_of(place) for each, place in self._places.items()}
         self._dead_after = dead_after
-        self._range = self.app.task(name="nexus_bounty.range", queue=QUEUE)(go_through)
+        self._range = self.app.task(name=TASK)(go_through)
+
+    @property
+    def queues(self) -> list[str]:
+        """Those of the zones that are seen to."""
+        return [*self._queues.values()]
 
     async def tick_forever(self) -> None:
         """Defer what is due and what was abandoned, every two seconds, until cancelled."""
@@ -74,19 +90,19 @@ class Jobs:
             await asyncio.sleep(TICK.total_seconds())
 
     async def tick(self) -> None:
-        """Defer what is due and what was abandoned, unless another worker is at it just now.
+        """Defer what is due and what was abandoned in zones that no other worker is at just now.
 
         Raises:
             ConnectorException: The database did not do it.
             psycopg.Error: Likewise.
         """
-        async with self.ranges.alone(self._dead_after) as is_alone:
-            if is_alone:
-                await self.plan()
-                await self.retry_abandoned()
+        async with self.ranges.alone([*self._places], self._dead_after) as zone_ids:
+            if zone_ids:
+                await self.plan(zone_ids)
+                await self.retry_abandoned(zone_ids)
 
-    async def plan(self) -> None:
-        """Defer a job for each range that is due.
+    async def plan(self, zone_ids: Sequence[str] | None = None) -> None:
+        """Defer a job for each range that is due, of these zones or all that are seen to.
 
         A range is marked in the transaction that defers its job. So a planner that ends in between
         leaves no range that is marked and has none.
@@ -95,12 +111,13 @@ class Jobs:
             ConnectorException: The database did not do it.
             psycopg.Error: Likewise.
         """
-        await self.ranges.begin(self._zone_ids)
+        zone_ids = [*self._places] if zone_ids is None else zone_ids
+        await self.ranges.begin(zone_ids)
         planned = AT_ONCE
         while planned == AT_ONCE:
             async with self.ranges.transaction(self._dead_after) as connection:
                 due = await self.ranges.due(
-                    self._zone_ids, again_after=AGAIN_AFTER, most=AT_ONCE, connection=connection
+                    zone_ids, again_after=AGAIN_AFTER, most=AT_ONCE, connection=connection
                 )
                 for zone_id, lo in due:
                     await self.defer(zone_id, lo, connection)
@@ -116,24 +133,30 @@ class Jobs:
         Raises:
             ConnectorException: The database did not do it.
         """
-        lock = lock_of(zone_id, lo)
-        job = self._range.configure(lock=lock, queueing_lock=lock, connection=connection)
+        lock, queue = lock_of(self._places[zone_id], lo), self._queues[zone_id]
+        job = self._range.configure(
+            queue=queue, lock=lock, queueing_lock=lock, connection=connection
+        )
         with suppress(AlreadyEnqueued):
             async with connection.transaction() if connection else nullcontext():
                 await job.defer_async(zone_id=zone_id, lo=lo)
 
-    async def retry_abandoned(self) -> None:
+    async def retry_abandoned(self, zone_ids: Sequence[str] | None = None) -> None:
         """Take the jobs again whose workers have died, and free ranges whose jobs are lost.
+
+        Those of these zones, or all that are seen to.
 
         Raises:
             ConnectorException: The database did not do it.
         """
-        await self.ranges.free_without_job(self._zone_ids)
+        zone_ids = [*self._places] if zone_ids is None else zone_ids
+        queues = {self._queues[each] for each in zone_ids}
+        await self.ranges.free_without_job(zone_ids)
         await self.ranges.doubt_heartbeats(self._dead_after)
         silent = self._dead_after.total_seconds()
         manager = self.app.job_manager
-        for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=silent):
-            if job.id is not None:
+        for job in await manager.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=silent):
+            if job.id is not None and job.queue in queues:
                 await self._take_again(job.id)
 
     async def _take_again(self, job_id: int) -> None:

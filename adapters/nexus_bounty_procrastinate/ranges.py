@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 from procrastinate import PsycopgConnector
 
+from nexus_bounty.events.types import Place
 from nexus_bounty.partition import Partition
 from nexus_bounty.reconcile import ReconcileReport
 from nexus_bounty.reconcile.range_memory import RangeMemory
@@ -37,23 +38,30 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     may_have_grown: bool
 
 
-def lock_of(zone_id: str, lo: str) -> str:
-    """The lock that all jobs of a range have."""
-    return _LOCK + f"{zone_id}:{lo}"
+def lock_of(place: Place, lo: str) -> str:
+    """The lock that all jobs of a range have: no address has a blank, and no zone a slash."""
+    return _LOCK + f"{place.server} {place.zone_id}/{lo}"
 
 
 class Ranges:
     """The table of ranges, for all workers on one database.
 
+    Zones of one name on two servers are two, so all that is asked of the table names both.
+
     Args:
         connector: The database.
+        servers: The address of the server that each zone is on, by the zone's id.
         longest: How long a range is left alone at most.
     """
 
     def __init__(
-        self, connector: PsycopgConnector, longest: timedelta = timedelta(minutes=15)
+        self,
+        connector: PsycopgConnector,
+        servers: Mapping[str, str],
+        longest: timedelta = timedelta(minutes=15),
     ) -> None:
         self._connector = connector
+        self._servers = servers
         self._longest = longest
 
     async def begin(self, zone_ids: Sequence[str]) -> None:
@@ -62,7 +70,7 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        await self._run(_BEGIN, zones=list(zone_ids))
+        await self._run(_BEGIN, **self._places(zone_ids))
 
     @asynccontextmanager
     async def transaction(self, silent: timedelta) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -79,15 +87,18 @@ class Ranges:
             yield connection
 
     @asynccontextmanager
-    async def alone(self, silent: timedelta) -> AsyncIterator[bool]:
-        """Keep others from being alone, if nobody else is; a silence so long ends it, too.
+    async def alone(self, zone_ids: Sequence[str], silent: timedelta) -> AsyncIterator[list[str]]:
+        """Those of the zones in which nobody else is alone; until the end nobody else will be.
+
+        A silence so long ends it, too.
 
         Raises:
             psycopg.Error: The database did not do it.
         """
         async with self.transaction(silent) as connection:
-            found = await (await connection.execute(_ALONE, {"key": _TICKING})).fetchone()
-            yield found is not None and bool(found[0])
+            values = {"key": _TICKING, **self._places(zone_ids)}
+            rows = await (await connection.execute(_ALONE, values)).fetchall()
+            yield [zone_id for zone_id, is_alone in rows if is_alone]
 
     async def due(
         self,
@@ -106,7 +117,7 @@ class Ranges:
             ConnectorException: The database did not do it.
         """
         values = {
-            "zones": list(zone_ids),
+            **self._places(zone_ids),
             "again": again_after,
             "most": most,
             "longest": self._longest,
@@ -125,7 +136,7 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        await self._run(_FREE, zones=list(zone_ids), lock=_LOCK)
+        await self._run(_FREE, **self._places(zone_ids), lock=_LOCK)
 
     async def doubt_heartbeats(self, silent: timedelta) -> None:
         """Believe no worker that it lived later than now, by more than so long a silence.
@@ -144,7 +155,9 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        rows = await self._all(_GET, zone=zone_id, lo=lo, every=split_every, longest=self._longest)
+        rows = await self._all(
+            _GET, **self._range(zone_id, lo), every=split_every, longest=self._longest
+        )
         for row in rows:
             return Range(
                 zone_id=zone_id,
@@ -166,7 +179,7 @@ class Ranges:
             ConnectorException: The database did not do it.
         """
         first, rest = found.partition.split(at)
-        values = {"zone": found.zone_id, "lo": first.lo, "hi": rest.hi, "at": at}
+        values = {**self._range(found.zone_id, first.lo), "hi": rest.hi, "at": at}
         mine = found.memory and found.memory.between_walks()
         if not await self._all(_SPLIT, **values, mine=_json(mine), its=_json(memory)):
             return None
@@ -178,7 +191,7 @@ class Ranges:
         Raises:
             ConnectorException: The database did not do it.
         """
-        await self._run(_WAS_SPLIT, zone=found.zone_id, lo=found.partition.lo)
+        await self._run(_WAS_SPLIT, **self._range(found.zone_id, found.partition.lo))
 
     async def done(
         self,
@@ -195,8 +208,7 @@ class Ranges:
         """
         await self._run(
             _DONE,
-            zone=found.zone_id,
-            lo=found.partition.lo,
+            **self._range(found.zone_id, found.partition.lo),
             cursor=_json(cursor),
             memory=_json(memory),
             found=report.found,
@@ -222,12 +234,19 @@ class Ranges:
         """
         await self._run(
             _GIVE_BACK,
-            zone=found.zone_id,
-            lo=found.partition.lo,
+            **self._range(found.zone_id, found.partition.lo),
             due=due_in,
             cursor=None if cursor is None else _json(cursor),
             memory=_json(found.memory and found.memory.between_walks()),
         )
+
+    def _places(self, zone_ids: Sequence[str]) -> dict[str, list[str]]:
+        """The zones as statements name them."""
+        return {"zones": list(zone_ids), "servers": [self._servers[each] for each in zone_ids]}
+
+    def _range(self, zone_id: str, lo: str) -> dict[str, str]:
+        """A range as statements name it."""
+        return {"server": self._servers[zone_id], "zone": zone_id, "lo": lo}
 
     async def _run(self, query: str, **values: Any) -> None:
         await self._connector.execute_query_async(query, **values)
@@ -251,22 +270,30 @@ def _memory(value: object) -> RangeMemory | None:
 
 _LOCK: Final = "nexus-bounty:"
 _TICKING: Final = 0x4E585254  # "NXRT"
-_ALONE: Final = "SELECT pg_try_advisory_xact_lock(%(key)s)"
+_ALONE: Final = """
+    SELECT id, pg_try_advisory_xact_lock(%(key)s, hashtext(server || ' ' || id))
+    FROM unnest(%(servers)s::text[], %(zones)s::text[]) AS zone (server, id)
+"""
+"""Zones whose names are alike for the lock wait for each other, and no more."""
 _SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(bound)s, true)"
 _BEGIN: Final = """
-    INSERT INTO nexus_bounty_ranges (zone_id, lo)
-    SELECT zone.id, '' FROM unnest(%(zones)s::text[]) AS zone (id)
+    INSERT INTO nexus_bounty_ranges (server, zone_id, lo)
+    SELECT zone.server, zone.id, ''
+    FROM unnest(%(servers)s::text[], %(zones)s::text[]) AS zone (server, id)
     WHERE NOT EXISTS (
-        SELECT FROM nexus_bounty_ranges WHERE zone_id = zone.id AND lo = ''
+        SELECT FROM nexus_bounty_ranges AS range
+        WHERE range.server = zone.server AND range.zone_id = zone.id AND range.lo = ''
     )
     ON CONFLICT DO NOTHING
 """
 """Of a row that is there it has to be seen first: a conflict waits for whoever changes the row."""
 _DUE: Final = """
     UPDATE nexus_bounty_ranges SET deferred_until = now() + %(again)s::interval
-    WHERE (zone_id, lo) IN (
-        SELECT zone_id, lo FROM nexus_bounty_ranges
-        WHERE zone_id = ANY(%(zones)s::text[]) AND (
+    WHERE (server, zone_id, lo) IN (
+        SELECT server, zone_id, lo FROM nexus_bounty_ranges
+        WHERE (server, zone_id) IN (
+            SELECT * FROM unnest(%(servers)s::text[], %(zones)s::text[])
+        ) AND (
             deferred_until <= now()
             OR deferred_until > now() + interval '1 minute' + %(again)s::interval
         )
@@ -283,11 +310,14 @@ off its ranges by that much more.
 """
 _FREE: Final = """
     UPDATE nexus_bounty_ranges SET deferred_until = '-infinity'
-    WHERE (zone_id, lo) IN (
-        SELECT zone_id, lo FROM nexus_bounty_ranges
-        WHERE zone_id = ANY(%(zones)s::text[]) AND deferred_until > now() AND NOT EXISTS (
+    WHERE (server, zone_id, lo) IN (
+        SELECT server, zone_id, lo FROM nexus_bounty_ranges
+        WHERE (server, zone_id) IN (
+            SELECT * FROM unnest(%(servers)s::text[], %(zones)s::text[])
+        ) AND deferred_until > now() AND NOT EXISTS (
             SELECT FROM procrastinate_jobs AS job
-            WHERE job.status IN ('todo', 'doing') AND job.lock = %(lock)s || zone_id || ':' || lo
+            WHERE job.status IN ('todo', 'doing')
+            AND job.lock = %(lock)s || server || ' ' || zone_id || '/' || lo
         )
         FOR UPDATE SKIP LOCKED
     )
@@ -301,22 +331,25 @@ _NOT_AHEAD: Final = """
 _GET: Final = """
     SELECT hi, cursor, memory, failed_in_a_row,
         split_at + %(every)s::interval <= now() OR split_at > now() AS may_have_grown
-    FROM nexus_bounty_ranges WHERE zone_id = %(zone)s AND lo = %(lo)s
+    FROM nexus_bounty_ranges
+    WHERE server = %(server)s AND zone_id = %(zone)s AND lo = %(lo)s
     AND (due_at <= now() OR due_at > now() + interval '1 day' + %(longest)s::interval)
 """
 _SPLIT: Final = """
     WITH first AS (
         UPDATE nexus_bounty_ranges SET
             hi = %(at)s, cursor = '{}', memory = %(mine)s::jsonb, split_at = now()
-        WHERE zone_id = %(zone)s AND lo = %(lo)s AND hi IS NOT DISTINCT FROM %(hi)s::text
-        RETURNING zone_id
+        WHERE server = %(server)s AND zone_id = %(zone)s AND lo = %(lo)s
+        AND hi IS NOT DISTINCT FROM %(hi)s::text
+        RETURNING server, zone_id
     )
-    INSERT INTO nexus_bounty_ranges (zone_id, lo, hi, memory)
-    SELECT zone_id, %(at)s, %(hi)s, %(its)s::jsonb FROM first
+    INSERT INTO nexus_bounty_ranges (server, zone_id, lo, hi, memory)
+    SELECT server, zone_id, %(at)s, %(hi)s, %(its)s::jsonb FROM first
     RETURNING lo
 """
 _WAS_SPLIT: Final = """
-    UPDATE nexus_bounty_ranges SET split_at = now() WHERE zone_id = %(zone)s AND lo = %(lo)s
+    UPDATE nexus_bounty_ranges SET split_at = now()
+    WHERE server = %(server)s AND zone_id = %(zone)s AND lo = %(lo)s
 """
 _DONE: Final = """
     UPDATE nexus_bounty_ranges SET
@@ -331,7 +364,7 @@ _DONE: Final = """
         error = %(error)s::text,
         failed_in_a_row = CASE WHEN %(error)s::text IS NULL THEN 0 ELSE failed_in_a_row + 1 END,
         succeeded_at = CASE WHEN %(error)s::text IS NULL THEN now() ELSE succeeded_at END
-    WHERE zone_id = %(zone)s AND lo = %(lo)s
+    WHERE server = %(server)s AND zone_id = %(zone)s AND lo = %(lo)s
 """
 _GIVE_BACK: Final = """
     UPDATE nexus_bounty_ranges SET
@@ -339,5 +372,5 @@ _GIVE_BACK: Final = """
         deferred_until = '-infinity',
         cursor = COALESCE(%(cursor)s::jsonb, cursor),
         memory = CASE WHEN %(cursor)s::jsonb IS NULL THEN memory ELSE %(memory)s::jsonb END
-    WHERE zone_id = %(zone)s AND lo = %(lo)s
+    WHERE server = %(server)s AND zone_id = %(zone)s AND lo = %(lo)s
 """

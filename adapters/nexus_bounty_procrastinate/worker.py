@@ -30,7 +30,7 @@ from nexus_bounty.retry import RetryPolicy
 from nexus_bounty_postgres.absence import Absence, is_away
 from nexus_bounty_postgres.conninfo import conninfo_of, place_of
 from nexus_bounty_procrastinate.connector import JobConnector, say_it_ourselves
-from nexus_bounty_procrastinate.jobs import DEAD_AFTER, QUEUE, Jobs
+from nexus_bounty_procrastinate.jobs import DEAD_AFTER, Jobs
 from nexus_bounty_procrastinate.ranges import Range
 from nexus_bounty_procrastinate.reconcilers import Reconcilers
 from nexus_bounty_procrastinate.schema import prepare
@@ -98,7 +98,7 @@ class RangeWorker:
         self._absence = Absence(f"PostgreSQL at {place_of(url)} with the jobs", _MEANWHILE)
         self.jobs = Jobs(
             JobConnector(self._conninfo, self._absence),
-            list(zones),
+            {each: operations.services.place.server for each, operations in zones.items()},
             self.go_through,
             dead_after=dead_after,
             longest=max(LONGEST_PAUSE, every),
@@ -143,7 +143,7 @@ class RangeWorker:
             ticking = asyncio.create_task(self.jobs.tick_forever())
             try:
                 await self.jobs.app.run_worker_async(
-                    queues=[QUEUE],
+                    queues=self.jobs.queues,
                     concurrency=self._concurrency,
                     install_signal_handlers=False,
                     delete_jobs="always",  # what is left of a range is in its row
