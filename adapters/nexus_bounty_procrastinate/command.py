@@ -111,7 +111,7 @@ async def worker(
     async with AsyncExitStack() as stack:
         if metrics:
             await stack.enter_async_context(open_metrics(metrics, session.credits))
-        how = ServiceHealth(session.operations(), lambda: made.health)
+        how = ServiceHealth(session.operations(), lambda: made.health, made.jobs.look)
         await stack.enter_async_context(health_served(session.health_at, how))
         return await _run(made, session.stop_within)
 

@@ -80,6 +80,15 @@ class Jobs:
         """Those of the zones that are seen to."""
         return [*self._queues.values()]
 
+    async def look(self) -> None:
+        """Read from the tables of jobs, to see that they can be.
+
+        Raises:
+            ConnectorException: They cannot, or are not asked just now, as while the database is
+                waited for.
+        """
+        await self.ranges.look()
+
     async def tick_forever(self) -> None:
         """Defer what is due and what was abandoned, every two seconds, until cancelled."""
         while True:

@@ -72,6 +72,14 @@ class Ranges:
         """
         await self._run(_BEGIN, **self._places(zone_ids))
 
+    async def look(self) -> None:
+        """Read from the table, to see that it can be.
+
+        Raises:
+            ConnectorException: It cannot, or the connections to it are not open.
+        """
+        await self._all(_LOOK)
+
     @asynccontextmanager
     async def transaction(self, silent: timedelta) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection in a transaction, which ends without effect after a silence so long.
@@ -276,6 +284,7 @@ _ALONE: Final = """
 """
 """Zones whose names are alike for the lock wait for each other, and no more."""
 _SILENT: Final = "SELECT set_config('idle_in_transaction_session_timeout', %(bound)s, true)"
+_LOOK: Final = "SELECT FROM nexus_bounty_ranges LIMIT 1"
 _BEGIN: Final = """
     INSERT INTO nexus_bounty_ranges (server, zone_id, lo)
     SELECT zone.server, zone.id, ''

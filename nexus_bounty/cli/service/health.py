@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -33,13 +33,18 @@ class ServiceHealth:
     Args:
         operations: What it works with: it can work while their server and ledger can be read.
         more: What else to tell of a service that is ready, such as how many runs have failed.
+        also: Reads what else it needs to work; whatever it raises says that it cannot.
     """
 
     def __init__(
-        self, operations: BountyOperations, more: Callable[[], Mapping[str, Any]] = dict
+        self,
+        operations: BountyOperations,
+        more: Callable[[], Mapping[str, Any]] = dict,
+        also: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._services = operations.services
         self._more = more
+        self._also = also
         self._asking = asyncio.Lock()
         self._known: tuple[float, str | None] | None = None
 
@@ -67,6 +72,8 @@ class ServiceHealth:
             async with asyncio.timeout(READY_SECONDS):
                 await self._services.store.get_bounty("readyz")
                 await self._services.credits.balance("readyz")
+                if self._also is not None:
+                    await self._also()
         except Exception as error:  # noqa: BLE001 - whatever it is, it cannot work now
             return type(error).__name__
         return None
