@@ -80,7 +80,7 @@ _LACKING: Final = """
     ) OR (
         relation.oid IN (
             SELECT objid FROM pg_depend
-            WHERE deptype IN ('a', 'i') AND classid = 'pg_class'::regclass AND refobjid IN (
+            WHERE deptype = 'a' AND classid = 'pg_class'::regclass AND refobjid IN (
                 SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS named (name)
             )
         )
@@ -88,7 +88,7 @@ _LACKING: Final = """
     )
     ORDER BY relname
 """
-"""Sequences are those that number the rows of a table, which whoever adds one has to use."""
+"""Sequences are those of columns whose default asks them; an identity's need no right."""
 
 
 class RightsError(psycopg.DatabaseError):
