@@ -162,10 +162,13 @@ class OutcomeError(Exception):
         bounty_id: The bounty (or other record) it was about, where known.
         idempotency_key: Repeat the call with this key to find out, or to finish.
         evidence: What was sent, what came back, what the read or the fence showed.
+        to_do: What is to be done about the system that failed, where that is known, in words that
+            quote nobody; empty otherwise. The message says it, too.
     """
 
     outcome: ClassVar[Outcome] = Outcome.UNKNOWN
     advice: ClassVar[str] = ""
+    to_do: str = ""
 
     def __init__(
         self,

@@ -16,6 +16,8 @@ SCHEMA: Final = "nexus_bounty"
 VERSION_TABLE: Final = "schema_version"
 VERSION: Final = "0006"
 """The migration that this release works with."""
+UPGRADE: Final = "upgrade nexus-bounty"
+"""What to do about tables of a later release."""
 _LOCK: Final = 0x4E58424C  # "NXBL"
 _WHERE: Final = Path(__file__).parent / "migrations"
 
@@ -36,8 +38,7 @@ def prepare(connection: psycopg.Connection[Any], conninfo: str) -> None:
         return
     if version > VERSION:
         raise TablesError(
-            f"the database has schema {version}, this release knows up to {VERSION}: "
-            "upgrade nexus-bounty"
+            f"the database has schema {version}, this release knows up to {VERSION}: {UPGRADE}"
         )
     _migrate(conninfo)
 

@@ -104,5 +104,5 @@ def _answer(call: _Call, result: Any) -> EndedCall[Work]:
 def _another(doubt: CommitUnknownError) -> CommitUnknownError:
     """The same for another caller, who adds to it what it was about."""
     error = CommitUnknownError(doubt.message, evidence=doubt.evidence)
-    error.__cause__ = doubt.__cause__
+    error.__cause__, error.to_do = doubt.__cause__, doubt.to_do
     return error

@@ -116,29 +116,39 @@ class Transactions:
         for locks in islice(chain(at_first, repeat(RowLocks.ALL)), TRIES):
             try:
                 results = self._attempt(works, locks) if locks else self._as_foreseen(works)
+            except _UndoneError as undone:
+                if failures.tells_what_to_do(undone.by):
+                    trouble = undone.by
+                results = None
             except psycopg.Error as exc:
                 trouble = exc
                 if not failures.is_worth_repeating(exc):
                     break
-            else:
-                if results is not None:
-                    return results
+                results = None
+            if results is not None:
+                return results
             if time.monotonic() > until:
                 break
         raise failures.never_committed(trouble, self.refusal, self.connections.place) from trouble
 
-    def _attempt(self, works: Sequence[Work], locks: RowLocks) -> list[Any] | None:
-        """The results, or `None` if it turned out that it was undone for no fault of its own."""
+    def _attempt(self, works: Sequence[Work], locks: RowLocks) -> list[Any]:
+        """The results.
+
+        Raises:
+            psycopg.Error: The server has refused, and it is undone.
+            _UndoneError: It is undone with its connection, for no fault of its own.
+            CommitUnknownError: Nobody can say whether it was committed.
+        """
         with self.connections.use() as connection:
             try:
                 xid, batch = self._begin(connection, works, locks)
                 results = [_done(batch, work) for work in works]
                 changes = Script()
                 batch.closing(changes)
-            except psycopg.Error:
+            except psycopg.Error as exc:
                 _roll_back(connection)
                 if connection.closed:
-                    return None
+                    raise _UndoneError(exc) from exc
                 raise
             except BaseException:
                 _roll_back(connection)
@@ -152,7 +162,10 @@ class Transactions:
         return self._resolved(batch, results, xid, marker, lost)
 
     def _as_foreseen(self, works: Sequence[Work]) -> list[Any] | None:
-        """The results, or `None` if something has to be read first, or if it was undone."""
+        """The results, or `None` if something has to be read first.
+
+        Raises: as `_attempt`.
+        """
         with self.connections.use() as connection:
             batch = self._announced(connection, works)
             results = _accepted(batch, works)
@@ -201,17 +214,30 @@ class Transactions:
         xid: str | None,
         marker: str,
         lost: Exception | None,
-    ) -> list[Any] | None:
-        """The results if it was committed, though its answer may be `lost`; `None` if not."""
+    ) -> list[Any]:
+        """The results if it was committed, though its answer may be `lost`.
+
+        Raises:
+            _UndoneError: It was not.
+            CommitUnknownError: Nobody can say.
+        """
         if lost is not None:
             committed = is_committed(self.connections, xid, marker, self.resolve_within)
             if committed is None:
                 why = f"what became of transaction {xid or marker} could not be found out"
                 raise failures.unknown(lost, self.connections.place, why) from lost
             if not committed:
-                return None
+                raise _UndoneError(lost) from lost
         batch.keep_in_mind()
         return results
+
+
+class _UndoneError(Exception):
+    """A transaction was lost with its connection, `by` some error; another may come through."""
+
+    def __init__(self, by: Exception) -> None:
+        super().__init__(str(by))
+        self.by = by
 
 
 def _signed(changes: Script) -> tuple[Script, str]:

@@ -10,15 +10,19 @@ a later recovery may bring it to life.
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Final, TypeVar
 
 from nexus_bounty.outcomes import (
     CommitUnknownError,
     Evidence,
     Observation,
+    OutcomeError,
     PreCommitError,
     Proof,
 )
+from nexus_bounty_sqlite.schema import SchemaError
+
+E = TypeVar("E", bound=OutcomeError)
 
 COMMIT_REFUSED: Final = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT}
@@ -29,7 +33,7 @@ COMMIT_REFUSED: Final = frozenset(
 def before_commit(exc: Exception, refusal: type[PreCommitError], path: str) -> PreCommitError:
     """The error for a transaction that ended before `COMMIT` was issued."""
     evidence = _evidence(Proof.NEVER_SENT, "statement before COMMIT", exc)
-    return refusal(f"{path} refused: {_said(exc)}", evidence=evidence)
+    return _advising(exc, refusal(f"{path} refused: {_said(exc)}", evidence=evidence))
 
 
 def at_commit(
@@ -52,7 +56,15 @@ def at_commit(
 def unreadable(exc: Exception, path: str) -> CommitUnknownError:
     """The error for a read that failed: it proves nothing about any commit."""
     evidence = _evidence(Proof.NONE, "read", exc)
-    return CommitUnknownError(f"{path} cannot be read: {_said(exc)}", evidence=evidence)
+    unknown = CommitUnknownError(f"{path} cannot be read: {_said(exc)}", evidence=evidence)
+    return _advising(exc, unknown)
+
+
+def _advising(exc: Exception, error: E) -> E:
+    """The error, which tells by itself what to do, so that logs can say it that quote no file."""
+    if isinstance(exc, SchemaError):
+        error.to_do = str(exc)  # our own words
+    return error
 
 
 def _said(exc: Exception) -> str:

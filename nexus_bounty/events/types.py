@@ -18,9 +18,24 @@ Layer = Literal["operations", "store"]
 
 
 def told_as(error: BaseException) -> str:
-    """An error as events say it: its type and what it proves, never what a server has said."""
-    proven: str | None = getattr(error, "proven", None)
-    return f"{type(error).__name__}: {proven}" if proven else type(error).__name__
+    """An error as events say it: its type, and what it proves or what is to be done about it.
+
+    Never what a server has said.
+    """
+    told: str = getattr(error, "proven", None) or _to_do_about(error)
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+
+
+def _to_do_about(error: BaseException) -> str:
+    """What an error says is to be done, or one that it came of; empty if none does."""
+    cause: BaseException | None = error
+    seen = set[int]()
+    while cause is not None and id(cause) not in seen:
+        if to_do := getattr(cause, "to_do", ""):
+            return str(to_do)
+        seen.add(id(cause))
+        cause = cause.__cause__
+    return ""
 
 
 class Place(NamedTuple):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nexus_bounty import AgentIdentity, InvalidInputError
+from nexus_bounty.events.types import told_as
 from nexus_bounty.memory import MemoryCredits
 from nexus_bounty.operations.services import check_payee
 from nexus_bounty.outcomes import CommitUnknownError
@@ -229,8 +230,9 @@ async def test_a_file_of_an_earlier_version_is_brought_to_the_next(
             assert connection.execute("PRAGMA user_version").fetchone() == (following,)
             (note,) = connection.execute("SELECT DISTINCT note FROM reservations").fetchone()
             assert note == ""
-    with pytest.raises(CommitUnknownError, match="upgrade nexus-bounty"):
+    with pytest.raises(CommitUnknownError, match="upgrade nexus-bounty") as unreadable:
         await SqliteCredits(path).balance("alice")
+    assert told_as(unreadable.value).endswith("upgrade nexus-bounty")
 
 
 async def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(

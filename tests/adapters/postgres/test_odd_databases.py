@@ -8,8 +8,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from nexus_bounty.events.types import told_as
 from nexus_bounty.models import AgentIdentity
-from nexus_bounty.outcomes import CommitUnknownError, Outcome, PaymentError, PreCommitError
+from nexus_bounty.outcomes import (
+    CommitUnknownError,
+    Outcome,
+    OutcomeError,
+    PaymentError,
+    PreCommitError,
+)
 from nexus_bounty.ports import Assignment, JournaledOperation
 from nexus_bounty_postgres import PostgresClaimStore, PostgresCredits
 from tests.adapters.postgres.test_poolers import pgbouncer
@@ -185,3 +192,26 @@ async def test_a_time_that_there_is_not_is_told(postgres_url):
         with pytest.raises(PaymentError, match="no time that a ledger writes"):
             await ledger.void("r")
         assert (await ledger.void("other")).status == "voided"
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "transaction_timeout"])
+async def test_a_time_limit_of_somebody_elses_is_named_by_what_it_stops(postgres_url, setting):
+    """Whether it ends the statement alone or the connection as well, before COMMIT or at it."""
+    with psycopg.connect(postgres_url) as connection:
+        if connection.info.server_version < 170000 and setting == "transaction_timeout":
+            pytest.skip("PostgreSQL has it from 17 on")
+    async with PostgresCredits(postgres_url) as ledger:
+        await ledger.top_up("t", account="alice", amount=100)
+        await ledger.reserve("r", account="alice", amount=1)
+    set_for_all(postgres_url, {setting: "100ms"})
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SET statement_timeout = 0")
+        if setting == "transaction_timeout":
+            other.execute("SET transaction_timeout = 0")
+        other.execute("SELECT FROM nexus_bounty.accounts FOR UPDATE")
+        ledger = PostgresCredits(postgres_url, resolve_within=timedelta(seconds=0.5))
+        with pytest.raises(OutcomeError, match=f"raise {setting} for this role") as told:
+            await ledger.transfer("x", from_account="alice", to_account="bob", amount=1)
+        await ledger.close()
+    assert setting in told.value.to_do
+    assert told_as(told.value) == f"{type(told.value).__name__}: {told.value.to_do}"

@@ -8,6 +8,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from nexus_bounty import (
+    BountyOperations,
+    NexusBountyStore,
+    NexusClaimStore,
+    NexusClient,
+    NexusContributionStore,
+    Reconciler,
+)
+from nexus_bounty.events.types import told_as
+from nexus_bounty.mock import MockNexus
 from nexus_bounty.outcomes import CommitUnknownError, PaymentError
 from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.connections import Connections
@@ -110,9 +120,33 @@ async def test_tables_of_a_later_release_are_left_alone(empty_postgres_url):
     ledger = PostgresCredits(empty_postgres_url)
     with pytest.raises(PaymentError, match="upgrade nexus-bounty"):
         await ledger.top_up("t", account="alice", amount=1)
-    with pytest.raises(CommitUnknownError, match="upgrade nexus-bounty"):
+    with pytest.raises(CommitUnknownError, match="upgrade nexus-bounty") as unreadable:
         await ledger.balance("alice")
     await ledger.close()
+    assert told_as(unreadable.value) == "CommitUnknownError: upgrade nexus-bounty"
+
+
+async def test_a_reconciler_beside_tables_of_a_later_release_logs_what_to_do(
+    empty_postgres_url, caplog
+):
+    """Each of its sweeps, or nobody knows why nothing is repaired any more."""
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        prepare(connection, make_conninfo(empty_postgres_url))
+        connection.execute("UPDATE nexus_bounty.schema_version SET version_num = '9999'")
+    ledger = PostgresCredits(empty_postgres_url)
+    async with NexusClient(transport=MockNexus().transport()) as client:
+        operations = BountyOperations(
+            NexusBountyStore(client),
+            credits=ledger,
+            claims=NexusClaimStore(client),
+            contributions=NexusContributionStore(client),
+        )
+        report = await Reconciler(operations).run_once()
+    await ledger.close()
+    assert report.errors
+    said = [each.getMessage() for each in caplog.records if "cut short" in each.getMessage()]
+    assert len(said) == len(report.errors)
+    assert {each.partition(": ")[2].partition(": ")[2] for each in said} == {"upgrade nexus-bounty"}
 
 
 def test_the_version_that_this_release_wants_is_the_last_that_there_is():
