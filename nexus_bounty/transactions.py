@@ -7,12 +7,13 @@ of a ledger, or the claims on targets. A place to keep it says how a transaction
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from nexus_bounty.calls_in_doubt import CallsInDoubt
 from nexus_bounty.models import utc_now
 
 BookT = TypeVar("BookT")
@@ -53,10 +54,37 @@ class Transactional(ABC, Generic[BookT]):
 
     def __init__(self, *, clock: Clock = utc_now) -> None:
         self._clock = clock
+        self._in_doubt = CallsInDoubt()
+
+    async def _write(
+        self,
+        operation: str,
+        key: str | None,
+        work: Callable[[BookT], T],
+        *,
+        call_id: Hashable = None,
+    ) -> T:
+        """Run `work` in one transaction that nothing else can change, and commit it.
+
+        Calls of an operation with one `call_id`, which is the `key` if not given, are the same
+        call: what is raised of one speaks of the earlier ones, too.
+
+        Raises:
+            PreCommitError: It was not committed, nor was an earlier one that is in doubt.
+            CommitUnknownError: It, or an earlier one, may have been.
+        """
+        call_id = key if call_id is None else call_id
+        if call_id is None:
+            return await self._commit(operation, key, work)
+        with self._in_doubt.about((operation, call_id)):
+            return await self._commit(operation, key, work)
 
     @abstractmethod
-    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
-        """Run `work` in one transaction that nothing else can change, and commit it."""
+    async def _commit(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
+        """Run `work` in one transaction that nothing else can change, and commit it.
+
+        What is raised speaks of this call alone.
+        """
 
     @abstractmethod
     async def _read(self, operation: str, work: Callable[[BookT], T]) -> T:
@@ -88,7 +116,7 @@ class InMemory(Transactional[BookT]):
         super().__init__(clock=clock)
         self._book = book
 
-    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:  # noqa: ARG002 - for stores that report failures
+    async def _commit(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:  # noqa: ARG002 - for stores that report failures
         return work(self._book)
 
     async def _read(self, operation: str, work: Callable[[BookT], T]) -> T:  # noqa: ARG002 - same

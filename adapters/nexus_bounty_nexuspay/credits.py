@@ -166,7 +166,7 @@ class NexusPayCredits(LedgerCredits):
             problems.append(f"{missing} more were issued than NexusPay has received")
         return msgspec.structs.replace(audit, problems=tuple(problems))
 
-    async def _write(self, operation: str, key: str | None, work: Callable[[Book], T]) -> T:
+    async def _commit(self, operation: str, key: str | None, work: Callable[[Book], T]) -> T:
         """Append what `work` does, on condition that nothing else has been appended meanwhile."""
         async with self._my_turn(operation, key) as call:
             await self._refresh(call)

@@ -81,7 +81,7 @@ class OnServer(Transactional[BookT]):
         """Finish what has begun, then close all connections."""
         await self._database.close()
 
-    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
+    async def _commit(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
         return await self._database.write(operation, key, work)
 
     async def _read(self, operation: str, work: Callable[[BookT], T]) -> T:

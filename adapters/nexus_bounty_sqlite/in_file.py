@@ -65,7 +65,7 @@ class InFile(Transactional[BookT]):
         """Finish what has begun, then close the file."""
         await self._database.close()
 
-    async def _write(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
+    async def _commit(self, operation: str, key: str | None, work: Callable[[BookT], T]) -> T:
         return await self._database.write(
             operation, key, lambda connection: work(self._book(connection))
         )

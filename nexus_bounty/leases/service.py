@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -323,7 +323,9 @@ class LeasedClaims(CopyableClaims):
         rule: Rule,
         scope: ClaimScope,
     ) -> Claim:
+        call_id: Hashable = key
         if key is None:
+            call_id = scope.claims
             work = partial(_apply, clock=self._clock, rule=rule)
         else:
             check_key(key)
@@ -331,7 +333,7 @@ class LeasedClaims(CopyableClaims):
             asks = fingerprint(operation, {"asked": asked})
             work = partial(_apply_once, clock=self._clock, rule=rule, key=key, asks=asks)
         try:
-            return await self._write(operation, key, Announced(scope, work))
+            return await self._write(operation, key, Announced(scope, work), call_id=call_id)
         except OutcomeError as refusal:
             refusal.about(operation, None, key)
             raise

@@ -71,7 +71,8 @@ class JournaledLedger(Transactional[JournalBook]):
         work = partial(_begin, wanted=operation)
         scope = _scope_of(operation.zone_id, operation.key)
         announced = Announced(scope, work, foreseeable=True)
-        return await self._write("begin", operation.key, announced)
+        call_id = operation.zone_id, operation.key
+        return await self._write("begin", operation.key, announced, call_id=call_id)
 
     async def end_operation(
         self, zone_id: str, key: str, outcome: Outcome | None, reason: str
@@ -84,7 +85,8 @@ class JournaledLedger(Transactional[JournalBook]):
         """
         now, said = self._clock(), _storable(reason)
         rule = partial(_end, zone_id=zone_id, key=key, outcome=outcome, reason=said, now=now)
-        await self._write("end", key, Announced(_scope_of(zone_id, key), rule))
+        announced = Announced(_scope_of(zone_id, key), rule)
+        await self._write("end", key, announced, call_id=(zone_id, key))
 
     async def find_operation(self, zone_id: str, key: str) -> JournaledOperation | None:
         """The operation that a key stands for; `None` if there is none, or it was forgotten.

@@ -176,7 +176,9 @@ async def record_payee(services: Services, bounty: Bounty, work: str, pivot: str
         await before_commit(_recorded(services, bounty, wanted), "whom to pay")
     except CommitUnknownError as error:  # what is on record without its pivot is displaced later
         raise PreCommitError(
-            f"it was not settled, since the ledger did not confirm whom to pay: {error.message}",
+            "it was not settled, since the ledger did not confirm whom to pay. It may have "
+            f"{wanted.payee} on record for that by now, and the credits stay in escrow: settle "
+            f"again, with the same key or another ({error.message})",
             evidence=Evidence(proof=Proof.NEVER_SENT, observations=error.evidence.observations),
         ) from error
 

@@ -10,6 +10,7 @@ from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
+from nexus_bounty.calls_in_doubt import CallsInDoubt
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
@@ -471,13 +472,19 @@ async def committed(step: Awaitable[Bounty], owed: list[str]) -> Bounty:
 async def asked_until_told(services: Services, call: Callable[[], Awaitable[T]]) -> T:
     """What `call`, which is idempotent by id, ends in: asked again while its answer is lost.
 
+    Whether the service itself remembers that it has not answered is not relied upon: it may have
+    been restarted meanwhile.
+
     Raises:
-        CommitUnknownError: The answer was lost every time, or the service failed otherwise.
+        CommitUnknownError: The answer was lost every time, or lost first, and what came then says
+            nothing of that; or the service failed otherwise.
     """
+    in_doubt = CallsInDoubt()
 
     async def told() -> T:
         try:
-            return await call()
+            with in_doubt.about("it"):
+                return await call()
         except OutcomeError:
             raise
         except Exception as error:

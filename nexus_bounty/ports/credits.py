@@ -56,7 +56,8 @@ class CreditsService(Protocol):
 
     Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
     input, `IdempotencyMismatchError` when the id was used before with other parameters, and
-    `CommitUnknownError` when the answer was lost: ask again with the same id.
+    `CommitUnknownError` when the answer was lost: ask again with the same id. A repeat that cannot
+    look at what became of the lost one raises it again, and no `PaymentError` (see `CallsInDoubt`).
     """
 
     async def reserve(

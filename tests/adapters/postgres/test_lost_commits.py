@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from nexus_bounty.models import AgentIdentity
-from nexus_bounty.outcomes import CommitUnknownError
+from nexus_bounty.outcomes import CommitUnknownError, OutcomeError, PaymentError, PreCommitError
 from nexus_bounty.ports import Assignment, JournaledOperation
 from nexus_bounty_postgres import PostgresClaimStore, PostgresCredits
 from tests.support.postgres_proxy import BEGINNING, COMMITTING, Loss, PostgresProxy
@@ -142,6 +144,89 @@ async def test_what_nobody_can_find_out_is_unknown_and_the_same_id_tells_later(
     proxy.heal()
     await call(ledger)
     assert count(table) == before + 1
+
+
+@pytest.mark.parametrize("loss", [Loss.CUT, Loss.CUT_BEFORE])
+@pytest.mark.parametrize("name", _thorough(MOVEMENTS, {"transfer"}))
+async def test_what_is_unknown_stays_so_while_the_same_id_cannot_be_asked_for(
+    name, loss, proxy, ledger, count
+):
+    """A second try that finds no server proves nothing of the first, and does not say it does."""
+    table, call = MOVEMENTS[name]
+    before = count(table)
+    proxy.arm(COMMITTING, loss)
+    for _ in range(2):
+        with pytest.raises(CommitUnknownError, match="ask again with the same id") as unknown:
+            await call(ledger)
+        assert "nothing has changed" not in str(unknown.value)
+    with pytest.raises(PaymentError):
+        await ledger.top_up("another", account="alice", amount=1)
+    proxy.heal()
+    await call(ledger)
+    assert count(table) == before + 1
+    proxy.cut()
+    with suppress(OutcomeError):
+        await ledger.top_up("yet another", account="alice", amount=1)  # over what was connected
+    with pytest.raises(PaymentError):
+        await call(ledger)
+
+
+async def test_a_cancelled_call_is_in_doubt_while_the_same_id_cannot_be_asked_for(
+    proxy, ledger, count
+):
+    """It runs to its end although nobody waits for it."""
+    before = count("entries")
+    proxy.arm(COMMITTING, Loss.CUT)
+    task = asyncio.create_task(ledger.reserve("x", account="alice", amount=5))
+    await asyncio.to_thread(proxy.happened.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(CommitUnknownError, match="ask again with the same id"):
+        await ledger.reserve("x", account="alice", amount=5)
+    assert count("entries") == before + 1
+
+
+async def test_an_operation_that_may_be_written_down_stays_in_doubt(proxy, ledger, count):
+    """The journal is kept as the ledger is; the same key of another zone is another operation."""
+    wanted = JournaledOperation(
+        key="k", zone_id="z", kind="claim", bounty_id="b", fingerprint="f", decided_by="k"
+    )
+    proxy.arm(COMMITTING, Loss.CUT)
+    for _ in range(2):
+        with pytest.raises(CommitUnknownError):
+            await ledger.begin_operation(wanted)
+    assert count("operations") == 1
+    with pytest.raises(PreCommitError):
+        await ledger.begin_operation(msgspec.structs.replace(wanted, zone_id="y"))
+
+
+CLAIMS: dict[str, Callable[[PostgresClaimStore], Awaitable[Any]]] = {
+    "claim": lambda c: c.claim_or_renew("t", ALICE, claim_id="c", lease=HOUR),
+    "claim with a key": lambda c: c.create_claim(
+        "t", ALICE, claim_id="c", lease=HOUR, idempotency_key="k"
+    ),
+    "heartbeat": lambda c: c.heartbeat("held", lease=2 * HOUR),
+    "release": lambda c: c.release("held", idempotency_key="k"),
+    "complete": lambda c: c.complete("held"),
+}
+
+
+@pytest.mark.parametrize("name", _thorough(CLAIMS, {"claim", "release"}))
+async def test_a_lease_that_is_unknown_stays_so_while_it_cannot_be_asked_for(name, proxy):
+    """With a key and without: the claim's own id is what a repeat has in common."""
+    async with PostgresClaimStore(
+        proxy.url, answer_within=SOON, resolve_within=2 * SOON, wait=2 * SOON
+    ) as claims:
+        await claims.claim_or_renew("other", ALICE, claim_id="held", lease=HOUR)
+        proxy.arm(COMMITTING, Loss.CUT)
+        for _ in range(2):
+            with pytest.raises(CommitUnknownError, match="ask again with the same id"):
+                await CLAIMS[name](claims)
+        with pytest.raises(PreCommitError):
+            await claims.claim_or_renew("t-2", ALICE, claim_id="c-2", lease=HOUR)
+        proxy.heal()
+        await CLAIMS[name](claims)
 
 
 async def test_calls_that_share_a_lost_commit_are_all_told_the_truth(proxy, ledger, count):

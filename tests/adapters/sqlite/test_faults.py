@@ -68,11 +68,14 @@ class Fault:
         return connection
 
 
+@dataclass
 class FaultAtCommit(Fault):
-    """Fails every COMMIT before it runs."""
+    """Fails every COMMIT, or another statement, before or after it runs."""
+
+    statement: str = "COMMIT"
 
     def is_due(self, sql: str) -> bool:
-        return sql == "COMMIT"
+        return sql == self.statement
 
 
 class FaultyConnection(sqlite3.Connection):
@@ -352,3 +355,41 @@ async def test_a_closed_service_moves_nothing(path):
         await CREDITS["top_up"](service)
     with pytest.raises(CommitUnknownError, match="closed"):
         await service.balance("alice")
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, None])
+@pytest.mark.parametrize("operation", CREDITS)
+async def test_what_is_unknown_stays_so_while_the_file_refuses(
+    operation, code, path, template, recount
+):
+    """A second try that is refused before its COMMIT, or at it, proves nothing of the first."""
+    shutil.copy(template, path)
+    lost = FaultAtCommit(0, "after", sqlite3.SQLITE_IOERR | 4 << 8)
+    async with SqliteCredits(path, connect=lost.connect, busy_timeout=PATIENCE) as service:
+        assert isinstance(await _attempt(lost, CREDITS[operation](service)), CommitUnknownError)
+        assert recount().count(*DONE[operation]) == 1
+        lost.mode, lost.code = "before", code
+        for refused in ("COMMIT", "BEGIN IMMEDIATE"):
+            lost.failed, lost.statement = "", refused
+            told = await _attempt(lost, CREDITS[operation](service))
+            assert isinstance(told, CommitUnknownError)
+            assert (told.operation, told.idempotency_key) == (operation, DONE[operation][1])
+        await CREDITS[operation](service)
+    assert recount().count(*DONE[operation]) == 1
+
+
+@pytest.mark.parametrize("operation", CLAIMS)
+async def test_a_lease_that_is_unknown_stays_so_while_the_file_refuses(
+    operation, path, template, clock
+):
+    """The same for leases, with a key and without."""
+    shutil.copy(template, path)
+    call, _ = CLAIMS[operation]
+    lost = FaultAtCommit(0, "after", sqlite3.SQLITE_IOERR | 4 << 8)
+    async with SqliteClaimStore(
+        path, clock=clock, connect=lost.connect, busy_timeout=PATIENCE
+    ) as claims:
+        assert isinstance(await _attempt(lost, call(claims)), CommitUnknownError)
+        lost.mode, lost.code, lost.failed = "before", sqlite3.SQLITE_BUSY, ""
+        assert isinstance(await _attempt(lost, call(claims)), CommitUnknownError)
+        await call(claims)
