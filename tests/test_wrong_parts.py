@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 from pydantic import ValidationError
@@ -57,6 +58,18 @@ def test_a_part_that_is_no_port_is_refused_as_operations_are_made(part: str, wro
 def test_parts_that_have_changed_places_are_refused() -> None:
     with pytest.raises(TypeError, match="credits must be a credits service, not MemoryClaimStore"):
         _operations(credits=MemoryClaimStore(), claims=MemoryCredits())
+
+
+@pytest.mark.parametrize(
+    ("part", "stand_in"),
+    [(each, MagicMock) for each in ("store", "credits", "claims", "contributions")]
+    + [(each, AsyncMock) for each in ("credits", "contributions")],
+)
+def test_a_stand_in_of_a_test_is_taken_for_what_it_stands_for(
+    part: str, stand_in: type[Any]
+) -> None:
+    """Though it has whatever it is asked for, such as a length."""
+    _operations(**{part: stand_in()})
 
 
 def test_a_stand_in_for_what_cannot_be_reached_is_asked_nothing() -> None:

@@ -96,6 +96,8 @@ class Jobs:
                 await self.tick()
             except (ConnectorException, psycopg.Error) as error:
                 logger.info("what is due cannot be seen, the next look is soon: %s", why(error))
+            except Exception:  # else the worker would go on, and plan nothing any more
+                logger.exception("what is due was not seen to, the next look is soon")
             await asyncio.sleep(TICK.total_seconds())
 
     async def tick(self) -> None:

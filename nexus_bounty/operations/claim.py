@@ -16,6 +16,7 @@ from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.idempotency import derived_key
 from nexus_bounty.lifecycle import holder_of
 from nexus_bounty.models import AgentIdentity, Bounty, BountyStatus, Claim, composed
+from nexus_bounty.operations.ahead import begun_ahead
 from nexus_bounty.operations.claim_replay import CLAIM, claim_result, replayed
 from nexus_bounty.operations.escrow import check_ledger
 from nexus_bounty.operations.lease_ends import end_lease, is_held_by
@@ -128,7 +129,7 @@ async def _leased(
     preparing = store.prepare_claim(
         bounty.bounty_id, agent, claim_id, once=True, idempotency_key=commit_key
     )
-    held, _ = await both(taking, preparing)
+    held, _ = await both(taking, begun_ahead(preparing))
     return held
 
 

@@ -6,8 +6,6 @@ the reconciler finishes it from the document alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import msgspec
@@ -20,6 +18,7 @@ from nexus_bounty.models import (
     Contribution,
     composed,
 )
+from nexus_bounty.operations.ahead import begun_ahead
 from nexus_bounty.operations.escrow import (
     check_ledger,
     check_trusted,
@@ -37,7 +36,6 @@ from nexus_bounty.operations.services import (
     committed,
     ends_at,
     known_bounty,
-    logger,
     operation,
     remembered_bounty,
     target_of,
@@ -138,7 +136,9 @@ async def _pivot_ahead(
         idempotency_key=derived_key(key, "begin"),
     )
     await all_three(
-        preparing, _reward_ahead(services, bounty, cid), _end_of_claim_ahead(services, bounty)
+        begun_ahead(preparing),
+        _reward_ahead(services, bounty, cid),
+        _end_of_claim_ahead(services, bounty),
     )
     return True
 
@@ -194,25 +194,14 @@ async def _reward_ahead(services: Services, bounty: Bounty, cid: str) -> None:
     now = max(services.clock(), bounty.updated_at)
     reward = payout_of(msgspec.structs.replace(bounty, fulfilled_by_cid=cid, updated_at=now))
     if reward is not None and isinstance(services.store, RecordsAhead):
-        with _not_stopping_the_pivot():
-            await services.store.prepare_reward(reward)
+        await begun_ahead(services.store.prepare_reward(reward))
 
 
 async def _end_of_claim_ahead(services: Services, bounty: Bounty) -> None:
     """Likewise the end of the lease."""
     if bounty.claim_id is not None and isinstance(services.claims, CompletesAhead):
         on = target_of(bounty.bounty_id)
-        with _not_stopping_the_pivot():
-            await services.claims.prepare_completion(bounty.claim_id, target_ref=on)
-
-
-@contextmanager
-def _not_stopping_the_pivot() -> Iterator[None]:
-    """What is begun ahead may fail: it says nothing of the pivot, and is done in its place."""
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - whatever it is
-        logger.info("what follows the pivot could not be begun ahead", exc_info=True)
+        await begun_ahead(services.claims.prepare_completion(bounty.claim_id, target_ref=on))
 
 
 async def _is_unpaid(services: Services, bounty: Bounty, cid: str, pivot_key: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final
 
 _TOLD_BY: Final = {
@@ -21,7 +21,7 @@ def check_part(name: str, part: object, port: str) -> None:
         TypeError: It lacks what tells that port from the others.
     """
     lacking = [each for each in _TOLD_BY[port] if not _has(part, each)]
-    if lacking or isinstance(part, Collection):
+    if lacking or isinstance(part, Mapping):  # which has a `get`, too
         why = f": it has no {' and no '.join(lacking)}" if lacking else ""
         raise TypeError(f"{name} must be {port}, not {type(part).__name__}{why}")
 

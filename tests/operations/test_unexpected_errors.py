@@ -101,3 +101,33 @@ async def test_a_lease_that_may_have_been_renewed_is_in_doubt(
         monkeypatch.setattr(type(operations.services.claims), "heartbeat", _breaks)
         with pytest.raises(CommitUnknownError, match="connection reset"):
             await operations.renew(BOUNTY_ID, BOB, lease=timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("act", "prepares", "status"),
+    [
+        ("first_claim", "prepare_claim", "claimed"),
+        ("settle", "prepare_settlement", "settled"),
+        ("settle", "prepare_reward", "settled"),
+    ],
+)
+async def test_what_could_not_be_begun_ahead_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, act: str, prepares: str, status: str
+) -> None:
+    """It says nothing of the commit, which does it in its place."""
+    world = await a_world()
+    await _led_up_to(world, "first_create", *(["first_claim"] if act == "settle" else []))
+    tried = []
+
+    async def breaks(*_given: Any, **_named: Any) -> None:
+        tried.append(prepares)
+        raise UnexpectedError("connection reset")
+
+    async with world.process(seed=7) as process:
+        store = process.operations.services.store
+        await store.get_bounty(BOUNTY_ID)
+        monkeypatch.setattr(type(store), prepares, breaks)
+        result: Any = await ACTS[act](process.operations)
+    assert tried
+    assert result.bounty.status == status
+    assert not result.owed

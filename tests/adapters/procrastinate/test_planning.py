@@ -194,6 +194,33 @@ async def test_a_worker_that_died_in_the_future_leaves_its_ranges_to_others(jobs
         assert await manager.fetch_job(queues=None, worker_id=alive) is not None
 
 
+async def test_a_look_that_fails_in_whatever_way_is_not_the_last(
+    jobs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose planner has ended would go on, and nothing be planned by it any more."""
+    monkeypatch.setattr(jobs, "TICK", timedelta(milliseconds=10))
+    async with a_divided_zone(jobs_url) as worker:
+        tick, failed = worker.jobs.tick, list[str]()
+
+        async def fails_at_first() -> None:
+            if not failed:
+                failed.append("it did")
+                raise RuntimeError("nobody thought of it")
+            await tick()
+
+        monkeypatch.setattr(worker.jobs, "tick", fails_at_first)
+        ticking = asyncio.create_task(worker.jobs.tick_forever())
+        try:
+            async with asyncio.timeout(10):
+                while await number(jobs_url, _WAITING) < RANGES:
+                    assert not ticking.done(), ticking.exception()
+                    await asyncio.sleep(0.02)
+        finally:
+            ticking.cancel()
+            await asyncio.wait({ticking})
+        assert failed
+
+
 async def change(url: str, statement: str) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(statement.encode())
