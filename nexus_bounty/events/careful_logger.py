@@ -32,7 +32,8 @@ class CarefulLogger(logging.LoggerAdapter[logging.Logger]):
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name), {})
-        self.logger.addFilter(_with_extra)
+        if _with_extra not in self.logger.filters:  # before what a program has set up already
+            self.logger.filters.insert(0, _with_extra)
 
     def log(self, level: int, msg: object, *args: object, **named: Any) -> None:
         """Say it, as from the caller of whatever called this."""

@@ -237,6 +237,19 @@ async def test_what_the_program_puts_into_every_record_costs_no_line(
     assert {getattr(each, name) for each in caplog.records if each.name == OURS} == {"mine"}
 
 
+def test_what_is_said_besides_is_there_for_a_filter_that_was_there_first() -> None:
+    """Logging is often set up before a library is imported."""
+    name, seen = "nexus_bounty.set_up_early", list[object]()
+
+    def sees(record: logging.LogRecord) -> bool:
+        seen.append(getattr(record, "outcome", None))
+        return False
+
+    logging.getLogger(name).addFilter(sees)
+    CarefulLogger(name).warning("slow", extra={"outcome": "unknown"})
+    assert seen == ["unknown"]
+
+
 @pytest.mark.parametrize("logger", sorted(loggers()))
 def test_what_is_said_besides_takes_the_place_of_nothing(
     logger: str, caplog: pytest.LogCaptureFixture
