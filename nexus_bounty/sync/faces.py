@@ -335,7 +335,8 @@ class SyncCreditsService(Face[CreditsService]):
 
     Each raises `PaymentError` (pre-commit) when the service refuses, `InvalidInputError` for bad
     input, `IdempotencyMismatchError` when the id was used before with other parameters, and
-    `CommitUnknownError` when the answer was lost: ask again with the same id.
+    `CommitUnknownError` when the answer was lost: ask again with the same id. A repeat that cannot
+    look at what became of the lost one raises it again, and no `PaymentError` (see `CallsInDoubt`).
     """
 
     def __init__(self, service: CreditsService, owner: Face[Any] | None = None) -> None:

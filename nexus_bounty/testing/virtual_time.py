@@ -10,6 +10,7 @@ and as fast as it can compute.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             decides here which task goes on.
     """
 
+    _clock_resolution: float  # asyncio's: a timer is due that lies no further ahead than this
+
     def __init__(self, *, start: float = 0.0, idle: Idle | None = None) -> None:
         self._now = start
         super().__init__(_SkippingSelector(self._skip, idle))
@@ -61,6 +64,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _skip(self, seconds: float) -> None:
         self._now += max(seconds, 0.0)
+        # after half a year a nanosecond is lost in rounding, and what is due would never be run
+        self._clock_resolution = max(self._clock_resolution, math.ulp(self._now))
 
 
 def wall_clock() -> datetime:

@@ -54,14 +54,20 @@ def set_for_all(url: str, settings: Mapping[str, str]) -> None:
 
 
 @pytest.fixture
-def odd_url(postgres_url: str, setting: str) -> Iterator[str]:
-    """A database with the tables, and that setting; several may be named."""
-    names = [setting] if setting in SETTINGS else setting.split()
-    set_for_all(postgres_url, {each: SETTINGS[each] for each in names})
+def to_be_set(postgres_url: str) -> Iterator[str]:
+    """A database with the tables, of which all settings are put back for the tests after this."""
     yield postgres_url
     name = conninfo_to_dict(postgres_url)["dbname"]
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
+
+
+@pytest.fixture
+def odd_url(to_be_set: str, setting: str) -> str:
+    """A database with the tables, and that setting; several may be named."""
+    names = [setting] if setting in SETTINGS else setting.split()
+    set_for_all(to_be_set, {each: SETTINGS[each] for each in names})
+    return to_be_set
 
 
 async def live(url: str, name: str = NAME) -> None:
@@ -195,21 +201,21 @@ async def test_a_time_that_there_is_not_is_told(postgres_url):
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "transaction_timeout"])
-async def test_a_time_limit_of_somebody_elses_is_named_by_what_it_stops(postgres_url, setting):
+async def test_a_time_limit_of_somebody_elses_is_named_by_what_it_stops(to_be_set, setting):
     """Whether it ends the statement alone or the connection as well, before COMMIT or at it."""
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(to_be_set) as connection:
         if connection.info.server_version < 170000 and setting == "transaction_timeout":
             pytest.skip("PostgreSQL has it from 17 on")
-    async with PostgresCredits(postgres_url) as ledger:
+    async with PostgresCredits(to_be_set) as ledger:
         await ledger.top_up("t", account="alice", amount=100)
         await ledger.reserve("r", account="alice", amount=1)
-    set_for_all(postgres_url, {setting: "100ms"})
-    with psycopg.connect(postgres_url) as other:
+    set_for_all(to_be_set, {setting: "100ms"})
+    with psycopg.connect(to_be_set) as other:
         other.execute("SET statement_timeout = 0")
         if setting == "transaction_timeout":
             other.execute("SET transaction_timeout = 0")
         other.execute("SELECT FROM nexus_bounty.accounts FOR UPDATE")
-        ledger = PostgresCredits(postgres_url, resolve_within=timedelta(seconds=0.5))
+        ledger = PostgresCredits(to_be_set, resolve_within=timedelta(seconds=0.5))
         with pytest.raises(OutcomeError, match=f"raise {setting} for this role") as told:
             await ledger.transfer("x", from_account="alice", to_account="bob", amount=1)
         await ledger.close()
