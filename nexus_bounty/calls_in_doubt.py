@@ -39,14 +39,15 @@ def has_looked(refusal: PreCommitError) -> bool:
 def still_in_doubt(refusal: PreCommitError) -> CommitUnknownError:
     """The error for a call that did nothing, and learnt nothing of an earlier one with its id.
 
+    That one may be a caller's, or an operation's that asks again by itself for its only caller.
     It tells what was seen rather than what the refusal says of that: that nothing has changed.
     """
     seen = refusal.evidence.observations
     why = seen[-1].answer if seen else refusal.message
     unknown = CommitUnknownError(
-        "what became of an earlier call with the same id is still not known, since this one, which "
-        f"did nothing itself, could not find it out ({why}): ask again with the same "
-        "id",
+        "what became of an earlier try, of this call or of another with the same id, is still not "
+        f"known: the last one did nothing itself, and could not find it out ({why}); ask again "
+        "with the same id",
         operation=refusal.operation,
         bounty_id=refusal.bounty_id,
         idempotency_key=refusal.idempotency_key,

@@ -20,7 +20,7 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
 )
-from nexus_bounty_postgres.schema import UPGRADE, TablesError
+from nexus_bounty_postgres.schema import SCHEMA, TablesError
 
 E = TypeVar("E", bound=OutcomeError)
 
@@ -42,6 +42,8 @@ _WHAT_TO_DO: Final = {
     "25006": "write to the primary (target_session_attrs=read-write in the URL), or reset "
     "default_transaction_read_only",
     "25P04": "raise transaction_timeout for this role, or reset it",
+    "42501": f"grant this user USAGE on the schema {SCHEMA} and on its sequences, SELECT, INSERT, "
+    "UPDATE and DELETE on its tables, and EXECUTE on its functions",
     "57014": "where nobody has cancelled it, raise statement_timeout for this role",
 }
 """By SQLSTATE: what a server that is set up otherwise than was thought of is to be told."""
@@ -109,7 +111,7 @@ def _advising(exc: Exception, error: E) -> E:
 def _to_do(exc: Exception) -> str:
     """What whoever keeps the server or this program is to do about it, where that is known."""
     if isinstance(exc, TablesError):
-        return UPGRADE
+        return exc.to_do
     return _WHAT_TO_DO.get(getattr(exc, "sqlstate", None) or "", "")
 
 

@@ -42,6 +42,18 @@ _WITHOUT_SERVERS: Final = """
     DELETE FROM procrastinate_jobs WHERE queue_name = 'nexus-bounty'
 """
 """What an earlier checkout kept of ranges does not say of which server: each is begun with anew."""
+_GRANTS: Final = """
+    SELECT string_agg(
+        format(
+            'GRANT %s ON nexus_bounty_ranges TO %s%s',
+            privilege_type,
+            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END
+        ), '; ')
+    FROM pg_class, aclexplode(relacl)
+    WHERE pg_class.oid = to_regclass('nexus_bounty_ranges') AND grantee <> relowner
+"""
+"""Who may do what with the ranges, besides their owner; nothing of single columns."""
 _PACES: Final = """
     CREATE TABLE IF NOT EXISTS nexus_bounty_paces (
         server text COLLATE "C" PRIMARY KEY,
@@ -130,11 +142,15 @@ async def _columns(connection: psycopg.AsyncConnection[Any]) -> dict[str, list[s
 async def _make(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     there = await _columns(connection)  # what another process has made meanwhile
+    grants = None
     if "procrastinate_jobs" not in there:
         await connection.execute(SchemaManager.get_schema().encode())
     if "server" not in there.get("nexus_bounty_ranges", ["server"]):
+        (grants,) = await (await connection.execute(_GRANTS)).fetchone() or (None,)
         await connection.execute(_WITHOUT_SERVERS)
     await connection.execute(_RANGES)
+    if grants:  # whoever worked on the old ones works on
+        await connection.execute(grants.encode())
     await connection.execute(_PACES)
 
 

@@ -270,7 +270,7 @@ class RangeWorker:
             report.found,
             report.repaired,
             monotonic() - began,
-            report.errors[0].partition(":")[0] if report.errors else None,
+            next((each.told for each in report.sweeps if each.error is not None), None),
             server=services.place.server,
         )
 

@@ -350,7 +350,8 @@ class RangeEnded(Event, frozen=True):
         found: How many problems it found.
         repaired: How many of them are repaired.
         seconds: How long it took.
-        error: The type of what cut the first sweep short that was.
+        error: What cut the first sweep short that was: its type, and what is to be done about it
+            where that is known.
         server: The address of the server that the zone is on, as of an operation.
     """
 

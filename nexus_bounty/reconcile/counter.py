@@ -78,6 +78,7 @@ class FindingCounter:
             requests=self.requests.number,
             findings=self._kept,
             error=_said(error) if error else None,
+            told=told_as(error) if error else None,
         )
         seconds = asyncio.get_running_loop().time() - self._began
         publish(
@@ -87,7 +88,7 @@ class FindingCounter:
             report.found,
             report.repaired,
             seconds,
-            told_as(error) if error else None,
+            report.told,
         )
         return report
 

@@ -41,6 +41,7 @@ class SweepReport(Wire, frozen=True, kw_only=True):
         requests: How many it sent to the server, repeats included.
         findings: The first of those repaired and the first of those left, in their order.
         error: What cut it short, if anything did.
+        told: The same as events say it, without the words of a server.
     """
 
     sweep: str
@@ -51,6 +52,7 @@ class SweepReport(Wire, frozen=True, kw_only=True):
     requests: int = always_written(0)
     findings: Sequence[Finding] = ()
     error: str | None = None
+    told: str | None = None
 
 
 class ReconcileReport(Wire, frozen=True, kw_only=True):

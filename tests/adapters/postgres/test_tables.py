@@ -6,7 +6,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from alembic import command
+from alembic.config import Config
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import NullPool, create_engine
 
 from nexus_bounty import (
     BountyOperations,
@@ -23,7 +26,9 @@ from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_postgres.connections import Connections
 from nexus_bounty_postgres.rows import ENTRY, OF_SOURCE
 from nexus_bounty_postgres.schema import _WHERE, VERSION, TablesError, prepare
+from tests.cli.program import run
 from tests.support.ledgers import lived
+from tests.support.served import served
 
 GRANTS = """
     GRANT USAGE ON SCHEMA nexus_bounty TO {role};
@@ -151,7 +156,6 @@ async def test_a_reconciler_beside_tables_of_a_later_release_logs_what_to_do(
 
 def test_the_version_that_this_release_wants_is_the_last_that_there_is():
     """Or a new database would be migrated at each start."""
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
@@ -205,6 +209,116 @@ async def test_who_may_not_make_the_tables_is_told_so(empty_postgres_url):
         assert (await poor.verify()).ok
         await poor.close()
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+@pytest.fixture
+def low_role(empty_postgres_url):
+    """A user who may do nothing in an empty database but what is granted."""
+    role = f"low_{uuid4().hex[:8]}"
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        yield role
+        connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
+
+
+def set_back_to(revision: str, connection: psycopg.Connection, url: str) -> None:
+    """Leave the tables that an earlier release made, instead of those that are there."""
+    config = Config()
+    config.set_main_option("script_location", str(_WHERE))
+    connection.execute("DROP SCHEMA nexus_bounty CASCADE; CREATE SCHEMA nexus_bounty")
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
+    )
+    with engine.begin() as shared:
+        config.attributes["connection"] = shared
+        command.upgrade(config, revision)
+
+
+def revision_of(connection: psycopg.Connection) -> str:
+    """The migration that the tables are at."""
+    query = "SELECT version_num FROM nexus_bounty.schema_version"
+    return str(connection.execute(query).fetchall()[0][0])
+
+
+@pytest.mark.parametrize("revision", ["", "0001", "0005"])
+async def test_the_owner_of_the_schema_needs_no_right_on_the_database(
+    revision, empty_postgres_url, low_role
+):
+    """To make the tables in it, or to bring those of an earlier release up to date."""
+    url = make_conninfo(empty_postgres_url, user=low_role)
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA nexus_bounty AUTHORIZATION {low_role}".encode())
+        if revision:
+            connection.execute("DROP SCHEMA nexus_bounty")
+            connection.execute(
+                f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {low_role}".encode()
+            )
+            with psycopg.connect(url, autocommit=True) as own:
+                own.execute("CREATE SCHEMA nexus_bounty")
+                set_back_to(revision, own, url)
+            connection.execute(
+                f"REVOKE CREATE ON DATABASE {connection.info.dbname} FROM {low_role}".encode()
+            )
+        async with PostgresCredits(url) as ledger:
+            await ledger.top_up("t", account="alice", amount=1)
+            assert (await ledger.verify()).ok
+        assert revision_of(connection) == VERSION
+
+
+async def test_who_only_works_on_tables_of_an_earlier_release_is_told_whose_turn_it_is(
+    empty_postgres_url, low_role
+):
+    """For it is none of the rights that it lacks; nothing is written until they are as they should.
+
+    Whoever asks `doctor` is told so, too, and what logs say, which quote no server.
+    """
+    owner = in_url(empty_postgres_url, "")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA nexus_bounty")
+        set_back_to("0005", connection, owner)
+        connection.execute(GRANTS.format(role=low_role).encode())
+        poor = in_url(empty_postgres_url, low_role)
+        ledger = PostgresCredits(poor)
+        for _ in range(2):
+            with pytest.raises(PaymentError, match=r"of an earlier release .schema 0005") as told:
+                await ledger.top_up("t", account="alice", amount=1)
+            assert "open it once as the owner of its tables" in told.value.message
+            assert "nothing was written" in told.value.message
+            assert told_as(told.value).startswith("PaymentError: open it once as the owner")
+        with pytest.raises(CommitUnknownError, match="open it once as the owner of its tables"):
+            await ledger.balance("alice")
+        with served(MockNexus()) as nexus:
+            asked = await asyncio.to_thread(run, "doctor", nexus, "--credits", poor)
+        assert asked.returncode == 1
+        assert "open it once as the owner of its tables" in " ".join(asked.stderr.split())
+        assert revision_of(connection) == "0005"
+        await asyncio.to_thread(run, "balance", "alice", "--credits", owner)  # as it says
+        assert revision_of(connection) == VERSION
+        await ledger.top_up("t", account="alice", amount=1)
+        await ledger.close()
+
+
+def in_url(conninfo: str, user: str) -> str:
+    """As the command line takes it, for another user if one is named."""
+    where = conninfo_to_dict(conninfo)
+    user = user or str(where["user"])
+    return f"postgresql://{user}@{where['host']}:{where['port']}/{where['dbname']}"
+
+
+async def test_a_right_that_is_missing_is_said_with_what_to_grant(empty_postgres_url, low_role):
+    """In words that logs say, too; with what is said granted it works."""
+    url = make_conninfo(empty_postgres_url, user=low_role)
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        prepare(connection, make_conninfo(empty_postgres_url))
+        ledger = PostgresCredits(url)
+        with pytest.raises(PaymentError, match=r"permission denied for schema.*grant this user"):
+            await ledger.top_up("t", account="alice", amount=1)
+        with pytest.raises(CommitUnknownError, match="grant this user USAGE") as told:
+            await ledger.balance("alice")
+        assert told_as(told.value) == f"CommitUnknownError: {told.value.to_do}"
+        connection.execute(GRANTS.format(role=low_role).encode())
+        await ledger.top_up("t", account="alice", amount=1)
+        await ledger.close()
 
 
 async def test_the_entries_of_one_source_are_found_by_an_index(ledger, postgres_url):

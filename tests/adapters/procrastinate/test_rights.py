@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,8 +16,15 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from nexus_bounty_postgres import PostgresCredits
 from nexus_bounty_procrastinate.schema import RightsError, prepare
-from tests.adapters.procrastinate.test_zones import a_worker, change, do_what_waits, gone_through
+from tests.adapters.procrastinate.test_zones import (
+    a_worker,
+    change,
+    do_what_waits,
+    gone_through,
+    rows,
+)
 from tests.cli.program import run
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "many-workers.md"
@@ -37,6 +46,23 @@ async def grants_named(url: str) -> str:
     with pytest.raises(RightsError) as told:
         await prepare(url)
     return "; ".join(re.findall(r"GRANT .*?(?=; |$)", str(told.value)))
+
+
+@asynccontextmanager
+async def closing(credit: PostgresCredits) -> AsyncIterator[None]:
+    """Close a ledger that nothing has opened."""
+    yield
+    await credit.close()
+
+
+async def rights_on_ranges(url: str) -> list[tuple[object, ...]]:
+    """Who may do what."""
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        found = await connection.execute(
+            "SELECT grantee, privilege_type, is_grantable FROM pg_class, aclexplode(relacl)"
+            " WHERE oid = to_regclass('nexus_bounty_ranges') ORDER BY 1, 2"
+        )
+        return await found.fetchall()
 
 
 async def works(url: str) -> bool:
@@ -78,8 +104,24 @@ async def test_tables_of_an_earlier_checkout_are_for_their_owner_to_bring_up_to_
     ):
         await prepare(low)
     await prepare(empty_postgres_url)
-    await change(empty_postgres_url, await grants_named(low))
+    await prepare(low)  # what was granted on the old ones stands
     assert await works(low)
+
+
+async def test_what_was_granted_on_the_ranges_is_granted_on_the_new_ones(
+    low: str, empty_postgres_url: str
+) -> None:
+    """To whoever it was, and as it was: to all, and with the right to pass it on, too."""
+    name = sql.Identifier(str(conninfo_to_dict(low)["user"])).as_string(None)
+    await prepare(empty_postgres_url)
+    await change(empty_postgres_url, "GRANT SELECT ON nexus_bounty_ranges TO PUBLIC")
+    await change(
+        empty_postgres_url, f"GRANT UPDATE ON nexus_bounty_ranges TO {name} WITH GRANT OPTION"
+    )
+    before = await rights_on_ranges(empty_postgres_url)
+    await change(empty_postgres_url, "ALTER TABLE nexus_bounty_ranges DROP COLUMN server CASCADE")
+    await prepare(empty_postgres_url)
+    assert await rights_on_ranges(empty_postgres_url) == before
 
 
 async def test_without_the_schema_the_right_to_use_it_is_named(
@@ -105,6 +147,36 @@ async def test_the_grants_on_the_page_are_all_that_a_worker_needs(
     for statement in shown.split(";"):
         await change(empty_postgres_url, statement.replace(" TO worker", f" TO {user}"))
     assert await works(low)
+
+
+async def test_a_worker_without_rights_on_the_ledger_says_so_of_each_run_and_goes_on(
+    low: str, empty_postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what to grant, in the line of the range, too; then the next run goes well."""
+    await prepare(empty_postgres_url)
+    await change(empty_postgres_url, await grants_named(low))
+    async with PostgresCredits(empty_postgres_url) as ledger:
+        await ledger.balance("alice")  # makes the tables
+    user = sql.Identifier(str(conninfo_to_dict(low)["user"])).as_string(None)
+    credit = PostgresCredits(low)  # opened when it is needed, as the command does
+    async with closing(credit), a_worker(low, "east", credit=credit) as worker:
+        await worker.jobs.tick()
+        with caplog.at_level(logging.WARNING):
+            await do_what_waits(worker)
+        (line,) = [m for m in caplog.messages if m.startswith("east: the first")]
+        assert "a sweep was cut short: CommitUnknownError: grant this user USAGE on" in line
+        assert "permission denied" not in line  # no event has the words of a server
+        ((why, failed),) = await rows(low, "SELECT error, failed_in_a_row FROM nexus_bounty_ranges")
+        assert "permission denied" in why
+        assert failed == 1
+        await change(
+            empty_postgres_url,
+            f"GRANT USAGE ON SCHEMA nexus_bounty TO {user};"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA nexus_bounty TO {user};"
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA nexus_bounty TO {user}",
+        )
+        await worker.go_through("east", "")
+        assert await rows(low, "SELECT error FROM nexus_bounty_ranges") == [(None,)]
 
 
 async def test_tables_that_are_up_to_date_are_left_alone(jobs_url: str) -> None:

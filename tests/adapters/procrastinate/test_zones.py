@@ -16,6 +16,7 @@ from nexus_bounty import BountyOperations, NexusBountyStore, NexusClaimStore, Ne
 from nexus_bounty.events.types import Place
 from nexus_bounty.memory import MemoryContributionStore, MemoryCredits
 from nexus_bounty.mock import MockNexus
+from nexus_bounty.ports import CreditsService
 from nexus_bounty_procrastinate import jobs
 from nexus_bounty_procrastinate.jobs import queue_of
 from nexus_bounty_procrastinate.ranges import lock_of
@@ -53,13 +54,17 @@ _OLD_BEGIN = """
 
 @asynccontextmanager
 async def a_worker(
-    url: str, *zone_ids: str, server: str = HERE, **how: Any
+    url: str,
+    *zone_ids: str,
+    server: str = HERE,
+    credit: CreditsService | None = None,
+    **how: Any,
 ) -> AsyncIterator[RangeWorker]:
     """A worker on zones that are empty, which does a job only when it is told to."""
     await prepare(url)
     mock = MockNexus("0.10-hypothetical")
     async with NexusClient(server, transport=mock.transport()) as client:
-        credit = MemoryCredits()
+        credit = credit or MemoryCredits()
         zones = {
             each: BountyOperations(
                 NexusBountyStore(client, each, commit="conditional"),
