@@ -87,6 +87,8 @@ async def test_a_create_whose_credits_may_be_held_says_so(
         with pytest.raises(CommitUnknownError, match="ask again with the same id") as told:
             await process.operations.create(a_bounty(), idempotency_key=key)
         assert "nothing has changed" not in str(told.value)
+        # one call was made, which asked twice: it is not another that is in doubt
+        assert "an earlier try, of this call or of another with the same id" in str(told.value)
         assert told.value.evidence.proof is Proof.NONE
         assert told.value.evidence.observations[-1].answer == "connection refused"
         assert told.value.idempotency_key is not None

@@ -221,15 +221,15 @@ def low_role(empty_postgres_url):
         connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
 
 
-def set_back_to(revision: str, connection: psycopg.Connection, url: str) -> None:
-    """Leave the tables that an earlier release made, instead of those that are there."""
+def make_as_of(revision: str, url: str) -> None:
+    """Make the tables as an earlier release did."""
     config = Config()
     config.set_main_option("script_location", str(_WHERE))
-    connection.execute("DROP SCHEMA nexus_bounty CASCADE; CREATE SCHEMA nexus_bounty")
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
     )
     with engine.begin() as shared:
+        shared.exec_driver_sql("CREATE SCHEMA nexus_bounty")
         config.attributes["connection"] = shared
         command.upgrade(config, revision)
 
@@ -247,18 +247,13 @@ async def test_the_owner_of_the_schema_needs_no_right_on_the_database(
     """To make the tables in it, or to bring those of an earlier release up to date."""
     url = make_conninfo(empty_postgres_url, user=low_role)
     with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA nexus_bounty AUTHORIZATION {low_role}".encode())
+        right = f"CREATE ON DATABASE {connection.info.dbname}"
         if revision:
-            connection.execute("DROP SCHEMA nexus_bounty")
-            connection.execute(
-                f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {low_role}".encode()
-            )
-            with psycopg.connect(url, autocommit=True) as own:
-                own.execute("CREATE SCHEMA nexus_bounty")
-                set_back_to(revision, own, url)
-            connection.execute(
-                f"REVOKE CREATE ON DATABASE {connection.info.dbname} FROM {low_role}".encode()
-            )
+            connection.execute(f"GRANT {right} TO {low_role}".encode())
+            make_as_of(revision, url)
+            connection.execute(f"REVOKE {right} FROM {low_role}".encode())
+        else:
+            connection.execute(f"CREATE SCHEMA nexus_bounty AUTHORIZATION {low_role}".encode())
         async with PostgresCredits(url) as ledger:
             await ledger.top_up("t", account="alice", amount=1)
             assert (await ledger.verify()).ok
@@ -274,8 +269,7 @@ async def test_who_only_works_on_tables_of_an_earlier_release_is_told_whose_turn
     """
     owner = in_url(empty_postgres_url, "")
     with psycopg.connect(owner, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA nexus_bounty")
-        set_back_to("0005", connection, owner)
+        make_as_of("0005", owner)
         connection.execute(GRANTS.format(role=low_role).encode())
         poor = in_url(empty_postgres_url, low_role)
         ledger = PostgresCredits(poor)
