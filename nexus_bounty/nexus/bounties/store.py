@@ -46,6 +46,8 @@ from nexus_bounty.nexus.bounties.transitions import Transition
 from nexus_bounty.nexus.client import NexusClient
 from nexus_bounty.nexus.documents import Document, is_tombstone
 from nexus_bounty.nexus.documents.cache import DocumentMemory
+from nexus_bounty.nexus.documents.commits import Intent
+from nexus_bounty.nexus.documents.operation import Operation
 from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.nexus.documents.records import listed, to_bounty, to_value
 from nexus_bounty.nexus.documents.vouching import vouched_for
@@ -527,17 +529,24 @@ class NexusBountyStore:
         check_id("bounty_id", bounty_id)
         check_key(idempotency_key)
         transition = transitions.claim(claimed_by, claim_id, once=once)
-        await self._prepare("claim_bounty", bounty_id, transition, idempotency_key)
+        with suppress(PreCommitError):
+            if step := self._ahead("claim_bounty", bounty_id, transition, idempotency_key):
+                await self._writer.work_ahead(*step)
 
-    async def _prepare(self, name: str, bounty_id: str, transition: Transition, key: str) -> None:
-        """Do ahead what a transition begins with, of a bounty that was seen a moment ago."""
+    def _ahead(
+        self, name: str, bounty_id: str, transition: Transition, key: str
+    ) -> tuple[Operation, Intent] | None:
+        """What may be done ahead of a transition; `None` if the bounty was not seen before.
+
+        Raises:
+            BountyStateError: Its state does not allow it (pre-commit).
+        """
         document = self._memory.recall(self._zone.bounty(bounty_id))
         if document is None:
-            return
+            return None
         step = self._writer.planned(name, transition.kind, bounty_id, transition.parameters, key)
         step.base_is_fresh = self._memory.age(document.path) <= self._client.round_trips.moment
-        with suppress(PreCommitError):
-            await self._writer.work_ahead(step, self._intents.step(step, transition, document))
+        return step, self._intents.step(step, transition, document)
 
     async def release_bounty(
         self,
@@ -600,7 +609,9 @@ class NexusBountyStore:
         check_id("fulfilled_by_cid", fulfilled_by_cid)
         check_key(idempotency_key)
         transition = transitions.begin_settlement(fulfilled_by_cid, claim_id)
-        await self._prepare("begin_settlement", bounty_id, transition, idempotency_key)
+        with suppress(PreCommitError):
+            if step := self._ahead("begin_settlement", bounty_id, transition, idempotency_key):
+                await self._writer.work_ahead(*step)
 
     async def complete_bounty(
         self, bounty_id: str, fulfilled_by_cid: str, *, idempotency_key: str | None = None
