@@ -36,7 +36,7 @@ async def race_updates(zone: ScratchZone, number: int, look: Look, hashes: EtagK
     """
     path, writers = zone.path(f"updated-{number}"), WRITERS[look]
     # a create: what is delivered twice would bring back the version that was raced for
-    await zone.written(path, "0", if_none_match=True)
+    await zone.created(path, "0")
     said = etag_by(hashes, b"0") if hashes in HASHES else None
     if look is Look.FULL:
         await _warm_up(zone, path, writers - 1)

@@ -215,13 +215,32 @@ class ScratchZone:
         params = {"path": path, "content": wire.encode_bytes(text.encode()), **precondition}
         return await self.call("write", params, wire.writes)
 
-    async def written(self, path: str, text: str, **precondition: Any) -> wire.WriteReply:
+    async def written(self, path: str, text: str) -> wire.WriteReply:
         """Write a file that no earlier experiment has touched.
 
         Raises:
             UnclearError: No answer was heard; it may still be written.
         """
-        return await self.heard(lambda: self.write(path, text, **precondition))
+        return await self.heard(lambda: self.write(path, text))
+
+    async def created(self, path: str, text: str) -> None:
+        """Write a file that no earlier experiment has touched, and that no repeat writes over.
+
+        The zone is this probe's own: where something is said to be there, it is this very write,
+        which a proxy has delivered twice.
+
+        Raises:
+            UnclearError: No answer was heard, or it was refused and is not there; it may still be
+                written.
+        """
+        try:
+            await self.heard(lambda: self.write(path, text, if_none_match=True))
+        except NexusError as error:
+            if error.reason not in (Reason.EXISTS, Reason.CONFLICT):
+                raise
+            now = await self.read(path)
+            if now is None or now.body != text.encode():
+                raise UnclearError("it was refused, and nothing was there", error) from error
 
     async def heard(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer to a request that is sent once, and that should succeed.
