@@ -96,7 +96,10 @@ async def _observe(zone: ScratchZone, look: Look, *, rename_too: bool) -> Facts:
     thorough = look is Look.FULL
     zone.tell("how it takes one writer's writes")
     basics = await zone.clear(
-        partial(observe.basics, zone, thorough=thorough), lambda found: found.are_expected
+        partial(observe.basics, zone, thorough=thorough),
+        # a write that is delivered again later looks as if the one after it had been dropped, and
+        # not every release of 0.9 drops them
+        lambda found: found.are_expected and found.stores,
     )
     facts = Facts(
         dialect=basics.dialect.name,
@@ -153,7 +156,11 @@ async def _with_extras(zone: ScratchZone, facts: Facts) -> Facts:
     """The facts, and what no verdict depends on."""
     zone.tell("bulk requests and locks")
     files = await zone.clear(partial(extras.files, zone, kind=facts.etag))
-    locks = await zone.clear(partial(extras.locks, zone))
+    locks = await zone.clear(
+        # one that was asked for twice looks as if it were held by another
+        partial(extras.locks, zone),
+        lambda kind: kind is not LockKind.SHARED,
+    )
     return replace(
         facts,
         dialect=_dialect(facts, stale_etags=bool(files.stale_etags)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +15,10 @@ from nexus_bounty.nexus.client.classification import Reason
 from nexus_bounty.nexus.client.errors import NexusError
 from nexus_bounty.nexus.client.quirks import ConditionalWrites, Dialect, EtagKind, dialect_of
 from nexus_bounty.nexus.probe.scratch import (
-    MOST_TRIES,
-    UNHEARD,
     ScratchZone,
     UnclearError,
     is_refused,
+    is_refused_for_good,
 )
 
 _STATUS: Final = "/api/nfs/status"
@@ -122,7 +120,7 @@ async def basics(zone: ScratchZone, number: int, *, thorough: bool) -> Basics:
     path = zone.path(f"a-{number}")
     said = await _first_write(zone, path)
     dialect, tag = dialect_of(said), msgspec.convert(said, wire.WriteReply).version_tag
-    refused = await _is_refused_for_good(zone.write(path, "second", if_match=tag), number)
+    refused = await is_refused_for_good(zone.write(path, "second", if_match=tag), number)
     try:
         second = await zone.read(path)
     except NexusError as error:
@@ -140,25 +138,6 @@ async def basics(zone: ScratchZone, number: int, *, thorough: bool) -> Basics:
         if thorough or dialect.preconditions is ConditionalWrites.RACE:
             enforces = await _enforces(zone, path, tag)
     return Basics(dialect, kind, True, stores, enforces)
-
-
-async def _is_refused_for_good(attempt: Awaitable[object], number: int) -> bool:
-    """Whether the server answered with an error that is no passing one, or with one every time.
-
-    That preconditions are of no use is believed of no server that is in trouble for a moment: who
-    believes it goes by renames unpinned, while others commit by preconditions.
-
-    Raises:
-        UnclearError: No answer was heard, or one that says nothing, and there is another try.
-    """
-    try:
-        await attempt
-    except NexusError as error:
-        is_last = number + 1 == MOST_TRIES
-        if error.reason in UNHEARD or (error.is_passing and not is_last):
-            raise UnclearError("no answer that says anything was heard", error) from error
-        return True
-    return False
 
 
 async def _first_write(zone: ScratchZone, path: str) -> dict[str, Any]:

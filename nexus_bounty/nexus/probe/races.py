@@ -14,7 +14,12 @@ from nexus_bounty.nexus.client.etags import etag_by, speaks_for, true_etag
 from nexus_bounty.nexus.client.quirks import HASHES, EtagKind
 from nexus_bounty.nexus.probe.extras import MANY_PAGES
 from nexus_bounty.nexus.probe.report import Look, Race, RenameFacts
-from nexus_bounty.nexus.probe.scratch import UNHEARD, ScratchZone, UnclearError, is_refused
+from nexus_bounty.nexus.probe.scratch import (
+    UNHEARD,
+    ScratchZone,
+    UnclearError,
+    is_refused_for_good,
+)
 
 T = TypeVar("T")
 
@@ -186,7 +191,8 @@ def _is_worth_another_round(zone: ScratchZone, found: Sequence[RenameFacts]) -> 
 
 async def takes_files_at_root(zone: ScratchZone, number: int) -> bool:
     """Whether a file may lie in no directory."""
-    return not await is_refused(zone.write(zone.path_at_root(f"a-{number}"), ""))
+    attempt = zone.write(zone.path_at_root(f"a-{number}"), "")
+    return not await is_refused_for_good(attempt, number)
 
 
 async def _rename_round(

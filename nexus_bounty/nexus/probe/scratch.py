@@ -77,6 +77,30 @@ async def is_refused(attempt: Awaitable[object]) -> bool:
     return False
 
 
+async def is_refused_for_good(attempt: Awaitable[object], number: int) -> bool:
+    """Whether the server answered with an error that is no passing one, or with one every time.
+
+    That preconditions are of no use is believed of no server that is in trouble for a moment: who
+    believes it goes by renames unpinned, while others commit by preconditions. And where no file
+    could lie at the root, renames are so slow on some that the zone is closed to all but one.
+
+    Args:
+        attempt: What may be refused.
+        number: That of the experiment: the last is believed, whatever it shows.
+
+    Raises:
+        UnclearError: No answer was heard, or one that says nothing, and there is another try.
+    """
+    try:
+        await attempt
+    except NexusError as error:
+        is_last = number + 1 == MOST_TRIES
+        if error.reason in UNHEARD or (error.is_passing and not is_last):
+            raise UnclearError("no answer that says anything was heard", error) from error
+        return True
+    return False
+
+
 class ScratchZone:
     """A zone of its own, in which every request of a probe is sent and counted.
 

@@ -375,11 +375,12 @@ def test_a_server_that_cannot_be_observed_gets_no_verdict() -> None:
 
 DEFINITE = (401, 403)
 """Refusals that are not asked again."""
+EVERY_KIND = ["0.7.0", "0.5.6", "0.9", "0.10", "0.9.26", "0.10-hypothetical"]
 
 
 @sample_and_all
 @pytest.mark.parametrize("look", Look)
-@pytest.mark.parametrize("personality", every_nth(3, ["0.7.0", "0.5.6", "0.9", "0.10", "0.9.26"]))
+@pytest.mark.parametrize("personality", every_nth(3, EVERY_KIND))
 def test_no_fault_at_any_request_changes_the_verdict(
     personality: str, look: Look, sample: bool
 ) -> None:
@@ -394,6 +395,88 @@ def test_no_fault_at_any_request_changes_the_verdict(
                 assert fault.status in DEFINITE, f"{fault} at request {number}"
                 continue
             assert report.judgement.safe == calm.judgement.safe, f"{fault} at request {number}"
+
+
+SET_UPS = [
+    Case("0.5.6", {}, RACING),
+    Case("0.5.6", {"rename_delay": 30.0}, RACING),
+    Case("0.7.0", {}, RACING),
+    Case("0.9", {"atomic": True}, ATOMIC),
+    Case("0.9.26", {}, [V.RENAME]),
+    Case("0.10", {"etag": "version"}, ATOMIC),
+    Case("0.10-hypothetical", {}, ATOMIC),
+]
+SET_UP_WRITES = ["a-0", "updated-0", "created-0", "renamed-0-0"]
+
+
+@sample_and_all
+@pytest.mark.parametrize("look", Look)
+@pytest.mark.parametrize("name", SET_UP_WRITES)
+@pytest.mark.parametrize("case", SET_UPS, ids=str)
+def test_no_fault_at_a_write_that_sets_something_up_changes_the_verdict(
+    case: Case, name: str, look: Look, sample: bool
+) -> None:
+    """What is there already is the probe's own write, of which it heard the second answer."""
+    for fault in [Fault(FaultKind.DUPLICATE_ECHO)] if sample else ALL_FAULTS:
+        for path in ("/zones/*/" + name, AT_ROOT + name):
+            here = fault.on(RequestMatch("write", path=path))
+            mock = MockNexus(case.personality, **case.options, faults=[here])
+            try:
+                report = probed(mock, look)
+            except NexusError:
+                assert fault.status in DEFINITE, f"{fault} at {path}"
+                continue
+            forbidden = fault.kind is FaultKind.STATUS_BEFORE and fault.status in DEFINITE
+            if not forbidden:  # no file may lie there, then
+                assert report.judgement.safe == case.safe, f"{fault} at {path}"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DUPLICATE_ECHO, FaultKind.DUPLICATE])
+def test_a_set_up_that_is_delivered_twice_stands(kind: FaultKind) -> None:
+    """It is read back, and nothing is tried anew."""
+    fault = Fault(kind, match=RequestMatch("write", path="/zones/*/updated-0"))
+    mock = MockNexus("0.5.6", faults=[fault])
+    assert probed(mock).judgement.safe == RACING
+    assert [each for each in mock.requests if "updated-0" in str(each.paths)]
+    assert not [each for each in mock.requests if "updated-1" in str(each.paths)]
+
+
+def test_a_set_up_that_is_refused_and_is_not_there_is_tried_anew() -> None:
+    """On another file: the first may yet be written."""
+    set_up = RequestMatch("write", path="/zones/*/updated-0")
+    conflict = Fault(FaultKind.STATUS_BEFORE, status=409, match=set_up)
+    mock = MockNexus("0.10-hypothetical", faults=[conflict])
+    assert probed(mock, Look.QUICK).judgement.safe == ATOMIC
+    assert [each for each in mock.requests if "updated-1" in str(each.paths)]
+    first = [each.method for each in mock.requests if "updated-0" in str(each.paths)]
+    assert first.count("write") == 1  # nobody raced for it
+
+
+@pytest.mark.parametrize("look", Look)
+def test_a_first_write_that_is_delivered_again_later_is_no_dropped_update(look: Look) -> None:
+    """It lay over the update, as if that had never been stored: and renames went unpinned."""
+    again = Fault(FaultKind.DUPLICATE_LATE, match=RequestMatch("write", path="/zones/*/a-0"))
+    report = probed(MockNexus("0.9", atomic=True, faults=[again]), look)
+    assert report.facts.stores_conditional_writes
+    assert report.judgement.safe == ATOMIC
+
+
+@pytest.mark.parametrize("look", Look)
+def test_a_root_that_takes_no_file_for_a_moment_is_no_slow_server(look: Look) -> None:
+    """One passing error closed the zone to all but one, since the other renames are slow."""
+    for status in (500, 503):
+        moment = Fault(
+            FaultKind.STATUS_BEFORE, status=status, match=RequestMatch("write", path=AT_ROOT)
+        )
+        report = probed(MockNexus("0.5.6", rename_delay=30.0, faults=[moment]), look)
+        assert report.judgement.safe == RACING, f"{status}"
+
+
+@pytest.mark.parametrize("personality", ["0.9", "0.10"])
+def test_a_lock_that_is_asked_for_twice_is_exclusive_all_the_same(personality: str) -> None:
+    """The second answer said that it was taken: by the first."""
+    twice = Fault(FaultKind.DUPLICATE_ECHO, match=RequestMatch("lock_acquire"))
+    assert probed(MockNexus(personality, faults=[twice])).facts.locks is LockKind.EXCLUSIVE
 
 
 SERVERS_THAT_CHECK = ["0.10-hypothetical", "0.7.0"]

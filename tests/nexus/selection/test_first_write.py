@@ -19,6 +19,7 @@ from nexus_bounty.nexus.documents.paths import ZonePaths
 from nexus_bounty.testing.builders import make_bounty
 from nexus_bounty.testing.virtual_time import run, wall_clock
 from tests.support.clients import client_of
+from tests.support.sampling import sample_and_all
 
 ZONE = ZonePaths("default")
 EXPECTED = {
@@ -108,6 +109,20 @@ def test_of_a_hundred_first_creates_with_one_request_in_twenty_failing_one_may_f
     wrong = [each for each in found if each not in (None, EXPECTED[personality])]
     assert not wrong
     assert found.count(None) <= 1
+
+
+@sample_and_all
+@pytest.mark.parametrize("personality", EXPECTED)
+def test_no_passing_fault_at_the_write_of_a_pin_fails_a_first_create(
+    personality: str, sample: bool
+) -> None:
+    """What was there already when it was delivered twice is this program's own pin."""
+    for fault in [Fault(FaultKind.DUPLICATE_ECHO)] if sample else PASSING:
+        here = fault.on(RequestMatch("write", ZONE.pinned_verdict))
+        mock = MockNexus(personality, faults=[here], clock=wall_clock)
+        assert run(_created(mock, 0)) is EXPECTED[personality], f"{fault}"
+        if sample or EXPECTED[personality] is Verdict.CONDITIONAL:
+            assert ZONE.pinned_verdict in mock.files, f"{fault}"  # else the next operation pins
 
 
 async def _refused(mock: MockNexus) -> UnsupportedServerError:
