@@ -171,12 +171,11 @@ def test_what_a_process_has_found_out_itself_is_waited_for(monkeypatch: pytest.M
 
     Here a probe is fooled, as it was by a write that was delivered twice.
     """
-    written = ScratchZone.written
 
-    async def unconditionally(zone: ScratchZone, path: str, text: str, **_: object) -> object:
-        return await written(zone, path, text)
+    async def unconditionally(zone: ScratchZone, path: str, text: str) -> None:
+        await zone.written(path, text)
 
-    monkeypatch.setattr(ScratchZone, "written", unconditionally)
+    monkeypatch.setattr(ScratchZone, "created", unconditionally)
     path = next(path for path in kept.KEPT if path.stem.startswith("a-write-of-a-probe"))
     result = replay(kept.read(path))
     assert "looked safe on this server before" in str([each.error for each in result.operations])
