@@ -226,6 +226,11 @@ async def test_a_worker_whose_database_is_away_can_be_stopped(jobs_url: str, wai
             assert running.cancelled()
 
 
+def _take_all_for_dead(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM procrastinate_workers")
+
+
 @pytest.mark.usefixtures("_impatient")
 async def test_a_worker_that_others_took_for_dead_begins_anew(
     jobs_url: str, caplog: pytest.LogCaptureFixture
@@ -236,8 +241,7 @@ async def test_a_worker_that_others_took_for_dead_begins_anew(
         for _ in range(2):
             before = await asyncio.to_thread(runs, jobs_url)
             await eventually(lambda: runs(jobs_url), more_than=before)
-            with psycopg.connect(jobs_url, autocommit=True) as connection:
-                connection.execute("DELETE FROM procrastinate_workers")
+            await asyncio.to_thread(_take_all_for_dead, jobs_url)  # its rows may be locked just now
         await eventually(lambda: len(told(caplog)))
         before = await asyncio.to_thread(runs, jobs_url)
         await eventually(lambda: runs(jobs_url), more_than=before)
