@@ -31,7 +31,8 @@ def parse_retry_after(value: str | None, now: Callable[[], datetime] = utc_now) 
 
 
 def _asked_by(value: str, now: Callable[[], datetime]) -> float | None:
-    if _SECONDS.fullmatch(value.strip()):
+    value = value.strip()  # of more than what `float` takes for space, such as "\x1f"
+    if _SECONDS.fullmatch(value):
         return min(float(value), LONGEST)
     try:
         moment = parsedate_to_datetime(value)

@@ -11,7 +11,7 @@ from random import Random
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nexus_bounty.deadlines import Deadline
@@ -254,6 +254,7 @@ def test_retry_after_without_a_time_zone_is_in_utc() -> None:
         assert parse_retry_after(form, now=lambda: NOW) == 10.0
 
 
+@example("0\x1f")
 @given(st.text())
 def test_an_unreadable_retry_after_asks_for_nothing(value: str) -> None:
     """Whatever a server sends, it is a number of seconds or nothing."""
