@@ -23,7 +23,8 @@ from nexus_bounty.outcomes import (
     Proof,
 )
 
-_UNSEEING: Final = (Proof.NEVER_SENT, Proof.REFUSED, Proof.NONE)
+UNSEEING: Final = (Proof.NEVER_SENT, Proof.REFUSED, Proof.NONE)
+"""What refusals go by that say only that this call did nothing: nobody looked for earlier ones."""
 
 
 def has_looked(refusal: PreCommitError) -> bool:
@@ -33,7 +34,7 @@ def has_looked(refusal: PreCommitError) -> bool:
     """
     if isinstance(refusal, InsufficientCreditsError | AssignedError):
         return True
-    return refusal.evidence.proof not in _UNSEEING
+    return refusal.evidence.proof not in UNSEEING
 
 
 def still_in_doubt(refusal: PreCommitError) -> CommitUnknownError:
@@ -91,7 +92,8 @@ class CallsInDoubt:
                 raise still_in_doubt(refusal) from refusal
             raise
         except IdempotencyMismatchError:
-            self._is_in_doubt_without(call)
+            with self._lock:
+                self._ended(call)
             raise
         except BaseException:  # a cancelled call goes on to its end, unless it has not begun
             self._ended_in_doubt(call)

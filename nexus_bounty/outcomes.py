@@ -257,7 +257,7 @@ def _packed_causes(error: OutcomeError) -> tuple[bytes, ...]:
         _being_packed.reset(token)
     kept = next((at for at, each in enumerate(packed) if each is None), None)
     if kept is not None:  # what it came from does not go without it
-        packed[kept:] = [pickle.dumps(PlainError(_said(chain[kept])))]
+        packed[kept:] = [pickle.dumps(PlainError(said_by(chain[kept])))]
     return tuple(each for each in packed if each is not None)
 
 
@@ -286,8 +286,8 @@ def _packed(value: object) -> bytes | None:
     return packed
 
 
-def _said(error: BaseException) -> str:
-    """What an error says, even if it fails to."""
+def said_by(error: BaseException) -> str:
+    """An error in words, its type first; also of one of somebody's class that fails to say any."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - whatever somebody's class does then

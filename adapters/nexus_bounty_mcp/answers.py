@@ -21,6 +21,7 @@ from nexus_bounty.outcomes import (
     Outcome,
     OutcomeError,
     PostCommitError,
+    said_by,
 )
 from nexus_bounty.ports import Reservation
 
@@ -212,8 +213,7 @@ def not_committed(operation: str, key: str | None, error: OutcomeError) -> Outco
 
 def lost(operation: str, key: str | None, error: Exception) -> OutcomeReport:
     """The answer for an error that says nothing of the operation."""
-    said = f"{type(error).__name__}: {error}"
-    return not_committed(operation, key, CommitUnknownError(said))
+    return not_committed(operation, key, CommitUnknownError(said_by(error)))
 
 
 def refused(operation: str, why: str, following: str) -> OutcomeReport:

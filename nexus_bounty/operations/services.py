@@ -10,7 +10,7 @@ from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
 from nexus_bounty.bounded_set import BoundedSet
-from nexus_bounty.calls_in_doubt import CallsInDoubt
+from nexus_bounty.calls_in_doubt import UNSEEING, CallsInDoubt
 from nexus_bounty.events.log import logger_of
 from nexus_bounty.events.stream import Observers
 from nexus_bounty.events.tracking import may_land, owes, tracked
@@ -34,6 +34,7 @@ from nexus_bounty.outcomes import (
     PreCommitError,
     Proof,
     UntrustedDocumentError,
+    said_by,
 )
 from nexus_bounty.ports import (
     BountyStore,
@@ -337,7 +338,7 @@ def _has_looked(refusal: PreCommitError) -> bool:
     The others say only that this call did nothing: it may have gone by a document as it was seen
     before an earlier call, and was stopped before it found that out.
     """
-    own = (Proof.NEVER_SENT, Proof.REFUSED, Proof.LOCAL_CHECK, Proof.NONE)
+    own = (*UNSEEING, Proof.LOCAL_CHECK)
     return not isinstance(refusal, UntrustedDocumentError) and refusal.evidence.proof not in own
 
 
@@ -564,7 +565,7 @@ async def owing(services: Services, step: str, owed: list[str]) -> AsyncIterator
 
 def still_owed(bounty: Bounty, pending: Sequence[str], error: Exception) -> PostCommitError:
     """The error for a step, needed for the money to be right, that did not come through."""
-    said = f"{type(error).__name__}: {error}"
+    said = said_by(error)
     seen = Observation(action=pending[0], target=bounty.bounty_id, answer=said)
     return PostCommitError(
         f"bounty {bounty.bounty_id!r} is {bounty.status.value}; still owed: {', '.join(pending)} "

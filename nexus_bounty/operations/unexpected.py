@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_bounty.outcomes import CommitUnknownError, Evidence, Observation, Proof
+from nexus_bounty.outcomes import CommitUnknownError, Evidence, Observation, Proof, said_by
 
 
 def nothing_proven(error: Exception, of: str) -> CommitUnknownError:
@@ -11,7 +11,7 @@ def nothing_proven(error: Exception, of: str) -> CommitUnknownError:
     `of` is what was called. Whoever caught it at a place where nothing can have happened yet, or
     after the commit, knows more than this, and says so.
     """
-    said = f"{type(error).__name__}: {error}"
+    said = said_by(error)
     seen = Observation(action="call", target=of, answer=said)
     return CommitUnknownError(
         f"{of} ended in an unexpected error: {said}",

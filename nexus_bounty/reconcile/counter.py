@@ -11,7 +11,7 @@ from nexus_bounty.events import ProblemFound, ProblemLeft, ProblemRepaired, Swee
 from nexus_bounty.events.stream import Observers, publish
 from nexus_bounty.events.tracking import RequestCounter
 from nexus_bounty.events.types import told_as
-from nexus_bounty.outcomes import OutcomeError
+from nexus_bounty.outcomes import OutcomeError, said_by
 from nexus_bounty.reconcile.report import Finding, SweepReport
 
 Progress = Callable[[Finding], None]
@@ -95,5 +95,6 @@ class FindingCounter:
 
 def _said(error: Exception) -> str:
     """What cut a sweep short, without what the caller of an operation should do about it."""
-    message = error.message if isinstance(error, OutcomeError) else error
-    return f"{type(error).__name__}: {message}"
+    if isinstance(error, OutcomeError):
+        return f"{type(error).__name__}: {error.message}"
+    return said_by(error)

@@ -16,7 +16,7 @@ from nexus_bounty.events.tracking import level_triggered
 from nexus_bounty.keyed_locks import KeyedLocks
 from nexus_bounty.operations import BountyOperations
 from nexus_bounty.operations.services import Services
-from nexus_bounty.outcomes import Evidence, InvalidInputError, PreCommitError, Proof
+from nexus_bounty.outcomes import Evidence, InvalidInputError, PreCommitError, Proof, said_by
 from nexus_bounty.partition import EVERYTHING, Partition
 from nexus_bounty.ports import JOURNAL_KEPT, LeavesFiles, cleaning_up, sharing_names
 from nexus_bounty.reconcile.claims import AbandonedBounties, OrphanClaims
@@ -371,7 +371,7 @@ class Reconciler:
                     repaired = await problem.repair()
             counter.add(msgspec.structs.replace(finding, repaired=repaired))
         except Exception as failure:  # noqa: BLE001 - it is found again by the next run
-            why = f"{type(failure).__name__}: {failure}"
+            why = said_by(failure)
             counter.add(msgspec.structs.replace(finding, left=why, failed=True), failure)
 
     def _left_alone(self, problem: Problem, scope: Scope) -> str | None:

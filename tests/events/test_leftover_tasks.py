@@ -70,6 +70,13 @@ def assert_told_of_a_doubt_of_its_own(heard: Heard, caplog: pytest.LogCaptureFix
     assert sum("may have happened" in each.getMessage() for each in caplog.records) == 1
 
 
+async def when_told(go_on: asyncio.Event, mock: MockNexus, store: NexusBountyStore) -> None:
+    """Work that ends in a doubt, whatever it was started in."""
+    await go_on.wait()
+    lose_answers(mock)
+    await be_in_doubt(store)
+
+
 def told(heard: Heard) -> Sequence[tuple[str, object]]:
     doubts = [each.operation for each in heard.of(events.OutcomeUnknown)]
     return [(each.key, each.parent) for each in doubts if each]
@@ -84,12 +91,7 @@ async def test_what_a_worker_of_an_observer_does_is_no_step_of_what_it_was_start
     """The documentation says to put what takes time into a queue: its worker may be begun then."""
     mock, heard, go_on = a_mock(), Heard(), asyncio.Event()
 
-    async def work() -> None:
-        await go_on.wait()
-        lose_answers(mock)
-        await be_in_doubt(store)
-
-    starting = Starting(kind, work)
+    starting = Starting(kind, lambda: when_told(go_on, mock, store))
     async with a_store(mock, IMPATIENT) as store:
         with events.register(heard), events.register(starting):
             if is_over:
@@ -119,12 +121,7 @@ async def test_what_a_task_of_the_program_does_after_an_operation_is_no_step_of_
     """Whatever started it: here, a transport."""
     mock, heard, go_on = a_mock(), Heard(), asyncio.Event()
 
-    async def work() -> None:
-        await go_on.wait()
-        lose_answers(mock)
-        await be_in_doubt(store)
-
-    transport = StartingTransport(mock, work)
+    transport = StartingTransport(mock, lambda: when_told(go_on, mock, store))
     async with a_store(mock, IMPATIENT, transport=transport) as store:
         with events.register(heard):
             with tracked_operation():

@@ -11,6 +11,7 @@ from nexus_bounty import (
     BountyOperations,
     CommitUnknownError,
     InsufficientCreditsError,
+    PostCommitError,
     PreCommitError,
 )
 from tests.operations.operation_trials import ACTS
@@ -131,3 +132,26 @@ async def test_what_could_not_be_begun_ahead_ends_nothing(
     assert tried
     assert result.bounty.status == status
     assert not result.owed
+
+
+class _WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it fails to say what it is")
+
+
+async def test_an_error_that_fails_to_say_what_it_is_changes_no_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a claim that stands, whose lease cannot be looked at."""
+
+    async def breaks(*_given: Any, **_named: Any) -> Any:
+        raise _WordlessError
+
+    world = await a_world()
+    await _led_up_to(world, "first_create")
+    async with world.process() as process:
+        await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="k-claim")
+        monkeypatch.setattr(process.operations.services.claims, "get", breaks)
+        with pytest.raises(PostCommitError, match="_WordlessError") as caught:
+            await process.operations.claim(BOUNTY_ID, BOB, idempotency_key="k-claim")
+    assert caught.value.pending == ("renew_lease",)

@@ -122,6 +122,8 @@ class PostgresServer:
     def stop(self) -> None:
         """End it at once, and every connection with it."""
         if self._process is not None:
+            if self._process.poll() is None:
+                self.thaw()  # or what is frozen would never end
             self._process.send_signal(signal.SIGINT)
             self._process.wait()
             self._process = None

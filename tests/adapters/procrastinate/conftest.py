@@ -1,5 +1,7 @@
 """The fixtures of the workers: a server with the jobs and the ledger."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
@@ -9,6 +11,7 @@ from tests.support.postgres import (
     postgres_server,
     postgres_url,
 )
+from tests.support.postgres_server import FAST, PostgresServer
 
 __all__ = ["_migrated", "empty_postgres_url", "postgres_server", "postgres_url"]
 
@@ -27,3 +30,14 @@ def jobs_url(postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(_CLEAN)
     return postgres_url
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """One of the test's own, which may be killed or frozen."""
+    postgres = PostgresServer(*FAST)
+    try:
+        postgres.start()
+        yield postgres
+    finally:
+        postgres.remove()

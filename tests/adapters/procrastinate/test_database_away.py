@@ -10,7 +10,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -40,24 +40,13 @@ from tests.adapters.procrastinate.test_workers import (
 from tests.cli.program import started, until
 from tests.reconcile.test_scale import Zone, a_zone
 from tests.support.postgres_proxy import PostgresProxy
-from tests.support.postgres_server import FAST, PostgresServer
+from tests.support.postgres_server import PostgresServer
 from tests.support.served import served
 
 BOUNTIES, SLOW = 1_200, 0.02
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
 LOST = "Nothing is lost: this worker goes on by itself once it can be"
 TRIED = "It is tried again by itself"
-
-
-@pytest.fixture
-def server() -> Iterator[PostgresServer]:
-    """One of our own, which may be killed."""
-    postgres = PostgresServer(*FAST)
-    try:
-        postgres.start()
-        yield postgres
-    finally:
-        postgres.remove()
 
 
 def lines_of(error: str) -> Counter[str]:

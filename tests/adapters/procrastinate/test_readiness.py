@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -13,25 +12,13 @@ from nexus_bounty.cli.service.health import READY_LASTS, READY_SECONDS
 from nexus_bounty.mock import MockNexus
 from tests.adapters.procrastinate.test_workers import free_port
 from tests.cli.program import started, until
-from tests.support.postgres_server import FAST, PostgresServer
+from tests.support.postgres_server import PostgresServer
 from tests.support.served import served
 
 pytestmark = pytest.mark.thorough
 
 STATED = 6.0
 """Seconds, on the page."""
-
-
-@pytest.fixture
-def server() -> Iterator[PostgresServer]:
-    """One of our own, which may be frozen."""
-    postgres = PostgresServer(*FAST)
-    try:
-        postgres.start()
-        yield postgres
-        postgres.thaw()
-    finally:
-        postgres.remove()
 
 
 def status(port: int, path: str) -> int:

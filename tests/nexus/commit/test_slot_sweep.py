@@ -116,23 +116,13 @@ async def _lagging_locks(release: str) -> MockNexus:
     return mock
 
 
-def _leaving_out(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """As a server does that meets an error when it comes to this path."""
+def _answering(path: str, *, instead: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """That of one path; `None` as of a server that meets an error when it comes to it."""
 
     def change(document: dict[str, Any]) -> dict[str, Any]:
         result = document.get("result")
         if isinstance(result, dict) and path in result:
-            result[path] = None
-        return document
-
-    return change
-
-
-def _denying(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def change(document: dict[str, Any]) -> dict[str, Any]:
-        result = document.get("result")
-        if isinstance(result, dict) and path in result:
-            result[path] = False
+            result[path] = instead
         return document
 
     return change
@@ -141,9 +131,11 @@ def _denying(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("route", "change"),
     [
-        pytest.param("read_bulk", _leaving_out(LOCKS[0]), id="the file is not shown"),
+        pytest.param("read_bulk", _answering(LOCKS[0], instead=None), id="the file is not shown"),
         pytest.param(
-            "exists_batch", _denying(f"{commit_slots(LOCKS[0])}/b"), id="the slot is denied"
+            "exists_batch",
+            _answering(f"{commit_slots(LOCKS[0])}/b", instead=False),
+            id="the slot is denied",
         ),
     ],
 )
